@@ -1,0 +1,1 @@
+"""Results out: MQTT, annotated video, JSON Lines and data-set formats."""

@@ -1,0 +1,74 @@
+"""What every sink offers to the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from streaming.types import Result, StreamInfo
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Sink(ABC):
+    """Results of one stream, out. The pipeline awaits one call at a time: `start`, `write`…, `finish`.
+
+    Each may raise `SinkError`, after which only `finish` follows.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Remember `name`: the target as shown to people, credentials removed."""
+        self.name = name
+
+    @abstractmethod
+    async def start(self, info: StreamInfo) -> None:
+        """Open the target."""
+
+    @abstractmethod
+    async def write(self, result: Result) -> None:
+        """Take one frame's result."""
+
+    @abstractmethod
+    async def finish(self, reason: str | None) -> None:
+        """Close the target properly. `reason` is None at a regular end, else why the stream stopped early."""
+
+
+class BlockingSink(Sink):
+    """A sink whose work blocks (files, encoders): it runs on a thread of its own, one call at a time."""
+
+    def __init__(self, name: str) -> None:
+        """Prepare the thread; it starts with the first call."""
+        super().__init__(name)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sink {name}")
+
+    @abstractmethod
+    def start_blocking(self, info: StreamInfo) -> None:
+        """See `Sink.start`."""
+
+    @abstractmethod
+    def write_blocking(self, result: Result) -> None:
+        """See `Sink.write`."""
+
+    @abstractmethod
+    def finish_blocking(self, reason: str | None) -> None:
+        """See `Sink.finish`."""
+
+    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+
+    async def start(self, info: StreamInfo) -> None:
+        await self._run(self.start_blocking, info)
+
+    async def write(self, result: Result) -> None:
+        await self._run(self.write_blocking, result)
+
+    async def finish(self, reason: str | None) -> None:
+        try:
+            await self._run(self.finish_blocking, reason)
+        finally:
+            self._thread.shutdown(wait=False)

@@ -1,0 +1,1 @@
+"""Frames in: files, network streams, cameras and image folders."""

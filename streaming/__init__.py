@@ -1,0 +1,1 @@
+"""The pipeline: types that cross borders, scheduling, the command line."""

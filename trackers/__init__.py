@@ -1,0 +1,1 @@
+"""The models: text cache, detector, association and track life cycle."""
