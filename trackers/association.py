@@ -1,0 +1,156 @@
+"""Follow objects without tracker weights: match each frame's detections to the tracks by mask IoU and appearance.
+
+The scheme is DeepSORT's (Wojke et al. 2017) with masks for boxes and SAM features for a re-identification network:
+Hungarian matching on overlap and looks for tracks that were just seen, then on looks alone for those that were lost
+or moved out of their own mask. There is no motion model: masks of consecutive frames overlap, and where they do not,
+looks decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from streaming.types import Event, Frame, Result, Track, TrackState
+from trackers.appearance import appearance
+from trackers.detector import Detections, ImageFeatures
+from trackers.lifecycle import Lifecycle, Sighting
+from trackers.masks import mask_iou, upscale
+
+# Of `Sam3VideoConfig`: assoc_iou_thresh and new_det_thresh.
+MATCH_IOU = 0.1
+NEW_TRACK_SCORE = 0.7
+# Cosine of centred features. Two views of one object stay well above it in practice, two objects of one prompt mostly
+# below; it only decides where masks do not overlap.
+MATCH_APPEARANCE = 0.6
+# Share of the overlap in the score of a pair that overlaps.
+OVERLAP_WEIGHT = 0.7
+# Weight of the past in the running appearance: DeepSORT's successors use 0.9 (StrongSORT, Du et al. 2023).
+APPEARANCE_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What a track looked like when it was last seen."""
+
+    mask: Tensor  # (h, w) bool, low resolution, on the device
+    appearance: Tensor  # (C,) unit length
+
+
+@dataclass
+class AssociationState:
+    """Everything that is remembered of one stream; bounded by the life cycle's `max_tracks`."""
+
+    prompts: tuple[str, ...]
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    memories: dict[int, _Memory] = field(default_factory=dict)
+
+
+def match(gains: NDArray[np.float32]) -> list[tuple[int, int]]:
+    """Pairs that maximise the summed gain (Hungarian algorithm); pairs without gain stay unmatched.
+
+    Args:
+        gains: ``(N, M)``, 0 where a pair is not allowed.
+    """
+    rows, columns = linear_sum_assignment(gains, maximize=True)
+    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if gains[r, c] > 0]
+
+
+class AssociationTracker:
+    """Follows the objects of any number of streams; holds no state of its own."""
+
+    def new_state(self, prompts: Sequence[str]) -> AssociationState:
+        """The state of a stream that begins."""
+        return AssociationState(tuple(prompts))
+
+    def set_prompts(self, state: AssociationState, prompts: Sequence[str]) -> list[Event]:
+        """Change what a stream looks for; tracks of prompts that stay keep their ids, others end."""
+        state.prompts = tuple(prompts)
+        gone = [life.id for life in state.lifecycle if life.prompt not in state.prompts]
+        events = [event for track_id in gone for event in state.lifecycle.end(track_id)]
+        for track_id in gone:
+            del state.memories[track_id]
+        return events
+
+    @torch.inference_mode()
+    def follow(
+        self,
+        states: Sequence[AssociationState],
+        frames: Sequence[Frame],
+        detections: Sequence[Detections],
+        features: ImageFeatures,
+    ) -> list[Result]:
+        """Advance each stream by one frame.
+
+        Args:
+            states: of N streams, changed in place.
+            frames: one of each stream.
+            detections: of each frame; their prompt indices refer to the state's prompts.
+            features: of the N frames, in the same order.
+        """
+        return [
+            self._follow(state, frame, found, features.coarse[index])
+            for index, (state, frame, found) in enumerate(zip(states, frames, detections, strict=True))
+        ]
+
+    def _follow(self, state: AssociationState, frame: Frame, found: Detections, features: Tensor) -> Result:
+        size = (frame.picture.height, frame.picture.width)
+        low_res = found.logits > 0
+        looks = appearance(features, low_res)
+        masks = [upscale(logits, size) for logits in found.logits.cpu().numpy()]
+        scores = found.scores.tolist()
+        prompts = [state.prompts[index] for index in found.prompt.tolist()]
+
+        matched = self._match(state, prompts, low_res, looks)
+        sightings = {track_id: Sighting(scores[i], masks[i].bbox) for track_id, i in matched.items()}
+        events = state.lifecycle.update(sightings, frame.pts)
+
+        fresh = [i for i in range(len(found)) if i not in matched.values() and scores[i] >= NEW_TRACK_SCORE]
+        events += state.lifecycle.make_room(len(fresh))
+        for i in sorted(fresh, key=lambda i: -scores[i]):
+            if started := state.lifecycle.start(prompts[i], Sighting(scores[i], masks[i].bbox), frame.pts):
+                matched[started[0]] = i
+                events += started[1]
+
+        for track_id, i in matched.items():
+            known = state.memories.get(track_id)
+            blend = looks[i]
+            if known is not None:
+                blend = APPEARANCE_MOMENTUM * known.appearance + (1 - APPEARANCE_MOMENTUM) * looks[i]
+            state.memories[track_id] = _Memory(low_res[i], F.normalize(blend, dim=0))
+        state.memories = {i: memory for i, memory in state.memories.items() if i in state.lifecycle}
+
+        tracks = (
+            Track(track_id, prompts[i], state.lifecycle[track_id].state, scores[i], masks[i])
+            for track_id, i in sorted(matched.items())
+            if masks[i].area
+        )
+        return Result(frame, tuple(tracks), tuple(events))
+
+    @staticmethod
+    def _match(state: AssociationState, prompts: Sequence[str], masks: Tensor, looks: Tensor) -> dict[int, int]:
+        """Living tracks seen in this frame: track id to detection index."""
+        lives = list(state.lifecycle)
+        if not lives or not prompts:
+            return {}
+        memories = [state.memories[life.id] for life in lives]
+        iou = mask_iou(torch.stack([memory.mask for memory in memories]), masks).cpu().numpy()
+        cosine = (torch.stack([memory.appearance for memory in memories]) @ looks.T).clamp(min=0).cpu().numpy()
+        same_prompt = np.array([[life.prompt == prompt for prompt in prompts] for life in lives])
+
+        seen_before = np.array([[life.state is not TrackState.LOST] for life in lives])
+        overlapping = same_prompt & seen_before & (iou >= MATCH_IOU)
+        first = match(np.where(overlapping, OVERLAP_WEIGHT * iou + (1 - OVERLAP_WEIGHT) * cosine, 0))
+
+        free = same_prompt & (cosine >= MATCH_APPEARANCE)
+        for row, column in first:
+            free[row, :] = free[:, column] = False
+        second = match(np.where(free, cosine, 0))
+        return {lives[row].id: column for row, column in (*first, *second)}

@@ -1,0 +1,173 @@
+"""Find every object that matches the prompts: one image encoder pass a frame, one decoder pass for all prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from streaming.types import Image
+from trackers.checkpoint import Checkpoint
+from trackers.masks import mask_iou, non_maximum_suppression
+from trackers.preprocess import preprocess
+from trackers.text import TextEmbedding
+
+# Defaults of the reference (`Sam3VideoConfig`: score_threshold_detection, det_nms_thresh).
+SCORE_THRESHOLD = 0.5
+NMS_IOU = 0.1
+# Pairs of frame and prompt decoded together. The mask head holds several (C, 288, 288) maps a pair, about 0.5 GB in
+# float32 at full size, so the number of prompts must not set the memory.
+MAX_PAIRS = 8
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the image encoder says of a batch of frames; everything later reads from here.
+
+    Attributes:
+        tokens: ``(N, h·w, D)`` output of the ViT.
+        pyramid: feature maps ``(N, C, h_i, w_i)`` from fine to coarse, strides 3.5, 7 and 14 pixels of the model input.
+        positions: their position encodings, same shapes.
+    """
+
+    tokens: Tensor
+    pyramid: tuple[Tensor, ...]
+    positions: tuple[Tensor, ...]
+
+    @property
+    def coarse(self) -> Tensor:
+        """``(N, C, h, w)`` features at the encoder's own stride."""
+        return self.pyramid[-1]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Matches in one frame, by prompt, then in the decoder's order of queries.
+
+    Attributes:
+        prompt: ``(N,)`` int64 index into the frame's prompts.
+        scores: ``(N,)`` float32: class probability times the probability that the prompt is present at all.
+        logits: ``(N, h, w)`` float32 mask logits at a quarter of the model's resolution.
+    """
+
+    prompt: Tensor
+    scores: Tensor
+    logits: Tensor
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class _VisionEmbeds:
+    """The part of the image encoder's output that `Sam3LiteTextModel.forward` reads."""
+
+    fpn_hidden_states: tuple[Tensor, ...]
+    fpn_position_encoding: tuple[Tensor, ...]
+    hidden_states: None = None
+    attentions: None = None
+
+
+@dataclass(frozen=True)
+class _TextEmbeds:
+    """The part of the text encoder's output that `Sam3LiteTextModel.forward` reads."""
+
+    pooler_output: Tensor
+
+
+class Detector:
+    """`Sam3LiteTextModel` without its text encoder, on a device."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        score_threshold: float = SCORE_THRESHOLD,
+        nms_iou: float = NMS_IOU,
+    ) -> None:
+        """Move the image encoder and the decoder to `device` in `dtype`; the text encoder stays where it is.
+
+        Args:
+            checkpoint: whose detector to use.
+            device: where to run.
+            dtype: of weights and activations.
+            score_threshold: detections must score above it.
+            nms_iou: mask IoU above which the lower of two matches of one prompt falls; 0 switches NMS off.
+        """
+        self._model: Any = checkpoint.detector
+        for name, module in self._model.named_children():
+            if name not in {"text_encoder", "text_projection"}:
+                module.to(device=device, dtype=dtype)
+        self.device, self.dtype = device, dtype
+        self.image_size = int(self._model.config.image_size)
+        self.score_threshold, self.nms_iou = score_threshold, nms_iou
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[Image]) -> ImageFeatures:
+        """Run the image encoder once over a batch of ``(H, W, 3)`` uint8 RGB pictures of any size."""
+        pixels = preprocess(images, self.image_size, self.device, self.dtype)
+        output = self._model.vision_encoder(pixels)
+        # The coarsest level is not read by the detector: `Sam3LiteTextModel.forward` drops it.
+        return ImageFeatures(
+            output.last_hidden_state,
+            tuple(output.fpn_hidden_states[:-1]),
+            tuple(output.fpn_position_encoding[:-1]),
+        )
+
+    @torch.inference_mode()
+    def detect(self, features: ImageFeatures, prompts: Sequence[Sequence[TextEmbedding]]) -> list[Detections]:
+        """Decode all prompts of all frames together.
+
+        Args:
+            features: of N frames.
+            prompts: for each of the N frames its prompts; may be empty, may differ between frames.
+
+        Returns:
+            One `Detections` a frame.
+        """
+        pairs = [(frame, index) for frame, listed in enumerate(prompts) for index in range(len(listed))]
+        parts: list[list[tuple[int, Tensor, Tensor]]] = [[] for _ in prompts]
+        for start in range(0, len(pairs), MAX_PAIRS):
+            chunk = pairs[start : start + MAX_PAIRS]
+            scores, logits = self._decode(features, chunk, [prompts[frame][index] for frame, index in chunk])
+            for (frame, index), pair_scores, pair_logits in zip(chunk, scores, logits, strict=True):
+                kept = pair_scores > self.score_threshold
+                parts[frame].append((index, pair_scores[kept], pair_logits[kept].float()))
+        return [self._suppress(part, features) for part in parts]
+
+    def _decode(
+        self, features: ImageFeatures, pairs: Sequence[tuple[int, int]], embeddings: Sequence[TextEmbedding]
+    ) -> tuple[Tensor, Tensor]:
+        """Scores ``(P, Q)`` and mask logits ``(P, Q, h, w)`` of P pairs of frame and prompt."""
+        frames = torch.tensor([frame for frame, _ in pairs], device=self.device)
+        # `forward` drops the last level of what it is given, so it gets a level to drop.
+        levels = tuple(level[frames] for level in features.pyramid)
+        positions = tuple(level[frames] for level in features.positions)
+        output = self._model(
+            vision_embeds=_VisionEmbeds((*levels, levels[-1]), (*positions, positions[-1])),
+            text_embeds=_TextEmbeds(torch.stack([embedding.features for embedding in embeddings])),
+            attention_mask=torch.stack([embedding.mask for embedding in embeddings]),
+        )
+        scores = output.pred_logits.float().sigmoid() * output.presence_logits.float().sigmoid()
+        return scores, output.pred_masks
+
+    def _suppress(self, parts: Sequence[tuple[int, Tensor, Tensor]], features: ImageFeatures) -> Detections:
+        """Merge one frame's prompts; mask NMS within each prompt."""
+        if not parts:
+            height, width = features.pyramid[0].shape[-2:]
+            empty = torch.zeros(0, device=self.device)
+            return Detections(empty.long(), empty, empty.new_zeros(0, height, width))
+        prompt = torch.cat([torch.full_like(scores, index, dtype=torch.long) for index, scores, _ in parts])
+        scores = torch.cat([scores for _, scores, _ in parts])
+        logits = torch.cat([logits for _, _, logits in parts])
+        if self.nms_iou > 0 and len(scores) > 1:
+            masks = logits > 0
+            iou = mask_iou(masks, masks) * (prompt[:, None] == prompt[None])
+            keep = non_maximum_suppression(iou, scores, self.nms_iou)
+            prompt, scores, logits = prompt[keep], scores[keep], logits[keep]
+        return Detections(prompt, scores, logits)

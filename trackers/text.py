@@ -1,0 +1,119 @@
+"""Prompts become embeddings once: cached in memory and on disk, by model revision and prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from streaming.errors import UsageError
+from trackers.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class TextEmbedding:
+    """What the detector needs to know of a prompt.
+
+    Attributes:
+        features: ``(L, C)`` token embeddings projected to the detector's hidden size.
+        mask: ``(L,)`` bool, True for tokens that are not padding.
+    """
+
+    features: Tensor
+    mask: Tensor
+
+
+def cache_folder() -> Path:
+    """Where embeddings are kept: `$XDG_CACHE_HOME` or `~/.cache`, then `maskcast/text`."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "maskcast" / "text"
+
+
+class TextEncoder:
+    """Embeds prompts with a checkpoint's text encoder, which stays on the CPU and runs once a prompt.
+
+    The text never meets the image before the detector's fusion layers, so its embedding depends on the prompt and
+    the weights alone and can be kept for ever.
+    """
+
+    # 10,000 prompts of the largest checkpoint take 160 MB; past that the oldest goes.
+    _CAPACITY = 10_000
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
+        """Embeddings are handed out on `device` in `dtype`."""
+        self._checkpoint = checkpoint
+        self._device, self._dtype = device, dtype
+        self._memory: dict[str, TextEmbedding] = {}
+        self._folder = cache_folder() / checkpoint.revision
+        self.context_length = int(checkpoint.detector.config.text_config.max_position_embeddings)
+        self.encoded = 0  # how often the text encoder really ran
+
+    def check(self, prompt: str) -> None:
+        """Refuse a prompt that the model cannot read.
+
+        Raises:
+            UsageError: it is empty or longer than the model's context.
+        """
+        if not prompt.strip():
+            raise UsageError("the prompt is empty: say what to look for, for example --prompt person")
+        tokens = len(self._checkpoint.tokenizer(prompt.strip()).input_ids)
+        if tokens > self.context_length:
+            raise UsageError(
+                f"prompt too long: {tokens} tokens, the model reads {self.context_length} "
+                f"(start and end included): {prompt.strip()[:60]!r}"
+            )
+
+    def embed(self, prompt: str) -> TextEmbedding:
+        """The embedding of a prompt; surrounding white space does not count.
+
+        Raises:
+            UsageError: see `check`.
+        """
+        prompt = prompt.strip()
+        if prompt not in self._memory:
+            self.check(prompt)
+            file = self._folder / f"{hashlib.sha256(prompt.encode()).hexdigest()}.safetensors"
+            features, mask = self._load(file) or self._encode(prompt, file)
+            if len(self._memory) >= self._CAPACITY:
+                del self._memory[next(iter(self._memory))]
+            self._memory[prompt] = TextEmbedding(features.to(self._device, self._dtype), mask.to(self._device))
+        return self._memory[prompt]
+
+    @staticmethod
+    def _load(file: Path) -> tuple[Tensor, Tensor] | None:
+        try:
+            tensors = load_file(file)
+            return tensors["features"], tensors["mask"].bool()
+        except (OSError, SafetensorError, KeyError):  # absent or damaged: it is computed again
+            return None
+
+    @torch.inference_mode()
+    def _encode(self, prompt: str, file: Path) -> tuple[Tensor, Tensor]:
+        tokens = self._checkpoint.tokenizer(
+            prompt, padding="max_length", max_length=self.context_length, return_tensors="pt"
+        )
+        mask = tokens.attention_mask.bool()
+        output = self._checkpoint.detector.get_text_features(
+            input_ids=tokens.input_ids, attention_mask=mask, return_dict=True
+        )
+        self.encoded += 1
+        features, mask = output.pooler_output[0].float().contiguous(), mask[0]
+        with suppress(OSError, SafetensorError):  # a read-only or full disk costs only the next start some milliseconds
+            file.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=file.parent)
+            os.close(descriptor)
+            try:
+                save_file({"features": features, "mask": mask.to(torch.uint8)}, temporary)
+                Path(temporary).replace(file)  # another process may write the same file: whole or not at all
+            except BaseException:
+                Path(temporary).unlink()
+                raise
+        return features, mask
