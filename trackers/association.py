@@ -86,19 +86,16 @@ class AssociationTracker:
         frames: Sequence[Frame],
         detections: Sequence[Detections],
         features: ImageFeatures,
-    ) -> list[Result]:
-        """Advance each stream by one frame.
-
-        Args:
-            states: of N streams, changed in place.
-            frames: one of each stream.
-            detections: of each frame; their prompt indices refer to the state's prompts.
-            features: of the N frames, in the same order.
-        """
+    ) -> list[list[Result]]:
+        """See `Tracker.follow`: one result a frame, at once."""
         return [
-            self._follow(state, frame, found, features.coarse[index])
+            [self._follow(state, frame, found, features.coarse[index])]
             for index, (state, frame, found) in enumerate(zip(states, frames, detections, strict=True))
         ]
+
+    def flush(self, state: AssociationState) -> list[Result]:  # noqa: ARG002 - the interface of all trackers
+        """See `Tracker.flush`: nothing is ever held back."""
+        return []
 
     def _follow(self, state: AssociationState, frame: Frame, found: Detections, features: Tensor) -> Result:
         size = (frame.picture.height, frame.picture.width)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from streaming.errors import ModelError, UsageError
@@ -50,19 +52,18 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"unknown device {name!r}: use auto, cpu or cuda:N") from None
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            found = f"{count} CUDA device{'s' * (count != 1)} found"
-            raise UsageError(f"device {name} is not available ({found}): use --device cpu or auto")
-        return torch.device("cuda", device.index or 0)
-    if device.type != "cpu":
-        raise UsageError(f"device {name} is not supported: use auto, cpu or cuda:N")
-    return device
+    # Parsed here: `torch.device` keeps the index in 8 bits, so that cuda:999 would be cuda:-25.
+    parts = re.fullmatch(r"cpu|cuda(?::(\d{1,3}))?", name)
+    if parts is None:
+        raise UsageError(f"unknown device {name!r}: use auto, cpu or cuda:N")
+    if name == "cpu":
+        return torch.device("cpu")
+    index = int(parts[1] or 0)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= count:
+        found = f"{count} CUDA device{'s' * (count != 1)} found"
+        raise UsageError(f"device {name} is not available ({found}): use --device cpu or auto")
+    return torch.device("cuda", index)
 
 
 def load_checkpoint(name: str = DEFAULT_MODEL) -> Checkpoint:
@@ -90,7 +91,7 @@ def load_checkpoint(name: str = DEFAULT_MODEL) -> Checkpoint:
             folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"model {name}: cannot be loaded: {_first_line(error)}") from error
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from streaming.errors import ModelError, UsageError
 from streaming.types import Event, Frame, Result
-from trackers.association import AssociationState, AssociationTracker
-from trackers.checkpoint import DEFAULT_MODEL, load_checkpoint, resolve_device
+from trackers.association import AssociationTracker
+from trackers.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, resolve_device
 from trackers.detector import Detector
 from trackers.text import TextEmbedding, TextEncoder
+from trackers.tracker import Tracker
 
 
 @dataclass
@@ -21,21 +23,22 @@ class TrackedStream:
 
     prompts: tuple[str, ...]
     embeddings: tuple[TextEmbedding, ...]
-    state: AssociationState
+    state: Any
 
 
 class Engine:
     """Detects and follows. Not thread-safe: one thread calls it."""
 
-    def __init__(self, model: str = DEFAULT_MODEL, device: str = "auto") -> None:
+    def __init__(self, model: str = DEFAULT_MODEL, device: str = "auto", tracker: str | None = None) -> None:
         """Load a checkpoint.
 
         Args:
             model: see `load_checkpoint`.
             device: `auto`, `cpu` or `cuda:N`. On CUDA the model runs in bfloat16, on a CPU in float32.
+            tracker: `memory` or `association`; None for the best that the checkpoint allows.
 
         Raises:
-            UsageError: the device does not exist.
+            UsageError: the device or the tracker does not exist, or the checkpoint has no weights for it.
             ModelError: the checkpoint cannot be used.
         """
         self.device = resolve_device(device)
@@ -44,7 +47,7 @@ class Engine:
         checkpoint = load_checkpoint(model)
         self._text = TextEncoder(checkpoint, self.device, dtype)
         self._detector = Detector(checkpoint, self.device, dtype)
-        self._tracker = AssociationTracker()
+        self._tracker: Tracker[Any] = _make_tracker(tracker, checkpoint)
 
     def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Strip prompts, drop repeats, keep their order.
@@ -83,12 +86,15 @@ class Engine:
         stream.prompts = checked
         return self._tracker.set_prompts(stream.state, checked)
 
-    def step(self, streams: Sequence[TrackedStream], frames: Sequence[Frame]) -> list[Result]:
+    def step(self, streams: Sequence[TrackedStream], frames: Sequence[Frame]) -> list[list[Result]]:
         """Advance each stream by one frame, all in the same passes.
 
         Args:
             streams: N different streams.
             frames: the next frame of each.
+
+        Returns:
+            For each stream the results that are now certain; see `Tracker.follow`.
 
         Raises:
             ModelError: the model failed, for example for want of memory.
@@ -99,3 +105,17 @@ class Engine:
             return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
         except torch.OutOfMemoryError as error:
             raise ModelError(f"{self.device} is out of memory: use fewer prompts or streams, or another GPU") from error
+
+    def close_stream(self, stream: TrackedStream) -> list[Result]:
+        """The results still held back when a stream ends."""
+        return self._tracker.flush(stream.state)
+
+
+def _make_tracker(name: str | None, checkpoint: Checkpoint) -> Tracker[Any]:
+    if name not in (None, "memory", "association"):
+        raise UsageError(f"unknown tracker {name!r}: use memory or association")
+    if name == "memory":
+        raise UsageError(
+            f"model {checkpoint.name} has no memory tracker weights: use --tracker association or a sam3_video model"
+        )
+    return AssociationTracker()

@@ -1,0 +1,100 @@
+"""The Python API: results as they come, from one call."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from itertools import islice
+from pathlib import Path
+
+from sources.source import Source
+from streaming.errors import UsageError
+from streaming.types import Frame, Result
+
+# Frames decoded ahead of the model.
+READ_AHEAD = 4
+
+
+def track(
+    source: str | Path,
+    prompts: str | Sequence[str],
+    *,
+    model: str | None = None,
+    device: str = "auto",
+    tracker: str | None = None,
+    stream: str | None = None,
+    live: bool | None = None,
+    max_frames: int | None = None,
+) -> Iterator[Result]:
+    """Track what matches the prompts in a video, a stream, a camera or images, frame by frame.
+
+    Decoding runs ahead on a thread of its own; the model runs in the caller's thread. Leaving the loop ends both.
+
+    Args:
+        source: as on the command line: a path, a glob, a URL, or `camera:0`.
+        prompts: one phrase or several; an object belongs to one of them.
+        model: Hugging Face id or folder; None for the default checkpoint.
+        device: `auto`, `cpu` or `cuda:N`.
+        tracker: `memory` or `association`; None for the best that the checkpoint allows.
+        stream: id of the stream; by default made from the source's name.
+        live: True to skip to the newest frame whenever the model is late; by default only for live sources.
+        max_frames: stop after this many.
+
+    Yields:
+        One `Result` a frame.
+
+    Raises:
+        UsageError: an argument cannot be served.
+        SourceError: the source cannot be opened, or ended before its time (after all frames that decoded).
+        ModelError: the model cannot be loaded or failed.
+    """
+    from sources import open_source
+    from trackers.checkpoint import DEFAULT_MODEL
+    from trackers.engine import Engine
+
+    if max_frames is not None and max_frames < 1:
+        raise UsageError(f"max_frames must be at least 1, not {max_frames}")
+    with closing(open_source(str(source), stream=stream, live=live)) as opened:
+        engine = Engine(model or DEFAULT_MODEL, device, tracker)
+        tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
+        with closing(_read_ahead(opened)) as frames:
+            for frame in islice(frames, max_frames):
+                yield from engine.step([tracked], [frame])[0]
+        yield from engine.close_stream(tracked)
+
+
+def _read_ahead(source: Source) -> Generator[Frame, None, None]:
+    """The source's frames, decoded on a thread; when the consumer of a live source is late it gets the newest."""
+    live = source.info.live
+    ready: queue.Queue[Frame | BaseException | None] = queue.Queue(1 if live else READ_AHEAD)
+    stop = threading.Event()
+
+    def hand_over(item: Frame | BaseException | None) -> None:
+        while not stop.is_set():
+            with suppress(queue.Full):
+                ready.put(item, timeout=0 if live else 0.1)
+                return
+            if live:
+                with suppress(queue.Empty):
+                    ready.get_nowait()
+
+    def read() -> None:
+        try:
+            for frame in source:
+                hand_over(frame)
+                if stop.is_set():
+                    return
+            hand_over(None)
+        except BaseException as error:  # noqa: BLE001 - raised in the consumer's thread
+            hand_over(error)
+
+    threading.Thread(target=read, name=f"read {source.info.stream}", daemon=True).start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()

@@ -1,0 +1,101 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from streaming.errors import MaskcastError, UsageError
+from streaming.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streaming.pipeline import Job, Report
+
+app = typer.Typer(
+    name="maskcast",
+    help="Say what to look for in a video or a camera; get every match segmented, numbered and followed, live.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class TrackerName(StrEnum):
+    """Ways to follow objects."""
+
+    MEMORY = "memory"
+    ASSOCIATION = "association"
+
+
+def complain(error: BaseException, *, verbose: bool) -> None:
+    """Print an error as one line on stderr; with `verbose` its traceback before."""
+    if verbose:
+        import traceback
+
+        print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
+    print(f"maskcast: error: {redact(str(error))}", file=sys.stderr)
+
+
+def fail(error: MaskcastError, *, verbose: bool) -> NoReturn:
+    """Print an error and exit with its code."""
+    complain(error, verbose=verbose)
+    raise typer.Exit(error.exit_code)
+
+
+@app.callback()
+def maskcast() -> None:
+    """Keep `track` a subcommand even while it is the only one."""
+
+
+@app.command()
+def track(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Path, folder or glob of images, URL, camera:0 or /dev/video0."),
+    ],
+    prompt: Annotated[
+        list[str] | None, typer.Option("--prompt", "-p", help="What to look for; may be given several times.")
+    ] = None,
+    out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="*.mp4 *.mkv *.mov *.webm, *.jsonl, - (JSON Lines on stdout, the default), *.json, *.txt, "
+            "mqtt://host/prefix; {stream} stands for the stream's id.",
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Hugging Face id, folder, or nano.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
+    tracker: Annotated[TrackerName | None, typer.Option(help="Default: the best that the model allows.")] = None,
+    stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None,
+    live: Annotated[
+        bool | None, typer.Option("--live/--offline", help="Skip to the newest frame, or process every one.")
+    ] = None,
+    codec: Annotated[str | None, typer.Option(help="Video encoder; by default H.264, on hardware if it works.")] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=0, max=63, help="Video quality as the encoder's CRF; lower is better.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
+) -> None:
+    """Track what matches the prompts and write or publish the masks."""
+    try:
+        jobs = _jobs(sources, prompt or [], out or ["-"], stream, max_frames, live=live, codec=codec, quality=quality)
+        code = _run(jobs, model, device, tracker, verbose=verbose)
+    except MaskcastError as error:
+        fail(error, verbose=verbose)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """Run the command line; the console script's entry point."""
+    app()

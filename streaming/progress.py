@@ -1,0 +1,47 @@
+"""What a person at a terminal sees while it runs. Everything goes to stderr: stdout may be a sink."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from streaming.pipeline import Report
+from streaming.types import StreamInfo
+
+
+class ProgressDisplay:
+    """A bar a stream with frames, frames a second and time left; silent where stderr is not a terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        """`quiet` shows nothing at all."""
+        console = Console(stderr=True)
+        self._tasks: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.1f} frames/s"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=quiet or not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def update(self, info: StreamInfo, report: Report) -> None:
+        """Show a stream's state after a frame."""
+        if info.stream not in self._tasks:
+            total = None if info.live else info.frame_count
+            self._tasks[info.stream] = self._progress.add_task(info.stream, total=total, rate=0.0)
+        rate = report.frames / report.seconds if report.seconds else 0.0
+        self._progress.update(self._tasks[info.stream], completed=report.frames, rate=rate)

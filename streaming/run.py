@@ -1,0 +1,63 @@
+"""Run several streams with one model: offline ones in turn, live ones at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from streaming.errors import MaskcastError
+from streaming.pipeline import Job, Report, run_stream
+from streaming.worker import Worker
+
+INTERRUPTED = 130
+
+
+async def run_jobs(worker: Worker, live: Sequence[Job], offline: Sequence[Job], stop: asyncio.Event) -> list[Report]:
+    """Run all jobs to their ends, or until `stop` is set. A stream that fails leaves the others alone."""
+
+    async def safely(job: Job) -> Report:
+        try:
+            return await run_stream(job, worker, stop)
+        except MaskcastError as error:
+            return Report(stream="", errors=[error])
+
+    async def in_turn() -> list[Report]:
+        return [await safely(job) for job in offline if not stop.is_set()]
+
+    *reports, last = await asyncio.gather(*(safely(job) for job in live), in_turn())
+    assert isinstance(last, list)
+    return [*(report for report in reports if isinstance(report, Report)), *last]
+
+
+def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+    """Run `main` in a new event loop; SIGINT and SIGTERM set its stop event, a second one ends the process at once.
+
+    Returns:
+        The exit code that `main` returns.
+    """
+
+    async def run() -> int:
+        stop = asyncio.Event()
+
+        def interrupt() -> None:
+            if stop.is_set():
+                os._exit(INTERRUPTED)
+            stop.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt)
+        return await main(stop)
+
+    return asyncio.run(run())
+
+
+def exit_code(reports: Sequence[Report]) -> int:
+    """The first error's code; else 130 if anything was interrupted; else 0."""
+    errors = [error for report in reports for error in report.errors]
+    if errors:
+        return errors[0].exit_code
+    return INTERRUPTED if any(report.interrupted for report in reports) else 0

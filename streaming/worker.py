@@ -1,0 +1,138 @@
+"""The thread that owns the model. Streams hand it one frame each; it takes all that are ready as one batch."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from streaming.errors import MaskcastError, ModelError
+from streaming.types import Frame, Result
+
+if TYPE_CHECKING:  # torch takes seconds to import: only the worker's thread pays for it
+    from trackers.engine import Engine, TrackedStream
+
+T = TypeVar("T")
+
+# More frames at once gain nothing on one GPU: the image encoder fills it with a frame or two.
+MAX_BATCH = 4
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One frame to track, and where its result goes."""
+
+    stream: TrackedStream
+    frame: Frame
+    future: Future[list[Result]]
+
+
+@dataclass(frozen=True)
+class _Call:
+    """Any other work on the engine, done between two frames."""
+
+    run: Callable[[], None]
+
+
+class _Stop:
+    """Ends the thread."""
+
+
+class Worker:
+    """Runs an `Engine` on a daemon thread.
+
+    Each stream has at most one frame here at a time, so turns are fair by construction and nothing piles up.
+    """
+
+    def __init__(self, load: Callable[[], Engine]) -> None:
+        """`load` builds the engine; it runs on the worker's thread when `start` is awaited."""
+        self._load = load
+        self._inbox: queue.SimpleQueue[_Step | _Call | _Stop] = queue.SimpleQueue()
+        self._engine: Engine | None = None
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+
+    async def start(self) -> None:
+        """Load the model.
+
+        Raises:
+            MaskcastError: as `Engine` does.
+        """
+        self._thread.start()
+
+        def load() -> None:
+            self._engine = self._load()
+
+        await self._call(load)
+
+    async def open_stream(self, prompts: Sequence[str]) -> TrackedStream:
+        """See `Engine.open_stream`."""
+        return await self._call(lambda: self._loaded.open_stream(prompts))
+
+    async def step(self, stream: TrackedStream, frame: Frame) -> list[Result]:
+        """Track one frame of one stream.
+
+        Raises:
+            ModelError: the model failed.
+        """
+        future: Future[list[Result]] = Future()
+        self._inbox.put(_Step(stream, frame, future))
+        return await asyncio.wrap_future(future)
+
+    async def close_stream(self, stream: TrackedStream) -> list[Result]:
+        """See `Engine.close_stream`."""
+        return await self._call(lambda: self._loaded.close_stream(stream))
+
+    def close(self) -> None:
+        """End the thread after the work that it has begun; does not wait."""
+        self._inbox.put(_Stop())
+
+    @property
+    def _loaded(self) -> Engine:
+        assert self._engine is not None, "the worker was not started"
+        return self._engine
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001 - handed to whoever awaits
+                future.set_exception(error)
+
+        self._inbox.put(_Call(run))
+        return await asyncio.wrap_future(future)
+
+    def _run(self) -> None:
+        while True:
+            item: _Step | _Call | _Stop | None = self._inbox.get()
+            batch: list[_Step] = []
+            while isinstance(item, _Step):
+                batch.append(item)
+                item = None if len(batch) == MAX_BATCH or self._inbox.empty() else self._inbox.get()
+            if batch:
+                self._step(batch)
+            if isinstance(item, _Call):
+                item.run()
+            elif isinstance(item, _Stop):
+                return
+
+    def _step(self, batch: Sequence[_Step]) -> None:
+        try:
+            results = self._loaded.step([step.stream for step in batch], [step.frame for step in batch])
+        except MaskcastError as error:
+            failure: MaskcastError | None = error
+        except Exception as error:  # noqa: BLE001 - whatever the model raises ends its streams, not the process
+            failure = ModelError(f"the model failed on a frame: {type(error).__name__}: {error}".splitlines()[0])
+            failure.__cause__ = error
+        else:
+            failure = None
+        for index, step in enumerate(batch):
+            if failure is not None:
+                step.future.set_exception(failure)
+            else:
+                step.future.set_result(results[index])

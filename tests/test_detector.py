@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+
+from streaming.errors import UsageError
+from tests import tiny
+from trackers.checkpoint import load_checkpoint
+from trackers.detector import Detector
+from trackers.masks import mask_iou
+from trackers.preprocess import preprocess
+from trackers.text import TextEncoder, cache_folder
+
+CPU = torch.device("cpu")
+PROMPTS = ["person", "red ball", "cat", "a dog"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_checkpoint):
+    return load_checkpoint(str(tiny_checkpoint))
+
+
+@pytest.fixture
+def text(checkpoint):
+    return TextEncoder(checkpoint, CPU, torch.float32)
+
+
+def images(count):
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, (90, 120 + 10 * i, 3), dtype=np.uint8) for i in range(count)]
+
+
+def test_equals_transformers_own_forward(checkpoint, text):
+    """One prompt at a time through `Sam3LiteTextModel.forward`, against all prompts of two frames at once."""
+    detector = Detector(checkpoint, CPU, torch.float32, nms_iou=0.0)
+    pictures = images(2)
+    embeddings = [text.embed(prompt) for prompt in PROMPTS]
+    together = detector.detect(detector.encode(pictures), [embeddings, embeddings[:2]])
+    for picture, found, count in zip(pictures, together, (4, 2), strict=True):
+        pixels = preprocess([picture], tiny.IMAGE_SIZE, CPU, torch.float32)
+        for index, prompt in enumerate(PROMPTS[:count]):
+            tokens = checkpoint.tokenizer(prompt, padding="max_length", max_length=tiny.CONTEXT, return_tensors="pt")
+            with torch.inference_mode():
+                expected = checkpoint.detector(
+                    pixel_values=pixels, input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+                )
+            scores = (expected.pred_logits.sigmoid() * expected.presence_logits.sigmoid())[0]
+            mine = found.prompt == index
+            torch.testing.assert_close(found.scores[mine], scores[scores > 0.5], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(found.logits[mine], expected.pred_masks[0][scores > 0.5], atol=1e-3, rtol=1e-3)
+    assert len(together[0]) > 0, "a test that finds nothing shows nothing"
+
+
+def test_more_prompts_than_one_pass_takes_change_nothing(checkpoint, text):
+    detector = Detector(checkpoint, CPU, torch.float32)
+    features = detector.encode(images(1))
+    embeddings = [text.embed(f"thing {i}") for i in range(11)]
+    (together,) = detector.detect(features, [embeddings])
+    for index, embedding in enumerate(embeddings):
+        (alone,) = detector.detect(features, [[embedding]])
+        torch.testing.assert_close(together.scores[together.prompt == index], alone.scores, atol=1e-5, rtol=1e-5)
+
+
+def test_nms_leaves_no_overlap_within_a_prompt_and_ignores_other_prompts(checkpoint, text):
+    detector = Detector(checkpoint, CPU, torch.float32, score_threshold=0.05, nms_iou=0.1)
+    features = detector.encode(images(1))
+    embedding = text.embed("cat")
+    (once,) = detector.detect(features, [[embedding]])
+    (twice,) = detector.detect(features, [[embedding, embedding]])
+    assert len(twice) == 2 * len(once) > 0
+    masks = once.logits > 0
+    overlap = mask_iou(masks, masks) - torch.eye(len(once))
+    assert overlap.max() <= 0.1
+
+
+def test_no_prompts_find_nothing(checkpoint):
+    detector = Detector(checkpoint, CPU, torch.float32)
+    (found,) = detector.detect(detector.encode(images(1)), [[]])
+    assert len(found) == 0
+    assert found.logits.shape[0] == 0
+
+
+def test_a_prompt_is_encoded_once_even_by_the_next_process(checkpoint, text):
+    first = text.embed("red ball")
+    assert text.embed("  red ball ") is first
+    assert text.encoded == 1
+    later = TextEncoder(checkpoint, CPU, torch.float32)
+    assert torch.equal(later.embed("red ball").features, first.features)
+    assert later.encoded == 0
+
+
+def test_a_damaged_cache_file_is_computed_again(checkpoint, text):
+    first = text.embed("cat")
+    (file,) = cache_folder().rglob("*.safetensors")
+    file.write_bytes(b"not safetensors")
+    later = TextEncoder(checkpoint, CPU, torch.float32)
+    assert torch.equal(later.embed("cat").features, first.features)
+    assert later.encoded == 1
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(checkpoint, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
+    text = TextEncoder(checkpoint, CPU, torch.float32)
+    assert text.embed("cat").features.shape == (tiny.CONTEXT, tiny.HIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [("", "empty"), ("  \n", "empty"), ("x" * 20, r"too long: 22 tokens, the model reads 16")],
+)
+def test_prompts_that_cannot_be_read(text, prompt, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        text.embed(prompt)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_longest_prompt_that_fits_is_read_whole(text):
+    assert text.embed("x" * (tiny.CONTEXT - 2)).mask.all()
