@@ -36,6 +36,7 @@ class Outlet:
             await self.sink.start(self._info)
         except Exception as error:  # noqa: BLE001 - any failure of a sink is this sink's alone
             self._fail(error)
+            await self._mailbox.close(discard=True)
             return
         self._task = asyncio.create_task(self._feed())
 

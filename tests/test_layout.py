@@ -1,0 +1,57 @@
+"""The borders between the packages, as CONTRIBUTING.md draws them."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TYPES = {"streaming.types", "streaming.errors", "streaming.redaction"}
+OURS = {"streaming", "trackers", "sources", "sinks"}
+
+
+def imports(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def modules(package):
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", ["sources", "sinks", "trackers"])
+def test_packages_know_only_themselves_and_the_types(package):
+    for file in modules(package):
+        ours = {name for name in imports(file) if name.split(".")[0] in OURS}
+        foreign = {name for name in ours if name.split(".")[0] != package} - TYPES
+        assert not foreign, f"{file} imports {foreign}"
+
+
+def test_the_types_import_nothing_of_ours():
+    for name in TYPES:
+        file = ROOT / (name.replace(".", "/") + ".py")
+        assert not {module for module in imports(file) if module.split(".")[0] in OURS}, file
+
+
+def test_trackers_need_no_decoder_no_broker_and_no_web_server():
+    allowed = {"torch", "transformers", "huggingface_hub", "numpy", "scipy", "safetensors", "trackers", "streaming"}
+    for file in modules("trackers"):
+        roots = {name.split(".")[0] for name in imports(file)}
+        assert roots - allowed <= set(sys.stdlib_module_names), f"{file}: {roots - allowed}"
+
+
+def test_the_command_starts_without_loading_torch_or_a_decoder():
+    code = "import sys, streaming.cli; print([m for m in ('torch', 'transformers', 'av', 'cv2') if m in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == "[]"
+
+
+def test_no_file_asks_to_be_split():
+    for package in OURS:
+        for file in modules(package):
+            assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file

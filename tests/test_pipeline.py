@@ -1,0 +1,287 @@
+"""Scheduling, back-pressure and failures, with sources, sinks and a model whose speed the test sets."""
+
+import asyncio
+import threading
+import time
+from fractions import Fraction
+from itertools import count
+
+import pytest
+
+from sinks.sink import BlockingSink, Sink
+from streaming.errors import ModelError, SinkError, SourceError, UsageError
+from streaming.pipeline import Job, run_stream
+from streaming.run import exit_code, run_jobs
+from streaming.types import Result, StreamInfo
+from streaming.worker import MAX_BATCH, Worker
+from tests.frames import frame
+
+
+class Frames:
+    """A source of blank frames; records how far it was read."""
+
+    def __init__(self, number=10, *, live=False, interval=0.0, error=None, stream="test"):
+        self.info = StreamInfo(stream, 160, 96, Fraction(1, 1000), Fraction(25), number, live=live)
+        self.number, self.interval, self.error = number, interval, error
+        self.read, self.closed = 0, threading.Event()
+
+    def __iter__(self):
+        for index in count() if self.number is None else range(self.number):
+            if self.closed.wait(self.interval):
+                return
+            self.read += 1
+            yield frame(index, stream=self.info.stream)
+        if self.error:
+            raise self.error
+
+    def close(self):
+        self.closed.set()
+
+
+class Model:
+    """An engine that says nothing of what it sees."""
+
+    def __init__(self, seconds=0.0, fail_at=None, held=0):
+        self.seconds, self.fail_at, self.held = seconds, fail_at, held
+        self.batches, self.waiting = [], {}
+
+    def open_stream(self, prompts):
+        if not prompts:
+            raise UsageError("no prompt")
+        self.waiting[id(prompts)] = []
+        return id(prompts)
+
+    def step(self, streams, frames):
+        self.batches.append(len(frames))
+        time.sleep(self.seconds)
+        results = []
+        for stream, picture in zip(streams, frames, strict=True):
+            if picture.index == self.fail_at:
+                raise RuntimeError("a bad day\nwith details")
+            self.waiting[stream].append(Result(picture))
+            ready = self.waiting[stream][: len(self.waiting[stream]) - self.held]
+            del self.waiting[stream][: len(ready)]
+            results.append(ready)
+        return results
+
+    def close_stream(self, stream):
+        return self.waiting.pop(stream)
+
+
+class Record(Sink):
+    def __init__(self, *, seconds=0.0, fail_at=None, fail_start=False, fail_finish=False):
+        super().__init__("record")
+        self.seconds, self.fail_at = seconds, fail_at
+        self.fail_start, self.fail_finish = fail_start, fail_finish
+        self.indices, self.reason, self.finished = [], None, 0
+
+    async def start(self, info):
+        if self.fail_start:
+            raise SinkError("record: cannot start")
+
+    async def write(self, result):
+        await asyncio.sleep(self.seconds)
+        if result.frame.index == self.fail_at:
+            raise OSError(28, "No space left on device")
+        self.indices.append(result.frame.index)
+
+    async def finish(self, reason):
+        self.finished += 1
+        self.reason = reason
+        if self.fail_finish:
+            raise SinkError("record: cannot finish")
+
+
+def job(source, *sinks, max_frames=None, progress=lambda info, report: None):
+    open_source = source if callable(source) else lambda: source
+    return Job(open_source, lambda info: sinks, ["cat"], max_frames, progress)
+
+
+def run(jobs, model=None, *, live=(), stop_after=None):
+    async def main():
+        stop = asyncio.Event()
+        worker = Worker(lambda: model or Model())
+        await worker.start()
+        if stop_after is not None:
+            asyncio.get_running_loop().call_later(stop_after, stop.set)
+        try:
+            return await asyncio.wait_for(run_jobs(worker, live, jobs, stop), 30)
+        finally:
+            worker.close()
+
+    return asyncio.run(main())
+
+
+def test_offline_loses_nothing_however_slow_the_stages_are():
+    source, fast, slow = Frames(30), Record(), Record(seconds=0.01)
+    (report,) = run([job(source, fast, slow)], Model(seconds=0.003))
+    assert fast.indices == slow.indices == list(range(30))
+    assert (report.frames, report.dropped, report.errors) == (30, 0, [])
+    assert fast.finished == slow.finished == 1
+    assert fast.reason is None
+    assert exit_code([report]) == 0
+
+
+def test_offline_reads_only_a_few_frames_ahead():
+    source, sink = Frames(None), Record()
+    (report,) = run([job(source, sink)], Model(seconds=0.1), stop_after=0.5)
+    assert report.interrupted
+    assert source.read <= len(sink.indices) + 8
+
+
+def test_live_takes_the_newest_frame_and_counts_what_it_drops():
+    source, sink = Frames(60, live=True, interval=0.01), Record()
+    (report,) = run([], Model(seconds=0.08), live=[job(source, sink)])
+    assert sink.indices == sorted(set(sink.indices))
+    assert sink.indices[-1] == 59, "the newest is never dropped"
+    assert 3 <= len(sink.indices) <= 20
+    assert report.frames + report.dropped == 60
+
+
+def test_a_slow_sink_of_a_live_stream_does_not_slow_the_others():
+    source, fast, slow = Frames(50, live=True, interval=0.01), Record(), Record(seconds=0.2)
+    run([], live=[job(source, fast, slow)])
+    assert len(fast.indices) >= 40
+    assert len(slow.indices) <= 10
+    assert slow.indices[-1] == 49
+
+
+@pytest.mark.parametrize("broken", [{"fail_at": 3}, {"fail_start": True}, {"fail_finish": True}])
+def test_a_sink_that_fails_takes_down_only_itself(broken):
+    good, bad = Record(), Record(**broken)
+    (report,) = run([job(Frames(20), good, bad)])
+    assert good.indices == list(range(20))
+    assert good.finished == bad.finished == 1
+    assert [type(error) for error in report.errors] == [SinkError]
+    assert exit_code([report]) == 4
+
+
+def test_with_no_sink_left_the_stream_stops():
+    source = Frames(None)
+    (report,) = run([job(source, Record(fail_at=3), Record(fail_at=5))])
+    assert exit_code([report]) == 4
+    assert "No space left on device" in str(report.errors[0])
+    assert source.closed.is_set()
+
+
+def test_a_source_that_breaks_keeps_what_came_before():
+    sink = Record()
+    (report,) = run([job(Frames(7, error=SourceError("x.mp4: truncated")), sink)])
+    assert sink.indices == list(range(7))
+    assert sink.reason == "x.mp4: truncated"
+    assert exit_code([report]) == 3
+
+
+def test_a_decoder_bug_is_a_source_error_in_one_line():
+    (report,) = run([job(Frames(2, error=ValueError("first\nsecond")), Record())])
+    assert str(report.errors[0]) == "test: ValueError: first"
+
+
+def test_a_model_that_fails_ends_the_stream_and_finishes_the_sinks():
+    sink = Record()
+    (report,) = run([job(Frames(20), sink)], Model(fail_at=5))
+    assert sink.indices == list(range(5))
+    assert sink.finished == 1
+    assert str(report.errors[0]) == "the model failed on a frame: RuntimeError: a bad day"
+    assert isinstance(report.errors[0], ModelError)
+    assert exit_code([report]) == 5
+
+
+def test_an_interrupt_finishes_the_outputs():
+    sink = Record()
+    (report,) = run([job(Frames(None, interval=0.01), sink)], stop_after=0.3)
+    assert report.interrupted
+    assert sink.reason == "interrupted"
+    assert sink.indices
+    assert exit_code([report]) == 130
+
+
+def test_an_interrupt_does_not_wait_for_a_source_that_hangs():
+    hang = threading.Event()
+    started = time.monotonic()
+    (report,) = run([job(lambda: hang.wait(20), Record())], stop_after=0.2)
+    assert report.interrupted
+    assert time.monotonic() - started < 5
+    hang.set()
+
+
+def test_results_that_are_held_back_come_at_the_end():
+    sink = Record()
+    (report,) = run([job(Frames(9), sink)], Model(held=4))
+    assert sink.indices == list(range(9))
+    assert report.frames == 9
+
+
+def test_max_frames():
+    sink = Record()
+    run([job(Frames(None), sink, max_frames=4)])
+    assert sink.indices == [0, 1, 2, 3]
+
+
+def test_offline_streams_run_in_turn_and_one_that_cannot_open_leaves_the_others():
+    def missing():
+        raise SourceError("gone.mp4: no such file")
+
+    first, second = Record(), Record()
+    reports = run([job(Frames(5), first), job(missing, Record()), job(Frames(5), second)])
+    assert first.indices == second.indices == list(range(5))
+    assert exit_code(reports) == 3
+
+
+def test_live_streams_share_batches_in_fair_turns():
+    model = Model(seconds=0.02)
+    sinks = [Record() for _ in range(3)]
+    jobs = [
+        Job(
+            lambda i=i: Frames(80, live=True, interval=0.01, stream=f"s{i}"),
+            lambda info, s=s: [s],
+            [f"cat {i}"],
+            None,
+            lambda info, report: None,
+        )
+        for i, s in enumerate(sinks)
+    ]
+    run([], model, live=jobs)
+    assert max(model.batches) in range(2, MAX_BATCH + 1)
+    lengths = [len(sink.indices) for sink in sinks]
+    assert max(lengths) <= 2 * min(lengths)
+
+
+def test_a_blocking_sink_runs_off_the_event_loop_one_call_at_a_time():
+    threads = set()
+
+    class Blocking(BlockingSink):
+        def start_blocking(self, info):
+            threads.add(threading.get_ident())
+
+        def write_blocking(self, result):
+            threads.add(threading.get_ident())
+
+        def finish_blocking(self, reason):
+            threads.add(threading.get_ident())
+
+    run([job(Frames(5), Blocking("b"))])
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+def test_an_error_of_the_engine_at_the_start_is_raised():
+    async def main():
+        def load():
+            raise ModelError("no such model")
+
+        await Worker(load).start()
+
+    with pytest.raises(ModelError, match="no such model"):
+        asyncio.run(main())
+
+
+def test_run_stream_raises_what_keeps_it_from_beginning():
+    async def main():
+        worker = Worker(Model)
+        await worker.start()
+        bad = Job(lambda: Frames(1), lambda info: [Record()], [], None, lambda info, report: None)
+        await run_stream(bad, worker, asyncio.Event())
+
+    with pytest.raises(UsageError, match="no prompt"):
+        asyncio.run(main())
