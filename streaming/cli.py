@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from streaming.errors import MaskcastError, UsageError
+from streaming.errors import MaskcastError
 from streaming.redaction import redact
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from streaming.pipeline import Job, Report
 
 app = typer.Typer(
     name="maskcast",
@@ -35,13 +28,18 @@ class TrackerName(StrEnum):
     ASSOCIATION = "association"
 
 
+def say(line: str) -> None:
+    """Print a line for the person who started the command, on stderr: stdout may be a sink."""
+    sys.stderr.write(f"{redact(line)}\n")
+
+
 def complain(error: BaseException, *, verbose: bool) -> None:
-    """Print an error as one line on stderr; with `verbose` its traceback before."""
+    """Print an error as one line; with `verbose` its traceback before."""
     if verbose:
         import traceback
 
-        print(redact("".join(traceback.format_exception(error))), file=sys.stderr)
-    print(f"maskcast: error: {redact(str(error))}", file=sys.stderr)
+        say("".join(traceback.format_exception(error)))
+    say(f"maskcast: error: {error}")
 
 
 def fail(error: MaskcastError, *, verbose: bool) -> NoReturn:
@@ -56,7 +54,7 @@ def maskcast() -> None:
 
 
 @app.command()
-def track(
+def track(  # noqa: PLR0917 - typer reads the parameters, nobody passes them by position
     sources: Annotated[
         list[str],
         typer.Argument(metavar="SOURCE...", help="Path, folder or glob of images, URL, camera:0 or /dev/video0."),
@@ -88,11 +86,28 @@ def track(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
     """Track what matches the prompts and write or publish the masks."""
+    from streaming.track_command import Outputs, run_track
+
+    outputs = Outputs(out or ["-"], codec, quality)
     try:
-        jobs = _jobs(sources, prompt or [], out or ["-"], stream, max_frames, live=live, codec=codec, quality=quality)
-        code = _run(jobs, model, device, tracker, verbose=verbose)
+        reports, code = run_track(
+            sources,
+            prompt or [],
+            outputs,
+            model=model,
+            device=device,
+            tracker=tracker,
+            stream=stream,
+            live=live,
+            max_frames=max_frames,
+        )
     except MaskcastError as error:
         fail(error, verbose=verbose)
+    for report in reports:
+        if report.stream:
+            say(report.summary())
+        for problem in report.errors:
+            complain(problem, verbose=verbose)
     raise typer.Exit(code)
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from sinks.sink import Sink
 from sources.source import Source
-from streaming.errors import MaskcastError, ModelError, SourceError
+from streaming.errors import MaskcastError, SourceError
 from streaming.mailbox import Closed, Mailbox
 from streaming.outlet import Outlet
 from streaming.threads import in_daemon_thread
@@ -52,6 +52,14 @@ class Report:
     seconds: float = 0.0
     interrupted: bool = False
     errors: list[MaskcastError] = field(default_factory=list)
+
+    def summary(self) -> str:
+        """One line for a person."""
+        rate = self.frames / self.seconds if self.seconds else 0.0
+        parts = [f"{self.frames} frames", f"{self.tracks} tracks", f"{rate:.1f} frames/s"]
+        if self.dropped:
+            parts.insert(1, f"{self.dropped} dropped")
+        return f"{self.stream}: {', '.join(parts)}{' (interrupted)' if self.interrupted else ''}"
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,18 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from streaming.errors import MaskcastError
 from streaming.pipeline import Job, Report, run_stream
 from streaming.worker import Worker
 
+T = TypeVar("T")
+
 INTERRUPTED = 130
 
 
-async def run_jobs(worker: Worker, live: Sequence[Job], offline: Sequence[Job], stop: asyncio.Event) -> list[Report]:
+async def run_jobs(worker: Worker, at_once: Sequence[Job], in_turn: Sequence[Job], stop: asyncio.Event) -> list[Report]:
     """Run all jobs to their ends, or until `stop` is set. A stream that fails leaves the others alone."""
 
     async def safely(job: Job) -> Report:
@@ -24,22 +26,22 @@ async def run_jobs(worker: Worker, live: Sequence[Job], offline: Sequence[Job], 
         except MaskcastError as error:
             return Report(stream="", errors=[error])
 
-    async def in_turn() -> list[Report]:
-        return [await safely(job) for job in offline if not stop.is_set()]
+    async def one_by_one() -> list[Report]:
+        return [await safely(job) for job in in_turn if not stop.is_set()]
 
-    *reports, last = await asyncio.gather(*(safely(job) for job in live), in_turn())
+    *reports, last = await asyncio.gather(*(safely(job) for job in at_once), one_by_one())
     assert isinstance(last, list)
     return [*(report for report in reports if isinstance(report, Report)), *last]
 
 
-def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
     """Run `main` in a new event loop; SIGINT and SIGTERM set its stop event, a second one ends the process at once.
 
     Returns:
-        The exit code that `main` returns.
+        What `main` returns.
     """
 
-    async def run() -> int:
+    async def run() -> T:
         stop = asyncio.Event()
 
         def interrupt() -> None:

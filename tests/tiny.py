@@ -6,7 +6,13 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, Sam3LiteTextConfig, Sam3LiteTextModel
+from transformers import (
+    PreTrainedTokenizerFast,
+    Sam3LiteTextConfig,
+    Sam3LiteTextModel,
+    Sam3VideoConfig,
+    Sam3VideoModel,
+)
 
 CONTEXT = 16
 IMAGE_SIZE = 112
@@ -81,5 +87,53 @@ def model(seed: int = 0) -> Sam3LiteTextModel:
 
 def save(folder: Path, seed: int = 0) -> Path:
     model(seed).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+def video_configuration(**rules: float) -> Sam3VideoConfig:
+    """The tiny detector with a tiny tracker; `rules` are fields of `Sam3VideoConfig`."""
+    detector = configuration()
+    side = IMAGE_SIZE // 14
+    tracker = {
+        "model_type": "sam3_tracker_video",
+        "image_size": IMAGE_SIZE,
+        "vision_config": detector.vision_config.to_dict(),
+        "prompt_encoder_config": {"hidden_size": HIDDEN, "image_size": IMAGE_SIZE, "patch_size": 14},
+        "mask_decoder_config": {
+            "hidden_size": HIDDEN,
+            "mlp_dim": 64,
+            "iou_head_hidden_dim": HIDDEN,
+            "num_attention_heads": 4,
+        },
+        "memory_attention_hidden_size": HIDDEN,
+        "memory_attention_num_layers": 2,
+        "memory_attention_feed_forward_hidden_size": 64,
+        "memory_attention_rope_feat_sizes": [side, side],
+        "memory_encoder_hidden_size": HIDDEN,
+        "memory_encoder_output_channels": 64,
+        "mask_downsampler_embed_dim": HIDDEN,
+        "memory_fuser_embed_dim": HIDDEN,
+        "memory_fuser_intermediate_dim": 64,
+    }
+    return Sam3VideoConfig(
+        detector_config=detector.to_dict(), tracker_config=tracker, low_res_mask_size=side * 4, **rules
+    )
+
+
+def video_model(seed: int = 0, **rules: float) -> Sam3VideoModel:
+    """Detector and tracker with random weights, adjusted so that detections and tracks live."""
+    torch.manual_seed(seed)
+    video = Sam3VideoModel(video_configuration(**rules)).eval()
+    for name, parameter in video.named_parameters():
+        if parameter.ndim > 1 and "embed" not in name:
+            torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
+    video.detector_model.load_state_dict(model(seed).state_dict())
+    return video
+
+
+def save_video(folder: Path, seed: int = 0, **rules: float) -> Path:
+    """One `sam3_video` folder: detector, tracker and tokenizer."""
+    video_model(seed, **rules).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder

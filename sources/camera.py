@@ -1,0 +1,24 @@
+"""Cameras at this machine (Video4Linux)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sources.container import ContainerSource, Opening
+from streaming.errors import SourceError
+
+SILENCE_SECONDS = 10.0
+
+
+def open_camera(spec: str, stream: str, *, live: bool) -> ContainerSource:
+    """Open `camera:N` or `/dev/videoN`; see `ContainerSource`.
+
+    Raises:
+        SourceError: there is no such camera, or another program uses it.
+    """
+    device = Path(spec.replace("camera:", "/dev/video"))
+    if not device.exists():
+        found = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
+        raise SourceError(f"{spec}: no such camera (found: {found})")
+    opening = Opening(str(device), spec, format="v4l2", timeout=(SILENCE_SECONDS, SILENCE_SECONDS))
+    return ContainerSource(opening, stream, live=live)

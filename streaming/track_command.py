@@ -1,0 +1,172 @@
+"""What `maskcast track` does between its arguments and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sinks import open_sink
+from sinks.sink import Sink
+from sources import Kind, expand, kind_of, open_source, stream_id
+from streaming.errors import UsageError
+from streaming.pipeline import Job, Report
+from streaming.progress import ProgressDisplay
+from streaming.run import exit_code, run_jobs, run_until_stopped
+from streaming.types import StreamInfo
+from streaming.worker import Worker
+
+if TYPE_CHECKING:
+    from trackers.engine import Engine
+
+STREAM_FIELD = "{stream}"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go.
+
+    Attributes:
+        specs: sinks as on the command line; `{stream}` in one stands for the stream's id.
+        codec, quality: of annotated video.
+    """
+
+    specs: Sequence[str]
+    codec: str | None = None
+    quality: int | None = None
+
+    def check(self, sources: Sequence[str]) -> None:
+        """Refuse, before anything is opened, outputs that would destroy an input or each other.
+
+        Raises:
+            UsageError: which one and why.
+        """
+        for number, spec in enumerate(self.specs):
+            open_sink(spec, codec=self.codec, quality=self.quality)  # an unknown kind fails here, not an hour later
+            if spec in self.specs[:number]:
+                raise UsageError(f"output {spec} is given twice")
+            if not _is_file(spec):
+                continue
+            if len(sources) > 1 and STREAM_FIELD not in spec:
+                raise UsageError(
+                    f"{len(sources)} sources cannot share the output {spec}: put {STREAM_FIELD} into its name, "
+                    f"for example {_with_field(spec)}"
+                )
+            for source in sources:
+                if _same_file(Path(spec), Path(source)):
+                    raise UsageError(f"output {spec} is the input itself: choose another name")
+
+    def open(self, info: StreamInfo, prompts: Sequence[str]) -> list[Sink]:
+        """The sinks of one stream, not yet started.
+
+        Raises:
+            UsageError: the name made from the stream's id is that of the input.
+        """
+        specs = [spec.replace(STREAM_FIELD, info.stream) for spec in self.specs]
+        for spec in specs:
+            if _is_file(spec) and info.media and _same_file(Path(spec), Path(info.media)):
+                raise UsageError(f"output {spec} is the input itself: choose another name")
+        return [open_sink(spec, prompts=prompts, codec=self.codec, quality=self.quality) for spec in specs]
+
+
+def run_track(
+    sources: Sequence[str],
+    prompts: Sequence[str],
+    outputs: Outputs,
+    *,
+    model: str | None = None,
+    device: str = "auto",
+    tracker: str | None = None,
+    stream: str | None = None,
+    live: bool | None = None,
+    max_frames: int | None = None,
+) -> tuple[list[Report], int]:
+    """Track in all sources, with a progress bar, until they end or a signal comes.
+
+    Returns:
+        What became of each stream, and the exit code.
+
+    Raises:
+        MaskcastError: nothing could begin.
+    """
+    expanded = [single for source in sources for single in expand(source)]
+    if stream is not None and len(expanded) > 1:
+        raise UsageError(f"--stream names one stream, but there are {len(expanded)} sources")
+    if not any(prompt.strip() for prompt in prompts):
+        raise UsageError("no prompt: say what to look for, for example --prompt person")
+    outputs.check(expanded)
+    streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
+
+    def job(source: str, name: str, display: ProgressDisplay) -> Job:
+        return Job(
+            open_source=lambda: open_source(source, stream=name, live=live),
+            open_sinks=lambda info: outputs.open(info, prompts),
+            prompts=prompts,
+            max_frames=max_frames,
+            progress=display.update,
+        )
+
+    async def main(stop: asyncio.Event) -> list[Report]:
+        worker = Worker(_loader(model, device, tracker))
+        loading = asyncio.ensure_future(worker.start())
+        await asyncio.wait(
+            [loading, waiting := asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
+        waiting.cancel()
+        if stop.is_set():
+            return [Report(stream="", interrupted=True)]
+        await loading
+        with ProgressDisplay() as display:
+            at_once: list[Job] = []
+            in_turn: list[Job] = []
+            for source, name in zip(expanded, streams, strict=True):
+                local = kind_of(source) in {Kind.FILE, Kind.IMAGES} and not live
+                (in_turn if local else at_once).append(job(source, name, display))
+            reports = await run_jobs(worker, at_once, in_turn, stop)
+        worker.close()
+        return reports
+
+    reports = run_until_stopped(main)
+    return reports, exit_code(reports)
+
+
+def _loader(model: str | None, device: str, tracker: str | None) -> Callable[[], Engine]:
+    def load() -> Engine:
+        from trackers.checkpoint import DEFAULT_MODEL
+        from trackers.engine import Engine
+
+        return Engine(model or DEFAULT_MODEL, device, tracker)
+
+    return load
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Number the repeats: door, door-2, door-3."""
+    taken: set[str] = set()
+    unique = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in taken:
+            number += 1
+            candidate = f"{name}-{number}"
+        taken.add(candidate)
+        unique.append(candidate)
+    return unique
+
+
+def _is_file(spec: str) -> bool:
+    return spec != "-" and "://" not in spec
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one does not exist, or is no path at all
+        return False
+
+
+def _with_field(spec: str) -> str:
+    path = Path(spec)
+    return str(path.with_name(f"{STREAM_FIELD}{path.suffix}"))
