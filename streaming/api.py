@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from sources.source import Source
+from streaming.cpu import wait_politely
 from streaming.errors import UsageError
 from streaming.types import Frame, Result
 
@@ -50,6 +51,7 @@ def track(
         SourceError: the source cannot be opened, or ended before its time (after all frames that decoded).
         ModelError: the model cannot be loaded or failed.
     """
+    wait_politely()
     from sources import open_source
     from trackers.checkpoint import DEFAULT_MODEL
     from trackers.engine import Engine

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from streaming.cpu import wait_politely
 from streaming.errors import MaskcastError
 from streaming.redaction import redact
 
@@ -113,4 +114,5 @@ def track(  # noqa: PLR0917 - typer reads the parameters, nobody passes them by 
 
 def main() -> None:
     """Run the command line; the console script's entry point."""
+    wait_politely()
     app()

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import tiny
+from streaming.cpu import wait_politely
+
+wait_politely()
+
+from tests import tiny  # noqa: E402 - it imports torch
 
 
 @pytest.fixture(autouse=True)
