@@ -55,7 +55,7 @@ def maskcast() -> None:
 
 
 @app.command()
-def track(  # noqa: PLR0917 - typer reads the parameters, nobody passes them by position
+def track(
     sources: Annotated[
         list[str],
         typer.Argument(metavar="SOURCE...", help="Path, folder or glob of images, URL, camera:0 or /dev/video0."),

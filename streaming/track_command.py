@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sinks import open_sink
 from sinks.sink import Sink
 from sources import Kind, expand, kind_of, open_source, stream_id
-from streaming.errors import UsageError
+from streaming.errors import SourceError, UsageError
 from streaming.pipeline import Job, Report
 from streaming.progress import ProgressDisplay
 from streaming.run import exit_code, run_jobs, run_until_stopped
@@ -97,6 +98,7 @@ def run_track(
     if not any(prompt.strip() for prompt in prompts):
         raise UsageError("no prompt: say what to look for, for example --prompt person")
     outputs.check(expanded)
+    _check_presence(expanded)
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
 
     def job(source: str, name: str, display: ProgressDisplay) -> Job:
@@ -154,6 +156,17 @@ def _unique(names: Sequence[str]) -> list[str]:
         taken.add(candidate)
         unique.append(candidate)
     return unique
+
+
+def _check_presence(sources: Sequence[str]) -> None:
+    """Say that nothing is there before the model is loaded, which may take minutes.
+
+    Raises:
+        SourceError: none of the sources exists.
+    """
+    local = {Kind.FILE, Kind.IMAGES}
+    if all(kind_of(source) in local and not has_magic(source) and not Path(source).exists() for source in sources):
+        raise SourceError(f"{sources[0]}: no such file")
 
 
 def _is_file(spec: str) -> bool:

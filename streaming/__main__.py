@@ -1,0 +1,5 @@
+"""`python -m streaming` is `maskcast`."""
+
+from streaming.cli import main
+
+main()
