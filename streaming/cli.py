@@ -29,6 +29,13 @@ class TrackerName(StrEnum):
     ASSOCIATION = "association"
 
 
+class Transport(StrEnum):
+    """Ways of RTSP's media."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
 def say(line: str) -> None:
     """Print a line for the person who started the command, on stderr: stdout may be a sink."""
     sys.stderr.write(f"{redact(line)}\n")
@@ -80,6 +87,9 @@ def track(
     live: Annotated[
         bool | None, typer.Option("--live/--offline", help="Skip to the newest frame, or process every one.")
     ] = None,
+    rtsp_transport: Annotated[
+        Transport, typer.Option(help="How RTSP's media travels: tcp loses nothing, udp has less delay.")
+    ] = Transport.TCP,
     codec: Annotated[str | None, typer.Option(help="Video encoder; by default H.264, on hardware if it works.")] = None,
     quality: Annotated[
         int | None, typer.Option(min=0, max=63, help="Video quality as the encoder's CRF; lower is better.")
@@ -101,6 +111,7 @@ def track(
             stream=stream,
             live=live,
             max_frames=max_frames,
+            rtsp_transport=rtsp_transport.value,
         )
     except MaskcastError as error:
         fail(error, verbose=verbose)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sinks import open_sink
 from sinks.sink import Sink
@@ -83,6 +83,7 @@ def run_track(
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
+    rtsp_transport: Literal["tcp", "udp"] = "tcp",
 ) -> tuple[list[Report], int]:
     """Track in all sources, with a progress bar, until they end or a signal comes.
 
@@ -103,7 +104,7 @@ def run_track(
 
     def job(source: str, name: str, display: ProgressDisplay) -> Job:
         return Job(
-            open_source=lambda: open_source(source, stream=name, live=live),
+            open_source=lambda: open_source(source, stream=name, live=live, transport=rtsp_transport),
             open_sinks=lambda info: outputs.open(info, prompts),
             prompts=prompts,
             max_frames=max_frames,
