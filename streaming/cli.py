@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -120,6 +121,23 @@ def track(
             say(report.summary())
         for problem in report.errors:
             complain(problem, verbose=verbose)
+    raise typer.Exit(code)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--folder", help="Where demo.mp4 and demo.jsonl go.")] = Path(),
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
+) -> None:
+    """Track a bundled clip with the embedded checkpoint: annotated video, JSON Lines and MQTT, without download."""
+    from streaming.demo import run_demo
+
+    try:
+        lines, code = run_demo(folder)
+    except MaskcastError as error:
+        fail(error, verbose=verbose)
+    for line in lines:
+        say(line)
     raise typer.Exit(code)
 
 
