@@ -1,0 +1,73 @@
+"""JSON Lines: one object a frame, to a file or to the standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from sinks.lines import LineFile
+from sinks.messages import frame_message
+from sinks.sink import BlockingSink
+from streaming.errors import SinkError
+from streaming.types import Result, StreamInfo
+
+
+class JsonLinesSink(BlockingSink):
+    """One `maskcast.frame/1` object a line in a file, which is ``name.partial.jsonl`` until the stream has ended.
+
+    Raises:
+        SinkError: the file cannot be created or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Write to `path`."""
+        super().__init__(str(path))
+        self._file = LineFile(path)
+
+    def start_blocking(self, info: StreamInfo) -> None:
+        del info
+        self._file.open()
+
+    def write_blocking(self, result: Result) -> None:
+        self._file.append(frame_message(result).json_bytes())
+
+    def finish_blocking(self, reason: str | None) -> None:
+        self._file.finish(complete=reason is None)
+
+
+class StdoutSink(BlockingSink):
+    """One `maskcast.frame/1` object a line on the standard output, each written at once, for pipes.
+
+    Raises:
+        SinkError: the reader has closed the pipe (``| head``), or the output cannot be written.
+    """
+
+    def __init__(self) -> None:
+        """Write to the process's standard output."""
+        super().__init__("standard output")
+
+    def start_blocking(self, info: StreamInfo) -> None:
+        """Nothing to open."""
+
+    def write_blocking(self, result: Result) -> None:
+        try:
+            sys.stdout.buffer.write(frame_message(result).json_bytes() + b"\n")
+            sys.stdout.buffer.flush()
+        except BrokenPipeError as error:
+            _discard_stdout()
+            # An error and not silence: the model must not go on for hours on behalf of nobody.
+            raise SinkError("standard output: its reader closed the pipe") from error
+        except OSError as error:
+            _discard_stdout()
+            raise SinkError(f"cannot write to the standard output: {error.strerror}") from error
+
+    def finish_blocking(self, reason: str | None) -> None:
+        """Every line is out already."""
+
+
+def _discard_stdout() -> None:
+    """Point the standard output at nothing, or Python complains about the unwritten rest when it exits."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

@@ -1,0 +1,52 @@
+"""A file that takes its name only when it is whole: until then it is ``name.partial.suffix`` beside its place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from streaming.errors import SinkError
+
+
+def partial_path(path: Path) -> Path:
+    """Where the output stands while it is being written; the suffix stays, so that players and readers open it."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def check_target(path: Path) -> None:
+    """Refuse a target that could not be renamed into place at the end, hours later.
+
+    Raises:
+        SinkError: the target is a folder, or its folder is missing or not writable.
+    """
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder; name a file in it")
+    folder = path.parent
+    if not folder.is_dir():
+        raise SinkError(f"cannot write {path}: the folder {folder} does not exist; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SinkError(f"cannot write {path}: no permission to write in the folder {folder}")
+
+
+def write_error(path: Path, error: OSError) -> SinkError:
+    """One line for a failed write: what, where, and where the part that was written is."""
+    what = error.strerror or str(error)
+    return SinkError(f"cannot write {path}: {what}; what was written before is kept in {partial_path(path).name}")
+
+
+def publish(path: Path) -> None:
+    """Give the finished partial file its name, safe against a power cut.
+
+    Raises:
+        SinkError: the disk or the folder refuses.
+    """
+    part = partial_path(path)
+    try:
+        descriptor = os.open(part, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        part.replace(path)
+    except OSError as error:
+        raise write_error(path, error) from error

@@ -1,0 +1,292 @@
+"""Annotated video: the source's frames at the source's times, tracks drawn on them, the source's audio beside them."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from sinks.audio import AudioTracks
+from sinks.encoder import AV_ERRORS, EncoderSettings, choose_encoder, encoder_options, pixel_format
+from sinks.overlay import draw
+from sinks.partial import check_target, partial_path, publish, write_error
+from sinks.sink import BlockingSink
+from streaming.errors import SinkError
+from streaming.redaction import redact
+from streaming.types import Colour, Frame, Planes, Result, StreamInfo
+
+logger = logging.getLogger(__name__)
+
+# ITU-T H.273 numbers of the matrix coefficients; where two mean the same matrix, the medium's own is kept.
+MATRIX = {"bt709": (1,), "bt601": (5, 6), "bt2020": (9, 10)}
+UNSPECIFIED = 2
+FILE = "file:"  # keeps FFmpeg from taking a colon in a file's name for a protocol
+MEDIA_TIMEOUT = 10.0  # seconds to open or read the medium for its audio
+
+# A killed process must leave what it wrote playable, so MP4 is written in fragments of a second. The hybrid form hides
+# them at the end under an ordinary index, which every player and editor can seek in, without copying the file. That
+# index grows in memory with each frame: a live stream has no end to plan for and stays fragmented.
+FRAGMENTS = {"frag_duration": "1000000", "flush_packets": "1"}
+OFFLINE_MP4 = {"movflags": "hybrid_fragmented+delay_moov", **FRAGMENTS}
+LIVE_MP4 = {"movflags": "delay_moov+default_base_moof", **FRAGMENTS}
+MATROSKA = {"cluster_time_limit": "1000", "flush_packets": "1"}
+
+
+class VideoSink(BlockingSink):
+    """Draws each result on its frame and encodes it; ``name.partial.mp4`` until the stream has ended.
+
+    Frames whose size differs from the first one's are scaled into it, with black bars.
+    """
+
+    def __init__(self, path: Path, settings: EncoderSettings | None = None) -> None:
+        """Write to `path`, whose suffix says the container: mp4, mov, mkv or webm."""
+        super().__init__(str(path))
+        self.path = path
+        self.settings = settings or EncoderSettings()
+        self._info: StreamInfo | None = None
+        self._encoder = ""
+        self._output: OutputContainer | None = None
+        self._stream: VideoStream | None = None
+        self._media: InputContainer | None = None
+        self._audio: AudioTracks | None = None
+        self._last_pts: int | None = None
+        self._step = 1  # ticks from the last frame but one to the last
+        self._durations: dict[int, int] = {}  # by pts, of frames that are still in the encoder
+        self._failed = False
+
+    def start_blocking(self, info: StreamInfo) -> None:
+        check_target(self.path)
+        self._encoder = choose_encoder(self.settings, self.path.suffix.lower(), *_even_size(info))
+        self._info = info
+        try:
+            partial_path(self.path).write_bytes(b"")
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        self._media = self._open_media(info.media)
+
+    def write_blocking(self, result: Result) -> None:
+        if self._failed:
+            return
+        try:
+            if self._output is None:
+                self._open_output(result.frame)
+            self._encode(result)
+        except SinkError:
+            self._abandon()
+            raise
+        except AV_ERRORS as error:
+            self._abandon()
+            raise self._error(error) from error
+
+    def finish_blocking(self, reason: str | None) -> None:
+        if self._failed or self._info is None:
+            self._abandon()
+            return
+        if self._output is None:  # not one frame
+            self._abandon()
+            partial_path(self.path).unlink(missing_ok=True)
+            return
+        try:
+            self._drain(early=reason is not None)
+            self._output.close()
+        except AV_ERRORS as error:
+            self._abandon()
+            raise self._error(error) from error
+        self._output = None
+        self._abandon()
+        publish(self.path)
+
+    def _error(self, error: Exception) -> SinkError:
+        if isinstance(error, OSError):
+            return write_error(self.path, error)
+        return SinkError(f"cannot encode {self.path} with {self._encoder}: {error}; try another codec")
+
+    def _open_media(self, media: str | None) -> InputContainer | None:
+        if media is None:
+            return None
+        try:
+            return av.open(media if "://" in media else FILE + media, timeout=MEDIA_TIMEOUT)
+        except AV_ERRORS as error:
+            logger.warning("%s gets no audio: %s", self.path, redact(str(error)))
+            return None
+
+    def _open_output(self, first: Frame) -> None:
+        """Open encoder and file, now that the first frame has told its colour encoding."""
+        info = self._require_info()
+        suffix = self.path.suffix.lower()
+        options = MATROSKA if suffix in {".mkv", ".webm"} else LIVE_MP4 if info.live else OFFLINE_MP4
+        if suffix in {".mp4", ".mov"}:  # or the end of the video would be rounded down to milliseconds
+            scale = info.time_base.denominator
+            options = {**options, "movie_timescale": str(scale if 1000 <= scale <= 1_000_000 else 90_000)}
+        # The name's suffix tells FFmpeg the container; frames are passed on with their own times, whatever the rate.
+        output = av.open(f"{FILE}{partial_path(self.path)}", "w", container_options=options)
+        self._output = output
+        encoder_settings = encoder_options(self._encoder, self.settings, live=info.live)
+        stream = cast(
+            "VideoStream", output.add_stream(self._encoder, rate=info.frame_rate or 25, options=encoder_settings)
+        )
+        self._stream = stream
+        context = stream.codec_context
+        context.width, context.height = _even_size(info)
+        context.pix_fmt = pixel_format(self._encoder)
+        context.time_base = stream.time_base = info.time_base
+        # PyAV's default cuts each frame into slices, one a thread: slower, and a worse picture for the bytes.
+        context.thread_type = "AUTO"
+        _set_colour(context, first.picture.colour)
+        if self._media is not None:
+            _copy_look(self._media, stream, info)
+            self._audio = AudioTracks(self._media, output, suffix)
+        output.start_encoding()
+
+    def _encode(self, result: Result) -> None:
+        info, stream = self._require_info(), self._stream
+        assert stream is not None
+        pts = round(Fraction(result.frame.pts) / info.time_base)
+        if self._last_pts is not None:
+            pts = max(pts, self._last_pts + 1)  # encoders refuse a time twice
+            self._step = pts - self._last_pts
+            self._durations[self._last_pts] = self._step
+        self._last_pts = pts
+        frame = self._render(result)
+        frame.pts, frame.time_base = pts, info.time_base
+        self._mux(stream.encode(frame))
+
+    def _render(self, result: Result) -> av.VideoFrame:
+        """A new frame with the picture and its tracks: what the decoder owns is never drawn on."""
+        info = self._require_info()
+        picture = result.frame.picture
+        frame = av.VideoFrame(*_even_size(info), "yuv420p")
+        target = _views(frame)
+        source = picture.yuv420p()
+        if (picture.width, picture.height) != (info.width, info.height):
+            copy = Planes(*(plane.copy() for plane in source))
+            draw(copy, picture.colour, result.tracks)
+            _letterbox(copy, target, picture.colour)
+            return frame
+        height, width = source.y.shape
+        visible = Planes(target.y[:height, :width], target.u, target.v)
+        for to, plane in zip(visible, source, strict=True):
+            np.copyto(to, plane)
+        draw(visible, picture.colour, result.tracks)
+        # 4:2:0 has an even size: an odd picture gets its last column and row twice. Chroma is rounded up already.
+        target.y[:height, width:] = target.y[:height, width - 1 : width]
+        target.y[height:] = target.y[height - 1 : height]
+        return frame
+
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        assert self._output is not None
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts or 0, self._step)
+            if self._audio is not None and packet.dts is not None:
+                self._audio.mux_until(packet.dts * packet.time_base)
+            self._output.mux(packet)
+
+    def _drain(self, *, early: bool) -> None:
+        """Write what the encoder holds, and the audio: all of it if the video was, else as far as the video goes."""
+        info, stream = self._require_info(), self._stream
+        assert stream is not None
+        assert self._last_pts is not None
+        last = self._last_pts * info.time_base
+        usual = 1 / info.frame_rate if info.frame_rate else self._step * info.time_base
+        media_end = _video_end(self._media) if self._media is not None else None
+        # Only the medium knows how long its last frame lasts. A longer rest means that frames were left out.
+        whole = not early and (media_end is None or media_end - last < 3 * usual)
+        duration = media_end - last if whole and media_end is not None and media_end > last else usual
+        self._step = max(1, round(duration / info.time_base))
+        packets = stream.encode(None)
+        # The hybrid MP4 takes as the end of the video what its last packet says, though with B-frames another one is
+        # shown last.
+        if packets and packets[-1].pts is not None:
+            self._durations[packets[-1].pts] = self._last_pts + self._step - packets[-1].pts
+        self._mux(packets)
+        if self._audio is not None:
+            self._audio.finish(None if whole else last + duration)
+
+    def _abandon(self) -> None:
+        """Close everything that is open and leave the partial file as it is."""
+        self._failed = True
+        output, self._output = self._output, None
+        media, self._media = self._media, None
+        self._audio = self._stream = None
+        if output is not None:
+            with suppress(*AV_ERRORS):  # what led here has been reported
+                output.close()
+        if media is not None:
+            media.close()
+
+    def _require_info(self) -> StreamInfo:
+        assert self._info is not None, "start comes first"
+        return self._info
+
+
+def _even_size(info: StreamInfo) -> tuple[int, int]:
+    return info.width + info.width % 2, info.height + info.height % 2
+
+
+def _views(frame: av.VideoFrame) -> Planes:
+    """The samples of a frame of ours, writable, without the padding at the end of each row."""
+    return Planes(
+        *(
+            np.frombuffer(cast("Any", plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+            for plane in frame.planes
+        )
+    )
+
+
+def _letterbox(source: Planes, target: Planes, colour: Colour) -> None:
+    """Scale `source` into the middle of `target`, its shape kept, on black."""
+    height, width = target.y.shape
+    h, w = source.y.shape
+    scale = min(width / w, height / h)
+    new_w, new_h = max(2, round(w * scale / 2) * 2), max(2, round(h * scale / 2) * 2)
+    new_w, new_h = min(new_w, width), min(new_h, height)
+    x, y = (width - new_w) // 4 * 2, (height - new_h) // 4 * 2
+    black = (0 if colour.full_range else 16, 128, 128)
+    for plane, to, ground, step in zip(source, target, black, (1, 2, 2), strict=True):
+        to[:] = ground
+        size = (new_w // step, new_h // step)
+        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        scaled = cv2.resize(plane, size, interpolation=interpolation)
+        to[y // step : y // step + size[1], x // step : x // step + size[0]] = scaled
+
+
+def _set_colour(context: VideoCodecContext, colour: Colour) -> None:
+    context.colorspace = MATRIX[colour.matrix][0]
+    context.color_range = 2 if colour.full_range else 1
+
+
+def _copy_look(media: InputContainer, stream: VideoStream, info: StreamInfo) -> None:
+    """Carry over how the medium wants its samples shown: primaries, transfer curve, shape of the pixels."""
+    origin = cast("VideoStream | None", media.streams.best("video"))
+    if origin is None:
+        return
+    look = origin.codec_context
+    if any({look.colorspace, stream.codec_context.colorspace} <= set(same) for same in MATRIX.values()):
+        stream.codec_context.colorspace = look.colorspace
+    if look.color_primaries not in {0, UNSPECIFIED}:
+        stream.codec_context.color_primaries = look.color_primaries
+    if look.color_trc not in {0, UNSPECIFIED}:
+        stream.codec_context.color_trc = look.color_trc
+    aspect = origin.sample_aspect_ratio
+    if aspect:
+        turned = (look.width, look.height) == (info.height, info.width) and info.width != info.height
+        stream.codec_context.sample_aspect_ratio = 1 / aspect if turned else aspect
+
+
+def _video_end(media: InputContainer) -> Fraction | None:
+    """When the last frame of the medium stops being shown, in seconds on the pipeline's clock."""
+    origin = Fraction(media.start_time or 0, av.time_base)
+    video = media.streams.best("video")
+    if video is not None and video.duration and video.time_base:
+        return ((video.start_time or 0) + video.duration) * video.time_base - origin
+    return None

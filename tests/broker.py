@@ -1,0 +1,86 @@
+"""A real Mosquitto on a free loopback port, with a configuration of its own."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Broker:
+    """A Mosquitto process that can be stopped and started again on the same port."""
+
+    def __init__(self, folder: Path, lines: Sequence[str]) -> None:
+        self.port = free_port()
+        self._log = folder / "mosquitto.log"
+        self._config = folder / "mosquitto.conf"
+        # Mosquitto drops root's rights; the log and the password file must stay readable for it.
+        settings = ["user root", f"listener {self.port} 127.0.0.1", "persistence false", f"log_dest file {self._log}"]
+        self._config.write_text("\n".join([*settings, *lines]) + "\n", encoding="utf-8")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [executable(), "-c", str(self._config)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        self.stop()
+        raise RuntimeError(f"mosquitto does not start: {self._log.read_text() if self._log.exists() else 'no log'}")
+
+    def stop(self) -> None:
+        """End this very process."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def executable() -> str:
+    """Debian puts the broker where ordinary users do not look."""
+    found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.skip("no mosquitto on this machine (Debian: apt install mosquitto)")
+    return found
+
+
+@contextmanager
+def running(
+    folder: Path, *, user: str | None = None, password: str = "", lines: Sequence[str] = ()
+) -> Iterator[Broker]:
+    """A broker that listens; with `user`, only for those who know the password; `lines` go into its configuration."""
+    executable()
+    folder.mkdir(parents=True, exist_ok=True)
+    access = ["allow_anonymous true"]
+    if user is not None:
+        secrets = folder / "passwords"
+        secrets.touch(mode=0o600)
+        tool = shutil.which("mosquitto_passwd") or "/usr/bin/mosquitto_passwd"
+        subprocess.run([tool, "-b", str(secrets), user, password], check=True, capture_output=True)
+        access = ["allow_anonymous false", f"password_file {secrets}"]
+    broker = Broker(folder, [*access, *lines])
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()

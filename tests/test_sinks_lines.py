@@ -1,0 +1,208 @@
+"""JSON Lines, MOTChallenge and COCO files, and the file that ends with a whole line."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from sinks import open_sink
+from sinks.schema import MESSAGES
+from streaming.errors import SinkError, UsageError
+from streaming.types import Result
+from tests.sinks_media import frame, grey, info, results, run
+
+ROOT = Path(__file__).parent.parent
+
+
+def stream(count: int = 5) -> Iterator[Result]:
+    return results(frame(index, grey(180, 320)) for index in range(count))
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """A disk that is full after so many bytes, as far as this process can tell."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, previous)
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    run(open_sink(str(path)), info(), stream())
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [line["frame"] for line in lines] == [0, 1, 2, 3, 4]
+    schema = MESSAGES["frame"].model_json_schema()
+    for line in lines:
+        jsonschema.validate(line, schema)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_interrupted_stream_is_kept_and_an_empty_one_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    run(open_sink(str(path)), info(), stream(2), "interrupted")
+    assert len(path.read_text().splitlines()) == 2
+    run(open_sink(str(path)), info(), stream(0), "the camera did not answer")
+    assert len(path.read_text().splitlines()) == 2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.txt", "out.json", "out.mp4"])
+def test_targets_that_cannot_be_written(name: str, tmp_path: Path) -> None:
+    for path in (tmp_path / "missing" / name, tmp_path / name):
+        if path.parent == tmp_path:
+            path.mkdir()
+        with pytest.raises(SinkError) as caught:
+            run(open_sink(str(path)), info(), stream())
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_folder_without_permission(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    with pytest.raises(SinkError, match="no permission"):
+        run(open_sink(str(folder / "out.jsonl")), info(), stream())
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.txt"])
+def test_full_disk_leaves_whole_lines(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    with largest_file(1500), pytest.raises(SinkError, match="cannot write") as caught:
+        run(open_sink(str(path)), info(), stream(100))
+    assert "\n" not in str(caught.value)
+    assert not path.exists()
+    rest = (tmp_path / name.replace(".", ".partial.")).read_bytes()
+    assert 0 < len(rest) <= 1500
+    assert rest.endswith(b"\n")
+    if name.endswith("jsonl"):
+        assert [json.loads(line)["frame"] for line in rest.splitlines()] == list(range(rest.count(b"\n")))
+
+
+def test_full_disk_for_coco(tmp_path: Path) -> None:
+    with largest_file(16_384), pytest.raises(SinkError, match="cannot write") as caught:
+        run(open_sink(str(tmp_path / "out.json")), info(), stream(800))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    code = f"""
+import itertools, time
+from sinks import open_sink
+from tests.sinks_media import frame, grey, info, results, run
+planes = grey(180, 320)
+run(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count()))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    partial = tmp_path / "out.partial.jsonl"
+    deadline = time.monotonic() + 30
+    while (not partial.exists() or partial.stat().st_size == 0) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    lines = partial.read_bytes()
+    assert lines.endswith(b"\n")
+    assert [json.loads(line)["frame"] for line in lines.splitlines()] == list(range(lines.count(b"\n")))
+
+
+def test_standard_output_and_a_reader_that_leaves() -> None:
+    code = """
+import itertools, sys
+from sinks import open_sink
+from streaming.errors import SinkError
+from tests.sinks_media import frame, grey, info, results, run
+planes = grey(180, 320)
+try:
+    run(open_sink("-"), info(), results(frame(index, planes) for index in itertools.count()))
+except SinkError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["frame"] == 0
+        process.stdout.close()
+        errors = process.stderr.read().decode().splitlines()
+    assert process.returncode == 4
+    assert errors == ["standard output: its reader closed the pipe"]
+
+
+def test_mot(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    run(open_sink(str(path), prompts=["dog", "person"]), info(), stream(3))
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    assert [(row[0], row[1], row[7]) for row in rows[:4]] == [
+        ("1", "1", "2"),  # the third track is tentative
+        ("1", "2", "3"),
+        ("2", "1", "2"),
+        ("2", "2", "3"),
+    ]
+    assert all(len(row) == 9 for row in rows)
+    assert [float(value) for value in rows[0][2:6]] == list(next(stream(1)).tracks[0].mask.bbox)
+
+
+def test_coco(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    run(open_sink(str(path), prompts=["dog", "person"]), info(), stream(6))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
+    found: Any = json.loads(path.read_text(encoding="utf-8"))
+    assert [(category["id"], category["name"]) for category in found["categories"]] == [
+        (1, "dog"),
+        (2, "person"),
+        (3, "red car"),
+    ]
+    (video,) = found["videos"]
+    assert (video["length"], len(video["file_names"]), video["width"], video["height"]) == (6, 6, 320, 180)
+    expected = list(stream(6))
+    assert [annotation["id"] for annotation in found["annotations"]] == [1, 2]
+    for annotation in found["annotations"]:
+        assert annotation["video_id"] == video["id"]
+        for index, segmentation in enumerate(annotation["segmentations"]):
+            mask = expected[index].tracks[annotation["id"] - 1].mask
+            assert np.array_equal(coco.decode(segmentation).astype(np.bool_), mask.full())
+            assert annotation["areas"][index] == mask.area
+            assert annotation["bboxes"][index] == list(mask.bbox)
+
+
+def test_coco_has_null_where_a_track_is_not_seen(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    seen = list(stream(3))
+    seen[1] = Result(seen[1].frame)
+    run(open_sink(str(path)), info(), seen)
+    for annotation in json.loads(path.read_text())["annotations"]:
+        assert [entry is None for entry in annotation["segmentations"]] == [False, True, False]
+
+
+@pytest.mark.parametrize("spec", ["out.avi", "out", "http://host/x", "ftp://u:secret@host/x", ""])
+def test_unknown_sinks_list_the_known_ones(spec: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_sink(spec)
+    message = str(caught.value)
+    for known in ("mp4", "jsonl", "json", "txt", "mqtt://"):
+        assert known in message
+    assert "secret" not in message
+    assert "\n" not in message
