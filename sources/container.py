@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import av
-import av.logging
+from av.stream import Disposition
 
 from sources.clock import MediaClock
+from sources.failure import NO_ANSWER, explain
 from sources.picture import DecodedPicture
 from sources.upright import Upright
 from streaming.errors import SourceError
@@ -18,10 +22,20 @@ from streaming.redaction import redact
 from streaming.types import Frame, StreamInfo
 
 DEFAULT_RATE = Fraction(25)
+# Rates above this are FFmpeg's guesses from the clock's resolution.
+HIGHEST_RATE = 1000
 # FFmpeg's own unit for the times of containers.
 AV_TIME_BASE = 1_000_000
 # Keeps FFmpeg from taking a colon in a file's name for a protocol.
 FILE = "file:"
+# A live stream may send data for so long without a picture: cameras space their key frames up to 20 s apart.
+PICTURELESS_SECONDS = 30.0
+# A live stream that leaps further ahead than this has set its clock.
+LONGEST_LIVE_GAP_SECONDS = 60.0
+# A container is cut off when all its streams end this much before the length in its header.
+CUT_SECONDS = 0.5
+# So many damaged packets in a row that the demuxer itself reports are the end.
+DAMAGED_IN_A_ROW = 100
 
 
 class Opening(NamedTuple):
@@ -56,69 +70,113 @@ class ContainerSource:
         Raises:
             SourceError: it cannot be opened or holds no video that can be decoded.
         """
-        av.logging.set_level(None)  # FFmpeg writes to stderr past everyone; what matters arrives as an exception
         self._opening = opening
         self._stopped = False
+        self._at_work = threading.Lock()
         self._failure: Exception | None = None
         self._broken = 0
+        self._read_up_to = 0.0
+        started = time.monotonic()
         try:
             self._container = av.open(
-                opening.url, format=opening.format, options=opening.options or {}, timeout=opening.timeout
+                opening.url,
+                format=opening.format,
+                options=opening.options or {},
+                timeout=opening.timeout,
+                metadata_errors="replace",
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(f"{opening.shown}: {explain(error)}") from error
+            reason = explain(error)
+            if isinstance(error, av.InvalidDataError) and opening.timeout:
+                # FFmpeg takes an RTSP server's silence for a bad answer.
+                silent = time.monotonic() - started > 0.8 * min(opening.timeout)
+                reason = NO_ANSWER if silent else reason
+            # PyAV's error quotes the URL as it is, and a traceback would print it.
+            quotes_credentials = redact(str(error)) != str(error)
+            raise SourceError(f"{opening.shown}: {reason}") from (None if quotes_credentials else error)
         try:
-            self._video = self._best_stream()
+            self._video: Any = self._best_stream()
             self._length = self._duration()
+            self._expected = int(self._video.frames)
             self._live = self._length is None if live is None else live
-            self._rate = self._video.average_rate or self._video.guessed_rate
+            rate = self._video.average_rate or self._video.guessed_rate
+            self._rate: Fraction | None = rate if rate and rate <= HIGHEST_RATE else None
             self._frames = self._produce(stream)
             # The first frame tells the size after rotation, and whether anything decodes at all.
-            self._first = next(self._frames)
+            first = next(self._frames)
+            self.info = self._describe(first)
+            self._first: Frame | None = first
         except BaseException:
-            self._container.close()
+            self._release()
             raise
-        self.info = self._describe(stream)
 
     def _best_stream(self) -> Any:
-        video = self._container.streams.best("video")
-        if video is None:
-            kinds = sorted({stream.type for stream in self._container.streams})
-            raise SourceError(f"{self._opening.shown}: holds no video, only {', '.join(kinds) or 'nothing'}")
+        shown, streams = self._opening.shown, self._container.streams
+        video = streams.best("video")
+        if video is None or video.disposition & Disposition.attached_pic:
+            kinds = sorted({stream.type for stream in streams if stream is not video})
+            raise SourceError(f"{shown}: holds no video, only {', '.join(kinds) or 'nothing'}; give a video file")
+        if self._container.format.name == "tty":  # FFmpeg would film the text as a terminal shows it
+            raise SourceError(f"{shown}: is a text file; give a video file")
         if video.codec_context is None:
-            raise SourceError(f"{self._opening.shown}: no decoder for its video codec; convert it to H.264 first")
+            raise SourceError(f"{shown}: no decoder for the codec of its video; convert it to H.264 first")
         return video
 
     def _duration(self) -> float | None:
         """Length of the video in seconds."""
+        if self._container.format.name == "avi" and self._video.frames and self._video.average_rate:
+            # Its header knows; FFmpeg's own answer would shrink with the file.
+            return float(self._video.frames / self._video.average_rate)
         if self._video.duration:
             return float(self._video.duration * self._video.time_base)
         return self._container.duration / AV_TIME_BASE if self._container.duration else None
 
-    def _describe(self, stream: str) -> StreamInfo:
-        count = self._video.frames or (round(self._length * self._rate) if self._length and self._rate else None)
+    def _describe(self, first: Frame) -> StreamInfo:
+        estimate = round(self._length * self._rate) if self._length and self._rate else None
         return StreamInfo(
-            stream=stream,
-            width=self._first.picture.width,
-            height=self._first.picture.height,
+            stream=first.stream,
+            width=first.picture.width,
+            height=first.picture.height,
             time_base=self._video.time_base,
             frame_rate=self._rate,
-            frame_count=count,
+            frame_count=self._expected or estimate,
             duration=self._length,
             live=self._live,
             media=None if self._live else self._opening.url.removeprefix(FILE),
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        yield self._first
-        yield from self._frames
+        while (frame := self._advance()) is not None:
+            yield frame
 
-    def _produce(self, stream: str) -> Iterator[Frame]:
+    def _advance(self) -> Frame | None:
+        """The next frame; None at the end, when everything has been released."""
+        with self._at_work:
+            frame, self._first = self._first, None
+            try:
+                if frame is None and not self._stopped:
+                    frame = next(self._frames, None)
+            except BaseException:
+                self._release()
+                raise
+            if frame is None or self._stopped:
+                self._release()
+                return None
+            return frame
+
+    def _produce(self, stream: str) -> Generator[Frame, None, None]:
         # Frame threads hold frames back: fast for files, late for cameras.
         self._video.thread_type = "SLICE" if self._live else "AUTO"
         started = datetime.now(UTC)
-        start = self._container.start_time
-        clock = MediaClock(None if start is None else start / AV_TIME_BASE, float(1 / (self._rate or DEFAULT_RATE)))
+        step = float(1 / (self._rate or DEFAULT_RATE))
+        tick = min(float(self._video.time_base), step)
+        start: int | None = self._container.start_time
+        if self._container.format.name == "avi":  # has decoding times only; what is made from them starts late
+            start = None
+        if self._live or start is None:
+            clock = MediaClock(None, step, tick, LONGEST_LIVE_GAP_SECONDS if self._live else None)
+        else:
+            clock = MediaClock(start / AV_TIME_BASE, step, tick)
         index, pts = 0, 0.0
         for decoded in self._decode():
             raw = None if decoded.pts is None or decoded.time_base is None else float(decoded.pts * decoded.time_base)
@@ -126,71 +184,105 @@ class ContainerSource:
             captured = datetime.now(UTC) if self._live else started + timedelta(seconds=pts)
             yield Frame(stream, index, pts, captured, DecodedPicture(decoded))
             index += 1
-        self._check_end(index, pts)
+        if not self._stopped:
+            self._check_end(index, pts, step)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Every frame that decodes; a broken packet costs itself alone."""
         upright = Upright()
-        packets = self._container.demux(self._video)
-        while not self._stopped:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except (av.FFmpegError, OSError) as error:
-                self._failure = error
-                break
-            yield from self._attempt(packet.decode, upright)
-        if self._failure is not None and not self._stopped:
-            yield from self._attempt(lambda: self._video.codec_context.decode(None), upright)
+        patience = max(PICTURELESS_SECONDS, sum(self._opening.timeout or ()))
+        seen, last_picture = False, time.monotonic()
+        for packet in self._packets():
+            for frame in self._attempt(packet.decode, count=seen):
+                seen = True
+                yield from upright.apply(frame)
+                last_picture = time.monotonic()
+            if self._live and time.monotonic() - last_picture > patience:
+                self._failure = SourceError(f"data comes in, but no picture could be decoded for {patience:.0f} s")
+                return
+        if self._failure is not None and not self._live:
+            for frame in self._attempt(lambda: self._video.codec_context.decode(None), count=seen):
+                yield from upright.apply(frame)
         yield from upright.apply(None)
 
-    def _attempt(self, decode: Callable[[], Sequence[av.VideoFrame]], upright: Upright) -> Iterator[av.VideoFrame]:
-        try:
-            frames = decode()
-        except av.EOFError:
-            return
-        except (av.FFmpegError, OSError):
-            self._broken += 1
-            return
-        for frame in frames:
-            yield from upright.apply(frame)
+    def _packets(self) -> Iterator[Any]:
+        """The video's packets until the end, a failure or `close`."""
+        # Offline the other streams are read too: where they end tells a file that was cut off.
+        streams = (self._video,) if self._live else ()
+        damaged = 0
+        while not self._stopped:
+            try:
+                for packet in self._container.demux(*streams):
+                    damaged = 0
+                    if packet.dts is not None and packet.time_base is not None:
+                        end = float((packet.dts + (packet.duration or 0)) * packet.time_base)
+                        self._read_up_to = max(self._read_up_to, end)
+                    if packet.stream is self._video:
+                        yield packet
+                    if self._stopped:
+                        return
+            except av.BlockingIOError:  # nothing yet, says a device that does not wait
+                time.sleep(0.01)
+            except av.InvalidDataError as error:
+                self._broken += 1
+                damaged += 1
+                if damaged == DAMAGED_IN_A_ROW:
+                    self._failure = error
+                    return
+            except (av.FFmpegError, OSError) as error:
+                self._failure = error
+                return
+            else:
+                return
 
-    def _check_end(self, decoded: int, pts: float) -> None:
+    def _attempt(self, decode: Callable[[], Sequence[av.VideoFrame]], *, count: bool) -> Sequence[av.VideoFrame]:
+        """What decodes; a failure counts unless it comes before the first picture, where recordings may be cut."""
+        try:
+            return decode()
+        except av.EOFError:
+            return ()
+        except (av.FFmpegError, OSError):
+            self._broken += count
+            return ()
+
+    def _check_end(self, decoded: int, pts: float, step: float) -> None:
         """Raise if the stream ended before its time."""
-        if self._stopped:
-            return
-        shown, expected = self._opening.shown, self._video.frames
+        shown, expected = self._opening.shown, self._expected
         if decoded == 0:
             reason = explain(self._failure) if self._failure else "no frame of its video could be decoded"
             raise SourceError(f"{shown}: {reason}")
         if self._live and self._opening.timeout is not None:
             reason = explain(self._failure) if self._failure else "the other side ended it"
             raise SourceError(f"{shown}: the stream ended after {decoded} frames: {reason}")
+        frames = f"{decoded} of {expected} frames decoded" if decoded < expected else f"{decoded} frames decoded"
         # Edit lists hide frames on purpose, so a smaller count alone proves nothing.
-        frame = float(1 / (self._rate or DEFAULT_RATE))
-        early = self._length is not None and pts < self._length - 2.5 * frame
-        missing = bool(expected) and decoded < expected
-        if self._failure is not None or (missing and (early or self._broken)) or (early and self._broken):
-            of = f" of {expected}" if expected else ""
-            raise SourceError(f"{shown}: truncated or damaged: only {decoded}{of} frames could be decoded")
+        early = self._length is not None and pts < self._length - 2.5 * step
+        if self._failure is not None or self._is_cut() or (early and (decoded < expected or self._broken)):
+            raise SourceError(f"{shown}: truncated: {frames}")
+        if self._broken:
+            raise SourceError(f"{shown}: damaged: {self._broken} packets could not be decoded; {frames}")
+
+    def _is_cut(self) -> bool:
+        """Whether all streams end well before the length that the container's header gives."""
+        length = self._container.duration
+        if not length or self._live:
+            return False
+        start = (self._container.start_time or 0) / AV_TIME_BASE
+        return self._read_up_to - start < length / AV_TIME_BASE - CUT_SECONDS
 
     def close(self) -> None:
-        # The decoder may be at work in another thread, so it is only told to stop; the memory goes with the object.
         self._stopped = True
+        # What another thread is reading from must not be freed under it: it will see the flag and release it itself.
+        if self._at_work.acquire(timeout=1.0):
+            try:
+                self._release()
+            finally:
+                self._at_work.release()
 
-
-def explain(error: Exception) -> str:
-    """What an error of FFmpeg means to a person, without its URL."""
-    if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
-        return "the server refuses the user name or password (401 or 403); write them as rtsp://user:password@host/path"
-    if isinstance(error, av.HTTPNotFoundError):
-        return "the server knows no such path (404); look it up in the camera's manual"
-    if isinstance(error, av.ExitError | av.TimeoutError):
-        return "no answer in time; check the address and the network"
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused; is the server running, and is the port right?"
-    if isinstance(error, av.InvalidDataError):
-        return "not a video that FFmpeg can read, or damaged"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return redact(text.splitlines()[0])
+    def _release(self) -> None:
+        """Free decoder and connection; the frames that were handed out stay valid."""
+        self._first = None
+        with suppress(AttributeError):  # opening failed half-way
+            self._frames.close()
+        self._video = None
+        self._container.close()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from glob import glob, has_magic
+from glob import glob
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from sources.location import IMAGE_SUFFIXES
+from sources.failure import explain
+from sources.location import IMAGE_SUFFIXES, is_pattern, natural_order
 from sources.picture import ArrayPicture
 from streaming.errors import SourceError
 from streaming.types import Frame, Image, StreamInfo
@@ -72,17 +73,17 @@ def find_images(spec: str) -> list[Path]:
     """
     path = Path(spec)
     try:
-        if path.is_dir():
-            found = [file for file in path.iterdir() if file.is_file()]
-        elif has_magic(spec) and not path.exists():
+        if os.path.isdir(path):  # noqa: PTH112 - has an answer for every string
+            found = list(path.iterdir())
+        elif is_pattern(spec):
             found = [Path(name) for name in glob(spec, recursive=True)]  # noqa: PTH207 - absolute patterns too
-        elif path.exists():
-            return [path]
         else:
-            raise SourceError(f"{spec}: no such file")
+            path.stat()
+            return [path]
     except OSError as error:
-        raise SourceError(f"{spec}: {error.strerror}") from error
-    return sorted((file for file in found if file.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+        raise SourceError(f"{spec}: {explain(error)}") from error
+    images = (file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(file))  # noqa: PTH112
+    return sorted(images, key=lambda file: natural_order(str(file)))
 
 
 def read_image(path: Path) -> Image | None:
@@ -93,9 +94,3 @@ def read_image(path: Path) -> Image | None:
     except (OSError, cv2.error):
         return None
     return None if decoded is None else np.ascontiguousarray(decoded, dtype=np.uint8)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key under which digits count as numbers."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from enum import Enum
-from glob import has_magic
+from glob import glob, has_magic
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,8 +19,9 @@ VIDEO_SUFFIXES = frozenset(
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp"})
 HTTP_SCHEMES = frozenset({"http", "https"})
 
+MAX_ID_LENGTH = 128
 # MQTT's level separator and wild cards, path separators, and what no terminal should be sent.
-_FORBIDDEN = re.compile(r"[/\\+#\x00-\x1f\x7f]")
+_FORBIDDEN = re.compile("[/\\\\+#\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Kind(Enum):
@@ -35,41 +37,76 @@ def kind_of(spec: str) -> Kind:
     """Tell from its form which kind of source a spec names.
 
     Raises:
-        UsageError: the spec is empty or its scheme is unknown.
+        UsageError: the spec can never be right: empty, of an unknown scheme, without a host.
     """
     if not spec.strip() or "\0" in spec:
         raise UsageError("the source is empty: give a path, a URL or camera:0")
     if re.fullmatch(r"camera:\d+|/dev/video\d+", spec):
         return Kind.CAMERA
+    if spec.startswith("camera:") and not os.path.lexists(spec):
+        raise UsageError(f"{spec}: cameras are numbered: write camera:0 or /dev/video0")
     if "://" in spec:
-        scheme = urlsplit(spec).scheme.lower()
-        if scheme not in LIVE_SCHEMES | HTTP_SCHEMES:
-            known = ", ".join(sorted(LIVE_SCHEMES | HTTP_SCHEMES))
-            raise UsageError(f"unknown scheme in {redact(spec)}: use a path, camera:0 or one of {known}")
+        _check_url(spec)
         return Kind.NETWORK
-    path = Path(spec)
-    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or (has_magic(spec) and not path.exists()):
+    # os.path's questions, unlike pathlib's, have an answer for every string, such as one that is too long.
+    if os.path.isdir(spec):  # noqa: PTH112
+        return Kind.IMAGES
+    if Path(spec).suffix.lower() in IMAGE_SUFFIXES or is_pattern(spec):
         return Kind.IMAGES
     return Kind.FILE
+
+
+def is_pattern(spec: str) -> bool:
+    """Whether a path is a glob; a file that has the very name is taken as it is."""
+    return has_magic(spec) and not os.path.exists(spec)  # noqa: PTH110 - see `kind_of`
+
+
+def scheme_of(url: str) -> str:
+    """The scheme, in lower case."""
+    return url.partition("://")[0].lower()
+
+
+def _check_url(url: str) -> None:
+    shown, scheme = redact(url), scheme_of(url)
+    if scheme not in LIVE_SCHEMES | HTTP_SCHEMES:
+        known = ", ".join(sorted(LIVE_SCHEMES | HTTP_SCHEMES))
+        raise UsageError(f"unknown scheme in {shown}: use a path, camera:0 or one of {known}")
+    try:
+        parts = urlsplit(shown)  # passwords may hold what confuses it
+        port = parts.port
+        complete = bool(parts.hostname or (port and scheme in {"udp", "rtp", "srt"}))
+    except ValueError as error:
+        raise UsageError(f"{shown}: not a URL: {error}") from error
+    authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    if "***@" in shown and "@" not in authority and not authority.startswith("["):
+        raise UsageError(f"{shown}: write / ? # in its user name or password as %2F %3F %23")
+    if not complete:
+        raise UsageError(f"{shown}: no host in the URL: write {scheme}://host/path")
 
 
 def expand(spec: str) -> list[str]:
     """A folder or glob of videos becomes its files, in order of name; anything else stays as it is."""
     if kind_of(spec) is not Kind.IMAGES:
         return [spec]
-    path = Path(spec)
-    if path.is_dir():
-        found = list(path.iterdir())
-        if any(file.suffix.lower() in IMAGE_SUFFIXES for file in found):
-            return [spec]
-    elif has_magic(spec) and not path.exists():
-        from glob import glob
-
+    if is_pattern(spec):
         found = [Path(name) for name in glob(spec, recursive=True)]  # noqa: PTH207 - absolute patterns too
+    elif os.path.isdir(spec):  # noqa: PTH112 - see `kind_of`
+        try:
+            found = list(Path(spec).iterdir())
+        except OSError:  # opening it will say so
+            return [spec]
     else:
         return [spec]
-    videos = sorted(str(file) for file in found if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file())
-    return videos or [spec]
+    if any(file.suffix.lower() in IMAGE_SUFFIXES for file in found):
+        return [spec]
+    videos = [str(file) for file in found if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+    return sorted(videos, key=natural_order) or [spec]
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Sort key under which digits count as numbers: 2 before 10."""
+    parts = re.split(r"([0-9]+)", name.lower())
+    return [(int(part), "") if part.isdecimal() and part.isascii() else (-1, part) for part in parts]
 
 
 def check_stream_id(stream: str) -> str:
@@ -78,10 +115,10 @@ def check_stream_id(stream: str) -> str:
     Raises:
         UsageError: it is empty, too long, or holds what it must not.
     """
-    if not stream or stream.startswith((".", "$")) or len(stream) > 128 or _FORBIDDEN.search(stream):
+    if not stream.strip() or stream.startswith((".", "$")) or len(stream) > MAX_ID_LENGTH or _FORBIDDEN.search(stream):
         raise UsageError(
-            f"stream id {stream[:40]!r} cannot be used: 1 to 128 characters, no / \\ + # or control characters, "
-            "no . or $ at the start"
+            f"stream id {stream[:40]!a} cannot be used: 1 to {MAX_ID_LENGTH} characters, no / \\ + # or control "
+            "characters, no . or $ at the start"
         )
     return stream
 
@@ -90,14 +127,14 @@ def stream_id(spec: str) -> str:
     """A usable id from a source's name: the file's stem, the camera's number, or the URL's host and path."""
     kind = kind_of(spec)
     if kind is Kind.NETWORK:
-        parts = urlsplit(spec)
+        parts = urlsplit(redact(spec))
         name = f"{parts.hostname or parts.scheme}{parts.path}"
     elif kind is Kind.CAMERA:
         name = spec.rsplit("/", 1)[-1]
-    elif has_magic(spec) and not Path(spec).exists():
+    elif is_pattern(spec):
         name = Path(spec).parent.name or "images"
     else:
         path = Path(spec).absolute()
-        name = path.name if path.is_dir() else path.stem
+        name = path.name if os.path.isdir(path) else path.stem  # noqa: PTH112 - see `kind_of`
     cleaned = re.sub(r"[^\w.-]+", "-", name).strip("-._")
     return cleaned[:64] or "stream"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import urlsplit
 
 from sources.container import ContainerSource, Opening
-from sources.location import LIVE_SCHEMES
+from sources.detached import DetachedSource
+from sources.location import LIVE_SCHEMES, scheme_of
 from streaming.redaction import redact
 
 # Long enough for a camera that must wait for its next key frame, short enough to notice that it is gone.
@@ -22,8 +22,9 @@ def open_network(
     *,
     live: bool | None,
     transport: Transport = "tcp",
+    connect: float = CONNECT_SECONDS,
     silence: float = SILENCE_SECONDS,
-) -> ContainerSource:
+) -> DetachedSource:
     """Open a network stream; see `ContainerSource`.
 
     Args:
@@ -31,19 +32,25 @@ def open_network(
         stream: id of the stream.
         live: None for "always, except over HTTP when the length is known".
         transport: of RTSP's media. TCP passes firewalls and loses nothing; UDP has less delay.
+        connect: seconds to wait for the connection and the description of the stream.
         silence: seconds without data after which the stream counts as dead.
 
     Raises:
         SourceError: no answer, refused, or no video in it.
     """
-    scheme = urlsplit(url).scheme.lower()
-    microseconds = str(int(silence * 1_000_000))
-    options = {"fflags": "nobuffer", "rw_timeout": microseconds}
+    scheme = scheme_of(url)
+    # FFmpeg's protocols have time-outs of their own, which say more than PyAV's, so these come a little earlier.
+    microseconds = str(int(silence * 0.9 * 1_000_000))
     if scheme in {"rtsp", "rtsps"}:
-        options = {"rtsp_transport": transport, "timeout": microseconds, "fflags": "nobuffer"}
+        options = {"timeout": microseconds, "allowed_media_types": "video"}
+        if scheme == "rtsp":
+            options["rtsp_transport"] = transport
     elif scheme == "udp":
-        options = {"timeout": microseconds, "fflags": "nobuffer", "fifo_size": "100000", "overrun_nonfatal": "1"}
+        # A reader that is late loses data rather than the connection.
+        options = {"timeout": microseconds, "fifo_size": "100000", "overrun_nonfatal": "1"}
+    else:
+        options = {"rw_timeout": microseconds}
     if live is None and scheme in LIVE_SCHEMES:
         live = True
-    opening = Opening(url, redact(url), options=options, timeout=(CONNECT_SECONDS, silence))
-    return ContainerSource(opening, stream, live=live)
+    opening = Opening(url, redact(url), options=options, timeout=(connect, silence))
+    return DetachedSource(lambda: ContainerSource(opening, stream, live=live), f"receive {stream}")

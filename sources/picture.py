@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import threading
 
 import av
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from streaming.types import Colour, Image, Planes
 
 PLANAR = ("yuv420p", "yuvj420p")
-# Matrix coefficients as in ITU-T H.273, the numbering of FFmpeg and of the codecs.
+# Matrix coefficients and ranges as in ITU-T H.273, the numbering of FFmpeg and of the codecs.
 _MATRIX: dict[int, Colour] = {
     1: Colour("bt709"),
     5: Colour("bt601"),
@@ -19,7 +19,7 @@ _MATRIX: dict[int, Colour] = {
     10: Colour("bt2020"),
 }
 _CODE = {"bt709": 1, "bt601": 5, "bt2020": 9}
-_FULL_RANGE = 2
+_LIMITED, _FULL = 1, 2
 
 
 class DecodedPicture:
@@ -27,53 +27,51 @@ class DecodedPicture:
 
     def __init__(self, frame: av.VideoFrame) -> None:
         """Wrap a frame in any pixel format."""
+        self.width, self.height = int(frame.width), int(frame.height)
+        # Read now: a conversion changes the frame's own tags while it runs, and readers are on several threads.
+        self.colour = _colour(frame)
         self._frame = frame
-
-    @property
-    def width(self) -> int:
-        return int(self._frame.width)
-
-    @property
-    def height(self) -> int:
-        return int(self._frame.height)
-
-    @property
-    def colour(self) -> Colour:
-        """As the medium says; where it says nothing, HD is BT.709 and SD is BT.601, as players take it."""
-        large = self.width >= 1280 or self.height > 576
-        known = _MATRIX.get(int(self._frame.colorspace), Colour("bt709" if large else "bt601"))
-        full = int(self._frame.color_range) == _FULL_RANGE or self._frame.format.name.startswith("yuvj")
-        return Colour(known.matrix, full)
-
-    @cached_property
-    def _rgb(self) -> Image:
-        colour = self.colour
-        converted = self._frame.reformat(
-            format="rgb24",
-            src_colorspace=_CODE[colour.matrix],
-            src_color_range=2 if colour.full_range else 1,
-            dst_color_range=2,
-        )
-        array: Image = np.ascontiguousarray(converted.to_ndarray())
-        array.flags.writeable = False
-        return array
-
-    @cached_property
-    def _planes(self) -> Planes:
-        frame = self._frame
-        if frame.format.name not in PLANAR:
-            code = _CODE[self.colour.matrix]
-            full = 2 if self.colour.full_range else 1
-            frame = frame.reformat(
-                format="yuv420p", src_colorspace=code, dst_colorspace=code, src_color_range=full, dst_color_range=full
-            )
-        return Planes(*(_view(plane) for plane in frame.planes))
+        self._converting = threading.Lock()
+        self._rgb: Image | None = None
+        self._planes: Planes | None = None
 
     def rgb(self) -> Image:
-        return self._rgb
+        with self._converting:
+            if self._rgb is None:
+                self._rgb = self._convert_to_rgb()
+            return self._rgb
 
     def yuv420p(self) -> Planes:
-        return self._planes
+        with self._converting:
+            if self._planes is None:
+                self._planes = self._convert_to_planes()
+            return self._planes
+
+    def _convert_to_rgb(self) -> Image:
+        matrix, full = self.colour
+        converted = self._frame.reformat(
+            format="rgb24",
+            src_colorspace=_CODE[matrix],
+            src_color_range=_FULL if full else _LIMITED,
+            dst_color_range=_FULL,
+        )
+        pixels = _rows(converted.planes[0], 3 * self.width).reshape(self.height, self.width, 3)
+        pixels.flags.writeable = False
+        return pixels
+
+    def _convert_to_planes(self) -> Planes:
+        frame = self._frame
+        if frame.format.name not in PLANAR:
+            matrix, full = self.colour
+            source_full = full or _is_rgb(frame)
+            frame = frame.reformat(
+                format="yuv420p",
+                src_colorspace=_CODE[matrix],
+                dst_colorspace=_CODE[matrix],
+                src_color_range=_FULL if source_full else _LIMITED,
+                dst_color_range=_FULL if full else _LIMITED,
+            )
+        return _planes(frame)
 
 
 class ArrayPicture:
@@ -85,32 +83,52 @@ class ArrayPicture:
         """Wrap ``(H, W, 3)`` uint8 RGB, C-contiguous; it is not copied and must not change."""
         self._array = array
         self._array.flags.writeable = False
-
-    @property
-    def width(self) -> int:
-        return int(self._array.shape[1])
-
-    @property
-    def height(self) -> int:
-        return int(self._array.shape[0])
-
-    @cached_property
-    def _planes(self) -> Planes:
-        frame = av.VideoFrame.from_ndarray(self._array, format="rgb24").reformat(
-            format="yuv420p", dst_colorspace=_CODE["bt709"], src_color_range=2, dst_color_range=1
-        )
-        return Planes(*(_view(plane) for plane in frame.planes))
+        self.height, self.width = int(array.shape[0]), int(array.shape[1])
+        self._converting = threading.Lock()
+        self._planes: Planes | None = None
 
     def rgb(self) -> Image:
         return self._array
 
     def yuv420p(self) -> Planes:
-        return self._planes
+        with self._converting:
+            if self._planes is None:
+                frame = av.VideoFrame.from_ndarray(self._array, format="rgb24")
+                self._planes = _planes(
+                    frame.reformat(
+                        format="yuv420p",
+                        dst_colorspace=_CODE["bt709"],
+                        src_color_range=_FULL,
+                        dst_color_range=_LIMITED,
+                    )
+                )
+            return self._planes
 
 
-def _view(plane: av.video.plane.VideoPlane) -> Image:
-    """The plane's samples without its padding, no copy."""
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-    view: Image = rows[:, : plane.width]
-    view.flags.writeable = False
-    return view
+def _colour(frame: av.VideoFrame) -> Colour:
+    """As the medium says; where it says nothing, HD is BT.709 and SD is BT.601, as players take it."""
+    large = frame.width >= 1280 or frame.height > 576
+    known = _MATRIX.get(int(frame.colorspace), Colour("bt709" if large else "bt601"))
+    # Pictures that are RGB become ordinary video when they are asked for their planes.
+    full = not _is_rgb(frame) and (int(frame.color_range) == _FULL or frame.format.name.startswith("yuvj"))
+    return Colour(known.matrix, full)
+
+
+def _is_rgb(frame: av.VideoFrame) -> bool:
+    return bool(frame.format.is_rgb or frame.format.has_palette)
+
+
+def _planes(frame: av.VideoFrame) -> Planes:
+    views = [_rows(plane, plane.width, copy=False) for plane in frame.planes]
+    for view in views:
+        view.flags.writeable = False
+    return Planes(*views)
+
+
+def _rows(plane: av.video.plane.VideoPlane, used: int, *, copy: bool = True) -> Image:
+    """The first `used` bytes of every row of a plane; no copy unless `copy` and there is padding between rows."""
+    rows: Image = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, abs(plane.line_size))
+    if plane.line_size < 0:  # FFmpeg's way to turn a picture upside down
+        rows = rows[::-1]
+    rows = rows[:, :used]
+    return np.ascontiguousarray(rows) if copy else rows

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import av
 import av.filter
+import numpy as np
 
-# By degrees clockwise, as FFmpeg's own player applies the display matrix.
-_ROTATION = {90: [("transpose", "clock")], 180: [("hflip", ""), ("vflip", "")], 270: [("transpose", "cclock")]}
+# What brings a picture upright, by the signs of the four coefficients (a, b, c, d) of its display matrix, which puts
+# the pixel (x, y) at (a x + c y, b x + d y). `vflip` comes before `hflip`: last, it would hand out negative strides.
+_FILTERS: dict[tuple[int, ...], list[tuple[str, str]]] = {
+    (1, 0, 0, -1): [("vflip", "")],
+    (-1, 0, 0, 1): [("hflip", "")],
+    (-1, 0, 0, -1): [("vflip", ""), ("hflip", "")],
+    (0, 1, -1, 0): [("transpose", "clock")],
+    (0, -1, 1, 0): [("transpose", "cclock")],
+    (0, 1, 1, 0): [("transpose", "cclock_flip")],
+    (0, -1, -1, 0): [("transpose", "clock_flip")],
+}
 
 
 class Upright:
@@ -29,24 +40,25 @@ class Upright:
         if frame is None:
             yield from self._flush()
             return
-        clockwise = -round(frame.rotation / 90) * 90 % 360
+        rotation = _rotation(frame)
         self._deinterlace = self._deinterlace or bool(frame.interlaced_frame)
-        if not clockwise and not self._deinterlace:
+        if not rotation and not self._deinterlace:
+            yield from self._flush()
             yield frame
             return
-        key = (frame.width, frame.height, frame.format.name, clockwise, self._deinterlace)
+        key = (frame.width, frame.height, frame.format.name, frame.time_base, rotation, self._deinterlace)
         if key != self._key:
             yield from self._flush()
-            self._graph, self._key = self._build(frame, clockwise), key
+            self._graph, self._key = self._build(frame, rotation), key
         assert self._graph is not None
         self._graph.push(frame)
         yield from self._pull()
 
-    def _build(self, frame: av.VideoFrame, clockwise: int) -> av.filter.Graph:
+    def _build(self, frame: av.VideoFrame, rotation: list[tuple[str, str]]) -> av.filter.Graph:
         graph = av.filter.Graph()
         node = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
         filters = [("bwdif", "mode=send_frame:deint=interlaced")] if self._deinterlace else []
-        for name, arguments in [*filters, *_ROTATION.get(clockwise, []), ("buffersink", "")]:
+        for name, arguments in [*filters, *rotation, ("buffersink", "")]:
             following = graph.add(name, arguments) if arguments else graph.add(name)
             node.link_to(following)
             node = following
@@ -66,3 +78,12 @@ class Upright:
             self._graph.push(None)
             yield from self._pull()
         self._graph, self._key = None, ()
+
+
+def _rotation(frame: av.VideoFrame) -> list[tuple[str, str]]:
+    """The filters that undo the frame's rotation and mirroring; none for angles that are no quarter turns."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return []
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5] / 65536
+    return _FILTERS.get(tuple(round(value) for value in (a, b, c, d)), [])

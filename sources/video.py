@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from sources.container import FILE, ContainerSource, Opening
+from sources.failure import explain
 from streaming.errors import SourceError
 
 
@@ -15,10 +17,9 @@ def open_video(path: Path, stream: str, *, live: bool) -> ContainerSource:
         SourceError: it is missing, empty, unreadable, or holds no video.
     """
     try:
-        if not path.exists():
-            raise SourceError(f"{path}: no such file")
-        if path.is_file() and path.stat().st_size == 0:
-            raise SourceError(f"{path}: the file is empty")
+        status = path.stat()
     except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}") from error
+        raise SourceError(f"{path}: {explain(error)}") from error
+    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
+        raise SourceError(f"{path}: the file is empty")
     return ContainerSource(Opening(f"{FILE}{path}", str(path)), stream, live=live)

@@ -1,0 +1,271 @@
+"""Network streams from real servers on loopback, and what happens when they misbehave."""
+
+import contextlib
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from datetime import UTC, datetime
+
+import pytest
+
+from sources import container, open_source
+from sources.network import open_network
+from streaming.errors import SourceError, UsageError
+from tests import media, rtsp
+
+SECRET = "Sup3rS/ecret"
+QUOTED = "Sup3rS%2Fecret"
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """Two seconds of H.264."""
+    path = tmp_path_factory.mktemp("rtsp") / "short.mp4"
+    return media.make(path, size="160x120", rate=25, options=["-g", "10", "-bf", "0"])
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory):
+    """Longer than any test watches."""
+    path = tmp_path_factory.mktemp("rtsp") / "endless.mp4"
+    return media.make(path, size="160x120", rate=25, seconds=30, options=["-g", "10", "-bf", "0"])
+
+
+@pytest.fixture(scope="module")
+def camera(endless):
+    with rtsp.camera(endless) as server:
+        yield server
+
+
+def stall(server):
+    """Stop answering without closing a connection."""
+    os.kill(server.process.pid, signal.SIGSTOP)
+
+
+@contextlib.contextmanager
+def silent_server():
+    """Accepts connections and never says a word."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(type=kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_rtsp(camera, transport):
+    source = open_source(camera.url(), transport=transport)
+    info = source.info
+    assert (info.width, info.height, info.live, info.media, info.stream) == (160, 120, True, None, "127.0.0.1-camera")
+    frames = list(itertools.islice(source, 70))
+    source.close()
+    times = [frame.pts for frame in frames]
+    assert times[0] == 0
+    assert times == sorted(set(times))
+    assert times[-1] == pytest.approx(69 / 25, abs=0.5)
+    assert [frame.index for frame in frames] == list(range(70))
+    assert abs((datetime.now(UTC) - frames[-1].captured_at).total_seconds()) < 2
+    assert frames[-1].picture.rgb().shape == (120, 160, 3)
+
+
+def test_a_live_stream_may_be_read_without_loss(camera):
+    source = open_source(camera.url(), live=False)
+    assert not source.info.live
+    assert len(list(itertools.islice(source, 5))) == 5
+    source.close()
+
+
+def test_wrong_path(camera):
+    with pytest.raises(SourceError, match="404") as raised:
+        open_source(camera.url(path="nowhere"))
+    assert "nowhere" in str(raised.value)
+    assert raised.value.exit_code == 3
+
+
+def test_refused_and_accepted_credentials_are_never_shown(endless):
+    with rtsp.camera(endless, "--user", "me", "--password", SECRET) as server:
+        for wrong in (server.url(), server.url(user=f"me:not{QUOTED}"), server.url(user="me:x")):
+            with pytest.raises(SourceError, match="401") as raised:
+                open_source(wrong)
+            assert "ecret" not in str(raised.value)
+            assert "//me" not in str(raised.value)
+            assert "ecret" not in "".join(traceback.format_exception(raised.value))
+            assert f"127.0.0.1:{server.port}/camera" in str(raised.value)
+        source = open_source(server.url(user=f"me:{QUOTED}"))
+        assert "ecret" not in repr(source.info)
+        assert source.info.stream == "127.0.0.1-camera"
+        source.close()
+
+
+def test_a_stream_that_the_server_ends(short):
+    with rtsp.camera(short) as server:
+        count = 0
+        with contextlib.closing(open_source(server.url())) as source, pytest.raises(SourceError) as raised:  # noqa: PT012
+            for _ in source:
+                count += 1
+    assert 40 <= count <= 50
+    assert f"ended after {count} frames" in str(raised.value)
+
+
+def test_a_server_that_dies(endless):
+    with rtsp.camera(endless) as server, contextlib.closing(open_source(server.url())) as source:
+        frames = iter(source)
+        next(frames)
+        server.process.kill()
+        started = time.monotonic()
+        with pytest.raises(SourceError, match="the stream ended after"):
+            list(frames)
+        assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_server_that_falls_silent(endless, transport):
+    with rtsp.camera(endless) as server:
+        source = open_network(server.url(), "door", live=None, transport=transport, silence=1.5)
+        frames = iter(source)
+        next(frames)
+        stall(server)
+        started = time.monotonic()
+        with pytest.raises(SourceError, match=r"the stream ended after \d+ frames: no answer in time"):
+            list(frames)
+        assert 0.5 < time.monotonic() - started < 6
+        source.close()
+
+
+def test_closing_ends_a_wait_for_a_silent_camera(endless):
+    with rtsp.camera(endless) as server:
+        source = open_source(server.url())
+        done = []
+        reader = threading.Thread(target=lambda: done.append(len(list(source))))
+        reader.start()
+        time.sleep(0.3)
+        stall(server)
+        time.sleep(0.5)
+        started = time.monotonic()
+        source.close()
+        reader.join(5)
+        assert time.monotonic() - started < 1
+        assert done
+        server.process.kill()  # which also ends the wait of the thread that was left behind
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])
+def test_a_server_that_says_nothing_at_all(scheme):
+    with silent_server() as port:
+        started = time.monotonic()
+        with pytest.raises(SourceError, match="no answer in time"):
+            open_network(f"{scheme}://127.0.0.1:{port}/x", "x", live=None, connect=1, silence=1)
+        assert time.monotonic() - started < 4
+
+
+def test_interrupt_while_a_camera_does_not_answer():
+    """Ctrl-C neither waits for the time-out nor breaks the process."""
+    code = (
+        "import sys\nfrom sources import open_source\n"
+        "try:\n    print('opening', flush=True)\n    open_source(sys.argv[1])\n"
+        "except KeyboardInterrupt:\n    sys.exit(130)"
+    )
+    with silent_server() as port:
+        command = [sys.executable, "-c", code, f"rtsp://127.0.0.1:{port}/x"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "opening\n"
+            time.sleep(1)
+            started = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            errors = process.communicate(timeout=8)[1]
+            assert time.monotonic() - started < 3
+            assert process.returncode == 130
+            assert errors == ""
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])
+def test_nobody_listens(scheme):
+    with pytest.raises(SourceError, match="refused") as raised:
+        open_source(f"{scheme}://user:{QUOTED}@127.0.0.1:{free_port()}/x")
+    assert "ecret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_an_unknown_host():
+    with pytest.raises(SourceError, match="cannot be reached"):
+        open_source("rtsp://camera.invalid/x")
+
+
+def test_data_without_pictures_does_not_hold_a_live_stream_for_ever(tmp_path, monkeypatch):
+    """A camera may go on to send what nobody can decode."""
+    monkeypatch.setattr(container, "PICTURELESS_SECONDS", 1.0)
+    path = media.make(tmp_path / "x.mpg", codec="mpeg2video", seconds=1)
+    source = container.ContainerSource(container.Opening(str(path), "x", timeout=(0.1, 0.1)), "x", live=True)
+    monkeypatch.setattr(source, "_attempt", lambda decode, count: ())
+    packet = next(source._packets())
+    monkeypatch.setattr(source, "_packets", lambda: itertools.repeat(packet))
+    started = time.monotonic()
+    source._failure = None
+    assert list(source._decode()) == []
+    assert 0.9 < time.monotonic() - started < 5
+    assert "no picture" in str(source._failure)
+    source.close()
+
+
+def test_http_file_is_offline_and_lossless(tmp_path):
+    path = media.make(tmp_path / "clip.mp4", audio=True, options=["-movflags", "+faststart"])
+    with media.http_server(tmp_path) as root:
+        source = open_source(f"{root}/clip.mp4")
+        frames = list(source)
+        source.close()
+        assert not source.info.live
+        assert source.info.media == f"{root}/clip.mp4"
+        assert [frame.pts for frame in frames] == pytest.approx(media.times(path), abs=1e-4)
+        with pytest.raises(SourceError, match="404"):
+            open_source(f"{root}/missing.mp4")
+        (tmp_path / "page.html").write_text("<html>no video here</html>" * 50)
+        with pytest.raises(SourceError, match="not a video"):
+            open_source(f"{root}/page.html")
+
+
+def test_hls(tmp_path):
+    media.make(
+        tmp_path / "index.m3u8", seconds=4, options=["-g", "10", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0"]
+    )
+    with media.http_server(tmp_path) as root:
+        source = open_source(f"{root}/index.m3u8", stream="tv")
+        frames = list(source)
+        source.close()
+    assert len(frames) == 40
+    assert (source.info.live, source.info.stream) == (False, "tv")
+    assert source.info.duration == pytest.approx(4, abs=0.2)
+
+
+def test_udp(short):
+    port = free_port(socket.SOCK_DGRAM)
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", str(short), "-c", "copy"]
+    command += ["-f", "mpegts", f"udp://127.0.0.1:{port}?pkt_size=1316"]
+    with subprocess.Popen(command) as sender:
+        try:
+            source = open_source(f"udp://127.0.0.1:{port}")
+            frames = list(itertools.islice(source, 30))
+            source.close()
+        finally:
+            sender.kill()
+    assert len(frames) == 30
+    assert source.info.live
+    times = [frame.pts for frame in frames]
+    assert times == sorted(set(times))
+    assert times[0] == 0
+
+
+@pytest.mark.parametrize("url", ["ftp://host/x", "rtsp://", "rtsp://[broken/x", "rtsp://host:99999999/x", "://x"])
+def test_urls_that_can_never_be_right(url):
+    with pytest.raises(UsageError) as raised:
+        open_source(url)
+    assert raised.value.exit_code == 2
