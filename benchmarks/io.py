@@ -35,7 +35,7 @@ from sinks.messages import frame_message
 from sinks.overlay import draw
 from sources import open_source
 from streaming.pipeline import Job, run_stream
-from streaming.types import Frame, Mask, Planes, Result, Track, TrackState
+from streaming.types import Event, Frame, Mask, Planes, Result, Track, TrackState
 from streaming.worker import Worker
 
 T = TypeVar("T")
@@ -87,10 +87,10 @@ class NoModel:
         """Answer with `tracks`."""
         self._tracks = tracks
 
-    async def open_stream(self, prompts: Sequence[str]) -> int:
+    async def open_stream(self, prompts: Sequence[str], snapshot: Path | None) -> tuple[int, list[Event]]:
         """Nothing to prepare."""
-        del prompts
-        return 0
+        del prompts, snapshot
+        return 0, []
 
     async def step(self, stream: int, frame: Frame) -> list[Result]:
         """The result of a frame, at once."""

@@ -83,6 +83,18 @@ def track(
     model: Annotated[str | None, typer.Option(help="Hugging Face id, folder, or nano.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
     tracker: Annotated[TrackerName | None, typer.Option(help="Default: the best that the model allows.")] = None,
+    tracker_from: Annotated[
+        str | None, typer.Option(help="Checkpoint with tracker weights, where --model has none: facebook/sam3.")
+    ] = None,
+    hot_start: Annotated[
+        int, typer.Option(min=0, help="Hold results back by so many frames to take false tracks back; 0: at once.")
+    ] = 0,
+    snapshots: Annotated[
+        Path | None, typer.Option(help="Folder for the tracking state, so that a restart keeps the ids.")
+    ] = None,
+    snapshot_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between snapshots: what a killed process loses at most.")
+    ] = 10.0,
     stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None,
     live: Annotated[
@@ -113,6 +125,10 @@ def track(
             live=live,
             max_frames=max_frames,
             rtsp_transport=rtsp_transport.value,
+            tracker_from=tracker_from,
+            hot_start=hot_start,
+            snapshots=snapshots,
+            snapshot_seconds=snapshot_seconds,
         )
     except MaskcastError as error:
         fail(error, verbose=verbose)

@@ -11,12 +11,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sinks.sink import Sink
 from sources.source import Source
-from streaming.errors import MaskcastError, SourceError
+from streaming.errors import MaskcastError, SinkError, SourceError
 from streaming.mailbox import Closed, Mailbox
 from streaming.outlet import Outlet
 from streaming.threads import in_daemon_thread
@@ -63,6 +64,19 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """Where a stream's tracking state is kept, so that the next process goes on with the same ids.
+
+    Attributes:
+        file: read at the start if it exists; written whole or not at all.
+        seconds: between two writings: what a killed process loses at most.
+    """
+
+    file: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Job:
     """One stream to run.
 
@@ -72,6 +86,7 @@ class Job:
         prompts: what to look for.
         max_frames: stop after this many; None for all.
         progress: called in the event loop after every result.
+        snapshot: where to keep the tracking state; None to keep none.
     """
 
     open_source: Callable[[], Source]
@@ -79,6 +94,7 @@ class Job:
     prompts: Sequence[str]
     max_frames: int | None
     progress: Callable[[StreamInfo, Report], None]
+    snapshot: Snapshot | None = None
 
 
 async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
@@ -95,7 +111,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
     report = Report(info.stream)
     frames: Mailbox[Frame] = Mailbox(1 if info.live else READ_AHEAD, drop_oldest=info.live)
     try:
-        stream = await worker.open_stream(job.prompts)
+        stream, pending = await worker.open_stream(job.prompts, job.snapshot.file if job.snapshot else None)
         outlets = [Outlet(sink, info) for sink in job.open_sinks(info)]
         await asyncio.gather(*(outlet.start() for outlet in outlets))
     except BaseException:
@@ -104,12 +120,22 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
 
     async def deliver(results: Sequence[Result]) -> None:
         for result in results:
+            if pending:  # of tracks that ended with their prompts, between the last process and this one
+                result = replace(result, events=(*pending, *result.events))  # noqa: PLW2901
+                pending.clear()
             await asyncio.gather(*(outlet.put(result) for outlet in outlets))
             report.frames += 1
             report.tracks += sum(event.kind is EventKind.STARTED for event in result.events)
 
+    async def save(snapshot: Snapshot) -> None:
+        try:
+            await worker.save_stream(stream, snapshot.file)
+        except SinkError as error:  # a full disk must not stop the tracking, and is told of once
+            if not any(str(error) == str(known) for known in report.errors):
+                report.errors.append(error)
+
     reading = in_daemon_thread(_reader(source, frames, job.max_frames), f"read {info.stream}")
-    started = time.monotonic()
+    started = saved = time.monotonic()
     reason: str | None = None
     try:
         try:
@@ -119,6 +145,9 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
                     report.interrupted, reason = True, "interrupted"
                     break
                 await deliver(await worker.step(stream, frame))
+                if job.snapshot and time.monotonic() - saved > job.snapshot.seconds:
+                    await save(job.snapshot)
+                    saved = time.monotonic()
                 report.dropped = frames.dropped + sum(outlet.dropped for outlet in outlets)
                 report.seconds = time.monotonic() - started
                 job.progress(info, report)
@@ -129,6 +158,8 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
                 report.errors.append(_source_error(info, error))
                 reason = str(report.errors[-1])
         await deliver(await worker.close_stream(stream))
+        if job.snapshot:
+            await save(job.snapshot)
     except MaskcastError as error:
         report.errors.append(error)
         reason = str(error)

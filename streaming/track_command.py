@@ -13,7 +13,7 @@ from sinks import open_sink
 from sinks.sink import Sink
 from sources import Kind, expand, kind_of, open_source, stream_id
 from streaming.errors import SourceError, UsageError
-from streaming.pipeline import Job, Report
+from streaming.pipeline import Job, Report, Snapshot
 from streaming.progress import ProgressDisplay
 from streaming.run import exit_code, run_jobs, run_until_stopped
 from streaming.types import StreamInfo
@@ -84,6 +84,10 @@ def run_track(
     live: bool | None = None,
     max_frames: int | None = None,
     rtsp_transport: Literal["tcp", "udp"] = "tcp",
+    tracker_from: str | None = None,
+    hot_start: int = 0,
+    snapshots: Path | None = None,
+    snapshot_seconds: float = 10.0,
 ) -> tuple[list[Report], int]:
     """Track in all sources, with a progress bar, until they end or a signal comes.
 
@@ -109,10 +113,11 @@ def run_track(
             prompts=prompts,
             max_frames=max_frames,
             progress=display.update,
+            snapshot=Snapshot(snapshots / f"{name}.safetensors", snapshot_seconds) if snapshots else None,
         )
 
     async def main(stop: asyncio.Event) -> list[Report]:
-        worker = Worker(_loader(model, device, tracker))
+        worker = Worker(_loader(model, device, tracker, tracker_from, hot_start))
         loading = asyncio.ensure_future(worker.start())
         await asyncio.wait(
             [loading, waiting := asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED
@@ -135,12 +140,14 @@ def run_track(
     return reports, exit_code(reports)
 
 
-def _loader(model: str | None, device: str, tracker: str | None) -> Callable[[], Engine]:
+def _loader(
+    model: str | None, device: str, tracker: str | None, tracker_from: str | None, hot_start: int
+) -> Callable[[], Engine]:
     def load() -> Engine:
         from trackers.checkpoint import DEFAULT_MODEL
         from trackers.engine import Engine
 
-        return Engine(model or DEFAULT_MODEL, device, tracker)
+        return Engine(model or DEFAULT_MODEL, device, tracker, tracker_from=tracker_from, hot_start=hot_start)
 
     return load
 

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from streaming.errors import MaskcastError, ModelError
-from streaming.types import Frame, Result
+from streaming.errors import MaskcastError, ModelError, SinkError
+from streaming.types import Event, Frame, Result
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the worker's thread pays for it
     from trackers.engine import Engine, TrackedStream
@@ -68,9 +69,42 @@ class Worker:
 
         await self._call(load)
 
-    async def open_stream(self, prompts: Sequence[str]) -> TrackedStream:
-        """See `Engine.open_stream`."""
-        return await self._call(lambda: self._loaded.open_stream(prompts))
+    async def open_stream(
+        self, prompts: Sequence[str], snapshot: Path | None = None
+    ) -> tuple[TrackedStream, list[Event]]:
+        """Begin a stream, or go on with the one in `snapshot` if that file exists.
+
+        Returns:
+            The stream, and the events of tracks that end because their prompt is gone.
+
+        Raises:
+            UsageError, ModelError: see `Engine.open_stream` and `Engine.resume_stream`.
+        """
+
+        def open_or_resume() -> tuple[TrackedStream, list[Event]]:
+            if snapshot is None:
+                return self._loaded.open_stream(prompts), []
+            self._loaded.require_snapshots()
+            if snapshot.exists():
+                return self._loaded.resume_stream(snapshot, prompts)
+            return self._loaded.open_stream(prompts), []
+
+        return await self._call(open_or_resume)
+
+    async def save_stream(self, stream: TrackedStream, file: Path) -> None:
+        """Write a stream's tracking state between two frames.
+
+        Raises:
+            SinkError: it cannot be written; an older snapshot is unharmed.
+        """
+
+        def save() -> None:
+            try:
+                self._loaded.save_stream(stream, file)
+            except OSError as error:
+                raise SinkError(f"snapshot {file} cannot be written: {error.strerror or error}") from error
+
+        await self._call(save)
 
     async def step(self, stream: TrackedStream, frame: Frame) -> list[Result]:
         """Track one frame of one stream.

@@ -33,8 +33,8 @@ class Checkpoint:
         revision: changes whenever the weights do; a hub commit or a digest.
         detector: a `Sam3LiteTextModel`.
         tokenizer: the tokenizer saved with it.
-        video: the whole `Sam3VideoModel` (whose `detector_model` is `detector`) if the checkpoint has tracker
-            weights, else None.
+        video: what the memory tracker needs, or None if there are no tracker weights: the whole `Sam3VideoModel`
+            (whose `detector_model` is `detector`), or the `TrackerWeights` of another checkpoint.
     """
 
     name: str
@@ -66,15 +66,18 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
-def load_checkpoint(name: str = DEFAULT_MODEL) -> Checkpoint:
+def load_checkpoint(name: str = DEFAULT_MODEL, tracker_from: str | None = None) -> Checkpoint:
     """Load a SAM3-LiteText checkpoint.
 
     Args:
         name: a folder, `nano`, or the id of a Hugging Face repository (its cached copy is used when there is no
             network).
+        tracker_from: name of a `sam3_video` checkpoint whose tracker to take, for example `facebook/sam3`; None for
+            the checkpoint's own, if it has one.
 
     Raises:
-        ModelError: it cannot be found or fetched, holds another architecture, or its weights do not fit.
+        ModelError: one cannot be found or fetched, holds another architecture, its weights do not fit, or the two
+            do not share their image encoder.
     """
     folder = _locate(name)
     kind = _architecture(folder, name)
@@ -102,7 +105,18 @@ def load_checkpoint(name: str = DEFAULT_MODEL) -> Checkpoint:
     model.eval().requires_grad_(requires_grad=False)
     video = model if kind == VIDEO_TYPE else None
     detector: nn.Module = model.detector_model if video is not None else model
-    return Checkpoint(name, _revision(folder), detector, tokenizer, video)
+    revision = _revision(folder)
+    if tracker_from is not None:
+        from trackers.composition import load_tracker
+
+        try:
+            source = _locate(tracker_from)
+            _architecture(source, tracker_from, kinds=(VIDEO_TYPE,), detectors=None)
+            video = load_tracker(source, tracker_from, detector)
+        except ModelError as error:
+            raise ModelError(f"{error}; without its weights --tracker association remains") from error
+        revision = hashlib.sha256(f"{revision} {_revision(source)}".encode()).hexdigest()[:40]
+    return Checkpoint(name, revision, detector, tokenizer, video)
 
 
 def _locate(name: str) -> Path:
@@ -134,20 +148,26 @@ def _locate(name: str) -> Path:
         ) from error
 
 
-def _architecture(folder: Path, name: str) -> str:
+def _architecture(
+    folder: Path,
+    name: str,
+    *,
+    kinds: tuple[str, ...] = (DETECTOR_TYPE, VIDEO_TYPE),
+    detectors: tuple[str, ...] | None = (DETECTOR_TYPE,),
+) -> str:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kind = config["model_type"]
         if kind == VIDEO_TYPE:
             kind_of_detector = config["detector_config"]["model_type"]
-            if kind_of_detector != DETECTOR_TYPE:
+            if detectors is not None and kind_of_detector not in detectors:
                 raise ModelError(f"model {name}: its detector is {kind_of_detector}; Maskcast needs {DETECTOR_TYPE}")
     except FileNotFoundError:
         raise ModelError(f"model {name}: {folder} holds no config.json") from None
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ModelError(f"model {name}: config.json cannot be read: {_first_line(error)}") from error
-    if kind not in (DETECTOR_TYPE, VIDEO_TYPE):
-        raise ModelError(f"model {name}: it is a {kind} checkpoint; Maskcast needs {DETECTOR_TYPE} or {VIDEO_TYPE}")
+    if kind not in kinds:
+        raise ModelError(f"model {name}: it is a {kind} checkpoint; Maskcast needs {' or '.join(kinds)}")
     return str(kind)
 
 

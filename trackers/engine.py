@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from streaming.errors import ModelError, UsageError
 from streaming.types import Event, Frame, Result
+from trackers import snapshot
 from trackers.association import AssociationTracker
 from trackers.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, resolve_device
 from trackers.detector import Detector
+from trackers.memory_tracker import MemoryTracker
+from trackers.rules import Rules
 from trackers.text import TextEmbedding, TextEncoder
 from trackers.tracker import Tracker
 
@@ -29,13 +33,23 @@ class TrackedStream:
 class Engine:
     """Detects and follows. Not thread-safe: one thread calls it."""
 
-    def __init__(self, model: str = DEFAULT_MODEL, device: str = "auto", tracker: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        device: str = "auto",
+        tracker: str | None = None,
+        *,
+        tracker_from: str | None = None,
+        hot_start: int = 0,
+    ) -> None:
         """Load a checkpoint.
 
         Args:
             model: see `load_checkpoint`.
             device: `auto`, `cpu` or `cuda:N`. On CUDA the model runs in bfloat16, on a CPU in float32.
             tracker: `memory` or `association`; None for the best that the checkpoint allows.
+            tracker_from: see `load_checkpoint`.
+            hot_start: of the memory tracker, see `Rules.hot_start`.
 
         Raises:
             UsageError: the device or the tracker does not exist, or the checkpoint has no weights for it.
@@ -44,10 +58,18 @@ class Engine:
         self.device = resolve_device(device)
         self.model = model
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        checkpoint = load_checkpoint(model)
+        checkpoint = load_checkpoint(model, tracker_from)
+        rules = Rules.from_config(checkpoint.video.config, hot_start=hot_start) if checkpoint.video else Rules()
+        self.revision = checkpoint.revision
         self._text = TextEncoder(checkpoint, self.device, dtype)
-        self._detector = Detector(checkpoint, self.device, dtype)
-        self._tracker: Tracker[Any] = _make_tracker(tracker, checkpoint)
+        self._detector = Detector(
+            checkpoint,
+            self.device,
+            dtype,
+            score_threshold=rules.score_threshold_detection,
+            nms_iou=rules.det_nms_thresh,
+        )
+        self._tracker: Tracker[Any] = _make_tracker(tracker, checkpoint, self.device, dtype, rules)
 
     def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Strip prompts, drop repeats, keep their order.
@@ -106,16 +128,61 @@ class Engine:
         except torch.OutOfMemoryError as error:
             raise ModelError(f"{self.device} is out of memory: use fewer prompts or streams, or another GPU") from error
 
+    def save_stream(self, stream: TrackedStream, file: Path) -> None:
+        """Write a stream's tracking state between two frames, whole or not at all; see `trackers.snapshot`.
+
+        Raises:
+            UsageError: the tracker has no snapshots.
+            OSError: it cannot be written; an older snapshot there is unharmed.
+        """
+        self.require_snapshots()
+        snapshot.save(stream.state, file, self.revision)
+
+    def resume_stream(self, file: Path, prompts: Sequence[str]) -> tuple[TrackedStream, list[Event]]:
+        """Go on with a stream where `save_stream` left it: tracks keep their ids, and no id is used again.
+
+        Args:
+            file: the snapshot.
+            prompts: what to look for from now on; tracks of other prompts end.
+
+        Returns:
+            The stream, and the events of the tracks that end.
+
+        Raises:
+            FileNotFoundError: there is no snapshot.
+            ModelError: it is damaged or belongs to another model.
+            UsageError: see `check_prompts`; or the tracker has no snapshots.
+        """
+        tracker = self.require_snapshots()
+        checked = self.check_prompts(prompts)
+        state = snapshot.load(tracker, file, self.revision)
+        events = tracker.set_prompts(state, checked)
+        return TrackedStream(checked, tuple(self._text.embed(prompt) for prompt in checked), state), events
+
+    def require_snapshots(self) -> MemoryTracker:
+        """The tracker, if its state can be saved.
+
+        Raises:
+            UsageError: only the memory tracker has snapshots.
+        """
+        if not isinstance(self._tracker, MemoryTracker):
+            raise UsageError("snapshots need the memory tracker: use --tracker memory with a sam3_video model")
+        return self._tracker
+
     def close_stream(self, stream: TrackedStream) -> list[Result]:
         """The results still held back when a stream ends."""
         return self._tracker.flush(stream.state)
 
 
-def _make_tracker(name: str | None, checkpoint: Checkpoint) -> Tracker[Any]:
+def _make_tracker(
+    name: str | None, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, rules: Rules
+) -> Tracker[Any]:
     if name not in (None, "memory", "association"):
         raise UsageError(f"unknown tracker {name!r}: use memory or association")
-    if name == "memory":
+    if name == "memory" and checkpoint.video is None:
         raise UsageError(
             f"model {checkpoint.name} has no memory tracker weights: use --tracker association or a sam3_video model"
         )
-    return AssociationTracker()
+    if name == "association" or checkpoint.video is None:
+        return AssociationTracker()
+    return MemoryTracker(checkpoint.video, device, dtype, rules)

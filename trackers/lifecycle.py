@@ -6,7 +6,7 @@ DeepSORT's `n_init` (Wojke et al. 2017); a lost track waits for `lost_after` sec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from streaming.types import Box, Event, EventKind, TrackState
@@ -81,6 +81,11 @@ class Lifecycle:
 
     def __contains__(self, track_id: int) -> bool:
         return track_id in self._lives
+
+    def restore(self, lives: Iterable[Life], next_id: int) -> None:
+        """Go on where another life cycle stood, without events; `next_id` is the id of the next track."""
+        self._lives = {life.id: life for life in lives}
+        self.next_id = max(next_id, max(self._lives, default=0) + 1)
 
     def make_room(self, wanted: int) -> list[Event]:
         """End the longest-lost tracks so that `wanted` new ones fit, as far as lost ones can make room."""

@@ -1,0 +1,134 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from streaming.errors import ModelError
+from tests import tiny
+from tests.lockstep import PROMPTS, Ours, blob, scene
+from tests.scripted import scripted
+from trackers import snapshot
+
+
+@pytest.fixture(scope="module")
+def video():
+    return tiny.video_model()
+
+
+def advance(ours, video, state, images, found, pts=0.0):
+    with scripted(video.detector_model, [ours.text.embed(p).features for p in PROMPTS], 32) as script:
+        script.found = found
+        results = []
+        for index, image in enumerate(images):
+            results += ours.step([state], [image], pts + index / 25)[0]
+    return results
+
+
+@pytest.fixture
+def running(video):
+    ours = Ours(video)
+    state = ours.tracker.new_state(PROMPTS)
+    rng = np.random.default_rng(0)
+    advance(ours, video, state, scene(1), [[(0.9, blob(rng)), (0.8, blob(rng))], [(0.95, blob(rng))]])
+    advance(ours, video, state, scene(5), [[], []], 0.04)
+    return ours, state
+
+
+def test_a_restored_stream_goes_on_as_if_nothing_had_been(running, video, tmp_path):
+    ours, state = running
+    file = tmp_path / "deep" / "door.snapshot"
+    snapshot.save(state, file, "a")
+    restored = snapshot.load(Ours(video).tracker, file, "a")
+    assert [path.name for path in file.parent.iterdir()] == ["door.snapshot"]
+    assert restored.prompts == PROMPTS
+    rng = np.random.default_rng(7)
+    found = [[(0.9, blob(rng))], []]
+    expected = advance(ours, video, state, scene(4), found, 0.24)
+    # The clock of the next process may begin anywhere.
+    results = advance(ours, video, restored, scene(4), found, 1000.0)
+    for a, b in zip(expected, results, strict=True):
+        assert [track.id for track in a.tracks] == [track.id for track in b.tracks]
+        assert all(np.array_equal(x.mask.full(), y.mask.full()) for x, y in zip(a.tracks, b.tracks, strict=True))
+        assert a.events == b.events
+    assert restored.lifecycle.next_id == state.lifecycle.next_id > 3
+
+
+def test_ids_are_not_used_again_after_a_restart(running, video, tmp_path):
+    ours, state = running
+    ours.tracker.set_prompts(state, ["person"])
+    ours.tracker.set_prompts(state, PROMPTS)
+    assert len(state.lifecycle) == 2
+    snapshot.save(state, tmp_path / "s", "a")
+    restored = snapshot.load(ours.tracker, tmp_path / "s", "a")
+    rng = np.random.default_rng(8)
+    results = advance(ours, video, restored, scene(1), [[], [(0.99, blob(rng))]], 5.0)
+    assert max(track.id for track in results[-1].tracks) == 4
+
+
+def test_an_empty_stream_has_a_snapshot(video, tmp_path):
+    tracker = Ours(video).tracker
+    snapshot.save(tracker.new_state(PROMPTS), tmp_path / "s", "a")
+    assert len(snapshot.load(tracker, tmp_path / "s", "a").table) == 0
+
+
+def test_a_snapshot_of_another_model_is_refused(running, tmp_path):
+    ours, state = running
+    snapshot.save(state, tmp_path / "s", "a")
+    with pytest.raises(ModelError, match="taken with another model"):
+        snapshot.load(ours.tracker, tmp_path / "s", "b")
+
+
+def test_no_snapshot(running, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        snapshot.load(running[0].tracker, tmp_path / "none", "a")
+
+
+@pytest.mark.parametrize("harm", ["empty", "cut", "noise", "no metadata", "tensor", "shape", "nan", "ids", "format"])
+def test_a_damaged_snapshot_is_one_clear_line(running, tmp_path, harm):
+    ours, state = running
+    file = tmp_path / "s"
+    snapshot.save(state, file, "a")
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+        tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
+    if harm == "empty":
+        file.write_bytes(b"")
+    elif harm == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif harm == "noise":
+        file.write_bytes(np.random.default_rng(0).bytes(5000))
+    elif harm == "no metadata":
+        save_file(tensors, file)
+    else:
+        if harm == "tensor":
+            del tensors["spatial"]
+        elif harm == "shape":
+            tensors["pointers"] = tensors["pointers"][:, :3].contiguous()
+        elif harm == "nan":
+            tensors["pointers"][0, 0, 0] = torch.nan
+        elif harm == "ids":
+            tensors["ids"] += 1
+        else:
+            metadata = {"snapshot": json.dumps(json.loads(metadata["snapshot"]) | {"format": "other/9"})}
+        save_file(tensors, file, metadata)
+    with pytest.raises(ModelError) as caught:
+        snapshot.load(ours.tracker, file, "a")
+    assert "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_write_that_fails_leaves_the_old_snapshot(running, tmp_path, monkeypatch):
+    ours, state = running
+    snapshot.save(state, tmp_path / "s", "a")
+
+    def fail(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(snapshot, "save_file", fail)
+    with pytest.raises(OSError, match="no space"):
+        snapshot.save(state, tmp_path / "s", "a")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["s"]
+    assert len(snapshot.load(ours.tracker, tmp_path / "s", "a").table) == 3

@@ -1,0 +1,220 @@
+"""What is remembered of a stream's objects: slots of fixed capacity, held as stacked tensors.
+
+A slot remembers its object at a bounded number of frames. Which frames, and what for, is written in small tables on
+the CPU; the tensors stay where they are when a track is added, renewed or removed, only the tables change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+FIRST_CAPACITY = 8
+EMPTY = -1
+# Frame of the last occlusion of a track that was never hidden.
+NEVER = -1
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Recall:
+    """What the tracks at N rows remember of earlier frames, at most W entries each, used entries first.
+
+    Attributes:
+        index: ``(N, W)`` int64 into `History.flat`.
+        age: ``(N, W)`` int64 frames since the entry was written, at least 1 where used.
+        conditioning: ``(N, W)`` bool: the entry shows the object surely, whatever its age.
+        used: ``(N, W)`` bool; the other entries are padding.
+    """
+
+    index: Ints
+    age: Ints
+    conditioning: Bools
+    used: Bools
+
+    def padded(self, width: int) -> Recall:
+        """The same with unused entries up to `width` a track."""
+        more = ((0, 0), (0, width - self.index.shape[1]))
+        return Recall(
+            np.pad(self.index, more), np.pad(self.age, more), np.pad(self.conditioning, more), np.pad(self.used, more)
+        )
+
+
+class History:
+    """Up to `recent` last frames and `conditioning` sure frames of each slot, one tensor a frame.
+
+    As in SAM 2 (Ravi et al. 2024, section 4, memory bank): a ring of recent memories beside a ring of prompted ones.
+    Both rings share one pool of entries, so that a memory that becomes a sure one stays where it is.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], *, recent: int, conditioning: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Begin with `FIRST_CAPACITY` empty slots.
+
+        Args:
+            shape: of one entry.
+            recent: an entry is remembered until it is older than this many frames.
+            conditioning: a conditioning entry is remembered until this many newer ones exist.
+            dtype: of the stored values.
+            device: of the stored values.
+        """
+        self.recent, self.conditioning = recent, conditioning
+        self.values = torch.zeros(FIRST_CAPACITY, recent + conditioning, *shape, dtype=dtype, device=device)
+        self.steps: Ints = np.full(self.values.shape[:2], EMPTY, np.int64)
+        self.sure: Bools = np.zeros(self.values.shape[:2], np.bool_)
+
+    @property
+    def flat(self) -> Tensor:
+        """All entries of all slots in one row: ``(slots · entries, *shape)``, a view."""
+        return self.values.flatten(0, 1)
+
+    def grow(self, capacity: int) -> None:
+        """Make room for `capacity` slots; what is stored keeps its place."""
+        added = capacity - len(self.steps)
+        self.values = torch.cat([self.values, self.values.new_zeros(added, *self.values.shape[1:])])
+        self.steps = np.concatenate([self.steps, np.full((added, self.steps.shape[1]), EMPTY, np.int64)])
+        self.sure = np.concatenate([self.sure, np.zeros((added, self.sure.shape[1]), np.bool_)])
+
+    def clear(self, rows: Ints) -> None:
+        """Forget everything about the slots at `rows`."""
+        self.steps[rows], self.sure[rows] = EMPTY, False
+
+    def _roles(self, rows: Ints, step: int, conditioning: int) -> tuple[Bools, Bools]:
+        """Which entries of `rows` are among the last `conditioning` sure ones, and which are otherwise recent."""
+        steps, sure = self.steps[rows], self.sure[rows]
+        # Rank among the row's sure entries: the number of newer ones.
+        newer = (steps[:, None, :] > steps[:, :, None]) & sure[:, None, :]
+        selected = sure & (newer.sum(axis=2) < conditioning)
+        return selected, (steps != EMPTY) & (step - steps <= self.recent) & ~selected
+
+    def claim(self, rows: Ints, step: int, sure: Bools) -> Ints:
+        """Give each of `rows` an entry for frame `step` in place of one that no later frame needs.
+
+        Returns:
+            ``(N,)`` index into `flat` of where to put the values.
+        """
+        kept = np.empty((len(rows), self.steps.shape[1]), np.bool_)
+        for flag in (False, True):
+            chosen = sure == flag
+            selected, recent = self._roles(rows[chosen], step + 1, self.conditioning - flag)
+            kept[chosen] = selected | recent
+        entries = np.argmin(kept, axis=1)
+        self.steps[rows, entries], self.sure[rows, entries] = step, sure
+        index: Ints = rows * self.steps.shape[1] + entries
+        return index
+
+    def recall(self, rows: Ints, step: int) -> Recall:
+        """What the tracks at `rows` remember when frame `step` arrives."""
+        selected, recent = self._roles(rows, step, self.conditioning)
+        used = selected | recent
+        width = int(used.sum(axis=1).max(initial=0))
+        order = np.argsort(~used, axis=1, kind="stable")[:, :width]
+        age = np.take_along_axis(step - self.steps[rows], order, axis=1)
+        return Recall(
+            rows[:, None] * self.steps.shape[1] + order,
+            age,
+            np.take_along_axis(selected, order, axis=1),
+            np.take_along_axis(used, order, axis=1),
+        )
+
+
+def recall_together(histories: Sequence[History], asked: Sequence[tuple[Ints, int]]) -> tuple[Tensor, Recall]:
+    """Recall for several streams, padded to one width.
+
+    Args:
+        histories: of each stream.
+        asked: rows and frame number of each stream.
+
+    Returns:
+        ``(N, W, *shape)`` values of the N tracks of all streams, and what they are; `Recall.index` means nothing then.
+    """
+    recalls = [history.recall(rows, step) for history, (rows, step) in zip(histories, asked, strict=True)]
+    width = max(recall.index.shape[1] for recall in recalls)
+    recalls = [recall.padded(width) for recall in recalls]
+    values = [
+        history.flat[torch.from_numpy(recall.index).to(history.values.device, non_blocking=True)]
+        for history, recall in zip(histories, recalls, strict=True)
+        if len(recall.index)
+    ]
+    return torch.cat(values) if len(values) > 1 else values[0], Recall(
+        np.concatenate([recall.index for recall in recalls]),
+        np.concatenate([recall.age for recall in recalls]),
+        np.concatenate([recall.conditioning for recall in recalls]),
+        np.concatenate([recall.used for recall in recalls]),
+    )
+
+
+class SlotTable:
+    """The tracks of one stream: who sits in which slot, and what is known about them.
+
+    Attributes:
+        ids: ``(slots,)`` int64 track id, 0 where free.
+        first_step: frame in which the track started.
+        keep_alive: credit, see `Rules`.
+        unmatched: frames without a supporting detection.
+        last_occluded: last frame in which the track was empty or suppressed, `NEVER` if none.
+        shared: ``(slots, slots)`` in how many frames the later track (column) shared a detection with the earlier.
+        spatial: memories of whole frames, ``(h·w, C)`` bfloat16 each.
+        pointers: object pointers, ``(C,)`` each.
+    """
+
+    def __init__(self, spatial: History, pointers: History) -> None:
+        self.spatial, self.pointers = spatial, pointers
+        slots = len(spatial.steps)
+        self.ids: Ints = np.zeros(slots, np.int64)
+        self.first_step: Ints = np.zeros(slots, np.int64)
+        self.keep_alive: Ints = np.zeros(slots, np.int64)
+        self.unmatched: Ints = np.zeros(slots, np.int64)
+        self.last_occluded: Ints = np.full(slots, NEVER, np.int64)
+        self.shared: Ints = np.zeros((slots, slots), np.int64)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.ids))
+
+    @property
+    def capacity(self) -> int:
+        """Number of slots; doubles when they are all taken."""
+        return len(self.ids)
+
+    def rows(self) -> Ints:
+        """Taken slots in order of track id."""
+        taken = np.flatnonzero(self.ids)
+        return taken[np.argsort(self.ids[taken])]
+
+    def add(self, ids: Ints, step: int, keep_alive: int) -> Ints:
+        """Seat new tracks.
+
+        Returns:
+            ``(N,)`` their slots, in the order of `ids`.
+        """
+        while len(ids) > self.capacity - len(self):
+            self._grow(2 * self.capacity)
+        rows = np.flatnonzero(self.ids == 0)[: len(ids)]
+        self.ids[rows], self.first_step[rows], self.keep_alive[rows] = ids, step, keep_alive
+        self.unmatched[rows], self.last_occluded[rows] = 0, NEVER
+        self.shared[rows], self.shared[:, rows] = 0, 0
+        return rows
+
+    def keep(self, ids: Iterable[int]) -> None:
+        """Free the slots of all tracks but these."""
+        rows = np.flatnonzero(~np.isin(self.ids, list(ids)) & (self.ids != 0))
+        self.ids[rows] = 0
+        self.spatial.clear(rows)
+        self.pointers.clear(rows)
+
+    def _grow(self, capacity: int) -> None:
+        added = capacity - self.capacity
+        self.spatial.grow(capacity)
+        self.pointers.grow(capacity)
+        for name in ("ids", "first_step", "keep_alive", "unmatched"):
+            setattr(self, name, np.pad(getattr(self, name), (0, added)))
+        self.last_occluded = np.pad(self.last_occluded, (0, added), constant_values=NEVER)
+        self.shared = np.pad(self.shared, (0, added))

@@ -1,0 +1,136 @@
+"""Save a stream's tracking state and take it up again, in the same process or in the next one.
+
+One safetensors file: the memories as tensors, everything else as JSON in the file's own metadata, so that the two
+can never disagree. It is written beside its place and moved there: a process that is killed leaves the old file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from streaming.errors import ModelError
+from streaming.types import Box, TrackState
+from trackers.lifecycle import Life
+from trackers.memory import History
+from trackers.memory_state import MemoryState
+from trackers.memory_tracker import MemoryTracker
+
+FORMAT = "maskcast.snapshot/1"
+# Of `SlotTable`, one number a track.
+NUMBERS = ("ids", "first_step", "keep_alive", "unmatched", "last_occluded")
+
+
+def save(state: MemoryState, file: Path, revision: str) -> None:
+    """Write a snapshot, whole or not at all. Results that a hot start holds back are not part of it.
+
+    Args:
+        state: of the stream, between two frames.
+        file: where to; an older snapshot there is replaced.
+        revision: of the checkpoint, see `Checkpoint.revision`.
+
+    Raises:
+        OSError: it cannot be written; an older snapshot is unharmed.
+    """
+    table = state.table
+    rows = table.rows()
+    tensors: dict[str, Tensor] = {}
+    for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
+        tensors[name] = history.values[torch.from_numpy(rows).to(history.values.device)].cpu()
+        tensors[f"{name}.steps"] = torch.from_numpy(history.steps[rows])
+        tensors[f"{name}.sure"] = torch.from_numpy(history.sure[rows])
+    tensors["shared"] = torch.from_numpy(table.shared[np.ix_(rows, rows)])
+    for name in NUMBERS:
+        tensors[name] = torch.from_numpy(getattr(table, name)[rows])
+    document = {
+        "format": FORMAT,
+        "revision": revision,
+        "prompts": state.prompts,
+        "step": state.step,
+        "pts": state.pts,
+        "next_id": state.lifecycle.next_id,
+        "lives": [asdict(life) for life in state.lifecycle],
+    }
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    os.close(descriptor)
+    try:
+        save_file(tensors, temporary, {"snapshot": json.dumps(document)})
+        with Path(temporary).open("rb") as written:
+            os.fsync(written.fileno())
+        Path(temporary).replace(file)
+    except SafetensorError as error:
+        raise OSError(f"snapshot {file}: {error}") from error
+    finally:
+        with suppress(FileNotFoundError):
+            Path(temporary).unlink()
+
+
+def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
+    """Take up a snapshot: tracks keep their ids and memories, new ones get ids that were never used.
+
+    The time between the snapshot and the next frame does not count: no track ends because the process was down.
+
+    Args:
+        tracker: that will go on.
+        file: the snapshot.
+        revision: of the tracker's checkpoint.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ModelError: it is damaged, or belongs to another model.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"snapshot {file}: no such file")
+    try:
+        with safe_open(file, "pt") as opened:
+            document = json.loads(opened.metadata()["snapshot"])
+            if document["format"] != FORMAT:
+                raise ModelError(f"snapshot {file}: its format is {document['format']}, this version reads {FORMAT}")
+            if document["revision"] != revision:
+                raise ModelError(
+                    f"snapshot {file}: it was taken with another model; remove it, or use the model that it belongs to"
+                )
+            return _restore(tracker, document, {name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
+        raise ModelError(f"snapshot {file}: damaged ({type(error).__name__}: {error}); remove it") from error
+
+
+def _restore(tracker: MemoryTracker, document: dict[str, Any], tensors: dict[str, Tensor]) -> MemoryState:
+    state = tracker.new_state(document["prompts"])
+    state.step, state.pts, state.resumed = document["step"], document["pts"], True
+    state.lifecycle.restore(
+        (
+            Life(**{**life, "state": TrackState(life["state"]), "bbox": Box(*life["bbox"])})
+            for life in document["lives"]
+        ),
+        document["next_id"],
+    )
+    table = state.table
+    rows = table.add(tensors["ids"].numpy(), state.step, 0)
+    for name in NUMBERS:
+        getattr(table, name)[rows] = tensors[name].numpy()
+    table.shared[np.ix_(rows, rows)] = tensors["shared"].numpy()
+    for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
+        _fill(history, rows, tensors[name], tensors[f"{name}.steps"], tensors[f"{name}.sure"])
+    if sorted(table.ids[rows].tolist()) != sorted(life.id for life in state.lifecycle):
+        raise ValueError("tracks and memories disagree")
+    return state
+
+
+def _fill(history: History, rows: Any, values: Tensor, steps: Tensor, sure: Tensor) -> None:
+    if values.shape[1:] != history.values.shape[1:] or not bool(torch.isfinite(values).all()):
+        raise ValueError("memories of another shape")
+    history.values[torch.from_numpy(rows).to(history.values.device)] = values.to(history.values)
+    history.steps[rows], history.sure[rows] = steps.numpy(), sure.numpy()

@@ -1,0 +1,88 @@
+"""One stream's part in a step that several streams take together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from streaming.types import Event, Frame
+from trackers.detector import Detections
+from trackers.masks import mask_iou
+from trackers.memory import Bools, Ints
+from trackers.memory_state import MemoryState
+from trackers.planning import Evidence, Plan
+
+# How many tensors `measure` returns.
+MEASURES = 6
+
+
+@dataclass
+class Turn:
+    """One stream's part in a step: N detections, M tracks, K of the detections start tracks.
+
+    Attributes:
+        place: position of the frame among those of the step.
+        rows: ``(M,)`` slots in order of track id.
+        tracks: where the M tracks are among those of all streams.
+        detections: where the N detections are among those of all streams.
+        prompts: ``(M,)`` int64 index of each track's prompt.
+    """
+
+    state: MemoryState
+    frame: Frame
+    place: int
+    rows: Ints
+    tracks: slice
+    detections: slice
+    prompts: Ints
+    # Decided in the course of the step; at first, that nothing happens.
+    evidence: Evidence = field(init=False)
+    plan: Plan = field(init=False)
+    suppressed: Bools = field(init=False)
+    alive: Bools = field(init=False)
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.evidence = Evidence.nothing(len(self.rows))
+        self.plan = Plan.nothing(len(self.rows))
+        self.suppressed = np.zeros(len(self.rows), np.bool_)
+        self.alive = np.ones(len(self.rows), np.bool_)
+
+
+def take_turns(states: Sequence[MemoryState], frames: Sequence[Frame], detections: Sequence[Detections]) -> list[Turn]:
+    """Lay the tracks and detections of all streams side by side."""
+    turns: list[Turn] = []
+    tracks = found = 0
+    for place, (state, frame, part) in enumerate(zip(states, frames, detections, strict=True)):
+        state.follow_clock(frame.pts)
+        rows = state.table.rows()
+        prompts = [state.prompts.index(state.lifecycle[track_id].prompt) for track_id in state.table.ids[rows].tolist()]
+        turns.append(
+            Turn(
+                state,
+                frame,
+                place,
+                rows,
+                slice(tracks, tracks + len(rows)),
+                slice(found, found + len(part)),
+                np.array(prompts, np.int64),
+            )
+        )
+        tracks, found = tracks + len(rows), found + len(part)
+    return turns
+
+
+def measure(turn: Turn, found: Detections, logits: Tensor, there: Tensor) -> tuple[Tensor, ...]:
+    """The `MEASURES` tensors that decisions about a stream rest on."""
+    masks, own = found.logits > 0, logits[turn.tracks] > 0
+    return (
+        found.scores,
+        found.prompt,
+        mask_iou(masks, own),
+        mask_iou(own, own),
+        own.flatten(1).any(1),
+        there[turn.tracks],
+    )
