@@ -48,17 +48,14 @@ def non_maximum_suppression(iou: Tensor, scores: Tensor, threshold: float) -> Te
 
 
 @lru_cache(maxsize=32)
-def _interpolation(source: int, target: int) -> NDArray[np.float32]:
-    """``(target, source)`` matrix of bilinear weights with half-pixel centres (`align_corners=False`)."""
+def _taps(source: int, target: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """For each of `target` samples its two neighbours among `source`, and the second one's bilinear weight.
+
+    Pixel centres lie at half-integers (`align_corners=False`).
+    """
     centres = np.maximum((np.arange(target) + 0.5) * source / target - 0.5, 0)
-    low = np.minimum(np.floor(centres).astype(np.int64), source - 1)
-    high = np.minimum(low + 1, source - 1)
-    fraction = (centres - low).astype(np.float32)
-    matrix = np.zeros((target, source), np.float32)
-    rows = np.arange(target)
-    matrix[rows, low] += 1 - fraction
-    matrix[rows, high] += fraction
-    return matrix
+    low = np.minimum(centres.astype(np.int64), source - 1)
+    return low, np.minimum(low + 1, source - 1), (centres - low).astype(np.float32)
 
 
 def _window(cells: NDArray[np.int64], source: int, target: int) -> tuple[slice, slice]:
@@ -71,7 +68,8 @@ def upscale(logits: NDArray[np.float32], size: tuple[int, int]) -> Mask:
     """Binary mask at the frame's resolution: bilinear interpolation of the logits, then > 0.
 
     Equals ``F.interpolate(logits, size, mode="bilinear", align_corners=False) > 0`` (the reference's
-    post-processing), but touches only the object's box: two small matrix products.
+    post-processing), but touches only the object's box. Written as two gathers an axis and not as two products with
+    sparse matrices: BLAS would start threads for it, which costs ten times the arithmetic on a busy machine.
 
     Args:
         logits: ``(h, w)``.
@@ -80,9 +78,14 @@ def upscale(logits: NDArray[np.float32], size: tuple[int, int]) -> Mask:
     set_rows, set_columns = np.flatnonzero(logits.max(axis=1) > 0), np.flatnonzero(logits.max(axis=0) > 0)
     if set_rows.size == 0:
         return Mask(size, 0, 0, np.zeros((0, 0), np.bool_))
-    rows, out_rows = _window(set_rows, logits.shape[0], size[0])
+    _, out_rows = _window(set_rows, logits.shape[0], size[0])
     columns, out_columns = _window(set_columns, logits.shape[1], size[1])
-    vertical = _interpolation(logits.shape[0], size[0])[out_rows, rows]
-    horizontal = _interpolation(logits.shape[1], size[1])[out_columns, columns]
-    crop = vertical @ logits[rows, columns] @ horizontal.T
+    low, high, weight = (taps[out_rows] for taps in _taps(logits.shape[0], size[0]))
+    block = logits[:, columns]
+    upper = block[low]
+    tall = upper + (block[high] - upper) * weight[:, None]
+    low, high, weight = (taps[out_columns] for taps in _taps(logits.shape[1], size[1]))
+    # Neighbours outside the block are as little set as those at its border.
+    left = tall.take(low - columns.start, axis=1, mode="clip")
+    crop = left + (tall.take(high - columns.start, axis=1, mode="clip") - left) * weight
     return Mask.from_array(crop > 0, size, out_columns.start, out_rows.start)
