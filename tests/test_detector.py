@@ -115,3 +115,19 @@ def test_prompts_that_cannot_be_read(text, prompt, message):
 
 def test_the_longest_prompt_that_fits_is_read_whole(text):
     assert text.embed("x" * (tiny.CONTEXT - 2)).mask.all()
+
+
+def test_half_precision_keeps_the_positions_exact_and_finds_the_same(tiny_checkpoint):
+    """What runs on a GPU, on the CPU: bfloat16 weights, float32 rotary frequencies."""
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        checkpoint = load_checkpoint(str(tiny_checkpoint))
+        text = TextEncoder(checkpoint, CPU, dtype)
+        detector = Detector(checkpoint, CPU, dtype, score_threshold=0.0, nms_iou=0.0)
+        buffers = dict(checkpoint.detector.vision_encoder.named_buffers())
+        assert all(buffer.dtype == torch.float32 for buffer in buffers.values())
+        assert next(checkpoint.detector.vision_encoder.parameters()).dtype == dtype
+        found.append(detector.detect(detector.encode(images(1)), [[text.embed("cat")]])[0])
+    exact, rounded = found
+    assert len(exact) == len(rounded) > 0
+    assert (exact.scores - rounded.scores).abs().mean() < 0.1

@@ -102,7 +102,11 @@ class Detector:
         self._model: Any = checkpoint.detector
         for name, module in self._model.named_children():
             if name not in {"text_encoder", "text_projection"}:
-                module.to(device=device, dtype=dtype)
+                module.to(device=device)
+                # Buffers stay as they are: `to(dtype=...)` would round the ViT's rotary frequencies and positions,
+                # which the reference keeps in float32 whatever the weights are.
+                for parameter in module.parameters():
+                    parameter.data = parameter.data.to(dtype)
         self.device, self.dtype = device, dtype
         self.image_size = int(self._model.config.image_size)
         self.score_threshold, self.nms_iou = score_threshold, nms_iou
