@@ -74,11 +74,12 @@ def _read_ahead(source: Source) -> Generator[Frame, None, None]:
     stop = threading.Event()
 
     def hand_over(item: Frame | BaseException | None) -> None:
+        newest_wins = live and isinstance(item, Frame)  # the end waits its turn
         while not stop.is_set():
             with suppress(queue.Full):
-                ready.put(item, timeout=0 if live else 0.1)
+                ready.put(item, timeout=0 if newest_wins else 0.1)
                 return
-            if live:
+            if newest_wins:
                 with suppress(queue.Empty):
                     ready.get_nowait()
 

@@ -129,14 +129,13 @@ def track(
             hot_start=hot_start,
             snapshots=snapshots,
             snapshot_seconds=snapshot_seconds,
+            problem=lambda error: complain(error, verbose=verbose),
         )
     except MaskcastError as error:
         fail(error, verbose=verbose)
     for report in reports:
         if report.stream:
             say(report.summary())
-        for problem in report.errors:
-            complain(problem, verbose=verbose)
     raise typer.Exit(code)
 
 
@@ -160,4 +159,8 @@ def demo(
 def main() -> None:
     """Run the command line; the console script's entry point."""
     wait_politely()
-    app()
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 - a bug; still one line, and no credentials in a traceback
+        complain(error, verbose="--verbose" in sys.argv)
+        sys.exit(1)

@@ -24,14 +24,14 @@ class Mailbox(Generic[T]):
         self._closed = False
         self.dropped = 0
 
-    async def put(self, item: T) -> None:
-        """Add an item.
+    async def put(self, item: T, *, wait: bool = False) -> None:
+        """Add an item; with `wait` nothing is dropped for it.
 
         Raises:
             Closed: the mailbox is closed.
         """
         async with self._changed:
-            if self._drop_oldest:
+            if self._drop_oldest and not wait:
                 while len(self._items) >= self._capacity and not self._closed:
                     self._items.popleft()
                     self.dropped += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from sinks.sink import Sink
@@ -17,8 +18,9 @@ CAPACITY = 4
 class Outlet:
     """Feeds a sink."""
 
-    def __init__(self, sink: Sink, info: StreamInfo) -> None:
-        """Prepare; nothing is opened before `start`."""
+    def __init__(self, sink: Sink, info: StreamInfo, problem: Callable[[SinkError], None]) -> None:
+        """Prepare; nothing is opened before `start`. `problem` is called when the sink fails."""
+        self._problem = problem
         self.sink = sink
         self.error: SinkError | None = None
         self._info = info
@@ -40,10 +42,10 @@ class Outlet:
             return
         self._task = asyncio.create_task(self._feed())
 
-    async def put(self, result: Result) -> None:
-        """Hand over a result; offline this waits for the sink. A broken sink takes and forgets it."""
+    async def put(self, result: Result, *, wait: bool = False) -> None:
+        """Hand over a result; offline, or with `wait`, this waits for the sink. A broken sink takes and forgets it."""
         with suppress(Closed):
-            await self._mailbox.put(result)
+            await self._mailbox.put(result, wait=wait)
 
     async def finish(self, reason: str | None) -> None:
         """Deliver what waits, then close the sink properly."""
@@ -70,7 +72,8 @@ class Outlet:
             return
         if isinstance(error, SinkError):
             self.error = error
-            return
-        detail = str(error) if isinstance(error, MaskcastError) else f"{type(error).__name__}: {error}"
-        self.error = SinkError(f"{self.sink.name}: {detail}")
-        self.error.__cause__ = error
+        else:
+            detail = str(error) if isinstance(error, MaskcastError) else f"{type(error).__name__}: {error}"
+            self.error = SinkError(f"{self.sink.name}: {detail}")
+            self.error.__cause__ = error
+        self._problem(self.error)

@@ -13,16 +13,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sinks.sink import Sink
 from sources.source import Source
-from streaming.errors import MaskcastError, SinkError, SourceError
+from streaming.errors import MaskcastError, SourceError
 from streaming.mailbox import Closed, Mailbox
 from streaming.outlet import Outlet
 from streaming.threads import in_daemon_thread
-from streaming.types import EventKind, Frame, Result, StreamInfo
+from streaming.types import Event, EventKind, Frame, Result, StreamInfo
 from streaming.worker import Worker
+
+if TYPE_CHECKING:
+    from trackers.engine import TrackedStream
 
 T = TypeVar("T")
 
@@ -84,8 +87,9 @@ class Job:
         open_source: opens the source; blocking.
         open_sinks: makes the sinks, not yet started, for a stream.
         prompts: what to look for.
-        max_frames: stop after this many; None for all.
+        max_frames: stop after this many results; None for all.
         progress: called in the event loop after every result.
+        problem: called in the event loop as soon as something goes wrong; it is in the report as well.
         snapshot: where to keep the tracking state; None to keep none.
     """
 
@@ -94,6 +98,7 @@ class Job:
     prompts: Sequence[str]
     max_frames: int | None
     progress: Callable[[StreamInfo, Report], None]
+    problem: Callable[[MaskcastError], None] = lambda _: None
     snapshot: Snapshot | None = None
 
 
@@ -104,84 +109,120 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         MaskcastError: it could not begin. What goes wrong later is in the report, next to what was delivered.
     """
     opening = in_daemon_thread(job.open_source, "open source")
-    source = await _unless(stop, opening)
+    try:
+        source = await _unless(stop, opening)
+    except MaskcastError:
+        raise
+    except Exception as error:
+        raise _source_error("source", error) from error
     if source is None:
         return Report(stream="", interrupted=True)
     info = source.info
-    report = Report(info.stream)
-    frames: Mailbox[Frame] = Mailbox(1 if info.live else READ_AHEAD, drop_oldest=info.live)
     try:
         stream, pending = await worker.open_stream(job.prompts, job.snapshot.file if job.snapshot else None)
-        outlets = [Outlet(sink, info) for sink in job.open_sinks(info)]
-        await asyncio.gather(*(outlet.start() for outlet in outlets))
+        run = _Run(job, worker, source, stream, pending)
+        await asyncio.gather(*(outlet.start() for outlet in run.outlets))
     except BaseException:
         source.close()
         raise
-
-    async def deliver(results: Sequence[Result]) -> None:
-        for result in results:
-            if pending:  # of tracks that ended with their prompts, between the last process and this one
-                result = replace(result, events=(*pending, *result.events))  # noqa: PLW2901
-                pending.clear()
-            await asyncio.gather(*(outlet.put(result) for outlet in outlets))
-            report.frames += 1
-            report.tracks += sum(event.kind is EventKind.STARTED for event in result.events)
-
-    async def save(snapshot: Snapshot) -> None:
-        try:
-            await worker.save_stream(stream, snapshot.file)
-        except SinkError as error:  # a full disk must not stop the tracking, and is told of once
-            if not any(str(error) == str(known) for known in report.errors):
-                report.errors.append(error)
-
-    reading = in_daemon_thread(_reader(source, frames, job.max_frames), f"read {info.stream}")
-    started = saved = time.monotonic()
-    reason: str | None = None
+    reading = in_daemon_thread(_reader(source, run.frames), f"read {info.stream}")
     try:
+        await run.track(stop, reading)
+    finally:
+        await run.frames.close(discard=True)
+        source.close()
+        await asyncio.gather(*(outlet.finish(run.reason) for outlet in run.outlets))
+        await asyncio.wait([reading], timeout=CLOSE_SECONDS)
+        if reading.done() and not reading.cancelled():
+            reading.exception()  # fetched, or the event loop complains of it
+    run.report.seconds = time.monotonic() - run.started
+    return run.report
+
+
+class _Run:
+    """A stream that is being tracked, and what has become of it so far."""
+
+    def __init__(
+        self, job: Job, worker: Worker, source: Source, stream: TrackedStream, pending: Sequence[Event]
+    ) -> None:
+        self.info = source.info
+        self.report = Report(self.info.stream)
+        self.frames: Mailbox[Frame] = Mailbox(1 if self.info.live else READ_AHEAD, drop_oldest=self.info.live)
+        self.outlets = [Outlet(sink, self.info, self._record) for sink in job.open_sinks(self.info)]
+        self.started = time.monotonic()
+        self.reason: str | None = None  # why the stream stopped early
+        self._job, self._worker, self._stream = job, worker, stream
+        self._pending = tuple(pending)  # events that wait for a result to travel with
+
+    async def track(self, stop: asyncio.Event, reading: asyncio.Future[None]) -> None:
+        """Take frames until the end, a failure, or `stop`; then hand out what the tracker still holds back."""
         try:
-            while any(outlet.error is None for outlet in outlets):
-                frame = await _unless(stop, asyncio.ensure_future(frames.get()))
-                if frame is None:
-                    report.interrupted, reason = True, "interrupted"
-                    break
-                await deliver(await worker.step(stream, frame))
-                if job.snapshot and time.monotonic() - saved > job.snapshot.seconds:
-                    await save(job.snapshot)
-                    saved = time.monotonic()
-                report.dropped = frames.dropped + sum(outlet.dropped for outlet in outlets)
-                report.seconds = time.monotonic() - started
-                job.progress(info, report)
+            await self._take_frames(stop)
         except Closed:  # the reader is at its end: was it a good one?
             try:
                 await reading
             except Exception as error:  # noqa: BLE001 - what a decoder raises ends this stream only
-                report.errors.append(_source_error(info, error))
-                reason = str(report.errors[-1])
-        await deliver(await worker.close_stream(stream))
-        if job.snapshot:
-            await save(job.snapshot)
-    except MaskcastError as error:
-        report.errors.append(error)
-        reason = str(error)
-    finally:
-        await frames.close(discard=True)
-        source.close()
-        await asyncio.gather(*(outlet.finish(reason) for outlet in outlets))
-        await asyncio.wait([reading], timeout=CLOSE_SECONDS)
-        if reading.done() and not reading.cancelled():
-            reading.exception()  # fetched, or the event loop complains of it
-    report.seconds = time.monotonic() - started
-    report.errors += [outlet.error for outlet in outlets if outlet.error is not None]
-    return report
+                self._fail(_source_error(self.info.stream, error))
+        except MaskcastError as error:
+            self._fail(error)
+        try:
+            await self._deliver(await self._worker.close_stream(self._stream), wait=True)
+        except MaskcastError as error:
+            self._fail(error)
+        await self._save(final=True)
+
+    async def _take_frames(self, stop: asyncio.Event) -> None:
+        saved = time.monotonic()
+        await self._save(final=False)  # so that even an early kill leaves something to go on with
+        taken = itertools.count(1)
+        while any(outlet.error is None for outlet in self.outlets):
+            frame = await _unless(stop, asyncio.ensure_future(self.frames.get()))
+            if frame is None:
+                self.report.interrupted, self.reason = True, "interrupted"
+                return
+            await self._deliver(await self._worker.step(self._stream, frame))
+            if self._job.snapshot and time.monotonic() - saved > self._job.snapshot.seconds:
+                await self._save(final=False)
+                saved = time.monotonic()
+            self.report.dropped = self.frames.dropped + sum(outlet.dropped for outlet in self.outlets)
+            self.report.seconds = time.monotonic() - self.started
+            self._job.progress(self.info, self.report)
+            if next(taken) == self._job.max_frames:
+                return
+
+    async def _deliver(self, results: Sequence[Result], *, wait: bool = False) -> None:
+        for result in results:
+            complete = replace(result, events=(*self._pending, *result.events)) if self._pending else result
+            self._pending = ()
+            await asyncio.gather(*(outlet.put(complete, wait=wait) for outlet in self.outlets))
+            self.report.frames += 1
+            self.report.tracks += sum(event.kind is EventKind.STARTED for event in result.events)
+
+    async def _save(self, *, final: bool) -> None:
+        if self._job.snapshot is None:
+            return
+        try:
+            await self._worker.save_stream(self._stream, self._job.snapshot.file, final=final)
+        except MaskcastError as error:  # a full disk must not stop the tracking, and is told of once
+            if not any(str(error) == str(known) for known in self.report.errors):
+                self._record(error)
+
+    def _fail(self, error: MaskcastError) -> None:
+        self.reason = self.reason or str(error)
+        self._record(error)
+
+    def _record(self, error: MaskcastError) -> None:
+        self.report.errors.append(error)
+        self._job.problem(error)
 
 
-def _reader(source: Source, frames: Mailbox[Frame], max_frames: int | None) -> Callable[[], None]:
+def _reader(source: Source, frames: Mailbox[Frame]) -> Callable[[], None]:
     """The reader thread's work: iterate the source into the mailbox, then close the mailbox."""
     loop = asyncio.get_running_loop()
 
     def read() -> None:
         try:
-            for frame in itertools.islice(source, max_frames):
+            for frame in source:
                 asyncio.run_coroutine_threadsafe(frames.put(frame), loop).result()
         except Closed:
             pass  # the consumer has what it wants
@@ -205,9 +246,9 @@ async def _unless(stop: asyncio.Event, wanted: asyncio.Future[T]) -> T | None:
         stopped.cancel()
 
 
-def _source_error(info: StreamInfo, error: Exception) -> SourceError:
+def _source_error(name: str, error: Exception) -> SourceError:
     if isinstance(error, SourceError):
         return error
-    wrapped = SourceError(f"{info.stream}: {type(error).__name__}: {error}".splitlines()[0])
+    wrapped = SourceError(f"{name}: {type(error).__name__}: {error}".splitlines()[0])
     wrapped.__cause__ = error
     return wrapped

@@ -15,8 +15,9 @@ from streaming.types import StreamInfo
 class ProgressDisplay:
     """A bar a stream with frames, frames a second and time left; silent where stderr is not a terminal."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        """`quiet` shows nothing at all."""
+    def __init__(self, max_frames: int | None = None) -> None:
+        """`max_frames` bounds what is to be done, if given."""
+        self._max_frames = max_frames
         console = Console(stderr=True)
         self._tasks: dict[str, TaskID] = {}
         self._progress = Progress(
@@ -26,7 +27,7 @@ class ProgressDisplay:
             TextColumn("{task.fields[rate]:.1f} frames/s"),
             TimeRemainingColumn(),
             console=console,
-            disable=quiet or not console.is_terminal,
+            disable=not console.is_terminal,
         )
 
     def __enter__(self) -> Self:
@@ -41,7 +42,8 @@ class ProgressDisplay:
     def update(self, info: StreamInfo, report: Report) -> None:
         """Show a stream's state after a frame."""
         if info.stream not in self._tasks:
-            total = None if info.live else info.frame_count
+            known = [number for number in (info.frame_count, self._max_frames) if number is not None]
+            total = None if info.live and self._max_frames is None else min(known, default=None)
             self._tasks[info.stream] = self._progress.add_task(info.stream, total=total, rate=0.0)
         rate = report.frames / report.seconds if report.seconds else 0.0
         self._progress.update(self._tasks[info.stream], completed=report.frames, rate=rate)

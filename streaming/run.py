@@ -23,11 +23,13 @@ async def run_jobs(worker: Worker, at_once: Sequence[Job], in_turn: Sequence[Job
     async def safely(job: Job) -> Report:
         try:
             return await run_stream(job, worker, stop)
-        except MaskcastError as error:
-            return Report(stream="", errors=[error])
+        except Exception as error:  # noqa: BLE001 - whatever happens to one stream is not the others' end
+            failure = error if isinstance(error, MaskcastError) else MaskcastError(f"{type(error).__name__}: {error}")
+            job.problem(failure)
+            return Report(stream="", errors=[failure])
 
     async def one_by_one() -> list[Report]:
-        return [await safely(job) for job in in_turn if not stop.is_set()]
+        return [Report(stream="", interrupted=True) if stop.is_set() else await safely(job) for job in in_turn]
 
     *reports, last = await asyncio.gather(*(safely(job) for job in at_once), one_by_one())
     assert isinstance(last, list)

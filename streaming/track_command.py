@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from sinks import open_sink
 from sinks.sink import Sink
 from sources import Kind, expand, kind_of, open_source, stream_id
-from streaming.errors import SourceError, UsageError
+from streaming.errors import MaskcastError, SourceError, UsageError
 from streaming.pipeline import Job, Report, Snapshot
 from streaming.progress import ProgressDisplay
 from streaming.run import exit_code, run_jobs, run_until_stopped
@@ -88,8 +88,11 @@ def run_track(
     hot_start: int = 0,
     snapshots: Path | None = None,
     snapshot_seconds: float = 10.0,
+    problem: Callable[[MaskcastError], None] = lambda _: None,
 ) -> tuple[list[Report], int]:
     """Track in all sources, with a progress bar, until they end or a signal comes.
+
+    `problem` is called with each error as it happens.
 
     Returns:
         What became of each stream, and the exit code.
@@ -113,6 +116,7 @@ def run_track(
             prompts=prompts,
             max_frames=max_frames,
             progress=display.update,
+            problem=problem,
             snapshot=Snapshot(snapshots / f"{name}.safetensors", snapshot_seconds) if snapshots else None,
         )
 
@@ -126,7 +130,7 @@ def run_track(
         if stop.is_set():
             return [Report(stream="", interrupted=True)]
         await loading
-        with ProgressDisplay() as display:
+        with ProgressDisplay(max_frames) as display:
             at_once: list[Job] = []
             in_turn: list[Job] = []
             for source, name in zip(expanded, streams, strict=True):

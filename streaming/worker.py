@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from streaming.errors import MaskcastError, ModelError, SinkError
+from streaming.errors import MaskcastError, ModelError, SinkError, SourceError
 from streaming.types import Event, Frame, Result
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the worker's thread pays for it
@@ -91,8 +91,8 @@ class Worker:
 
         return await self._call(open_or_resume)
 
-    async def save_stream(self, stream: TrackedStream, file: Path) -> None:
-        """Write a stream's tracking state between two frames.
+    async def save_stream(self, stream: TrackedStream, file: Path, *, final: bool) -> None:
+        """Write a stream's tracking state between two frames; `final` if none follows.
 
         Raises:
             SinkError: it cannot be written; an older snapshot is unharmed.
@@ -100,7 +100,7 @@ class Worker:
 
         def save() -> None:
             try:
-                self._loaded.save_stream(stream, file)
+                self._loaded.save_stream(stream, file, final=final)
             except OSError as error:
                 raise SinkError(f"snapshot {file} cannot be written: {error.strerror or error}") from error
 
@@ -133,10 +133,12 @@ class Worker:
         future: Future[T] = Future()
 
         def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 future.set_result(function())
-            except BaseException as error:  # noqa: BLE001 - handed to whoever awaits
-                future.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - handed to whoever awaits
+                future.set_exception(_model_error(error))
 
         self._inbox.put(_Call(run))
         return await asyncio.wrap_future(future)
@@ -155,18 +157,37 @@ class Worker:
             elif isinstance(item, _Stop):
                 return
 
-    def _step(self, batch: Sequence[_Step]) -> None:
+    def _step(self, steps: Sequence[_Step]) -> None:
+        batch = [step for step in steps if step.future.set_running_or_notify_cancel() and _converts(step)]
+        if not batch:
+            return
         try:
             results = self._loaded.step([step.stream for step in batch], [step.frame for step in batch])
-        except MaskcastError as error:
-            failure: MaskcastError | None = error
         except Exception as error:  # noqa: BLE001 - whatever the model raises ends its streams, not the process
-            failure = ModelError(f"the model failed on a frame: {type(error).__name__}: {error}".splitlines()[0])
-            failure.__cause__ = error
-        else:
-            failure = None
-        for index, step in enumerate(batch):
-            if failure is not None:
-                step.future.set_exception(failure)
-            else:
-                step.future.set_result(results[index])
+            for step in batch:
+                step.future.set_exception(_model_error(error))
+            return
+        for step, result in zip(batch, results, strict=True):
+            step.future.set_result(result)
+
+
+def _converts(step: _Step) -> bool:
+    """Whether a frame can be turned into what the model reads; one camera's bad picture is no other's."""
+    try:
+        step.frame.picture.rgb()
+    except Exception as error:  # noqa: BLE001 - whatever a decoder's picture raises
+        failure = SourceError(
+            f"{step.frame.stream}: frame {step.frame.index} cannot be converted: {error}".splitlines()[0]
+        )
+        failure.__cause__ = error
+        step.future.set_exception(failure)
+        return False
+    return True
+
+
+def _model_error(error: Exception) -> MaskcastError:
+    if isinstance(error, MaskcastError):
+        return error
+    failure = ModelError(f"the model failed: {type(error).__name__}: {error}".splitlines()[0])
+    failure.__cause__ = error
+    return failure

@@ -59,7 +59,7 @@ class Model:
             if picture.index == self.fail_at:
                 raise RuntimeError("a bad day\nwith details")
             self.waiting[stream].append(Result(picture))
-            ready = self.waiting[stream][: len(self.waiting[stream]) - self.held]
+            ready = self.waiting[stream][: max(len(self.waiting[stream]) - self.held, 0)]
             del self.waiting[stream][: len(ready)]
             results.append(ready)
         return results
@@ -182,7 +182,7 @@ def test_a_model_that_fails_ends_the_stream_and_finishes_the_sinks():
     (report,) = run([job(Frames(20), sink)], Model(fail_at=5))
     assert sink.indices == list(range(5))
     assert sink.finished == 1
-    assert str(report.errors[0]) == "the model failed on a frame: RuntimeError: a bad day"
+    assert str(report.errors[0]) == "the model failed: RuntimeError: a bad day"
     assert isinstance(report.errors[0], ModelError)
     assert exit_code([report]) == 5
 
@@ -285,3 +285,77 @@ def test_run_stream_raises_what_keeps_it_from_beginning():
 
     with pytest.raises(UsageError, match="no prompt"):
         asyncio.run(main())
+
+
+def test_a_bug_in_one_stream_is_not_the_others_end():
+    def broken():
+        raise ZeroDivisionError("division by zero")
+
+    sink, said = Record(), []
+    bad = Job(broken, lambda _: [Record()], ["dog"], None, lambda *_: None, said.append)
+    reports = run([job(Frames(5), sink)], live=[bad])
+    assert sink.indices == list(range(5))
+    assert [str(error) for error in said] == ["source: ZeroDivisionError: division by zero"]
+    assert exit_code(reports) == 3
+
+
+def test_a_picture_that_cannot_be_converted_ends_only_its_own_stream():
+    class Bad(Frames):
+        def __iter__(self):
+            yield frame(0, stream="bad")
+            broken = frame(1, stream="bad")
+            broken.picture.rgb = lambda: 1 / 0
+            yield broken
+
+    good, bad = Record(), Record()
+    jobs = [job(Frames(40, live=True, interval=0.01), good), job(Bad(2, live=True), bad)]
+    reports = run([], Model(seconds=0.02), live=jobs)
+    assert len(good.indices) >= 10
+    assert sorted(len(report.errors) for report in reports) == [0, 1]
+
+
+def test_errors_are_told_at_once():
+    times = []
+    source = Frames(20, interval=0.02)
+    bad = Job(
+        lambda: source,
+        lambda _: [Record(), Record(fail_at=2)],
+        ["cat"],
+        None,
+        lambda *_: None,
+        lambda error: times.append((str(error), source.read)),
+    )
+    run([bad])
+    assert len(times) == 1
+    assert times[0][1] < 15, "the stream was still running"
+
+
+def test_streams_that_an_interrupt_kept_from_starting_are_counted_as_interrupted():
+    jobs = [job(Frames(None, interval=0.01), Record()), job(Frames(5), Record())]
+    reports = run(jobs, stop_after=0.2)
+    assert [report.interrupted for report in reports] == [True, True]
+
+
+def test_what_was_held_back_is_handed_out_even_when_the_model_fails_or_the_stream_is_live():
+    sink = Record()
+    run([job(Frames(20), sink)], Model(fail_at=10, held=4))
+    assert sink.indices == list(range(10))
+    slow = Record(seconds=0.02)
+    run([], Model(held=12), live=[job(Frames(14, live=True, interval=0.01), slow)])
+    assert slow.indices[-12:] == sorted(slow.indices[-12:])
+    assert len(slow.indices) >= 12
+
+
+def test_the_worker_outlives_those_who_stop_waiting():
+    async def main():
+        worker = Worker(lambda: Model(seconds=0.2))
+        await worker.start()
+        stream, _ = await worker.open_stream(["cat"])
+        waiting = asyncio.ensure_future(worker.step(stream, frame(0)))
+        queued = asyncio.ensure_future(worker.step(stream, frame(1)))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        queued.cancel()
+        assert [result.frame.index for result in await worker.step(stream, frame(2))] == [2]
+
+    asyncio.run(main())

@@ -14,6 +14,7 @@ from pathlib import Path
 import jsonschema
 import paho.mqtt.client as paho
 import pytest
+import torch
 from pycocotools import mask as coco
 from typer.testing import CliRunner
 
@@ -301,3 +302,13 @@ def test_the_python_api_raises_one_of_its_own_errors(tmp_path, tiny_checkpoint):
         list(track(image, ["cat"], model="./nowhere"))
     with pytest.raises(UsageError):
         list(track(image, [], model=str(tiny_checkpoint)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@needs_ffmpeg
+def test_cuda_asked_for_and_absent(short, tiny_checkpoint):
+    done = CliRunner().invoke(
+        app, ["track", str(short), "--prompt", "cat", "--model", str(tiny_checkpoint), "--device", "cuda:1"]
+    )
+    assert done.exit_code == 2
+    assert one_line(done).startswith("device cuda:1 is not available (0 CUDA devices found)")

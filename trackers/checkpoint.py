@@ -172,13 +172,13 @@ def _architecture(
 
 
 def _revision(folder: Path) -> str:
-    """A hub snapshot is named by its commit; any other folder is told apart by its files' names, sizes and times."""
+    """A hub snapshot is named by its commit; any other folder by what is in it."""
     if folder.parent.name == "snapshots":
         return folder.name
     digest = hashlib.sha256()
     for file in sorted([*folder.glob("*.json"), *folder.glob(WEIGHTS)]):
-        status = file.stat()
-        digest.update(f"{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        with file.open("rb") as content:
+            digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()[:40]
 
 

@@ -59,17 +59,24 @@ class Engine:
         self.model = model
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         checkpoint = load_checkpoint(model, tracker_from)
-        rules = Rules.from_config(checkpoint.video.config, hot_start=hot_start) if checkpoint.video else Rules()
+        rules = (
+            Rules.from_config(checkpoint.video.config, hot_start=hot_start)
+            if checkpoint.video
+            else Rules(hot_start=hot_start)
+        )
         self.revision = checkpoint.revision
         self._text = TextEncoder(checkpoint, self.device, dtype)
-        self._detector = Detector(
-            checkpoint,
-            self.device,
-            dtype,
-            score_threshold=rules.score_threshold_detection,
-            nms_iou=rules.det_nms_thresh,
-        )
-        self._tracker: Tracker[Any] = _make_tracker(tracker, checkpoint, self.device, dtype, rules)
+        try:
+            self._detector = Detector(
+                checkpoint,
+                self.device,
+                dtype,
+                score_threshold=rules.score_threshold_detection,
+                nms_iou=rules.det_nms_thresh,
+            )
+            self._tracker: Tracker[Any] = _make_tracker(tracker, checkpoint, self.device, dtype, rules)
+        except RuntimeError as error:
+            raise _model_error(self.device, error) from error
 
     def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Strip prompts, drop repeats, keep their order.
@@ -125,10 +132,10 @@ class Engine:
             features = self._detector.encode([frame.picture.rgb() for frame in frames])
             detections = self._detector.detect(features, [stream.embeddings for stream in streams])
             return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
-        except torch.OutOfMemoryError as error:
-            raise ModelError(f"{self.device} is out of memory: use fewer prompts or streams, or another GPU") from error
+        except RuntimeError as error:  # what torch raises, for want of memory too
+            raise _model_error(self.device, error) from error
 
-    def save_stream(self, stream: TrackedStream, file: Path) -> None:
+    def save_stream(self, stream: TrackedStream, file: Path, *, final: bool) -> None:
         """Write a stream's tracking state between two frames, whole or not at all; see `trackers.snapshot`.
 
         Raises:
@@ -136,7 +143,7 @@ class Engine:
             OSError: it cannot be written; an older snapshot there is unharmed.
         """
         self.require_snapshots()
-        snapshot.save(stream.state, file, self.revision)
+        snapshot.save(stream.state, file, self.revision, final=final)
 
     def resume_stream(self, file: Path, prompts: Sequence[str]) -> tuple[TrackedStream, list[Event]]:
         """Go on with a stream where `save_stream` left it: tracks keep their ids, and no id is used again.
@@ -174,6 +181,12 @@ class Engine:
         return self._tracker.flush(stream.state)
 
 
+def _model_error(device: torch.device, error: RuntimeError) -> ModelError:
+    if isinstance(error, torch.OutOfMemoryError):
+        return ModelError(f"{device} is out of memory: use fewer prompts or streams, or another GPU")
+    return ModelError(f"the model failed on {device}: {type(error).__name__}: {error}".splitlines()[0])
+
+
 def _make_tracker(
     name: str | None, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, rules: Rules
 ) -> Tracker[Any]:
@@ -184,5 +197,13 @@ def _make_tracker(
             f"model {checkpoint.name} has no memory tracker weights: use --tracker association or a sam3_video model"
         )
     if name == "association" or checkpoint.video is None:
+        if rules.hot_start:
+            raise UsageError("a hot start needs the memory tracker: use --tracker memory with a sam3_video model")
         return AssociationTracker()
+    # A track can be missed or doubled in at most one frame less than it is held back.
+    shortest = max(rules.hotstart_unmatch_thresh, rules.hotstart_dup_thresh) + 1
+    if 0 < rules.hot_start < shortest:
+        raise UsageError(
+            f"a hot start of {rules.hot_start} frames could take no track back: use 0, or {shortest} or more"
+        )
     return MemoryTracker(checkpoint.video, device, dtype, rules)

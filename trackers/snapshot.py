@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -28,17 +27,21 @@ from trackers.memory_state import MemoryState
 from trackers.memory_tracker import MemoryTracker
 
 FORMAT = "maskcast.snapshot/1"
+# More than start between two snapshots, even if some of them cannot be written.
+RESERVED_IDS = 10_000
 # Of `SlotTable`, one number a track.
 NUMBERS = ("ids", "first_step", "keep_alive", "unmatched", "last_occluded")
 
 
-def save(state: MemoryState, file: Path, revision: str) -> None:
+def save(state: MemoryState, file: Path, revision: str, *, final: bool) -> None:
     """Write a snapshot, whole or not at all. Results that a hot start holds back are not part of it.
 
     Args:
         state: of the stream, between two frames.
         file: where to; an older snapshot there is replaced.
         revision: of the checkpoint, see `Checkpoint.revision`.
+        final: the stream ends here. Otherwise tracks may start after this, whose ids the next process must not give
+            again: it leaves a gap of `RESERVED_IDS`.
 
     Raises:
         OSError: it cannot be written; an older snapshot is unharmed.
@@ -59,22 +62,22 @@ def save(state: MemoryState, file: Path, revision: str) -> None:
         "prompts": state.prompts,
         "step": state.step,
         "pts": state.pts,
-        "next_id": state.lifecycle.next_id,
+        "next_id": state.lifecycle.next_id + (0 if final else RESERVED_IDS),
         "lives": [asdict(life) for life in state.lifecycle],
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    os.close(descriptor)
+    # Always the same name: a process that is killed here leaves one such file, not one a time.
+    temporary = file.with_name(f".{file.name}.partial")
     try:
         save_file(tensors, temporary, {"snapshot": json.dumps(document)})
-        with Path(temporary).open("rb") as written:
+        with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        Path(temporary).replace(file)
+        temporary.replace(file)
     except SafetensorError as error:
         raise OSError(f"snapshot {file}: {error}") from error
     finally:
         with suppress(FileNotFoundError):
-            Path(temporary).unlink()
+            temporary.unlink()
 
 
 def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
@@ -130,7 +133,9 @@ def _restore(tracker: MemoryTracker, document: dict[str, Any], tensors: dict[str
 
 
 def _fill(history: History, rows: Any, values: Tensor, steps: Tensor, sure: Tensor) -> None:
-    if values.shape[1:] != history.values.shape[1:] or not bool(torch.isfinite(values).all()):
+    if values.shape[1:] != history.values.shape[1:]:
         raise ValueError("memories of another shape")
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError("memories that are no numbers")
     history.values[torch.from_numpy(rows).to(history.values.device)] = values.to(history.values)
     history.steps[rows], history.sure[rows] = steps.numpy(), sure.numpy()
