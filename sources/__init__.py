@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sources.location import Kind, check_stream_id, expand, kind_of, stream_id
+from sources.location import LIVE_SCHEMES, Kind, check_stream_id, expand, kind_of, scheme_of, stream_id
 from sources.source import Source
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def open_source(
         case Kind.NETWORK:
             from sources.network import open_network
 
-            return open_network(spec, name, live=live, transport=transport)
+            source: Source = open_network(spec, name, live=live, transport=transport)
+            if scheme_of(spec) in LIVE_SCHEMES or source.info.duration is None:
+                return source
         case Kind.CAMERA:
             from sources.camera import open_camera
 
@@ -45,7 +47,7 @@ def open_source(
         case Kind.IMAGES:
             from sources.images import ImagesSource
 
-            source: Source = ImagesSource(spec, name, live=bool(live))
+            source = ImagesSource(spec, name, live=bool(live))
         case Kind.FILE:
             from sources.video import open_video
 

@@ -47,6 +47,7 @@ class Opening(NamedTuple):
         format: name of the demuxer; None to let FFmpeg find out.
         options: for the demuxer and its protocols.
         timeout: seconds to wait for the connection and for data; None for ever.
+        endless: it never ends by itself, even if it tells a length.
     """
 
     url: str
@@ -54,6 +55,7 @@ class Opening(NamedTuple):
     format: str | None = None
     options: dict[str, str] | None = None
     timeout: tuple[float, float] | None = None
+    endless: bool = False
 
 
 class ContainerSource:
@@ -210,6 +212,7 @@ class ContainerSource:
         # Offline the other streams are read too: where they end tells a file that was cut off.
         streams = (self._video,) if self._live else ()
         damaged = 0
+        heard = time.monotonic()
         while not self._stopped:
             try:
                 for packet in self._container.demux(*streams):
@@ -221,7 +224,11 @@ class ContainerSource:
                         yield packet
                     if self._stopped:
                         return
+                    heard = time.monotonic()
             except av.BlockingIOError:  # nothing yet, says a device that does not wait
+                if self._opening.timeout is not None and time.monotonic() - heard > self._opening.timeout[1]:
+                    self._failure = TimeoutError()
+                    return
                 time.sleep(0.01)
             except av.InvalidDataError as error:
                 self._broken += 1
@@ -251,7 +258,7 @@ class ContainerSource:
         if decoded == 0:
             reason = explain(self._failure) if self._failure else "no frame of its video could be decoded"
             raise SourceError(f"{shown}: {reason}")
-        if self._live and self._opening.timeout is not None:
+        if self._live and (self._opening.endless or (self._opening.timeout is not None and self._length is None)):
             reason = explain(self._failure) if self._failure else "the other side ended it"
             raise SourceError(f"{shown}: the stream ended after {decoded} frames: {reason}")
         frames = f"{decoded} of {expected} frames decoded" if decoded < expected else f"{decoded} frames decoded"

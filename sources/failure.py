@@ -17,13 +17,13 @@ def explain(error: Exception) -> str:
     """
     if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
         return (
-            "user name or password refused (401 or 403); put the right ones into the URL: scheme://user:password@host/"
+            "user name or password refused (401 or 403); put the right ones into the URL, as user:password@ before the host"
         )
     if isinstance(error, av.HTTPNotFoundError):
         return "the server knows no such path (404); look it up in the camera's or the server's manual"
     if isinstance(error, av.HTTPServerError):
         return "the server itself failed (5xx); look at its log or restart it"
-    if isinstance(error, av.ExitError | av.TimeoutError):
+    if isinstance(error, av.ExitError | TimeoutError):
         return NO_ANSWER
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; check that the server runs and that the port is right"

@@ -8,6 +8,7 @@ from enum import Enum
 from glob import glob, has_magic
 from pathlib import Path
 from urllib.parse import urlsplit
+from zlib import crc32
 
 from streaming.errors import UsageError
 from streaming.redaction import redact
@@ -19,7 +20,11 @@ VIDEO_SUFFIXES = frozenset(
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp"})
 HTTP_SCHEMES = frozenset({"http", "https"})
 
+DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
+
 MAX_ID_LENGTH = 128
+# Ids that are made here are shorter, so that file names have room for more.
+MADE_ID_LENGTH = 64
 # MQTT's level separator and wild cards, path separators, and what no terminal should be sent.
 _FORBIDDEN = re.compile("[/\\\\+#\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -78,7 +83,9 @@ def _check_url(url: str) -> None:
     except ValueError as error:
         raise UsageError(f"{shown}: not a URL: {error}") from error
     authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
-    if "***@" in shown and "@" not in authority and not authority.startswith("["):
+    # A host and a port, as far as anyone can see, is left to prove itself.
+    plain = authority.startswith("[") or re.fullmatch(r"[^:]*(:\d*)?", authority)
+    if "***@" in shown and "@" not in authority and not plain:
         raise UsageError(f"{shown}: write / ? # in its user name or password as %2F %3F %23")
     if not complete:
         raise UsageError(f"{shown}: no host in the URL: write {scheme}://host/path")
@@ -124,11 +131,10 @@ def check_stream_id(stream: str) -> str:
 
 
 def stream_id(spec: str) -> str:
-    """A usable id from a source's name: the file's stem, the camera's number, or the URL's host and path."""
+    """A usable id from a source's name: the file's stem, the camera's number, or the URL less what is secret."""
     kind = kind_of(spec)
     if kind is Kind.NETWORK:
-        parts = urlsplit(redact(spec))
-        name = f"{parts.hostname or parts.scheme}{parts.path}"
+        name = _name_of_url(spec)
     elif kind is Kind.CAMERA:
         name = spec.rsplit("/", 1)[-1]
     elif is_pattern(spec):
@@ -137,4 +143,15 @@ def stream_id(spec: str) -> str:
         path = Path(spec).absolute()
         name = path.name if os.path.isdir(path) else path.stem  # noqa: PTH112 - see `kind_of`
     cleaned = re.sub(r"[^\w.-]+", "-", name).strip("-._")
-    return cleaned[:64] or "stream"
+    if len(cleaned) > MADE_ID_LENGTH:  # what differs may be what is cut off
+        digest = f"-{crc32(cleaned.encode()):08x}"
+        cleaned = cleaned[: MADE_ID_LENGTH - len(digest)] + digest
+    return cleaned or "stream"
+
+
+def _name_of_url(url: str) -> str:
+    """Everything that tells one camera from another: host, unusual port, path and query."""
+    parts = urlsplit(redact(url))
+    port = f"-{parts.port}" if parts.port and parts.port != DEFAULT_PORTS.get(parts.scheme) else ""
+    shown = re.sub(r"[\w.-]+=\*\*\*[_&;]?", "", f"{parts.path}?{parts.query}")
+    return f"{parts.hostname or parts.scheme}{port}{shown}"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit
 
 from sources.container import ContainerSource, Opening
 from sources.detached import DetachedSource
-from sources.location import LIVE_SCHEMES, scheme_of
+from sources.location import HTTP_SCHEMES, LIVE_SCHEMES, scheme_of
 from streaming.redaction import redact
 
 # Long enough for a camera that must wait for its next key frame, short enough to notice that it is gone.
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 10.0
+# HLS is silent for as long as a segment lasts.
+HLS_SILENCE_SECONDS = 30.0
+# FFmpeg tries at once, then after 1, 3, 7... s, each less than this: well within one time-out.
+RECONNECT_SECONDS = 4
 
 Transport = Literal["tcp", "udp"]
 
@@ -23,7 +28,7 @@ def open_network(
     live: bool | None,
     transport: Transport = "tcp",
     connect: float = CONNECT_SECONDS,
-    silence: float = SILENCE_SECONDS,
+    silence: float | None = None,
 ) -> DetachedSource:
     """Open a network stream; see `ContainerSource`.
 
@@ -33,12 +38,15 @@ def open_network(
         live: None for "always, except over HTTP when the length is known".
         transport: of RTSP's media. TCP passes firewalls and loses nothing; UDP has less delay.
         connect: seconds to wait for the connection and the description of the stream.
-        silence: seconds without data after which the stream counts as dead.
+        silence: seconds without data after which the stream counts as dead; None for what its kind needs.
 
     Raises:
         SourceError: no answer, refused, or no video in it.
     """
     scheme = scheme_of(url)
+    if silence is None:
+        hls = urlsplit(redact(url)).path.lower().endswith(".m3u8")
+        silence = HLS_SILENCE_SECONDS if hls else SILENCE_SECONDS
     # FFmpeg's protocols have time-outs of their own, which say more than PyAV's, so these come a little earlier.
     microseconds = str(int(silence * 0.9 * 1_000_000))
     if scheme in {"rtsp", "rtsps"}:
@@ -50,7 +58,11 @@ def open_network(
         options = {"timeout": microseconds, "fifo_size": "100000", "overrun_nonfatal": "1"}
     else:
         options = {"rw_timeout": microseconds}
+        if scheme in HTTP_SCHEMES:
+            # Servers hang up on a reader that is slow; what has a length goes on where it was. Not with
+            # `reconnect_on_network_error`: it also repeats the first connection, so that a wrong port takes seconds.
+            options |= {"reconnect": "1", "reconnect_delay_max": str(RECONNECT_SECONDS)}
     if live is None and scheme in LIVE_SCHEMES:
         live = True
-    opening = Opening(url, redact(url), options=options, timeout=(connect, silence))
+    opening = Opening(url, redact(url), options=options, timeout=(connect, silence), endless=scheme in LIVE_SCHEMES)
     return DetachedSource(lambda: ContainerSource(opening, stream, live=live), f"receive {stream}")

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import re
 
-# `scheme://user:password@host`: everything between the scheme and the last @ before the path is user information.
-# People also write passwords with a raw slash in them; then what follows the first colon is no port number.
-_USER_INFORMATION = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/?#'\"]*:(?!\d*[/?#])[^\s'\"]*|[^\s/?#'\"]*)@"
+# Stream URLs carry secrets as query parameters, and some cameras take them in the path:
+# `/user=admin_password=abc_channel=1_stream=0.sdp`, where only the channel ends the password for sure.
+_QUERY_NAME = (
+    r"[?&;](?:[\w.-]*(?:pas|pwd|psw|secret|token|key|auth|sig|credential)[\w.-]*|user(?:name)?|usr|pw|loginuse)="
 )
-# Stream URLs also carry secrets as query parameters.
-_SECRET_PARAMETER = re.compile(
-    r"(?P<name>[?&;](?:[\w.-]*(?:pass|pwd|secret|token|key|auth|sig|credential)[\w.-]*|user(?:name)?|usr)=)[^&;#\s'\"]+",
+_PATH_NAME = r"/(?:user(?:name)?|usr|pass(?:word|wd)?|pwd)="
+_SECRET_PARAMETER = re.compile(rf"(?P<name>{_QUERY_NAME})[^&;#\s'\"]+", re.IGNORECASE)
+_SECRET_PATH = re.compile(rf"(?P<name>{_PATH_NAME})(?:[^\s'\"]*(?=[_&]channel=)|[^\s'\"]+)", re.IGNORECASE)
+
+# What is a host beyond doubt, so that an @ in the path behind it separates nothing.
+_HOST = r"(?:(?:\d{1,3}\.){3}\d{1,3}|\[[\da-f:.]+\]|localhost)(?::\d+)?(?:[/?#\s'\"]|$)"
+_TO_LAST_AT = rf"(?:(?!{_QUERY_NAME}|{_PATH_NAME})[^\s'\"])*@"
+# `scheme://user:password@host`: everything between the scheme and the last @ is user information, because people also
+# write passwords with a raw slash in them. Before the first slash a password may hold spaces and quotes too.
+# `http://name:8080/a@b` could be either, and is taken for a password.
+_USER_INFORMATION = re.compile(
+    rf"(?P<scheme>(?<![a-z0-9+.-])[a-z0-9+.-]+://)"
+    rf"(?:(?!{_HOST})[^\s/?#'\"]*:(?!\s)(?:[^/?#\n]*@(?:{_TO_LAST_AT})?|{_TO_LAST_AT})|[^\s/?#'\"]*@)",
     re.IGNORECASE,
 )
 
@@ -23,4 +33,5 @@ def redact(text: str) -> str:
         text: a URL, or any text that may quote one, such as an error message of FFmpeg.
     """
     text = _USER_INFORMATION.sub(r"\g<scheme>***@", text)
+    text = _SECRET_PATH.sub(r"\g<name>***", text)
     return _SECRET_PARAMETER.sub(r"\g<name>***", text)

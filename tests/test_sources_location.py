@@ -29,6 +29,7 @@ from streaming.errors import SourceError, UsageError
         ("udp://@239.0.0.1:5000", Kind.NETWORK),
         ("rtsp://user:p[a]ss@host:554/x", Kind.NETWORK),
         ("http://[::1]:80/x@2", Kind.NETWORK),
+        ("http://host:8080/path@2x.mp4", Kind.NETWORK),
         ("camera:0", Kind.CAMERA),
         ("/dev/video12", Kind.CAMERA),
     ],
@@ -60,6 +61,14 @@ def test_any_text_is_a_kind_or_a_usage_error(spec):
         ("shots/*.png", "shots"),
         ("rtsp://me:s3cret@10.0.0.7:554/ch/1?token=s3cret", "10.0.0.7-ch-1"),
         ("rtsp://me:s3:[cr@et@10.0.0.7/ch1", "10.0.0.7-ch1"),
+        ("rtsp://h:554/user=s3me_password=s3c_channel=1_stream=0.sdp", "h-channel-1_stream-0.sdp"),
+        ("rtsp://h/user=s3me&password=s3c&channel=1", "h-channel-1"),
+        ("rtsp://s3me:12345/s3@h/a", "h-a"),
+        ("rtsp://s3:x@nvr/cam/realmonitor?channel=2&subtype=0", "nvr-cam-realmonitor-channel-2-subtype-0"),
+        ("http://h/a?token=s3&b=1&pwd=s3", "h-a-b-1"),
+        ("rtsp://nvr:5541/live", "nvr-5541-live"),
+        ("https://nvr:443/live", "nvr-live"),
+        ("udp://:5000", "udp-5000"),
         ("camera:2", "camera-2"),
         ("/dev/video2", "video2"),
         ("strée.mp4", "strée"),
@@ -71,6 +80,12 @@ def test_ids_from_specs(spec, expected):
     if expected is not None:
         assert found == expected
     assert "s3" not in found
+
+
+def test_long_urls_that_differ_at_their_end_get_different_ids():
+    ids = {stream_id(f"rtsp://nvr/{'x' * 100}?channel={channel}") for channel in range(5)}
+    assert len(ids) == 5
+    assert {len(found) for found in ids} == {64}
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ import time
 import traceback
 from datetime import UTC, datetime
 
+import av
 import pytest
 
 from sources import container, open_source
+from sources.failure import explain
 from sources.network import open_network
 from streaming.errors import SourceError, UsageError
 from tests import media, rtsp
@@ -67,7 +69,8 @@ def free_port(kind=socket.SOCK_STREAM):
 def test_rtsp(camera, transport):
     source = open_source(camera.url(), transport=transport)
     info = source.info
-    assert (info.width, info.height, info.live, info.media, info.stream) == (160, 120, True, None, "127.0.0.1-camera")
+    assert (info.width, info.height, info.live, info.media) == (160, 120, True, None)
+    assert info.stream == f"127.0.0.1-{camera.port}-camera"
     frames = list(itertools.islice(source, 70))
     source.close()
     times = [frame.pts for frame in frames]
@@ -104,7 +107,7 @@ def test_refused_and_accepted_credentials_are_never_shown(endless):
             assert f"127.0.0.1:{server.port}/camera" in str(raised.value)
         source = open_source(server.url(user=f"me:{QUOTED}"))
         assert "ecret" not in repr(source.info)
-        assert source.info.stream == "127.0.0.1-camera"
+        assert source.info.stream == f"127.0.0.1-{server.port}-camera"
         source.close()
 
 
@@ -214,6 +217,24 @@ def test_data_without_pictures_does_not_hold_a_live_stream_for_ever(tmp_path, mo
     assert list(source._decode()) == []
     assert 0.9 < time.monotonic() - started < 5
     assert "no picture" in str(source._failure)
+    source.close()
+
+
+def test_a_device_that_has_nothing_to_say_any_more(tmp_path, monkeypatch):
+    """Such as a local camera, which FFmpeg asks without waiting for an answer."""
+    path = media.make(tmp_path / "x.mp4", seconds=1)
+    source = container.ContainerSource(container.Opening(str(path), "camera:0", timeout=(0.5, 0.5)), "x", live=True)
+
+    class Silent:
+        def demux(self, *streams):
+            raise av.BlockingIOError(11, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "_container", Silent())
+        started = time.monotonic()
+        assert list(source._packets()) == []
+        assert 0.4 < time.monotonic() - started < 5
+    assert "no answer in time" in explain(source._failure)
     source.close()
 
 
