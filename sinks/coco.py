@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sinks import rle
-from sinks.partial import check_target, partial_path, publish, write_error
+from sinks.partial import check_target, partial_path, publish, set_aside
 from sinks.sink import BlockingSink
 from streaming.errors import SinkError
 from streaming.types import Result, StreamInfo, TrackState
@@ -22,7 +22,8 @@ class CocoSink(BlockingSink):
     """Annotations of all tracks that were confirmed at some time, with the frames in which they were still tentative.
 
     The format wants each track's masks together and they come frame by frame, so they wait in a database file beside
-    the target; memory stays flat. The JSON is written when the stream has ended: a killed process leaves none.
+    the target; memory stays flat. The JSON is written when the stream has ended: a killed process leaves none, but the
+    database, and so does one whose disk is full.
 
     Raises:
         SinkError: a file cannot be created or written.
@@ -42,11 +43,12 @@ class CocoSink(BlockingSink):
         check_target(self.path)
         self._info = info
         try:
-            self._spool.unlink(missing_ok=True)
+            self._make_room()
             # The sink's thread is the only one, but the interpreter may close the file from another at exit.
             self._database = sqlite3.connect(self._spool, check_same_thread=False)
             self._database.executescript(
-                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
+                # The journal keeps the file readable when the process is killed or the disk is full.
+                "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF;"
                 "CREATE TABLE frames (number INTEGER PRIMARY KEY, frame INTEGER);"
                 "CREATE TABLE tracks (id INTEGER PRIMARY KEY, category INTEGER, confirmed INTEGER, score REAL);"
                 "CREATE TABLE masks (track INTEGER, number INTEGER, box TEXT, area INTEGER, height INTEGER,"
@@ -61,7 +63,7 @@ class CocoSink(BlockingSink):
         try:
             self._store(self._database, result)
         except sqlite3.Error as error:
-            self._discard()
+            self._close()
             raise self._error(error) from error
 
     def finish_blocking(self, reason: str | None) -> None:
@@ -69,13 +71,25 @@ class CocoSink(BlockingSink):
             return
         try:
             if self._frames or reason is None:
+                self._database.commit()
                 with partial_path(self.path).open("w", encoding="utf-8") as file:
                     self._assemble(self._database, file)
                 publish(self.path)
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error
         finally:
-            self._discard()
+            self._close()
+        with suppress(OSError):
+            self._spool.unlink(missing_ok=True)
+
+    def _make_room(self) -> None:
+        """Keep the database of a killed run, and the journal that makes it whole."""
+        aside = set_aside(self._spool)
+        self._spool.unlink(missing_ok=True)
+        journal = Path(f"{self._spool}-journal")
+        if aside is not None and journal.exists():
+            journal.rename(f"{aside}-journal")
+        journal.unlink(missing_ok=True)
 
     def _store(self, database: sqlite3.Connection, result: Result) -> None:
         number = self._frames
@@ -139,20 +153,18 @@ class CocoSink(BlockingSink):
             }
         )
 
-    def _error(self, error: Exception) -> SinkError:
-        if isinstance(error, OSError):
-            return write_error(self.path, error)
-        return SinkError(
-            f"cannot write {self.path}: {error} ({self._spool.name} beside it holds the masks until the end)"
-        )
+    def _error(self, error: OSError | sqlite3.Error) -> SinkError:
+        what = (isinstance(error, OSError) and error.strerror) or str(error)
+        return SinkError(f"cannot write {self.path}: {what}; the masks up to there are kept in {self._spool.name}")
 
-    def _discard(self) -> None:
+    def _close(self) -> None:
+        """Close the database and leave it where it is."""
         database, self._database = self._database, None
         if database is not None:
             with suppress(sqlite3.Error):
+                database.commit()
+            with suppress(sqlite3.Error):
                 database.close()
-        with suppress(OSError):
-            self._spool.unlink(missing_ok=True)
 
 
 def _write_joined(file: TextIO, parts: Iterable[str] | Iterator[str]) -> None:

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from threading import Lock
 from typing import cast
 
 import av
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # What PyAV raises: FFmpeg's own codes, built-in errors by kind (OSError for a full disk), and refused arguments.
 AV_ERRORS = (av.FFmpegError, OSError, ValueError, RuntimeError)
+
+_log_level = Lock()  # FFmpeg has one level of logging for all threads
 
 # For each format the encoders to try, in this order; the last is software and taken without a trial.
 # VA-API is missing because PyAV's wheels are built without it.
@@ -72,6 +75,11 @@ def choose_encoder(settings: EncoderSettings, suffix: str, width: int, height: i
     return name
 
 
+def software_for(name: str) -> str | None:
+    """The encoder to fall back to from a hardware encoder; None if `name` is none."""
+    return next((names[-1] for names in ENCODERS.values() if name in names[:-1]), None)
+
+
 def encoder_options(name: str, settings: EncoderSettings, *, live: bool) -> dict[str, str]:
     """The encoder's own options for constant quality, each encoder naming them differently."""
     codec = Codec(name, "w")
@@ -110,20 +118,27 @@ def works(name: str, width: int, height: int) -> bool:
     """Whether the encoder takes a frame of this size: one that is compiled in may still lack its hardware or driver."""
     if not _exists(name):
         return False
-    previous = av.logging.get_level()
-    av.logging.set_level(av.logging.PANIC)  # a missing driver is an answer here, not a message to the user
-    try:
-        context = cast("VideoCodecContext", VideoCodecContext.create(name, "w"))
-        context.width, context.height, context.pix_fmt = width, height, pixel_format(name)
-        context.time_base, context.framerate = Fraction(1, 30), Fraction(30)
-        context.options = encoder_options(name, EncoderSettings(), live=False)
-        frame = av.VideoFrame(width, height, "yuv420p")
-        for plane in frame.planes:
-            plane.update(bytes([128]) * plane.buffer_size)
-        frame.pts = 0
-        return bool([*context.encode(frame), *context.encode(None)])
-    except AV_ERRORS as error:
-        logger.debug("%s does not work here: %s", name, error)
-        return False
-    finally:
-        av.logging.set_level(previous)
+    # A missing driver is an answer here, not a message to the user.
+    with _log_level:
+        previous = av.logging.get_level()
+        av.logging.set_level(av.logging.PANIC)
+        try:
+            return _encodes(name, width, height)
+        except AV_ERRORS as error:
+            logger.debug("%s does not work here: %s", name, error)
+            return False
+        finally:
+            av.logging.set_level(previous)
+
+
+def _encodes(name: str, width: int, height: int) -> bool:
+    """Try it on one grey frame."""
+    context = cast("VideoCodecContext", VideoCodecContext.create(name, "w"))
+    context.width, context.height, context.pix_fmt = width, height, pixel_format(name)
+    context.time_base, context.framerate = Fraction(1, 30), Fraction(30)
+    context.options = encoder_options(name, EncoderSettings(), live=False)
+    frame = av.VideoFrame(width, height, "yuv420p")
+    for plane in frame.planes:
+        plane.update(bytes([128]) * plane.buffer_size)
+    frame.pts = 0
+    return bool([*context.encode(frame), *context.encode(None)])

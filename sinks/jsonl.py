@@ -12,6 +12,8 @@ from sinks.sink import BlockingSink
 from streaming.errors import SinkError
 from streaming.types import Result, StreamInfo
 
+_failure: str | None = None  # why the standard output is of no use any more, to all streams that share it
+
 
 class JsonLinesSink(BlockingSink):
     """One `maskcast.frame/1` object a line in a file, which is ``name.partial.jsonl`` until the stream has ended.
@@ -31,6 +33,7 @@ class JsonLinesSink(BlockingSink):
 
     def write_blocking(self, result: Result) -> None:
         self._file.append(frame_message(result).json_bytes())
+        self._file.flush_if_due()
 
     def finish_blocking(self, reason: str | None) -> None:
         self._file.finish(complete=reason is None)
@@ -51,23 +54,26 @@ class StdoutSink(BlockingSink):
         """Nothing to open."""
 
     def write_blocking(self, result: Result) -> None:
+        if _failure is not None:
+            raise SinkError(_failure)
         try:
             sys.stdout.buffer.write(frame_message(result).json_bytes() + b"\n")
             sys.stdout.buffer.flush()
         except BrokenPipeError as error:
-            _discard_stdout()
             # An error and not silence: the model must not go on for hours on behalf of nobody.
-            raise SinkError("standard output: its reader closed the pipe") from error
+            raise _give_up_stdout("standard output: its reader closed the pipe") from error
         except OSError as error:
-            _discard_stdout()
-            raise SinkError(f"cannot write to the standard output: {error.strerror}") from error
+            raise _give_up_stdout(f"cannot write to the standard output: {error.strerror}") from error
 
     def finish_blocking(self, reason: str | None) -> None:
         """Every line is out already."""
 
 
-def _discard_stdout() -> None:
+def _give_up_stdout(failure: str) -> SinkError:
     """Point the standard output at nothing, or Python complains about the unwritten rest when it exits."""
+    global _failure  # noqa: PLW0603 - there is one standard output a process
+    _failure = failure
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
+    return SinkError(failure)

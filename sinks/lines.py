@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from sinks.partial import check_target, partial_path, publish, write_error
+from sinks.partial import check_target, partial_path, publish, set_aside, write_error
 
 BUFFER_BYTES = 64 * 1024
 FLUSH_SECONDS = 1.0  # how much a killed process may lose
@@ -36,6 +36,7 @@ class LineFile:
         """
         check_target(self.path)
         try:
+            set_aside(partial_path(self.path))
             self._descriptor = os.open(partial_path(self.path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         except OSError as error:
             raise write_error(self.path, error) from error
@@ -50,7 +51,16 @@ class LineFile:
         self._buffer += line
         self._buffer += b"\n"
         self.lines += 1
-        if len(self._buffer) >= BUFFER_BYTES or time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
+        if len(self._buffer) >= BUFFER_BYTES:
+            self._flush()
+
+    def flush_if_due(self) -> None:
+        """Write what has waited for a second; to be called for each result, for some bring no line.
+
+        Raises:
+            SinkError: as for `append`.
+        """
+        if time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self._flush()
 
     def finish(self, *, complete: bool) -> None:

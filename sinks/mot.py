@@ -37,6 +37,7 @@ class MotSink(BlockingSink):
             box = ",".join(f"{value:g}" for value in track.mask.bbox)
             row = f"{result.frame.index + 1},{track.id},{box},{track.score:.4f},{number},-1"
             self._file.append(row.encode())
+        self._file.flush_if_due()
 
     def finish_blocking(self, reason: str | None) -> None:
         self._file.finish(complete=reason is None)

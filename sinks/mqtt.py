@@ -25,7 +25,7 @@ KEEPALIVE = 15  # seconds; a broker that stops answering is noticed within twice
 TIMEOUT = 5.0  # seconds for the broker's answer to one message
 FLUSH_SECONDS = 10.0  # how long `finish` tries to deliver what waits
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to connect again
-TRACKS_WAITING = 32  # frames on their way to the broker
+TRACKS_WAITING = 32  # frames of an offline stream on their way to the broker; of a live one only the newest
 EVENTS_WAITING = 10_000  # events kept while the broker is away; the oldest go first
 PATIENCE = 1.0  # seconds that an offline stream waits for a slow broker before a frame is dropped
 
@@ -83,9 +83,8 @@ class MqttSink(Sink):
             self.dropped_frames += 1
             return
         payload = frame_message(result).json_bytes()
-        if self._info.live and self._tracks.full():
-            self._tracks.get_nowait()  # the newest frame wins
-            self.dropped_frames += 1
+        if self._info.live:
+            self._drop_tracks()  # the newest frame wins
         try:
             if self._tracks.full():
                 await asyncio.wait_for(self._tracks.put(payload), PATIENCE)
@@ -132,6 +131,7 @@ class MqttSink(Sink):
                     if not first:
                         logger.warning("%s: connected again", self.name)
                     first, pause = False, FIRST_PAUSE
+                    self._drop_tracks()  # `write` may have waited for room in the queue, and found it when it was empty
                     self._connected.set()
                     await self._serve(client, info)
                     offline = status_message(info, "offline", self._reason).json_bytes()
@@ -144,9 +144,7 @@ class MqttSink(Sink):
                     logger.warning("%s: lost the broker (%s); trying again", self.name, redact(str(error)))
             finally:
                 self._connected.clear()
-            while not self._tracks.empty():  # old frames are of no use to anyone later
-                self._tracks.get_nowait()
-                self.dropped_frames += 1
+            self._drop_tracks()  # old frames are of no use to anyone later
             # Jitter keeps a hundred streams from knocking on a restarted broker at the same moment.
             wait = pause * random.uniform(0.5, 1.0)  # noqa: S311
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -155,6 +153,11 @@ class MqttSink(Sink):
             else:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), wait)
+
+    def _drop_tracks(self) -> None:
+        while not self._tracks.empty():
+            self._tracks.get_nowait()
+            self.dropped_frames += 1
 
     def _client(self, info: StreamInfo) -> aiomqtt.Client:
         address = self._address

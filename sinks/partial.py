@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from itertools import count
 from pathlib import Path
 
 from streaming.errors import SinkError
+
+logger = logging.getLogger(__name__)
 
 
 def partial_path(path: Path) -> Path:
     """Where the output stands while it is being written; the suffix stays, so that players and readers open it."""
     return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def set_aside(part: Path) -> Path | None:
+    """Rename what a killed run has left at `part` to the first free ``name.partial.<number>.suffix``, and return that.
+
+    An empty file is of no use to anyone, and what is no regular file (a pipe, a device) is left as it is.
+
+    Raises:
+        OSError: the folder refuses.
+    """
+    if not part.is_file() or part.stat().st_size == 0:
+        return None
+    names = (part.with_name(f"{part.stem}.{number}{part.suffix}") for number in count(1))
+    free = next(name for name in names if not name.exists())
+    part.rename(free)
+    logger.warning("what an earlier run had left in %s is kept as %s", part, free.name)
+    return free
 
 
 def check_target(path: Path) -> None:

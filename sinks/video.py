@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +18,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from sinks.audio import AudioTracks
-from sinks.encoder import AV_ERRORS, EncoderSettings, choose_encoder, encoder_options, pixel_format
+from sinks.encoder import AV_ERRORS, EncoderSettings, choose_encoder, encoder_options, pixel_format, software_for
 from sinks.overlay import draw
-from sinks.partial import check_target, partial_path, publish, write_error
+from sinks.partial import check_target, partial_path, publish, set_aside, write_error
 from sinks.sink import BlockingSink
 from streaming.errors import SinkError
 from streaming.redaction import redact
@@ -35,10 +36,11 @@ MEDIA_TIMEOUT = 10.0  # seconds to open or read the medium for its audio
 
 # A killed process must leave what it wrote playable, so MP4 is written in fragments of a second. The hybrid form hides
 # them at the end under an ordinary index, which every player and editor can seek in, without copying the file. That
-# index grows in memory with each frame: a live stream has no end to plan for and stays fragmented.
+# index grows in memory with each frame: a live stream has no end to plan for, stays fragmented, and does without the
+# list of its fragments at the end too.
 FRAGMENTS = {"frag_duration": "1000000", "flush_packets": "1"}
 OFFLINE_MP4 = {"movflags": "hybrid_fragmented+delay_moov", **FRAGMENTS}
-LIVE_MP4 = {"movflags": "delay_moov+default_base_moof", **FRAGMENTS}
+LIVE_MP4 = {"movflags": "delay_moov+default_base_moof+skip_trailer", **FRAGMENTS}
 MATROSKA = {"cluster_time_limit": "1000", "flush_packets": "1"}
 
 
@@ -69,6 +71,7 @@ class VideoSink(BlockingSink):
         self._encoder = choose_encoder(self.settings, self.path.suffix.lower(), *_even_size(info))
         self._info = info
         try:
+            set_aside(partial_path(self.path))
             partial_path(self.path).write_bytes(b"")
         except OSError as error:
             raise write_error(self.path, error) from error
@@ -77,16 +80,10 @@ class VideoSink(BlockingSink):
     def write_blocking(self, result: Result) -> None:
         if self._failed:
             return
-        try:
+        with self._abandoned_on_error():
             if self._output is None:
                 self._open_output(result.frame)
             self._encode(result)
-        except SinkError:
-            self._abandon()
-            raise
-        except AV_ERRORS as error:
-            self._abandon()
-            raise self._error(error) from error
 
     def finish_blocking(self, reason: str | None) -> None:
         if self._failed or self._info is None:
@@ -96,20 +93,27 @@ class VideoSink(BlockingSink):
             self._abandon()
             partial_path(self.path).unlink(missing_ok=True)
             return
-        try:
+        with self._abandoned_on_error():
             self._drain(early=reason is not None)
             self._output.close()
-        except AV_ERRORS as error:
-            self._abandon()
-            raise self._error(error) from error
         self._output = None
         self._abandon()
         publish(self.path)
 
+    @contextmanager
+    def _abandoned_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, AV_ERRORS):
+                raise self._error(error) from error
+            raise
+
     def _error(self, error: Exception) -> SinkError:
         if isinstance(error, OSError):
             return write_error(self.path, error)
-        return SinkError(f"cannot encode {self.path} with {self._encoder}: {error}; try another codec")
+        return SinkError(f"cannot encode {self.path} with {self._encoder}: {redact(str(error))}; try another codec")
 
     def _open_media(self, media: str | None) -> InputContainer | None:
         if media is None:
@@ -121,6 +125,21 @@ class VideoSink(BlockingSink):
             return None
 
     def _open_output(self, first: Frame) -> None:
+        """Open the output; a hardware encoder that has no room for one more session now gives way to software."""
+        try:
+            self._open_with_encoder(first)
+        except AV_ERRORS as error:
+            software = software_for(self._encoder)
+            if software is None:
+                raise
+            why = redact(str(error))
+            logger.warning("%s: %s cannot be opened (%s); %s encodes", self.path, self._encoder, why, software)
+            self._close()
+            self._encoder = software
+            self._media = self._open_media(self._require_info().media)
+            self._open_with_encoder(first)
+
+    def _open_with_encoder(self, first: Frame) -> None:
         """Open encoder and file, now that the first frame has told its colour encoding."""
         info = self._require_info()
         suffix = self.path.suffix.lower()
@@ -215,6 +234,9 @@ class VideoSink(BlockingSink):
     def _abandon(self) -> None:
         """Close everything that is open and leave the partial file as it is."""
         self._failed = True
+        self._close()
+
+    def _close(self) -> None:
         output, self._output = self._output, None
         media, self._media = self._media, None
         self._audio = self._stream = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sinks import open_sink
+from sinks.partial import partial_path
 from sinks.sink import Sink
 from sources import Kind, expand, kind_of, open_source, stream_id
 from streaming.errors import MaskcastError, SourceError, UsageError
@@ -56,19 +57,18 @@ class Outputs:
                     f"for example {_with_field(spec)}"
                 )
             for source in sources:
-                if _same_file(Path(spec), Path(source)):
-                    raise UsageError(f"output {spec} is the input itself: choose another name")
+                _check_other(spec, source)
 
     def open(self, info: StreamInfo, prompts: Sequence[str]) -> list[Sink]:
         """The sinks of one stream, not yet started.
 
         Raises:
-            UsageError: the name made from the stream's id is that of the input.
+            UsageError: the name made from the stream's id is that of the input, or would be while it is written.
         """
         specs = [spec.replace(STREAM_FIELD, info.stream) for spec in self.specs]
         for spec in specs:
-            if _is_file(spec) and info.media and _same_file(Path(spec), Path(info.media)):
-                raise UsageError(f"output {spec} is the input itself: choose another name")
+            if _is_file(spec) and info.media:
+                _check_other(spec, info.media)
         return [open_sink(spec, prompts=prompts, codec=self.codec, quality=self.quality) for spec in specs]
 
 
@@ -183,6 +183,19 @@ def _check_presence(sources: Sequence[str]) -> None:
 
 def _is_file(spec: str) -> bool:
     return spec != "-" and "://" not in spec
+
+
+def _check_other(spec: str, source: str) -> None:
+    """Refuse an output that would destroy its input.
+
+    Raises:
+        UsageError: they are one file, or become one while the output is written.
+    """
+    if _same_file(Path(spec), Path(source)):
+        raise UsageError(f"output {spec} is the input itself: choose another name")
+    part = partial_path(Path(spec))
+    if _same_file(part, Path(source)):
+        raise UsageError(f"output {spec} is written to {part.name}, the input itself: choose another name")
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -21,6 +21,7 @@ from pycocotools import mask as coco
 
 from sinks import open_sink
 from sinks.schema import MESSAGES
+from sinks.sink import BlockingSink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Result
 from tests.sinks_media import frame, grey, info, results, run
@@ -149,6 +150,46 @@ except SinkError as error:
         errors = process.stderr.read().decode().splitlines()
     assert process.returncode == 4
     assert errors == ["standard output: its reader closed the pipe"]
+
+
+def test_all_streams_learn_that_the_reader_has_left() -> None:
+    code = """
+import itertools, sys
+from sinks import open_sink
+from streaming.errors import SinkError
+from tests.sinks_media import frame, grey, info, results, run
+planes = grey(180, 320)
+for count in (itertools.count(), range(1)):
+    try:
+        run(open_sink("-"), info(), results(frame(index, planes) for index in count))
+    except SinkError as error:
+        print(error, file=sys.stderr)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read().decode().splitlines()
+    assert errors == ["standard output: its reader closed the pipe"] * 2
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.txt"])
+def test_lines_do_not_wait_for_others(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet scene has no rows in MOTChallenge, but those before it are written within a second."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    sink = open_sink(str(tmp_path / name))
+    assert isinstance(sink, BlockingSink)
+    sink.start_blocking(info())
+    sink.write_blocking(next(stream()))
+    partial = tmp_path / name.replace(".", ".partial.")
+    assert partial.stat().st_size == 0
+    now += 1.1
+    sink.write_blocking(Result(frame(1, grey(180, 320))))
+    assert partial.stat().st_size > 0
+    sink.finish_blocking(None)
 
 
 def test_mot(tmp_path: Path) -> None:

@@ -236,6 +236,43 @@ async def test_a_stalled_broker_does_not_stall_a_live_stream(monkeypatch: pytest
     server.close()
 
 
+@awaited
+async def test_of_a_live_stream_only_the_newest_frame_waits(broker: Broker) -> None:
+    sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
+    assert isinstance(sink, MqttSink)
+    async with subscriber(broker.port) as found:
+        await sink.start(replace(info(), live=True))
+        for index in range(20):  # without a pause in which one could be sent
+            await sink.write(result(index))
+        await sink.finish(None)
+        await found.until(lambda: len(found.of("status")) == 2)
+        assert [message["frame"] for message in found.of("tracks")] == [19]
+    assert sink.dropped_frames == 19
+
+
+@awaited
+async def test_a_frame_that_waited_for_room_is_not_sent_after_a_disconnection(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "FIRST_PAUSE", 0.05)
+    sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
+    assert isinstance(sink, MqttSink)
+    await sink.start(info())
+    broker.stop()
+    async with asyncio.timeout(15):
+        while sink._connected.is_set():  # noqa: ASYNC110 - a test may poll
+            await asyncio.sleep(0.01)
+    sink._tracks.put_nowait(b"late")  # as `write` does when the queue is emptied while it waits
+    broker.start()
+    async with subscriber(broker.port) as found:
+        await found.until(lambda: bool(found.of("status")) and sink._connected.is_set())
+        await sink.write(result(99))
+        await sink.finish(None)
+        await found.until(lambda: found.of("status")[-1]["status"] == "offline")
+        assert [message["frame"] for message in found.of("tracks")] == [99]
+    assert sink.dropped_frames == 1
+
+
 async def _length(reader: asyncio.StreamReader, low: int) -> int:
     return (low & 0x7F) + 128 * (await reader.readexactly(1))[0]
 

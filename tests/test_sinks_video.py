@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
-from sinks import encoder, open_sink
+from sinks import encoder, open_sink, video
 from streaming.errors import SinkError, UsageError
 from streaming.types import Result
 from tests.sinks_media import (
@@ -279,3 +282,51 @@ def test_unreadable_medium_costs_only_the_audio(plain: Path, tmp_path: Path, cap
     run(open_sink(str(tmp_path / "out.mp4"), preset="ultrafast"), about, results(frames))
     assert len(times(tmp_path / "out.mp4")) == 50
     assert "gets no audio" in caplog.text
+
+
+def test_any_error_closes_the_file_and_keeps_the_beginning(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = video.draw
+
+    def fail(*arguments: Any) -> None:
+        draw(*arguments)
+        if next(calls) == 40:
+            raise KeyError("unforeseen")
+
+    calls = itertools.count()
+    monkeypatch.setattr(video, "draw", fail)
+    with pytest.raises(KeyError, match="unforeseen"):
+        annotate(plain, tmp_path / "out.mp4")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.partial.mp4"]
+    assert times(tmp_path / "out.partial.mp4")
+
+
+def test_a_live_file_has_no_list_of_fragments_at_its_end_and_plays(plain: Path, tmp_path: Path) -> None:
+    about, frames = decode(plain, media=False)
+    target = tmp_path / "out.mp4"
+    run(open_sink(str(target), preset="ultrafast"), replace(about, live=True), results(frames))
+    assert b"mfra" not in target.read_bytes()  # FFmpeg gathers it in memory, for as long as the stream runs
+    assert times(target) == times(plain)
+    subprocess.run(["ffmpeg", "-v", "error", "-xerror", "-i", str(target), "-f", "null", "-"], check=True)
+
+
+@pytest.mark.skipif(encoder.works("h264_nvenc", 320, 180), reason="the hardware encoder opens on this machine")
+@pytest.mark.skipif("h264_nvenc" not in av.codecs_available, reason="FFmpeg is built without NVENC")
+def test_hardware_that_does_not_open_any_more_gives_way_to_software(
+    plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It worked when it was tried, but all of its sessions are taken by now."""
+    monkeypatch.setattr(encoder, "works", lambda name, *_: name == "h264_nvenc")
+    target = tmp_path / "out.mp4"
+    annotate(plain, target)
+    assert "h264_nvenc cannot be opened" in caplog.text
+    assert times(target) == times(plain)
+    assert hashes(target) == hashes(plain)
+
+
+def test_trials_of_encoders_restore_the_level_of_logging() -> None:
+    before = av.logging.get_level()
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(lambda side: encoder.works("libx264", 64, side), range(64, 96, 2)))
+    assert av.logging.get_level() == before
