@@ -16,9 +16,7 @@ def explain(error: Exception) -> str:
         error: raised by PyAV while opening or reading.
     """
     if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
-        return (
-            "user name or password refused (401 or 403); put the right ones into the URL: user:password@host"
-        )
+        return "user name or password refused (401 or 403); put the right ones into the URL: user:password@host"
     if isinstance(error, av.HTTPNotFoundError):
         return "the server knows no such path (404); look it up in the camera's or the server's manual"
     if isinstance(error, av.HTTPServerError):
