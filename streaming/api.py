@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from sources.source import Source
-from streaming.cpu import wait_politely
+from streaming.cpu import keep_memory, wait_politely
 from streaming.errors import UsageError
 from streaming.types import Frame, Result
 
@@ -52,6 +52,7 @@ def track(
         ModelError: the model cannot be loaded or failed.
     """
     wait_politely()
+    keep_memory()
     from sources import open_source
     from trackers.checkpoint import DEFAULT_MODEL
     from trackers.engine import Engine

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from streaming.cpu import wait_politely
+from streaming.cpu import keep_memory, wait_politely
 from streaming.errors import MaskcastError
 from streaming.redaction import redact
 
@@ -159,6 +159,7 @@ def demo(
 def main() -> None:
     """Run the command line; the console script's entry point."""
     wait_politely()
+    keep_memory()
     try:
         app()
     except Exception as error:  # noqa: BLE001 - a bug; still one line, and no credentials in a traceback

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
+
+# Of glibc's <malloc.h>.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_MMAP_THRESHOLD = 32 << 20
+_TRIM_THRESHOLD = 512 << 20
 
 
 def wait_politely() -> None:
@@ -13,3 +20,17 @@ def wait_politely() -> None:
     shared cores. OpenMP reads the variable when torch is loaded; a user's own setting is kept.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed tensors for the next ones instead of asking the kernel for fresh pages each time.
+
+    On a CPU a forward pass allocates and frees some megabytes a layer; by default each such block is mapped anew and
+    zeroed by the kernel, a quarter of the time of a small model. Elsewhere than on glibc this does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        library.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
