@@ -12,10 +12,8 @@ from pathlib import Path
 from sources.source import Source
 from streaming.cpu import keep_memory, wait_politely
 from streaming.errors import UsageError
+from streaming.pipeline import READ_AHEAD
 from streaming.types import Frame, Result
-
-# Frames decoded ahead of the model.
-READ_AHEAD = 4
 
 
 def track(

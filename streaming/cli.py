@@ -57,11 +57,6 @@ def fail(error: MaskcastError, *, verbose: bool) -> NoReturn:
     raise typer.Exit(error.exit_code)
 
 
-@app.callback()
-def maskcast() -> None:
-    """Keep `track` a subcommand even while it is the only one."""
-
-
 @app.command()
 def track(
     sources: Annotated[

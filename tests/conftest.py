@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from streaming.cpu import wait_politely
 
 wait_politely()
+
+import torch  # noqa: E402
 
 from tests import tiny  # noqa: E402 - it imports torch
 
@@ -23,3 +26,12 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random `sam3_lite_text` checkpoint that detects something."""
     return tiny.save(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small models are faster so beside other work, and sums come out in one order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

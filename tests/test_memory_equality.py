@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from tests import tiny
 from tests.lockstep import PROMPTS, Ours, compare, invent, scene
@@ -10,13 +9,7 @@ from tests.reference import Reference
 from tests.scripted import scripted
 from trackers.rules import Rules
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def lockstep(video, seed, *, frames=64, most=3, **changes):

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from streaming.errors import ModelError
 from tests.lockstep import Ours, compare
 from tests.reference import Reference
 from trackers.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 TRAINING = Path(__file__).parent.parent / "training"
 
@@ -52,14 +54,6 @@ def follow(nano, frames, prompts):
         seen |= {track.id for track in result.tracks}
         pairs += len(result.tracks)
     return worst, seen, pairs
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.slow

@@ -15,13 +15,7 @@ from tests.scripted import scripted
 from trackers.propagation import Propagated
 from trackers.rules import Rules
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
