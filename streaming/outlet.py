@@ -44,6 +44,12 @@ class Outlet:
 
     async def put(self, result: Result, *, wait: bool = False) -> None:
         """Hand over a result; offline, or with `wait`, this waits for the sink. A broken sink takes and forgets it."""
+        if result.events and self._task is not None and self.error is None:
+            try:
+                await self.sink.note(result)
+            except Exception as error:  # noqa: BLE001
+                self._fail(error)
+                await self._mailbox.close(discard=True)
         with suppress(Closed):
             await self._mailbox.put(result, wait=wait)
 

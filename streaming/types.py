@@ -6,6 +6,7 @@ right, y down; boxes follow COCO: ``(x, y, width, height)``.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -96,6 +97,7 @@ class Frame:
         pts: presentation time in seconds on the media clock, 0 at the start of the medium; strictly increasing.
         captured_at: when the frame was decoded (live) or is shown relative to the start of the run (offline), UTC.
         picture: the pixels.
+        decoded_at: `time.monotonic` when the frame came out of the decoder, for latencies.
     """
 
     stream: str
@@ -103,6 +105,7 @@ class Frame:
     pts: float
     captured_at: datetime
     picture: Picture
+    decoded_at: float = field(default_factory=time.monotonic, compare=False)
 
 
 class Box(NamedTuple):
