@@ -28,7 +28,7 @@ class Sink(ABC):
     async def start(self, info: StreamInfo) -> None:
         """Open the target."""
 
-    async def note(self, result: Result) -> None:
+    async def note(self, result: Result) -> None:  # noqa: B027 - most sinks need no events
         """Take the events of a result, before it is queued for `write`, and for `write` alone it may be dropped.
 
         Called at any time between `start` and `finish`, also while `write` is at work. Must be quick: all sinks wait.
