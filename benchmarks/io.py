@@ -36,7 +36,7 @@ from sinks.overlay import draw
 from sources import open_source
 from streaming.pipeline import Job, run_stream
 from streaming.types import Event, Frame, Mask, Planes, Result, Track, TrackState
-from streaming.worker import Worker
+from streaming.worker import Turn, Worker
 
 T = TypeVar("T")
 
@@ -87,15 +87,16 @@ class NoModel:
         """Answer with `tracks`."""
         self._tracks = tracks
 
-    async def open_stream(self, prompts: Sequence[str], snapshot: Path | None) -> tuple[int, list[Event]]:
+    async def open_stream(self, prompts: Sequence[str], *_: object, **__: object) -> tuple[int, list[Event]]:
         """Nothing to prepare."""
-        del prompts, snapshot
+        del prompts
         return 0, []
 
-    async def step(self, stream: int, frame: Frame) -> list[Result]:
+    async def step(self, stream: int, take: Callable[[], Frame]) -> Turn:
         """The result of a frame, at once."""
         del stream
-        return [Result(frame, self._tracks.at(frame.index))]
+        frame = take()
+        return Turn(frame, [Result(frame, self._tracks.at(frame.index))], 0.0, 0.0)
 
     async def close_stream(self, stream: int) -> list[Result]:
         """Nothing was held back."""

@@ -36,3 +36,7 @@ class ModelError(MaskcastError):
     """The checkpoint or the device cannot be used, or the model failed on a frame."""
 
     exit_code = 5
+
+
+class SnapshotError(ModelError):
+    """A stream's saved tracking state is damaged or belongs to another model."""

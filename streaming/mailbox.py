@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from typing import Generic, TypeVar
 
@@ -22,6 +23,7 @@ class Mailbox(Generic[T]):
         self._capacity, self._drop_oldest = capacity, drop_oldest
         self._changed = asyncio.Condition()
         self._closed = False
+        self._lock = threading.Lock()  # `take` comes from another thread
         self.dropped = 0
 
     async def put(self, item: T, *, wait: bool = False) -> None:
@@ -32,15 +34,20 @@ class Mailbox(Generic[T]):
         """
         async with self._changed:
             if self._drop_oldest and not wait:
-                while len(self._items) >= self._capacity and not self._closed:
-                    self._items.popleft()
-                    self.dropped += 1
+                with self._lock:
+                    while len(self._items) >= self._capacity and not self._closed:
+                        self._items.popleft()
+                        self.dropped += 1
+                    self._append(item)
             else:
                 await self._changed.wait_for(lambda: self._closed or len(self._items) < self._capacity)
-            if self._closed:
-                raise Closed
-            self._items.append(item)
+                self._append(item)
             self._changed.notify_all()
+
+    def _append(self, item: T) -> None:
+        if self._closed:
+            raise Closed
+        self._items.append(item)
 
     async def get(self) -> T:
         """Take the oldest item, waiting for one.
@@ -56,10 +63,33 @@ class Mailbox(Generic[T]):
             self._changed.notify_all()
             return item
 
+    async def ready(self) -> None:
+        """Wait until an item can be taken.
+
+        Raises:
+            Closed: the mailbox is closed and empty.
+        """
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._closed or bool(self._items))
+            if not self._items:
+                raise Closed
+
+    def take(self) -> T:
+        """After `ready`: the oldest item as of now. From any thread, where the oldest is dropped; nobody waits.
+
+        Raises:
+            Closed: the mailbox was closed and its items discarded meanwhile.
+        """
+        with self._lock:
+            if not self._items:
+                raise Closed
+            return self._items.popleft()
+
     async def close(self, *, discard: bool = False) -> None:
         """Refuse further items; those inside can still be taken unless they are discarded."""
         async with self._changed:
             self._closed = True
             if discard:
-                self._items.clear()
+                with self._lock:
+                    self._items.clear()
             self._changed.notify_all()

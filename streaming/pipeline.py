@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sinks.sink import Sink
 from sources.source import Source
+from streaming.controls import Controls
 from streaming.errors import MaskcastError, SourceError
 from streaming.mailbox import Closed, Mailbox
 from streaming.outlet import Outlet
 from streaming.threads import in_daemon_thread
-from streaming.types import Event, EventKind, Frame, Result, StreamInfo
-from streaming.worker import Worker
+from streaming.turns import Lane
+from streaming.types import Event, EventKind, Frame, KnownTracks, Result, StreamInfo
+from streaming.worker import Turn, Worker
 
 if TYPE_CHECKING:
     from trackers.engine import TrackedStream
@@ -86,11 +89,16 @@ class Job:
     Attributes:
         open_source: opens the source; blocking.
         open_sinks: makes the sinks, not yet started, for a stream.
-        prompts: what to look for.
+        prompts: what to look for, unless `controls` say otherwise.
         max_frames: stop after this many results; None for all.
         progress: called in the event loop after every result.
         problem: called in the event loop as soon as something goes wrong; it is in the report as well.
         snapshot: where to keep the tracking state; None to keep none.
+        known: asked for what subscribers know of earlier tracks of the stream, when it begins.
+        controls: what to change meanwhile; None for nothing.
+        weight: share of the model when there is not enough for all.
+        max_rate: most frames a second to track; None for all.
+        turn: called in the event loop after every turn at the model, with its times.
     """
 
     open_source: Callable[[], Source]
@@ -100,6 +108,11 @@ class Job:
     progress: Callable[[StreamInfo, Report], None]
     problem: Callable[[MaskcastError], None] = lambda _: None
     snapshot: Snapshot | None = None
+    known: Callable[[], Awaitable[KnownTracks | None]] | None = None
+    controls: Controls | None = None
+    weight: float = 1.0
+    max_rate: float | None = None
+    turn: Callable[[Turn], None] = lambda _: None
 
 
 async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
@@ -119,8 +132,14 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         return Report(stream="", interrupted=True)
     info = source.info
     try:
-        stream, pending = await worker.open_stream(job.prompts, job.snapshot.file if job.snapshot else None)
-        run = _Run(job, worker, source, stream, pending)
+        lane, pending = await worker.open_stream(
+            job.controls.prompts if job.controls else job.prompts,
+            job.snapshot.file if job.snapshot else None,
+            await job.known() if job.known else None,
+            live=info.live,
+            weight=job.weight,
+        )
+        run = _Run(job, worker, source, lane, pending)
         await asyncio.gather(*(outlet.start() for outlet in run.outlets))
     except BaseException:
         source.close()
@@ -143,7 +162,7 @@ class _Run:
     """A stream that is being tracked, and what has become of it so far."""
 
     def __init__(
-        self, job: Job, worker: Worker, source: Source, stream: TrackedStream, pending: Sequence[Event]
+        self, job: Job, worker: Worker, source: Source, lane: Lane[TrackedStream], pending: Sequence[Event]
     ) -> None:
         self.info = source.info
         self.report = Report(self.info.stream)
@@ -151,8 +170,9 @@ class _Run:
         self.outlets = [Outlet(sink, self.info, self._record) for sink in job.open_sinks(self.info)]
         self.started = time.monotonic()
         self.reason: str | None = None  # why the stream stopped early
-        self._job, self._worker, self._stream = job, worker, stream
+        self._job, self._worker, self._lane = job, worker, lane
         self._pending = tuple(pending)  # events that wait for a result to travel with
+        self._prompts = job.controls.prompts if job.controls else tuple(job.prompts)
 
     async def track(self, stop: asyncio.Event, reading: asyncio.Future[None]) -> None:
         """Take frames until the end, a failure, or `stop`; then hand out what the tracker still holds back."""
@@ -166,7 +186,7 @@ class _Run:
         except MaskcastError as error:
             self._fail(error)
         try:
-            await self._deliver(await self._worker.close_stream(self._stream), wait=True)
+            await self._deliver(await self._worker.close_stream(self._lane), wait=True)
         except MaskcastError as error:
             self._fail(error)
         await self._save(final=True)
@@ -175,12 +195,17 @@ class _Run:
         saved = time.monotonic()
         await self._save(final=False)  # so that even an early kill leaves something to go on with
         taken = itertools.count(1)
+        due = time.monotonic()
         while any(outlet.error is None for outlet in self.outlets):
-            frame = await _unless(stop, asyncio.ensure_future(self.frames.get()))
-            if frame is None:
+            take = await self._next(stop, due)
+            if take is None:
                 self.report.interrupted, self.reason = True, "interrupted"
                 return
-            await self._deliver(await self._worker.step(self._stream, frame))
+            if self._job.max_rate:
+                due = max(due + 1 / self._job.max_rate, time.monotonic())
+            turn = await self._worker.step(self._lane, take)
+            self._job.turn(turn)
+            await self._deliver(turn.results)
             if self._job.snapshot and time.monotonic() - saved > self._job.snapshot.seconds:
                 await self._save(final=False)
                 saved = time.monotonic()
@@ -189,6 +214,37 @@ class _Run:
             self._job.progress(self.info, self.report)
             if next(taken) == self._job.max_frames:
                 return
+
+    async def _next(self, stop: asyncio.Event, due: float) -> Callable[[], Frame] | None:
+        """Wait for a frame, not before `due`, following the controls meanwhile; None if `stop` is set first."""
+        controls = self._job.controls
+        while True:
+            if controls:
+                await self._follow(controls)
+            wait = due - time.monotonic()
+            if controls and controls.paused:
+                coming: Awaitable[Any] = asyncio.Event().wait()
+            elif wait > 0:
+                coming = asyncio.sleep(wait)
+            else:
+                coming = self.frames.ready() if self.info.live else self.frames.get()
+            frame = asyncio.ensure_future(coming)
+            changed = asyncio.ensure_future(controls.changed.wait()) if controls else None
+            first = await _first(stop, [frame, changed] if changed else [frame])
+            if first is None:
+                return None
+            if first is not frame or (controls and controls.paused) or wait > 0:
+                continue
+            item = await frame
+            return self.frames.take if self.info.live else partial(_itself, item)
+
+    async def _follow(self, controls: Controls) -> None:
+        controls.changed.clear()
+        if controls.prompts != self._prompts:
+            wanted = controls.prompts
+            _, events = await self._worker.set_prompts(self._lane, wanted)
+            self._pending += tuple(events)
+            self._prompts = wanted
 
     async def _deliver(self, results: Sequence[Result], *, wait: bool = False) -> None:
         for result in results:
@@ -202,7 +258,7 @@ class _Run:
         if self._job.snapshot is None:
             return
         try:
-            await self._worker.save_stream(self._stream, self._job.snapshot.file, final=final)
+            await self._worker.save_stream(self._lane, self._job.snapshot.file, final=final)
         except MaskcastError as error:  # a full disk must not stop the tracking, and is told of once
             if not any(str(error) == str(known) for known in self.report.errors):
                 self._record(error)
@@ -230,6 +286,21 @@ def _reader(source: Source, frames: Mailbox[Frame]) -> Callable[[], None]:
             asyncio.run_coroutine_threadsafe(frames.close(), loop)
 
     return read
+
+
+def _itself(frame: Frame) -> Frame:
+    return frame
+
+
+async def _first(stop: asyncio.Event, wanted: Sequence[asyncio.Future[Any]]) -> asyncio.Future[Any] | None:
+    """The first of `wanted` that is done, in their order; the others are cancelled. None if `stop` is set."""
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([*wanted, stopped], return_when=asyncio.FIRST_COMPLETED)
+        return None if stop.is_set() else next(future for future in wanted if future.done())
+    finally:
+        for future in (*wanted, stopped):
+            future.cancel()
 
 
 async def _unless(stop: asyncio.Event, wanted: asyncio.Future[T]) -> T | None:

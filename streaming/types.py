@@ -7,6 +7,7 @@ right, y down; boxes follow COCO: ``(x, y, width, height)``.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -216,6 +217,19 @@ class Event:
     prompt: str
     score: float
     bbox: Box
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTracks:
+    """What subscribers know of a stream's tracks, whatever the process that told them has forgotten since.
+
+    Attributes:
+        alive: the last event of each track that has started and not ended, by id.
+        highest: the highest id that they ever heard of; 0 for none.
+    """
+
+    alive: Mapping[int, Event] = field(default_factory=dict)
+    highest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

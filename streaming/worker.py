@@ -1,18 +1,21 @@
-"""The thread that owns the model. Streams hand it one frame each; it takes all that are ready as one batch."""
+"""The thread that owns the model. Streams ask it for turns; it takes the newest frames of those whose turn it is."""
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from streaming.errors import MaskcastError, ModelError, SinkError, SourceError
-from streaming.types import Event, Frame, Result
+from streaming.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
+from streaming.threads import in_daemon_thread
+from streaming.turns import Lane, Turns
+from streaming.types import Event, Frame, KnownTracks, Result
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the worker's thread pays for it
     from trackers.engine import Engine, TrackedStream
@@ -21,38 +24,68 @@ T = TypeVar("T")
 
 # More frames at once gain nothing on one GPU: the image encoder fills it with a frame or two.
 MAX_BATCH = 4
+# Frames of several cameras seldom come at once: a wait of this, in seconds, lets them share a pass.
+BATCH_WAIT = 0.005
+# Seconds between signs of life of an idle thread.
+BEAT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class _Step:
-    """One frame to track, and where its result goes."""
+class Turn:
+    """A frame that the model has seen.
 
-    stream: TrackedStream
+    Attributes:
+        frame: the frame, the newest at the time of the turn.
+        results: those that are now certain, see `Engine.step`.
+        taken, done: `time.monotonic` when the model took the frame and when it was done with it.
+    """
+
     frame: Frame
-    future: Future[list[Result]]
+    results: list[Result]
+    taken: float
+    done: float
 
 
-@dataclass(frozen=True)
-class _Call:
-    """Any other work on the engine, done between two frames."""
+@dataclass(eq=False)
+class _Asked:
+    """A stream that has a frame, and where the turn goes."""
 
-    run: Callable[[], None]
-
-
-class _Stop:
-    """Ends the thread."""
+    lane: Lane[TrackedStream]
+    take: Callable[[], Frame]
+    future: Future[Turn]
+    since: float = field(default_factory=time.monotonic)
 
 
 class Worker:
     """Runs an `Engine` on a daemon thread.
 
-    Each stream has at most one frame here at a time, so turns are fair by construction and nothing piles up.
+    Each stream asks for one turn at a time, so nothing piles up here; see `streaming.turns` for who comes first.
     """
 
-    def __init__(self, load: Callable[[], Engine]) -> None:
-        """`load` builds the engine; it runs on the worker's thread when `start` is awaited."""
-        self._load = load
-        self._inbox: queue.SimpleQueue[_Step | _Call | _Stop] = queue.SimpleQueue()
+    def __init__(
+        self,
+        load: Callable[[], Engine],
+        *,
+        max_batch: int = MAX_BATCH,
+        batch_wait: float = BATCH_WAIT,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            load: builds the engine, on the worker's thread, when `start` is awaited.
+            max_batch: most frames in one pass.
+            batch_wait: seconds that a frame waits for others to share its pass.
+            beat: called on the worker's thread whenever it has got on, at least once in `BEAT_SECONDS` while idle.
+        """
+        self._load, self._beat = load, beat
+        self._max_batch, self._batch_wait = max_batch, batch_wait
+        self._changed = threading.Condition()
+        self._asked: list[_Asked] = []
+        self._calls: deque[Callable[[], None]] = deque()
+        self._turns = Turns()
+        self._lanes = 0
+        self._stopping = False
         self._engine: Engine | None = None
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
 
@@ -70,59 +103,115 @@ class Worker:
         await self._call(load)
 
     async def open_stream(
-        self, prompts: Sequence[str], snapshot: Path | None = None
-    ) -> tuple[TrackedStream, list[Event]]:
+        self,
+        prompts: Sequence[str],
+        snapshot: Path | None = None,
+        known: KnownTracks | None = None,
+        *,
+        live: bool = False,
+        weight: float = 1.0,
+    ) -> tuple[Lane[TrackedStream], list[Event]]:
         """Begin a stream, or go on with the one in `snapshot` if that file exists.
 
+        Args:
+            prompts: what to look for.
+            snapshot: file that `save_stream` wrote.
+            known: what subscribers know of earlier tracks of the stream, if it had any.
+            live: whether it goes before streams that can wait.
+            weight: its share of the turns when there are not enough for all.
+
         Returns:
-            The stream, and the events of tracks that end because their prompt is gone.
+            The stream's lane, and the events of tracks that end because their prompt or their memory is gone.
 
         Raises:
-            UsageError, ModelError: see `Engine.open_stream` and `Engine.resume_stream`.
+            UsageError, SnapshotError, ModelError: see `Engine.open_stream` and `Engine.resume_stream`.
         """
 
         def open_or_resume() -> tuple[TrackedStream, list[Event]]:
-            if snapshot is None:
-                return self._loaded.open_stream(prompts), []
-            self._loaded.require_snapshots()
-            if snapshot.exists():
-                return self._loaded.resume_stream(snapshot, prompts)
-            return self._loaded.open_stream(prompts), []
+            engine = self._loaded
+            if snapshot is not None:
+                engine.require_snapshots()
+                if snapshot.exists():
+                    return engine.resume_stream(snapshot, prompts, known)
+            return engine.reopen_stream(prompts, known) if known else (engine.open_stream(prompts), [])
 
-        return await self._call(open_or_resume)
+        stream, events = await self._call(open_or_resume)
+        self._lanes += 1
+        return Lane(stream, live, weight), events
 
-    async def save_stream(self, stream: TrackedStream, file: Path, *, final: bool) -> None:
+    async def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
+        """See `Engine.check_prompts`."""
+        return await self._call(lambda: self._loaded.check_prompts(prompts))
+
+    async def has_snapshots(self) -> bool:
+        """Whether streams can be saved and resumed."""
+
+        def ask() -> bool:
+            try:
+                self._loaded.require_snapshots()
+            except UsageError:
+                return False
+            return True
+
+        return await self._call(ask)
+
+    async def set_prompts(
+        self, lane: Lane[TrackedStream], prompts: Sequence[str]
+    ) -> tuple[tuple[str, ...], list[Event]]:
+        """Change a stream's prompts between two frames.
+
+        Returns:
+            The prompts as the model uses them, and the events of the tracks that end.
+
+        Raises:
+            UsageError: see `Engine.set_prompts`; nothing is changed.
+        """
+
+        def change() -> tuple[tuple[str, ...], list[Event]]:
+            events = self._loaded.set_prompts(lane.stream, prompts)
+            return lane.stream.prompts, events
+
+        return await self._call(change)
+
+    async def save_stream(self, lane: Lane[TrackedStream], file: Path, *, final: bool) -> None:
         """Write a stream's tracking state between two frames; `final` if none follows.
 
         Raises:
             SinkError: it cannot be written; an older snapshot is unharmed.
         """
+        state = await self._call(lambda: self._loaded.save_stream(lane.stream, final=final))
+        try:  # on another thread: a slow disk keeps only this stream waiting
+            await in_daemon_thread(lambda: state.write(file), "write snapshot")
+        except OSError as error:
+            raise SinkError(f"snapshot {file} cannot be written: {error.strerror or error}") from error
 
-        def save() -> None:
-            try:
-                self._loaded.save_stream(stream, file, final=final)
-            except OSError as error:
-                raise SinkError(f"snapshot {file} cannot be written: {error.strerror or error}") from error
-
-        await self._call(save)
-
-    async def step(self, stream: TrackedStream, frame: Frame) -> list[Result]:
+    async def step(self, lane: Lane[TrackedStream], take: Callable[[], Frame]) -> Turn:
         """Track one frame of one stream.
 
+        Args:
+            lane: of the stream.
+            take: gives the frame when the turn comes; called on the worker's thread, once.
+
         Raises:
+            SourceError: the frame cannot be converted.
             ModelError: the model failed.
         """
-        future: Future[list[Result]] = Future()
-        self._inbox.put(_Step(stream, frame, future))
-        return await asyncio.wrap_future(future)
+        asked = _Asked(lane, take, Future())
+        with self._changed:
+            self._asked.append(asked)
+            self._changed.notify_all()
+        return await asyncio.wrap_future(asked.future)
 
-    async def close_stream(self, stream: TrackedStream) -> list[Result]:
+    async def close_stream(self, lane: Lane[TrackedStream]) -> list[Result]:
         """See `Engine.close_stream`."""
-        return await self._call(lambda: self._loaded.close_stream(stream))
+        self._lanes -= 1
+        return await self._call(lambda: self._loaded.close_stream(lane.stream))
 
     def close(self) -> None:
         """End the thread after the work that it has begun; does not wait."""
-        self._inbox.put(_Stop())
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
 
     @property
     def _loaded(self) -> Engine:
@@ -140,49 +229,74 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - handed to whoever awaits
                 future.set_exception(_model_error(error))
 
-        self._inbox.put(_Call(run))
+        with self._changed:
+            self._calls.append(run)
+            self._changed.notify_all()
         return await asyncio.wrap_future(future)
 
     def _run(self) -> None:
-        while True:
-            item: _Step | _Call | _Stop | None = self._inbox.get()
-            batch: list[_Step] = []
-            while isinstance(item, _Step):
-                batch.append(item)
-                item = None if len(batch) == MAX_BATCH or self._inbox.empty() else self._inbox.get()
-            if batch:
-                self._step(batch)
-            if isinstance(item, _Call):
-                item.run()
-            elif isinstance(item, _Stop):
-                return
+        while (work := self._next_work()) is not None:
+            work()
+            self._beat()
 
-    def _step(self, steps: Sequence[_Step]) -> None:
-        batch = [step for step in steps if step.future.set_running_or_notify_cancel() and _converts(step)]
-        if not batch:
+    def _next_work(self) -> Callable[[], None] | None:
+        """Wait for something to do; None at the end."""
+        with self._changed:
+            while True:
+                if self._calls:
+                    return self._calls.popleft()
+                if self._stopping:
+                    return None
+                wait = self._wait_for_more()
+                if wait is None:
+                    chosen = self._turns.choose(self._asked, self._max_batch)
+                    self._asked = [asked for asked in self._asked if asked not in chosen]
+                    return lambda: self._step(chosen)
+                if not self._changed.wait(wait):
+                    self._beat()
+
+    def _wait_for_more(self) -> float | None:
+        """Seconds to wait before a batch begins; None to begin."""
+        if not self._asked:
+            return BEAT_SECONDS
+        if len(self._asked) >= min(self._max_batch, self._lanes):
+            return None
+        left = self._asked[0].since + self._batch_wait - time.monotonic()
+        return left if left > 0 else None
+
+    def _step(self, asked: Sequence[_Asked]) -> None:
+        taken = time.monotonic()
+        steps = [(one, frame) for one in asked if (frame := _frame(one)) is not None]
+        if not steps:
             return
         try:
-            results = self._loaded.step([step.stream for step in batch], [step.frame for step in batch])
+            results = self._loaded.step([one.lane.stream for one, _ in steps], [frame for _, frame in steps])
         except Exception as error:  # noqa: BLE001 - whatever the model raises ends its streams, not the process
-            for step in batch:
-                step.future.set_exception(_model_error(error))
+            for one, _ in steps:
+                one.future.set_exception(_model_error(error))
             return
-        for step, result in zip(batch, results, strict=True):
-            step.future.set_result(result)
+        done = time.monotonic()
+        for (one, frame), result in zip(steps, results, strict=True):
+            one.future.set_result(Turn(frame, result, taken, done))
 
 
-def _converts(step: _Step) -> bool:
-    """Whether a frame can be turned into what the model reads; one camera's bad picture is no other's."""
+def _frame(asked: _Asked) -> Frame | None:
+    """The frame to track, if it can be turned into what the model reads; one camera's bad picture is no other's."""
+    if not asked.future.set_running_or_notify_cancel():
+        return None
     try:
-        step.frame.picture.rgb()
+        frame = asked.take()
+    except Exception as error:  # noqa: BLE001 - the stream has ended meanwhile
+        asked.future.set_exception(error)
+        return None
+    try:
+        frame.picture.rgb()
     except Exception as error:  # noqa: BLE001 - whatever a decoder's picture raises
-        failure = SourceError(
-            f"{step.frame.stream}: frame {step.frame.index} cannot be converted: {error}".splitlines()[0]
-        )
+        failure = SourceError(f"{frame.stream}: frame {frame.index} cannot be converted: {error}".splitlines()[0])
         failure.__cause__ = error
-        step.future.set_exception(failure)
-        return False
-    return True
+        asked.future.set_exception(failure)
+        return None
+    return frame
 
 
 def _model_error(error: Exception) -> MaskcastError:

@@ -85,7 +85,7 @@ def test_a_stream_from_pixels_to_snapshot(folders, tmp_path):
     for index in range(3):
         [[result]] = engine.step([stream], [frame(index, images[index])])
     assert result.tracks
-    engine.save_stream(stream, tmp_path / "s", final=True)
+    engine.save_stream(stream, final=True).write(tmp_path / "s")
     resumed, events = engine.resume_stream(tmp_path / "s", ["person", "a car"])
     assert events == []
     [[expected]] = engine.step([stream], [frame(3, images[3])])
@@ -103,4 +103,4 @@ def test_a_stream_from_pixels_to_snapshot(folders, tmp_path):
 def test_association_has_no_snapshots(folders, tmp_path):
     engine = Engine(str(folders[0]), "cpu")
     with pytest.raises(UsageError, match="snapshots need the memory tracker"):
-        engine.save_stream(engine.open_stream(["person"]), tmp_path / "s", final=True)
+        engine.save_stream(engine.open_stream(["person"]), final=True)

@@ -351,11 +351,12 @@ def test_the_worker_outlives_those_who_stop_waiting():
         worker = Worker(lambda: Model(seconds=0.2))
         await worker.start()
         stream, _ = await worker.open_stream(["cat"])
-        waiting = asyncio.ensure_future(worker.step(stream, frame(0)))
-        queued = asyncio.ensure_future(worker.step(stream, frame(1)))
+        waiting = asyncio.ensure_future(worker.step(stream, lambda: frame(0)))
+        queued = asyncio.ensure_future(worker.step(stream, lambda: frame(1)))
         await asyncio.sleep(0.05)
         waiting.cancel()
         queued.cancel()
-        assert [result.frame.index for result in await worker.step(stream, frame(2))] == [2]
+        turn = await worker.step(stream, lambda: frame(2))
+        assert [result.frame.index for result in turn.results] == [2]
 
     asyncio.run(main())

@@ -40,7 +40,7 @@ def running(video):
 def test_a_restored_stream_goes_on_as_if_nothing_had_been(running, video, tmp_path):
     ours, state = running
     file = tmp_path / "deep" / "door.snapshot"
-    snapshot.save(state, file, "a", final=True)
+    snapshot.take(state, "a", final=True).write(file)
     restored = snapshot.load(Ours(video).tracker, file, "a")
     assert [path.name for path in file.parent.iterdir()] == ["door.snapshot"]
     assert restored.prompts == PROMPTS
@@ -61,7 +61,7 @@ def test_ids_are_not_used_again_after_a_restart(running, video, tmp_path):
     ours.tracker.set_prompts(state, ["person"])
     ours.tracker.set_prompts(state, PROMPTS)
     assert len(state.lifecycle) == 2
-    snapshot.save(state, tmp_path / "s", "a", final=True)
+    snapshot.take(state, "a", final=True).write(tmp_path / "s")
     restored = snapshot.load(ours.tracker, tmp_path / "s", "a")
     rng = np.random.default_rng(8)
     results = advance(ours, video, restored, scene(1), [[], [(0.99, blob(rng))]], 5.0)
@@ -70,13 +70,13 @@ def test_ids_are_not_used_again_after_a_restart(running, video, tmp_path):
 
 def test_an_empty_stream_has_a_snapshot(video, tmp_path):
     tracker = Ours(video).tracker
-    snapshot.save(tracker.new_state(PROMPTS), tmp_path / "s", "a", final=True)
+    snapshot.take(tracker.new_state(PROMPTS), "a", final=True).write(tmp_path / "s")
     assert len(snapshot.load(tracker, tmp_path / "s", "a").table) == 0
 
 
 def test_a_snapshot_of_another_model_is_refused(running, tmp_path):
     ours, state = running
-    snapshot.save(state, tmp_path / "s", "a", final=True)
+    snapshot.take(state, "a", final=True).write(tmp_path / "s")
     with pytest.raises(ModelError, match="taken with another model"):
         snapshot.load(ours.tracker, tmp_path / "s", "b")
 
@@ -90,7 +90,7 @@ def test_no_snapshot(running, tmp_path):
 def test_a_damaged_snapshot_is_one_clear_line(running, tmp_path, harm):
     ours, state = running
     file = tmp_path / "s"
-    snapshot.save(state, file, "a", final=True)
+    snapshot.take(state, "a", final=True).write(file)
     with safe_open(file, "pt") as opened:
         metadata = opened.metadata()
         tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
@@ -122,13 +122,13 @@ def test_a_damaged_snapshot_is_one_clear_line(running, tmp_path, harm):
 
 def test_a_write_that_fails_leaves_the_old_snapshot(running, tmp_path, monkeypatch):
     ours, state = running
-    snapshot.save(state, tmp_path / "s", "a", final=True)
+    snapshot.take(state, "a", final=True).write(tmp_path / "s")
 
     def fail(*_):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(snapshot, "save_file", fail)
     with pytest.raises(OSError, match="no space"):
-        snapshot.save(state, tmp_path / "s", "a", final=True)
+        snapshot.take(state, "a", final=True).write(tmp_path / "s")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["s"]
     assert len(snapshot.load(ours.tracker, tmp_path / "s", "a").table) == 3

@@ -21,7 +21,7 @@ from torch import Tensor
 from streaming.types import Event, Frame, Result, Track, TrackState
 from trackers.appearance import appearance
 from trackers.detector import Detections, ImageFeatures
-from trackers.lifecycle import Lifecycle, Sighting
+from trackers.lifecycle import LOST_AFTER, Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
 
 # Of `Sam3VideoConfig`: assoc_iou_thresh and new_det_thresh.
@@ -66,9 +66,13 @@ def match(gains: NDArray[np.float32]) -> list[tuple[int, int]]:
 class AssociationTracker:
     """Follows the objects of any number of streams; holds no state of its own."""
 
+    def __init__(self, lost_after: float = LOST_AFTER) -> None:
+        """See `Lifecycle` for `lost_after`."""
+        self._lost_after = lost_after
+
     def new_state(self, prompts: Sequence[str]) -> AssociationState:
         """The state of a stream that begins."""
-        return AssociationState(tuple(prompts))
+        return AssociationState(tuple(prompts), Lifecycle(lost_after=self._lost_after))
 
     def set_prompts(self, state: AssociationState, prompts: Sequence[str]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids, others end."""

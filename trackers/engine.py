@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from streaming.errors import ModelError, UsageError
-from streaming.types import Event, Frame, Result
+from streaming.types import Event, Frame, KnownTracks, Result
 from trackers import snapshot
 from trackers.association import AssociationTracker
 from trackers.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, resolve_device
 from trackers.detector import Detector
+from trackers.lifecycle import LOST_AFTER
 from trackers.memory_tracker import MemoryTracker
 from trackers.rules import Rules
 from trackers.text import TextEmbedding, TextEncoder
@@ -41,6 +42,7 @@ class Engine:
         *,
         tracker_from: str | None = None,
         hot_start: int = 0,
+        lost_after: float = LOST_AFTER,
     ) -> None:
         """Load a checkpoint.
 
@@ -50,6 +52,7 @@ class Engine:
             tracker: `memory` or `association`; None for the best that the checkpoint allows.
             tracker_from: see `load_checkpoint`.
             hot_start: of the memory tracker, see `Rules.hot_start`.
+            lost_after: see `Lifecycle`.
 
         Raises:
             UsageError: the device or the tracker does not exist, or the checkpoint has no weights for it.
@@ -60,9 +63,9 @@ class Engine:
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         checkpoint = load_checkpoint(model, tracker_from)
         rules = (
-            Rules.from_config(checkpoint.video.config, hot_start=hot_start)
+            Rules.from_config(checkpoint.video.config, hot_start=hot_start, lost_after=lost_after)
             if checkpoint.video
-            else Rules(hot_start=hot_start)
+            else Rules(hot_start=hot_start, lost_after=lost_after)
         )
         self.revision = checkpoint.revision
         self._text = TextEncoder(checkpoint, self.device, dtype)
@@ -98,8 +101,25 @@ class Engine:
             UsageError: see `check_prompts`.
         """
         checked = self.check_prompts(prompts)
-        embeddings = tuple(self._text.embed(prompt) for prompt in checked)
-        return TrackedStream(checked, embeddings, self._tracker.new_state(checked))
+        return self._stream(checked, self._tracker.new_state(checked))
+
+    def _stream(self, checked: tuple[str, ...], state: Any) -> TrackedStream:
+        return TrackedStream(checked, tuple(self._text.embed(prompt) for prompt in checked), state)
+
+    def reopen_stream(self, prompts: Sequence[str], known: KnownTracks) -> tuple[TrackedStream, list[Event]]:
+        """Begin a stream anew of which subscribers know tracks: all of them end, and no id is used again.
+
+        Returns:
+            The stream, and the events of the tracks that end.
+
+        Raises:
+            UsageError: see `check_prompts`.
+        """
+        stream = self.open_stream(prompts)
+        events = stream.state.lifecycle.align(known)
+        if known.highest:  # tentative tracks, which have no events, had ids too
+            stream.state.lifecycle.next_id += snapshot.RESERVED_IDS
+        return stream, events
 
     def set_prompts(self, stream: TrackedStream, prompts: Sequence[str]) -> list[Event]:
         """Change the prompts between two frames; tracks of prompts that stay are kept.
@@ -129,42 +149,52 @@ class Engine:
             ModelError: the model failed, for example for want of memory.
         """
         try:
-            features = self._detector.encode([frame.picture.rgb() for frame in frames])
-            detections = self._detector.detect(features, [stream.embeddings for stream in streams])
+            try:
+                features = self._detector.encode([frame.picture.rgb() for frame in frames])
+                detections = self._detector.detect(features, [stream.embeddings for stream in streams])
+            except torch.OutOfMemoryError:
+                if len(streams) == 1:
+                    raise
+                torch.cuda.empty_cache()
+                # No state has changed yet: what does not fit together may fit one by one.
+                return [self.step([stream], [frame])[0] for stream, frame in zip(streams, frames, strict=True)]
             return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
         except RuntimeError as error:  # what torch raises, for want of memory too
             raise _model_error(self.device, error) from error
 
-    def save_stream(self, stream: TrackedStream, file: Path, *, final: bool) -> None:
-        """Write a stream's tracking state between two frames, whole or not at all; see `trackers.snapshot`.
+    def save_stream(self, stream: TrackedStream, *, final: bool) -> snapshot.SavedState:
+        """Copy a stream's tracking state between two frames, to be written; see `trackers.snapshot`.
 
         Raises:
             UsageError: the tracker has no snapshots.
-            OSError: it cannot be written; an older snapshot there is unharmed.
         """
         self.require_snapshots()
-        snapshot.save(stream.state, file, self.revision, final=final)
+        return snapshot.take(stream.state, self.revision, final=final)
 
-    def resume_stream(self, file: Path, prompts: Sequence[str]) -> tuple[TrackedStream, list[Event]]:
+    def resume_stream(
+        self, file: Path, prompts: Sequence[str], known: KnownTracks | None = None
+    ) -> tuple[TrackedStream, list[Event]]:
         """Go on with a stream where `save_stream` left it: tracks keep their ids, and no id is used again.
 
         Args:
             file: the snapshot.
             prompts: what to look for from now on; tracks of other prompts end.
+            known: what subscribers know, which may be newer than the snapshot; None for the same.
 
         Returns:
             The stream, and the events of the tracks that end.
 
         Raises:
             FileNotFoundError: there is no snapshot.
-            ModelError: it is damaged or belongs to another model.
+            SnapshotError: it is damaged or belongs to another model.
             UsageError: see `check_prompts`; or the tracker has no snapshots.
         """
         tracker = self.require_snapshots()
         checked = self.check_prompts(prompts)
         state = snapshot.load(tracker, file, self.revision)
-        events = tracker.set_prompts(state, checked)
-        return TrackedStream(checked, tuple(self._text.embed(prompt) for prompt in checked), state), events
+        events = state.lifecycle.align(known) if known else []
+        events += tracker.set_prompts(state, checked)
+        return self._stream(checked, state), events
 
     def require_snapshots(self) -> MemoryTracker:
         """The tracker, if its state can be saved.
@@ -199,7 +229,7 @@ def _make_tracker(
     if name == "association" or checkpoint.video is None:
         if rules.hot_start:
             raise UsageError("a hot start needs the memory tracker: use --tracker memory with a sam3_video model")
-        return AssociationTracker()
+        return AssociationTracker(rules.lost_after)
     # A track can be missed or doubled in at most one frame less than it is held back.
     shortest = max(rules.hotstart_unmatch_thresh, rules.hotstart_dup_thresh) + 1
     if 0 < rules.hot_start < shortest:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
 
-from streaming.types import Result
+from streaming.types import Event, Result
 
 
 class HotStart:
@@ -29,6 +31,13 @@ class HotStart:
         released = [self._clean(self._held.popleft())] if len(self._held) >= self.delay else []
         self._removed = {track: left - 1 for track, left in self._removed.items() if left > 0}
         return released
+
+    def follow_up(self, events: Iterable[Event]) -> bool:
+        """Let events that come between two frames leave with the newest result that is held; False if none is."""
+        if not self._held:
+            return False
+        self._held[-1] = replace(self._held[-1], events=(*self._held[-1].events, *events))
+        return True
 
     def flush(self) -> list[Result]:
         """Everything that is held; nothing is afterwards."""

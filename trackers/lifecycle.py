@@ -7,9 +7,9 @@ DeepSORT's `n_init` (Wojke et al. 2017); a lost track waits for `lost_after` sec
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from streaming.types import Box, Event, EventKind, TrackState
+from streaming.types import Box, Event, EventKind, KnownTracks, TrackState
 
 CONFIRM_AFTER = 3
 LOST_AFTER = 3.0
@@ -86,6 +86,24 @@ class Lifecycle:
         """Go on where another life cycle stood, without events; `next_id` is the id of the next track."""
         self._lives = {life.id: life for life in lives}
         self.next_id = max(next_id, max(self._lives, default=0) + 1)
+
+    def align(self, known: KnownTracks) -> list[Event]:
+        """Agree with what subscribers know after a restart: a state that was saved is older than the last events.
+
+        Returns:
+            An `ended` event for each track that they believe alive and that is forgotten here.
+        """
+        for life in list(self):
+            if life.id in known.alive:
+                lost = known.alive[life.id].kind is EventKind.LOST
+                life.state = TrackState.LOST if lost else TrackState.CONFIRMED
+            elif life.state is not TrackState.TENTATIVE:
+                if life.id <= known.highest:  # it has ended since
+                    del self._lives[life.id]
+                else:  # nobody has heard of it: the next sighting starts it
+                    life.state, life.hits = TrackState.TENTATIVE, self.confirm_after - 1
+        self.next_id = max(self.next_id, known.highest + 1)
+        return [replace(event, kind=EventKind.ENDED) for track_id, event in known.alive.items() if track_id not in self]
 
     def make_room(self, wanted: int) -> list[Event]:
         """End the longest-lost tracks so that `wanted` new ones fit, as far as lost ones can make room."""

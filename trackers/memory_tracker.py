@@ -93,7 +93,8 @@ class MemoryTracker:
         gone = [life.id for life in state.lifecycle if life.prompt not in state.prompts]
         events = [event for track_id in gone for event in state.lifecycle.end(track_id)]
         state.table.keep(life.id for life in state.lifecycle)
-        return events
+        # In a hot start these tracks may not even have started for anyone outside.
+        return [] if state.hot_start.follow_up(events) else events
 
     def flush(self, state: MemoryState) -> list[Result]:
         """See `Tracker.flush`: what a hot start holds back."""

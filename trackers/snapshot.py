@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from streaming.errors import ModelError
+from streaming.errors import SnapshotError
 from streaming.types import Box, TrackState
 from trackers.lifecycle import Life
 from trackers.memory import History
@@ -33,18 +33,50 @@ RESERVED_IDS = 10_000
 NUMBERS = ("ids", "first_step", "keep_alive", "unmatched", "last_occluded")
 
 
-def save(state: MemoryState, file: Path, revision: str, *, final: bool) -> None:
-    """Write a snapshot, whole or not at all. Results that a hot start holds back are not part of it.
+@dataclass(frozen=True)
+class SavedState:
+    """A stream's tracking state as of one frame, on the CPU.
+
+    Attributes:
+        tensors: the memories.
+        document: everything else, as JSON.
+    """
+
+    tensors: dict[str, Tensor]
+    document: str
+
+    def write(self, file: Path) -> None:
+        """Write it, whole or not at all, on any thread.
+
+        Args:
+            file: where to; an older snapshot there is replaced.
+
+        Raises:
+            OSError: it cannot be written; an older snapshot is unharmed.
+        """
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Always the same name: a process that is killed here leaves one such file, not one a time.
+        temporary = file.with_name(f".{file.name}.partial")
+        try:
+            save_file(self.tensors, temporary, {"snapshot": self.document})
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(file)
+        except SafetensorError as error:
+            raise OSError(f"snapshot {file}: {error}") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
+    """Copy a stream's state. Results that a hot start holds back are not part of it.
 
     Args:
         state: of the stream, between two frames.
-        file: where to; an older snapshot there is replaced.
         revision: of the checkpoint, see `Checkpoint.revision`.
         final: the stream ends here. Otherwise tracks may start after this, whose ids the next process must not give
             again: it leaves a gap of `RESERVED_IDS`.
-
-    Raises:
-        OSError: it cannot be written; an older snapshot is unharmed.
     """
     table = state.table
     rows = table.rows()
@@ -65,19 +97,7 @@ def save(state: MemoryState, file: Path, revision: str, *, final: bool) -> None:
         "next_id": state.lifecycle.next_id + (0 if final else RESERVED_IDS),
         "lives": [asdict(life) for life in state.lifecycle],
     }
-    file.parent.mkdir(parents=True, exist_ok=True)
-    # Always the same name: a process that is killed here leaves one such file, not one a time.
-    temporary = file.with_name(f".{file.name}.partial")
-    try:
-        save_file(tensors, temporary, {"snapshot": json.dumps(document)})
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(file)
-    except SafetensorError as error:
-        raise OSError(f"snapshot {file}: {error}") from error
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+    return SavedState(tensors, json.dumps(document))
 
 
 def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
@@ -92,7 +112,7 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
 
     Raises:
         FileNotFoundError: there is none.
-        ModelError: it is damaged, or belongs to another model.
+        SnapshotError: it is damaged, or belongs to another model.
     """
     if not file.is_file():
         raise FileNotFoundError(f"snapshot {file}: no such file")
@@ -100,14 +120,14 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
         with safe_open(file, "pt") as opened:
             document = json.loads(opened.metadata()["snapshot"])
             if document["format"] != FORMAT:
-                raise ModelError(f"snapshot {file}: its format is {document['format']}, this version reads {FORMAT}")
+                raise SnapshotError(f"snapshot {file}: its format is {document['format']}, this version reads {FORMAT}")
             if document["revision"] != revision:
-                raise ModelError(
+                raise SnapshotError(
                     f"snapshot {file}: it was taken with another model; remove it, or use the model that it belongs to"
                 )
             return _restore(tracker, document, {name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
-        raise ModelError(f"snapshot {file}: damaged ({type(error).__name__}: {error}); remove it") from error
+        raise SnapshotError(f"snapshot {file}: damaged ({type(error).__name__}: {error}); remove it") from error
 
 
 def _restore(tracker: MemoryTracker, document: dict[str, Any], tensors: dict[str, Tensor]) -> MemoryState:

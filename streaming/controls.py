@@ -1,0 +1,32 @@
+"""What can be changed of a stream while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+
+class Controls:
+    """Prompts and pause of a stream, as wanted; the pipeline follows between two frames. For one event loop.
+
+    Attributes:
+        prompts: what to look for; checked by the model before they come here.
+        paused: frames are dropped while this is set.
+        changed: set with every change; whoever follows clears it.
+    """
+
+    def __init__(self, prompts: Sequence[str]) -> None:
+        """Begin with these prompts, not paused."""
+        self.prompts = tuple(prompts)
+        self.paused = False
+        self.changed = asyncio.Event()
+
+    def set_prompts(self, prompts: Sequence[str]) -> None:
+        """Look for something else."""
+        self.prompts = tuple(prompts)
+        self.changed.set()
+
+    def pause(self, paused: bool) -> None:
+        """Stop or go on."""
+        self.paused = paused
+        self.changed.set()
