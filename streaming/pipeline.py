@@ -45,7 +45,8 @@ class Report:
     Attributes:
         stream: its id.
         frames: results delivered.
-        dropped: frames that a live stream skipped.
+        dropped: frames that a live stream skipped, before the model or after it.
+        skipped: of those, the ones that the model never saw.
         tracks: tracks that were confirmed.
         seconds: from the first frame to the end.
         interrupted: whether it was stopped from outside.
@@ -55,6 +56,7 @@ class Report:
     stream: str
     frames: int = 0
     dropped: int = 0
+    skipped: int = 0
     tracks: int = 0
     seconds: float = 0.0
     interrupted: bool = False
@@ -209,6 +211,7 @@ class _Run:
             if self._job.snapshot and time.monotonic() - saved > self._job.snapshot.seconds:
                 await self._save(final=False)
                 saved = time.monotonic()
+            self.report.skipped = self.frames.dropped
             self.report.dropped = self.frames.dropped + sum(outlet.dropped for outlet in self.outlets)
             self.report.seconds = time.monotonic() - self.started
             self._job.progress(self.info, self.report)
@@ -242,8 +245,7 @@ class _Run:
         controls.changed.clear()
         if controls.prompts != self._prompts:
             wanted = controls.prompts
-            _, events = await self._worker.set_prompts(self._lane, wanted)
-            self._pending += tuple(events)
+            self._pending += tuple(await self._worker.set_prompts(self._lane, wanted))
             self._prompts = wanted
 
     async def _deliver(self, results: Sequence[Result], *, wait: bool = False) -> None:

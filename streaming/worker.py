@@ -155,23 +155,16 @@ class Worker:
 
         return await self._call(ask)
 
-    async def set_prompts(
-        self, lane: Lane[TrackedStream], prompts: Sequence[str]
-    ) -> tuple[tuple[str, ...], list[Event]]:
+    async def set_prompts(self, lane: Lane[TrackedStream], prompts: Sequence[str]) -> list[Event]:
         """Change a stream's prompts between two frames.
 
         Returns:
-            The prompts as the model uses them, and the events of the tracks that end.
+            The events of the tracks that end.
 
         Raises:
             UsageError: see `Engine.set_prompts`; nothing is changed.
         """
-
-        def change() -> tuple[tuple[str, ...], list[Event]]:
-            events = self._loaded.set_prompts(lane.stream, prompts)
-            return lane.stream.prompts, events
-
-        return await self._call(change)
+        return await self._call(lambda: self._loaded.set_prompts(lane.stream, prompts))
 
     async def save_stream(self, lane: Lane[TrackedStream], file: Path, *, final: bool) -> None:
         """Write a stream's tracking state between two frames; `final` if none follows.

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.types import Box, EventKind, TrackState
+from streaming.types import Box, Event, EventKind, KnownTracks, TrackState
 from trackers.lifecycle import Lifecycle, Sighting
 
 SEEN = Sighting(0.9, Box(1, 2, 3, 4))
@@ -84,3 +84,34 @@ def test_any_history_keeps_the_books(history):
         assert len(lifecycle) <= 4
         assert open_tracks == {life.id for life in lifecycle if life.state is not TrackState.TENTATIVE}
     assert used == sorted(set(used))
+
+
+def test_after_a_restart_the_saved_state_agrees_with_what_subscribers_know():
+    before = Lifecycle(confirm_after=3, lost_after=60.0)
+    ended, _, _ = confirmed(before)
+    lost, _, _ = confirmed(before)
+    silent, _, _ = confirmed(before)
+    tentative, _ = before.start("cat", SEEN, 0.5)
+
+    def event(kind, track_id):
+        return Event(kind, track_id, "cat", 0.5, Box(1, 1, 2, 2))
+
+    after = Lifecycle(confirm_after=3, lost_after=60.0)
+    after.restore(before, before.next_id)
+    newer = 40
+    known = KnownTracks({lost: event(EventKind.LOST, lost), newer: event(EventKind.STARTED, newer)}, highest=newer)
+    events = after.align(known)
+    assert [(e.kind.value, e.track_id) for e in events] == [("ended", newer)], "begun after the state was saved"
+    assert ended not in after, "its end is known already"
+    assert silent not in after, "it ended after the state was saved as well"
+    assert kinds(after.update({lost: SEEN, tentative: SEEN}, 1.0)) == ["recovered"]
+    assert after.next_id == newer + 1
+
+
+def test_a_track_of_which_nobody_has_heard_starts_when_it_is_seen_again():
+    before = Lifecycle(confirm_after=3)
+    track_id, _, pts = confirmed(before)
+    after = Lifecycle(confirm_after=3)
+    after.restore(before, before.next_id)
+    assert after.align(KnownTracks()) == []
+    assert kinds(after.update({track_id: SEEN}, pts + 0.1)) == ["started"]

@@ -4,9 +4,11 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from streaming.errors import ModelError, UsageError
+from streaming.types import Box, Event, EventKind, KnownTracks
 from tests import tiny
 from tests.frames import frame
 from tests.lockstep import scene
@@ -104,3 +106,30 @@ def test_association_has_no_snapshots(folders, tmp_path):
     engine = Engine(str(folders[0]), "cpu")
     with pytest.raises(UsageError, match="snapshots need the memory tracker"):
         engine.save_stream(engine.open_stream(["person"]), final=True)
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_done_one_by_one(folders):
+    engine = Engine(str(folders[1]), "cpu")
+    streams = [engine.open_stream(["person"]) for _ in range(3)]
+    images = scene(1)
+    encode, sizes = engine._detector.encode, []
+
+    def small(pictures):
+        sizes.append(len(pictures))
+        if len(pictures) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return encode(pictures)
+
+    engine._detector.encode = small
+    results = engine.step(streams, [frame(0, images[0])] * 3)
+    assert sizes == [3, 1, 1, 1]
+    assert [len(result) for result in results] == [1, 1, 1]
+    assert [stream.state.step for stream in streams] == [1, 1, 1]
+
+
+def test_a_stream_begun_anew_ends_what_subscribers_believe_alive_and_uses_no_id_again(folders):
+    engine = Engine(str(folders[0]), "cpu")
+    known = KnownTracks({5: Event(EventKind.LOST, 5, "person", 0.5, Box(1, 1, 2, 2))}, highest=7)
+    stream, events = engine.reopen_stream(["person"], known)
+    assert [(event.kind, event.track_id) for event in events] == [(EventKind.ENDED, 5)]
+    assert stream.state.lifecycle.next_id > 7

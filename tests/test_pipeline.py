@@ -9,10 +9,11 @@ from itertools import count
 import pytest
 
 from sinks.sink import BlockingSink, Sink
+from streaming.controls import Controls
 from streaming.errors import ModelError, SinkError, SourceError, UsageError
 from streaming.pipeline import Job, run_stream
 from streaming.run import exit_code, run_jobs
-from streaming.types import Result, StreamInfo
+from streaming.types import Box, Event, EventKind, Result, StreamInfo
 from streaming.worker import MAX_BATCH, Worker
 from tests.frames import frame
 
@@ -43,7 +44,7 @@ class Model:
 
     def __init__(self, seconds=0.0, fail_at=None, held=0):
         self.seconds, self.fail_at, self.held = seconds, fail_at, held
-        self.batches, self.waiting = [], {}
+        self.batches, self.waiting, self.changes = [], {}, []
 
     def open_stream(self, prompts):
         if not prompts:
@@ -63,6 +64,10 @@ class Model:
             del self.waiting[stream][: len(ready)]
             results.append(ready)
         return results
+
+    def set_prompts(self, stream, prompts):
+        self.changes.append(tuple(prompts))
+        return [Event(EventKind.ENDED, 1, "cat", 0.5, Box(1, 1, 2, 2))]
 
     def close_stream(self, stream):
         return self.waiting.pop(stream)
@@ -360,3 +365,85 @@ def test_the_worker_outlives_those_who_stop_waiting():
         assert [result.frame.index for result in turn.results] == [2]
 
     asyncio.run(main())
+
+
+def live_job(source, sink, **options):
+    return Job(lambda: source, lambda info: [sink], ["cat"], None, lambda info, report: None, **options)
+
+
+def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
+    """Two streams share a slow model: each waits for the other, and must not be given what was new before that."""
+    late = []
+    sources = [Frames(60, live=True, interval=0.01) for _ in range(2)]
+
+    def seen(turn):
+        late.append(turn.taken - turn.frame.decoded_at)
+
+    jobs = [live_job(source, Record(), turn=seen) for source in sources]
+
+    async def main():
+        worker = Worker(lambda: Model(seconds=0.1), max_batch=1)
+        await worker.start()
+        await run_jobs(worker, jobs, [], asyncio.Event())
+        worker.close()
+
+    asyncio.run(main())
+    assert len(late) >= 6
+    assert sorted(late)[len(late) // 2] < 0.05, "not as old as the other stream's turn is long"
+
+
+def test_a_highest_rate_leaves_frames_out_evenly():
+    source, sink = Frames(100, live=True, interval=0.01), Record()
+    (report,) = run([], live=[live_job(source, sink, max_rate=10.0)])
+    assert 8 <= len(sink.indices) <= 12
+    assert report.skipped == 100 - len(sink.indices)
+
+
+def test_prompts_and_pause_change_between_two_frames():
+    source, sink, model = Frames(200, live=True, interval=0.01), Record(), Model()
+    events = []
+
+    async def note(result):
+        events.extend(event.kind for event in result.events)
+
+    sink.note = note
+
+    async def main():
+        controls = Controls(["cat"])
+        worker = Worker(lambda: model)
+        await worker.start()
+        running = asyncio.ensure_future(
+            run_jobs(worker, [live_job(source, sink, controls=controls)], [], asyncio.Event())
+        )
+        await asyncio.sleep(0.3)
+        controls.set_prompts(["dog"])
+        controls.pause(True)
+        await asyncio.sleep(0.1)
+        before = len(sink.indices)
+        await asyncio.sleep(0.5)
+        paused = len(sink.indices)
+        controls.pause(False)
+        await running
+        worker.close()
+        return before, paused
+
+    before, paused = asyncio.run(main())
+    assert model.changes == [("dog",)]
+    assert events == [EventKind.ENDED], "what the change ended is told"
+    assert before == paused < len(sink.indices), "and it went on afterwards"
+
+
+def test_events_reach_a_sink_that_is_too_slow_for_the_frames():
+    class Eventful(Model):
+        def step(self, streams, frames):
+            event = Event(EventKind.STARTED, 1, "cat", 0.5, Box(1, 1, 2, 2))
+            return [[Result(frame, (), (event,))] for frame in frames]
+
+    source, sink, noted = Frames(40, live=True, interval=0.01), Record(seconds=0.2), []
+
+    async def note(result):
+        noted.append(result.frame.index)
+
+    sink.note = note
+    (report,) = run([], Eventful(), live=[live_job(source, sink)])
+    assert len(sink.indices) < len(noted) == report.frames
