@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from streaming.errors import UsageError
@@ -13,7 +15,7 @@ DEFAULT_PREFIX = "maskcast"
 
 @dataclass(frozen=True, slots=True)
 class BrokerAddress:
-    """Where and as whom to publish.
+    """Where and as whom to publish. A URL says the first six; `dataclasses.replace` sets the others.
 
     Attributes:
         host: name or address of the broker.
@@ -22,6 +24,10 @@ class BrokerAddress:
         tls: whether to encrypt, and to verify the broker's certificate.
         username: None to connect anonymously.
         password: never shown, also not by `repr`.
+        protocol: version of MQTT. A broker that does not know version 5 gets 3.1.1.
+        ca_file: certificates of the authorities to trust, PEM; None for those of the system.
+        cert_file: our own certificate, PEM, for brokers that ask for one.
+        key_file: its key, PEM, not encrypted; None if it is in `cert_file`.
     """
 
     host: str
@@ -30,6 +36,10 @@ class BrokerAddress:
     tls: bool
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    protocol: Literal["5", "3.1.1"] = "5"
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
     def __str__(self) -> str:
         """The URL without credentials."""

@@ -1,19 +1,27 @@
-"""The published formats, version 1: what MQTT subscribers and readers of JSON Lines get.
+"""The published formats, version 1: what MQTT subscribers and readers of JSON Lines get, and what they may ask for.
 
-The JSON Schemas under ``docs/schema/`` are generated from these classes by ``python -m sinks.schema``. Any change of
-the fields asks for a new version, because the schemas admit no other fields.
+The JSON Schemas under ``docs/schema/`` and the tables of ``docs/mqtt.md`` are generated from these classes by
+``python -m sinks.schema``. Any change of the fields asks for a new version, because the schemas admit no other fields.
 """
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from importlib import metadata
+from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sinks import rle
-from streaming.types import Box, Event, Result, StreamInfo, Track
+from sinks.downscale import downscaled
+from streaming.types import Box, Event, Result, Track
+
+Availability: TypeAlias = Literal["online", "offline"]
+Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]
+PROMPT_ACTIONS = ("set", "add", "remove")  # the actions that take prompts
 
 Score = Annotated[float, Field(ge=0, le=1, description="Confidence of the detection that last supported the track.")]
 TrackId = Annotated[int, Field(ge=1, description="Id of the track; never reused within a stream.")]
@@ -25,6 +33,14 @@ BoundingBox = Annotated[
 StreamId = Annotated[str, Field(min_length=1, description="Id of the stream.")]
 FrameIndex = Annotated[int, Field(ge=0, description="0-based count of decoded frames; frames left out leave gaps.")]
 Seconds = Annotated[float, Field(description="Presentation time in seconds on the clock of the medium.")]
+EventId = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9a-f]{32}-\d+$",
+        description="Unique: an origin and a number that goes up by one a message of the stream, also over restarts. "
+        "The same id twice is the same message, sent again; numbers left out were shed.",
+    ),
+]
 Time = Annotated[
     str,
     Field(
@@ -50,7 +66,7 @@ class Segmentation(Message):
 
     size: Annotated[
         tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
-        Field(description="Height and width of the frame in pixels."),
+        Field(description="Height and width of the mask: the frame's, divided by `downscale`, rounded up."),
     ]
     counts: Annotated[str, Field(min_length=1, description="Compressed run lengths, column by column.")]
 
@@ -65,8 +81,8 @@ class TrackMessage(Message):
     ]
     score: Score
     bbox: BoundingBox
-    area: Annotated[int, Field(ge=0, description="Number of set pixels.")]
-    segmentation: Segmentation
+    area: Annotated[int, Field(ge=0, description="Number of set pixels, at the size of the frame.")]
+    segmentation: Annotated[Segmentation, Field(description="The mask in COCO's compressed run-length encoding.")]
 
 
 class FrameMessage(Message):
@@ -79,6 +95,14 @@ class FrameMessage(Message):
     time: Annotated[Time, Field(description="When the frame was decoded (live) or is shown (offline), UTC.")]
     width: Annotated[int, Field(ge=1, description="Width of the frame in pixels.")]
     height: Annotated[int, Field(ge=1, description="Height of the frame in pixels.")]
+    downscale: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Pixels of the frame, in each direction, that one pixel of the masks stands for: 1 unless the "
+            "message would be too large. A mask's pixel is set where any of them is.",
+        ),
+    ]
     tracks: Annotated[list[TrackMessage], Field(description="In order of id; empty when nothing is visible.")]
 
 
@@ -94,22 +118,29 @@ class EventMessage(Message):
 
     schema_: Annotated[Literal["maskcast.event/1"], Field(alias="schema", description="Format and version.")]
     stream: StreamId
-    id: Annotated[
-        str,
-        Field(
-            pattern=r"^[0-9a-f]{32}-\d+$",
-            description="Unique per event: run and sequence number. The same id twice is the same event, sent again.",
-        ),
-    ]
+    id: EventId
     event: Annotated[Literal["started", "lost", "recovered", "ended"], Field(description="What happened.")]
-    track: TrackReference
+    track: Annotated[TrackReference, Field(description="The track that it happened to.")]
     frame: FrameIndex
     pts: Seconds
-    time: Time
+    time: Annotated[Time, Field(description="Time of the frame that caused the event, UTC.")]
     score: Score
     bbox: Annotated[
         BoundingBox, Field(description="Where the object was last seen: left, top, width, height in pixels.")
     ]
+
+
+class ShedMessage(Message):
+    """Events that did not fit into the full spool and are lost: a message on ``<prefix>/<stream>/events``."""
+
+    schema_: Annotated[Literal["maskcast.shed/1"], Field(alias="schema", description="Format and version.")]
+    stream: StreamId
+    id: Annotated[EventId, Field(description="The id that the last of the dropped events had.")]
+    count: Annotated[
+        int,
+        Field(ge=1, description="How many events were dropped: this number and those right before it."),
+    ]
+    time: Annotated[Time, Field(description="When this was found, UTC.")]
 
 
 class StatusMessage(Message):
@@ -117,9 +148,118 @@ class StatusMessage(Message):
 
     schema_: Annotated[Literal["maskcast.status/1"], Field(alias="schema", description="Format and version.")]
     stream: StreamId
-    status: Annotated[Literal["online", "offline"], Field(description="Whether results are being published.")]
+    status: Annotated[Availability, Field(description="Whether results are being published.")]
     reason: Annotated[str | None, Field(description="Why the stream is offline; null while online.")]
+    prompts: Annotated[list[Prompt], Field(description="The prompts in force.")]
+    paused: Annotated[bool, Field(description="Whether processing is paused on request; the stream then stays online.")]
     time: Annotated[Time, Field(description="When this status began, UTC; in a last will: when the client connected.")]
+
+
+class CountsMessage(Message):
+    """How many objects are visible now: the retained message on ``<prefix>/<stream>/counts``, sent when it changes."""
+
+    schema_: Annotated[Literal["maskcast.counts/1"], Field(alias="schema", description="Format and version.")]
+    stream: StreamId
+    counts: Annotated[
+        dict[str, Annotated[int, Field(ge=0)]],
+        Field(description="Number of visible confirmed tracks by prompt; 0 for a prompt in force without any."),
+    ]
+    time: Annotated[Time, Field(description="When this was counted, UTC.")]
+
+
+class ProcessMessage(Message):
+    """Whether the process that serves the streams runs: the retained message on ``<prefix>/status``."""
+
+    schema_: Annotated[Literal["maskcast.process/1"], Field(alias="schema", description="Format and version.")]
+    status: Annotated[Availability, Field(description="Whether the process runs and is connected.")]
+    reason: Annotated[str | None, Field(description="Why the process is offline; null while online.")]
+    streams: Annotated[list[StreamId], Field(description="Ids of the streams that it serves.")]
+    version: Annotated[str, Field(min_length=1, description="Version of Maskcast.")]
+    time: Annotated[Time, Field(description="When this status began, UTC; in a last will: when the client connected.")]
+
+
+# Unicode's control characters (Cc) and its two separators of lines: these texts end up in logs and on screens. As a
+# `not` in the schema, because `$` also matches before a final line end in some languages.
+_CONTROLS = r"[\u0000-\u001f\u007f-\u009f\u2028\u2029]"
+
+
+def _plain(text: str) -> str:
+    if re.search(_CONTROLS, text):
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+_PLAIN = {"not": {"pattern": _CONTROLS}}
+ControlPrompt = Annotated[
+    str,
+    Field(min_length=1, max_length=200, pattern=r"\S", json_schema_extra=_PLAIN),
+    AfterValidator(_plain),
+]
+RequestId = Annotated[str, Field(min_length=1, max_length=64, json_schema_extra=_PLAIN), AfterValidator(_plain)]
+
+
+class ControlMessage(Message):
+    """A request to a running stream, published by anyone whom the broker lets: on ``<prefix>/<stream>/control``."""
+
+    model_config = ConfigDict(
+        validate_by_name=False,  # a request says `schema`, or nothing
+        validate_by_alias=True,
+        json_schema_extra={
+            "if": {"properties": {"action": {"enum": list(PROMPT_ACTIONS)}}},
+            "then": {"required": ["prompts"]},
+            "else": {"not": {"required": ["prompts"]}},
+        },
+    )
+
+    schema_: Annotated[
+        Literal["maskcast.control/1"], Field(alias="schema", description="Format and version; may be left out.")
+    ] = "maskcast.control/1"
+    action: Annotated[
+        Action,
+        Field(
+            description="`set`, `add` or `remove` prompts; `pause`, `resume` processing; `snapshot`: publish an image."
+        ),
+    ]
+    prompts: Annotated[
+        tuple[ControlPrompt, ...],
+        Field(
+            default_factory=tuple,
+            min_length=1,
+            max_length=32,
+            json_schema_extra={"uniqueItems": True},
+            description="The phrases, 1 to 32 different ones of 1 to 200 characters without control characters; with "
+            "`set`, `add` and `remove` only.",
+        ),
+    ]
+    id: Annotated[RequestId | None, Field(description="Up to 64 characters of your choice, repeated in the reply.")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _prompts_where_they_belong(self) -> Self:
+        if self.action in PROMPT_ACTIONS and not self.prompts:
+            raise ValueError(f"{self.action} needs prompts")
+        if self.action not in PROMPT_ACTIONS and "prompts" in self.model_fields_set:
+            raise ValueError(f"{self.action} takes no prompts")
+        if len(set(self.prompts)) < len(self.prompts):
+            raise ValueError("a prompt is given twice")
+        return self
+
+
+class ReplyMessage(Message):
+    """The answer to requests: a message on ``<prefix>/<stream>/control/reply``."""
+
+    schema_: Annotated[Literal["maskcast.reply/1"], Field(alias="schema", description="Format and version.")]
+    stream: StreamId
+    id: Annotated[str | None, Field(description="The request's `id`; null if it had none or could not be read.")]
+    action: Annotated[Action | None, Field(description="The request's `action`; null if it could not be read.")]
+    status: Annotated[Literal["accepted", "rejected"], Field(description="Whether the request was carried out.")]
+    reason: Annotated[str | None, Field(description="Why it was rejected; null if accepted.")]
+    prompts: Annotated[list[Prompt], Field(description="The prompts now in force.")]
+    count: Annotated[
+        int, Field(ge=1, description="How many requests this answers: 1, or more rejected ones under a flood.")
+    ]
+    time: Annotated[Time, Field(description="When the request was answered, UTC.")]
 
 
 def _time(moment: datetime) -> str:
@@ -135,7 +275,12 @@ def _bbox(box: Box) -> tuple[float, float, float, float]:
     return (round(box.x, 1), round(box.y, 1), round(box.width, 1), round(box.height, 1))
 
 
-def _track(track: Track) -> TrackMessage:
+def _now() -> str:
+    return _time(datetime.now(UTC))
+
+
+def _track(track: Track, downscale: int) -> TrackMessage:
+    mask = downscaled(track.mask, downscale)
     return TrackMessage(
         id=track.id,
         prompt=track.prompt,
@@ -143,12 +288,15 @@ def _track(track: Track) -> TrackMessage:
         score=_score(track.score),
         bbox=_bbox(track.mask.bbox),
         area=track.mask.area,
-        segmentation=Segmentation(size=track.mask.size, counts=rle.encode(track.mask)),
+        segmentation=Segmentation(size=mask.size, counts=rle.encode(mask)),
     )
 
 
-def frame_message(result: Result) -> FrameMessage:
-    """The published form of one frame's result."""
+def frame_message(result: Result, downscale: int = 1) -> FrameMessage:
+    """The published form of one frame's result, its masks reduced by `downscale` (see `sinks.downscale`).
+
+    Boxes and areas stay those of the masks at the frame's size.
+    """
     frame = result.frame
     return FrameMessage(
         schema_="maskcast.frame/1",
@@ -158,12 +306,13 @@ def frame_message(result: Result) -> FrameMessage:
         time=_time(frame.captured_at),
         width=frame.picture.width,
         height=frame.picture.height,
-        tracks=[_track(track) for track in result.tracks],
+        downscale=downscale,
+        tracks=[_track(track, downscale) for track in result.tracks],
     )
 
 
 def event_message(result: Result, event: Event, event_id: str) -> EventMessage:
-    """The published form of one of the events that `result` carries; `event_id` is ``<run>-<sequence>``."""
+    """The published form of one of the events that `result` carries; `event_id` is ``<32 hex digits>-<number>``."""
     return EventMessage(
         schema_="maskcast.event/1",
         stream=result.frame.stream,
@@ -178,8 +327,64 @@ def event_message(result: Result, event: Event, event_id: str) -> EventMessage:
     )
 
 
-def status_message(info: StreamInfo, status: Literal["online", "offline"], reason: str | None = None) -> StatusMessage:
+def shed_message(stream: str, event_id: str, count: int) -> ShedMessage:
+    """That `count` events of `stream` up to `event_id` were dropped from the full spool."""
+    return ShedMessage(schema_="maskcast.shed/1", stream=stream, id=event_id, count=count, time=_now())
+
+
+def status_message(
+    stream: str,
+    status: Availability,
+    reason: str | None = None,
+    *,
+    prompts: Sequence[str] = (),
+    paused: bool = False,
+) -> StatusMessage:
     """The status of a stream as of now; `reason` must not hold credentials."""
     return StatusMessage(
-        schema_="maskcast.status/1", stream=info.stream, status=status, reason=reason, time=_time(datetime.now(UTC))
+        schema_="maskcast.status/1",
+        stream=stream,
+        status=status,
+        reason=reason,
+        prompts=list(prompts),
+        paused=paused,
+        time=_now(),
+    )
+
+
+def counts_message(stream: str, counts: Mapping[str, int]) -> CountsMessage:
+    """How many objects of each prompt are visible in `stream` now."""
+    return CountsMessage(schema_="maskcast.counts/1", stream=stream, counts=dict(counts), time=_now())
+
+
+def process_message(status: Availability, reason: str | None, streams: Sequence[str]) -> ProcessMessage:
+    """The status of the whole process as of now; `reason` must not hold credentials."""
+    return ProcessMessage(
+        schema_="maskcast.process/1",
+        status=status,
+        reason=reason,
+        streams=list(streams),
+        version=metadata.version("maskcast"),
+        time=_now(),
+    )
+
+
+def reply_message(
+    stream: str,
+    request: ControlMessage | None,
+    reason: str | None,
+    prompts: Sequence[str],
+    count: int = 1,
+) -> ReplyMessage:
+    """The answer to `request` (None if it could not be read): accepted without a `reason`, rejected with one."""
+    return ReplyMessage(
+        schema_="maskcast.reply/1",
+        stream=stream,
+        id=request.id if request else None,
+        action=request.action if request else None,
+        status="accepted" if reason is None else "rejected",
+        reason=reason,
+        prompts=list(prompts),
+        count=count,
+        time=_now(),
     )

@@ -10,26 +10,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
-import cv2
-import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
+from sinks.annotated import MATRIX, even_size, render, set_up
 from sinks.audio import AudioTracks
-from sinks.encoder import AV_ERRORS, EncoderSettings, choose_encoder, encoder_options, pixel_format, software_for
-from sinks.overlay import draw
+from sinks.encoder import AV_ERRORS, EncoderSettings, choose_encoder, encoder_options, software_for
 from sinks.partial import check_target, partial_path, publish, set_aside, write_error
 from sinks.sink import BlockingSink
 from streaming.errors import SinkError
 from streaming.redaction import redact
-from streaming.types import Colour, Frame, Planes, Result, StreamInfo
+from streaming.types import Frame, Result, StreamInfo
 
 logger = logging.getLogger(__name__)
 
-# ITU-T H.273 numbers of the matrix coefficients; where two mean the same matrix, the medium's own is kept.
-MATRIX = {"bt709": (1,), "bt601": (5, 6), "bt2020": (9, 10)}
 UNSPECIFIED = 2
 FILE = "file:"  # keeps FFmpeg from taking a colon in a file's name for a protocol
 MEDIA_TIMEOUT = 10.0  # seconds to open or read the medium for its audio
@@ -68,7 +63,7 @@ class VideoSink(BlockingSink):
 
     def start_blocking(self, info: StreamInfo) -> None:
         check_target(self.path)
-        self._encoder = choose_encoder(self.settings, self.path.suffix.lower(), *_even_size(info))
+        self._encoder = choose_encoder(self.settings, self.path.suffix.lower(), *even_size(info.width, info.height))
         self._info = info
         try:
             set_aside(partial_path(self.path))
@@ -155,13 +150,7 @@ class VideoSink(BlockingSink):
             "VideoStream", output.add_stream(self._encoder, rate=info.frame_rate or 25, options=encoder_settings)
         )
         self._stream = stream
-        context = stream.codec_context
-        context.width, context.height = _even_size(info)
-        context.pix_fmt = pixel_format(self._encoder)
-        context.time_base = stream.time_base = info.time_base
-        # PyAV's default cuts each frame into slices, one a thread: slower, and a worse picture for the bytes.
-        context.thread_type = "AUTO"
-        _set_colour(context, first.picture.colour)
+        set_up(stream, self._encoder, even_size(info.width, info.height), info.time_base, first.picture.colour)
         if self._media is not None:
             _copy_look(self._media, stream, info)
             self._audio = AudioTracks(self._media, output, suffix)
@@ -176,31 +165,9 @@ class VideoSink(BlockingSink):
             self._step = pts - self._last_pts
             self._durations[self._last_pts] = self._step
         self._last_pts = pts
-        frame = self._render(result)
+        frame = render(result, info.width, info.height)
         frame.pts, frame.time_base = pts, info.time_base
         self._mux(stream.encode(frame))
-
-    def _render(self, result: Result) -> av.VideoFrame:
-        """A new frame with the picture and its tracks: what the decoder owns is never drawn on."""
-        info = self._require_info()
-        picture = result.frame.picture
-        frame = av.VideoFrame(*_even_size(info), "yuv420p")
-        target = _views(frame)
-        source = picture.yuv420p()
-        if (picture.width, picture.height) != (info.width, info.height):
-            copy = Planes(*(plane.copy() for plane in source))
-            draw(copy, picture.colour, result.tracks)
-            _letterbox(copy, target, picture.colour)
-            return frame
-        height, width = source.y.shape
-        visible = Planes(target.y[:height, :width], target.u, target.v)
-        for to, plane in zip(visible, source, strict=True):
-            np.copyto(to, plane)
-        draw(visible, picture.colour, result.tracks)
-        # 4:2:0 has an even size: an odd picture gets its last column and row twice. Chroma is rounded up already.
-        target.y[:height, width:] = target.y[:height, width - 1 : width]
-        target.y[height:] = target.y[height - 1 : height]
-        return frame
 
     def _mux(self, packets: list[Packet[Any]]) -> None:
         assert self._output is not None
@@ -249,42 +216,6 @@ class VideoSink(BlockingSink):
     def _require_info(self) -> StreamInfo:
         assert self._info is not None, "start comes first"
         return self._info
-
-
-def _even_size(info: StreamInfo) -> tuple[int, int]:
-    return info.width + info.width % 2, info.height + info.height % 2
-
-
-def _views(frame: av.VideoFrame) -> Planes:
-    """The samples of a frame of ours, writable, without the padding at the end of each row."""
-    return Planes(
-        *(
-            np.frombuffer(cast("Any", plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
-            for plane in frame.planes
-        )
-    )
-
-
-def _letterbox(source: Planes, target: Planes, colour: Colour) -> None:
-    """Scale `source` into the middle of `target`, its shape kept, on black."""
-    height, width = target.y.shape
-    h, w = source.y.shape
-    scale = min(width / w, height / h)
-    new_w, new_h = max(2, round(w * scale / 2) * 2), max(2, round(h * scale / 2) * 2)
-    new_w, new_h = min(new_w, width), min(new_h, height)
-    x, y = (width - new_w) // 4 * 2, (height - new_h) // 4 * 2
-    black = (0 if colour.full_range else 16, 128, 128)
-    for plane, to, ground, step in zip(source, target, black, (1, 2, 2), strict=True):
-        to[:] = ground
-        size = (new_w // step, new_h // step)
-        interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        scaled = cv2.resize(plane, size, interpolation=interpolation)
-        to[y // step : y // step + size[1], x // step : x // step + size[0]] = scaled
-
-
-def _set_colour(context: VideoCodecContext, colour: Colour) -> None:
-    context.colorspace = MATRIX[colour.matrix][0]
-    context.color_range = 2 if colour.full_range else 1
 
 
 def _copy_look(media: InputContainer, stream: VideoStream, info: StreamInfo) -> None:

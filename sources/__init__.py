@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sources.location import LIVE_SCHEMES, Kind, check_stream_id, expand, kind_of, scheme_of, stream_id
 from sources.source import Source
+from streaming.errors import UsageError
+from streaming.redaction import redact
 
 if TYPE_CHECKING:
     from sources.network import Transport
+    from sources.reconnecting import ReconnectingSource
 
-__all__ = ["Kind", "Source", "expand", "kind_of", "open_source", "stream_id"]
+__all__ = ["Kind", "Source", "expand", "kind_of", "open_reconnecting", "open_source", "stream_id"]
 
 
 def open_source(
-    spec: str, *, stream: str | None = None, live: bool | None = None, transport: Transport = "tcp"
+    spec: str,
+    *,
+    stream: str | None = None,
+    live: bool | None = None,
+    transport: Transport = "tcp",
+    connect: float | None = None,
+    silence: float | None = None,
+    ca_file: Path | None = None,
 ) -> Source:
     """Open what `spec` names.
 
@@ -25,6 +37,10 @@ def open_source(
         live: True to let frames be dropped (recordings then play at their own speed), False to keep every frame; None
             for what the source is by nature.
         transport: of RTSP's media.
+        connect: seconds to wait for a network stream's connection; None for the default.
+        silence: seconds without data after which a network stream counts as dead; None for what its kind needs.
+        ca_file: what a server behind TLS must prove itself with; None to encrypt without verifying. See
+            `sources.network.network_opener`.
 
     Raises:
         UsageError: the spec or the id can never be right.
@@ -35,9 +51,17 @@ def open_source(
     name = check_stream_id(stream) if stream is not None else stream_id(spec)
     match kind:
         case Kind.NETWORK:
-            from sources.network import open_network
+            from sources.network import CONNECT_SECONDS, open_network
 
-            source: Source = open_network(spec, name, live=live, transport=transport)
+            source: Source = open_network(
+                spec,
+                name,
+                live=live,
+                transport=transport,
+                connect=connect or CONNECT_SECONDS,
+                silence=silence,
+                ca_file=ca_file,
+            )
             if scheme_of(spec) in LIVE_SCHEMES or source.info.duration is None:
                 return source
         case Kind.CAMERA:
@@ -57,3 +81,60 @@ def open_source(
 
         return PacedSource(source)
     return source
+
+
+def open_reconnecting(
+    spec: str,
+    changed: Callable[[bool, str | None], None],
+    *,
+    stream: str | None = None,
+    transport: Transport = "tcp",
+    connect: float | None = None,
+    silence: float | None = None,
+    ca_file: Path | None = None,
+    stop: threading.Event | None = None,
+) -> ReconnectingSource:
+    """Open a network stream or a camera that is connected again, for ever, whenever it is lost.
+
+    Args:
+        spec: a URL, `camera:N` or `/dev/videoN`.
+        changed: told when it comes up or is lost; see `sources.reconnecting.ReconnectingSource`.
+        stream: id of the stream; None to make one from the spec.
+        transport: of RTSP's media.
+        connect: seconds to wait for a connection; None for the default.
+        silence: seconds without data after which it connects again; None for what its kind needs.
+        ca_file: as for `open_source`.
+        stop: an event of this source alone that ends the wait for the first connection, and the source.
+
+    Raises:
+        UsageError: the spec or the id can never be right, or names a recording.
+        SourceError: `stop` was set before the first frame came.
+    """
+    kind = kind_of(spec)
+    name = check_stream_id(stream) if stream is not None else stream_id(spec)
+    if kind not in {Kind.NETWORK, Kind.CAMERA}:
+        raise UsageError(f"{redact(spec)}: only a URL or a camera can be connected again; open it as a recording")
+    from sources.camera import open_camera
+    from sources.network import CONNECT_SECONDS, network_opener
+    from sources.reconnecting import ReconnectingSource
+
+    if kind is Kind.CAMERA:
+        return ReconnectingSource(lambda: open_camera(spec, name, live=True), name, changed, stop=stop)
+    connect_now = network_opener(
+        spec,
+        name,
+        live=True,
+        transport=transport,
+        connect=connect or CONNECT_SECONDS,
+        silence=silence,
+        ca_file=ca_file,
+    )
+
+    def opens() -> Source:
+        source = connect_now()
+        if scheme_of(spec) not in LIVE_SCHEMES and source.info.duration is not None:
+            source.close()
+            raise UsageError(f"{redact(spec)}: is a recording, which ends; open it as one")
+        return source
+
+    return ReconnectingSource(opens, name, changed, stop=stop)

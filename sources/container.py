@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from errno import EIO
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import av
 from av.stream import Disposition
 
 from sources.clock import MediaClock
-from sources.failure import NO_ANSWER, explain
+from sources.failure import NO_ANSWER, AccessDeniedError, explain
 from sources.picture import DecodedPicture
 from sources.upright import Upright
 from streaming.errors import SourceError
@@ -89,13 +90,18 @@ class ContainerSource:
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             reason = explain(error)
+            if getattr(error, "errno", None) == EIO and (authorities := (opening.options or {}).get("ca_file")):
+                # FFmpeg says no more of a certificate that it does not trust.
+                reason = f"cannot be reached, or its certificate is none that {authorities} vouches for"
             if isinstance(error, av.InvalidDataError) and opening.timeout:
                 # FFmpeg takes an RTSP server's silence for a bad answer.
                 silent = time.monotonic() - started > 0.8 * min(opening.timeout)
                 reason = NO_ANSWER if silent else reason
             # PyAV's error quotes the URL as it is, and a traceback would print it.
             quotes_credentials = redact(str(error)) != str(error)
-            raise SourceError(f"{opening.shown}: {reason}") from (None if quotes_credentials else error)
+            denied = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
+            raised = (AccessDeniedError if denied else SourceError)(f"{opening.shown}: {reason}")
+            raise raised from (None if quotes_credentials else error)
         try:
             self._video: Any = self._best_stream()
             self._length = self._duration()
@@ -180,11 +186,14 @@ class ContainerSource:
         else:
             clock = MediaClock(start / AV_TIME_BASE, step, tick)
         index, pts = 0, 0.0
+        before: float | None = None
         for decoded in self._decode():
             raw = None if decoded.pts is None or decoded.time_base is None else float(decoded.pts * decoded.time_base)
-            pts = clock.stamp(raw)
+            now = time.monotonic()
+            pts = clock.stamp(raw, now - before if before is not None and self._unending() else None)
+            before = now
             captured = datetime.now(UTC) if self._live else started + timedelta(seconds=pts)
-            yield Frame(stream, index, pts, captured, DecodedPicture(decoded))
+            yield Frame(stream, index, pts, captured, DecodedPicture(decoded), now)
             index += 1
         if not self._stopped:
             self._check_end(index, pts, step)
@@ -258,7 +267,7 @@ class ContainerSource:
         if decoded == 0:
             reason = explain(self._failure) if self._failure else "no frame of its video could be decoded"
             raise SourceError(f"{shown}: {reason}")
-        if self._live and (self._opening.endless or (self._opening.timeout is not None and self._length is None)):
+        if self._unending():
             reason = explain(self._failure) if self._failure else "the other side ended it"
             raise SourceError(f"{shown}: the stream ended after {decoded} frames: {reason}")
         frames = f"{decoded} of {expected} frames decoded" if decoded < expected else f"{decoded} frames decoded"
@@ -268,6 +277,10 @@ class ContainerSource:
             raise SourceError(f"{shown}: truncated: {frames}")
         if self._broken:
             raise SourceError(f"{shown}: damaged: {self._broken} packets could not be decoded; {frames}")
+
+    def _unending(self) -> bool:
+        """Whether it comes from a camera or its like, rather than from a recording that plays as one."""
+        return self._live and (self._opening.endless or (self._opening.timeout is not None and self._length is None))
 
     def _is_cut(self) -> bool:
         """Whether all streams end well before the length that the container's header gives."""

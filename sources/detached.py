@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from sources.source import Source
+from streaming.errors import SourceError
 from streaming.types import Frame, StreamInfo
 
 # How long a waiting side takes to notice that the source was closed.
@@ -21,18 +22,19 @@ class DetachedSource:
     then closes the connection and ends, long after everyone else went on.
     """
 
-    def __init__(self, open_source: Callable[[], Source], name: str) -> None:
+    def __init__(self, open_source: Callable[[], Source], name: str, closed: threading.Event | None = None) -> None:
         """Open.
 
         Args:
             open_source: opens the source to read from.
             name: of the thread.
+            closed: set by `close`; whoever sets it earlier ends the opening too. None for one of its own.
 
         Raises:
-            SourceError: as `open_source` does.
+            SourceError: as `open_source` does, or `closed` was set before it was open.
         """
         self._open_source = open_source
-        self._closed = threading.Event()
+        self._closed = closed if closed is not None else threading.Event()
         self._ready: queue.Queue[StreamInfo | Frame | BaseException | None] = queue.Queue(1)
         threading.Thread(target=self._read, name=name, daemon=True).start()
         try:
@@ -40,7 +42,8 @@ class DetachedSource:
         except BaseException:  # Ctrl-C among them
             self.close()
             raise
-        assert isinstance(info, StreamInfo)
+        if not isinstance(info, StreamInfo):
+            raise SourceError(f"{name}: closed before it was open")
         self.info = info
 
     def __iter__(self) -> Iterator[Frame]:

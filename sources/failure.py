@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import av
 
+from streaming.errors import SourceError
 from streaming.redaction import redact
 
 NO_ANSWER = "no answer in time; check the address, the network and whether the device is on"
+
+
+class AccessDeniedError(SourceError):
+    """The server refused the user name or the password."""
 
 
 def explain(error: Exception) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from sources.container import ContainerSource, Opening
 from sources.detached import DetachedSource
 from sources.location import HTTP_SCHEMES, LIVE_SCHEMES, scheme_of
+from streaming.errors import UsageError
 from streaming.redaction import redact
 
 # Long enough for a camera that must wait for its next key frame, short enough to notice that it is gone.
@@ -29,19 +32,44 @@ def open_network(
     transport: Transport = "tcp",
     connect: float = CONNECT_SECONDS,
     silence: float | None = None,
+    ca_file: Path | None = None,
 ) -> DetachedSource:
-    """Open a network stream; see `ContainerSource`.
+    """Open a network stream; see `ContainerSource`, and `network_opener` for the arguments.
+
+    Raises:
+        SourceError: no answer, refused, or no video in it.
+    """
+    opens = network_opener(
+        url, stream, live=live, transport=transport, connect=connect, silence=silence, ca_file=ca_file
+    )
+    return DetachedSource(opens, f"receive {stream}")
+
+
+def network_opener(
+    url: str,
+    stream: str,
+    *,
+    live: bool | None,
+    transport: Transport = "tcp",
+    connect: float = CONNECT_SECONDS,
+    silence: float | None = None,
+    ca_file: Path | None = None,
+) -> Callable[[], ContainerSource]:
+    """What opens a network stream, once each time that it is called, on the thread that calls it.
 
     Args:
         url: with credentials in it where the server wants them.
         stream: id of the stream.
         live: None for "always, except over HTTP when the length is known".
-        transport: of RTSP's media. TCP passes firewalls and loses nothing; UDP has less delay.
+        transport: of RTSP's media. TCP passes firewalls and loses nothing; UDP has less delay. RTSP over TLS is TCP.
         connect: seconds to wait for the connection and the description of the stream.
         silence: seconds without data after which the stream counts as dead; None for what its kind needs.
+        ca_file: PEM file of the authorities, or of the server's own certificate, that a server behind TLS must prove
+            itself with. None to encrypt without verifying, as FFmpeg does: hardly a camera has a certificate that the
+            machine's authorities would vouch for.
 
     Raises:
-        SourceError: no answer, refused, or no video in it.
+        UsageError: there is no such `ca_file`.
     """
     scheme = scheme_of(url)
     if silence is None:
@@ -50,7 +78,9 @@ def open_network(
     # FFmpeg's protocols have time-outs of their own, which say more than PyAV's, so these come a little earlier.
     microseconds = str(int(silence * 0.9 * 1_000_000))
     if scheme in {"rtsp", "rtsps"}:
-        options = {"timeout": microseconds, "allowed_media_types": "video"}
+        # Without counting frames for a second to guess their rate: it is told, or not needed, and the pictures that
+        # came meanwhile would all be late.
+        options = {"timeout": microseconds, "allowed_media_types": "video", "fpsprobesize": "0"}
         if scheme == "rtsp":
             options["rtsp_transport"] = transport
     elif scheme == "udp":
@@ -62,7 +92,11 @@ def open_network(
             # Servers hang up on a reader that is slow; what has a length goes on where it was. Not with
             # `reconnect_on_network_error`: it also repeats the first connection, so that a wrong port takes seconds.
             options |= {"reconnect": "1", "reconnect_delay_max": str(RECONNECT_SECONDS)}
+    if ca_file is not None and scheme in {"rtsps", "rtmps", "https"}:
+        if not ca_file.is_file():
+            raise UsageError(f"{ca_file}: no such file; give the certificate of the server or of its authority as PEM")
+        options |= {"tls_verify": "1", "ca_file": str(ca_file)}
     if live is None and scheme in LIVE_SCHEMES:
         live = True
     opening = Opening(url, redact(url), options=options, timeout=(connect, silence), endless=scheme in LIVE_SCHEMES)
-    return DetachedSource(lambda: ContainerSource(opening, stream, live=live), f"receive {stream}")
+    return lambda: ContainerSource(opening, stream, live=live)

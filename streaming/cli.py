@@ -151,6 +151,40 @@ def demo(
     raise typer.Exit(code)
 
 
+@app.command()
+def run(
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="TOML, see docs/settings.md.")],
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
+) -> None:
+    """Serve many streams with one model until a signal comes; SIGHUP reads the settings again."""
+    from streaming.service import run_service
+
+    try:
+        code = run_service(settings)
+    except MaskcastError as error:
+        fail(error, verbose=verbose)
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    settings: Annotated[
+        Path | None, typer.Argument(metavar="[SETTINGS]", help="TOML to check; without it, what works on this machine.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
+) -> None:
+    """Say what works here: device, model, encoders, and of a settings file every broker, camera and folder."""
+    from streaming.check_command import run_check
+
+    try:
+        lines, code = run_check(settings)
+    except MaskcastError as error:
+        fail(error, verbose=verbose)
+    for line in lines:
+        typer.echo(redact(line))
+    raise typer.Exit(code)
+
+
 def main() -> None:
     """Run the command line; the console script's entry point."""
     wait_politely()

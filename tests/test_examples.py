@@ -1,5 +1,7 @@
 """The examples run as they are."""
 
+import asyncio
+import json
 import re
 import shutil
 import subprocess
@@ -7,16 +9,26 @@ import sys
 import time
 from pathlib import Path
 
+import aiomqtt
 import pytest
+import yaml
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from sinks.asyncapi import TOPICS
+from sinks.control import ControlDesk, parse_control
+from sinks.home_assistant import discovery
+from sinks.messages import event_message, shed_message
+from streaming.types import Box, Event, EventKind, Result
 from tests import broker, sinks_media
 from tests.test_track_command import command
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
-pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
+EVENT_ID = "0123456789abcdef" * 2 + "-41"
 
 
+@needs_ffmpeg
 def test_count(tmp_path, tiny_checkpoint):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=0.4)
     done = subprocess.run(
@@ -28,6 +40,7 @@ def test_count(tmp_path, tiny_checkpoint):
     assert re.fullmatch(r"\d+ × cat\n", done.stdout)  # noqa: RUF001
 
 
+@needs_ffmpeg
 def test_subscribe(tmp_path, tiny_checkpoint):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=2)
     with broker.running(tmp_path / "broker") as server:
@@ -50,3 +63,156 @@ def test_the_readme_shows_commands_that_exist():
     ).stdout
     unknown = {option for option in options if option not in shown}
     assert not unknown
+
+
+async def answers(port, prompts, serve):
+    """What the remote control prints, with a stream `door` that answers if `serve`."""
+    in_force = ("person",)
+
+    async def handle(request):
+        nonlocal in_force
+        in_force = request.prompts
+        return in_force
+
+    async with aiomqtt.Client("127.0.0.1", port) as maskcast:
+        await maskcast.subscribe("maskcast/door/control", qos=1)
+        control = await asyncio.create_subprocess_exec(
+            sys.executable, str(EXAMPLES / "control.py"), "127.0.0.1", str(port), "door", *prompts, stdout=-1
+        )
+        desk = ControlDesk("door", handle, lambda: in_force)
+        async with asyncio.timeout(30):
+            message = await anext(aiter(maskcast.messages))
+            # First an answer to somebody else, which is not to be taken for one's own.
+            stranger = await desk.receive(b'{"action": "pause", "id": "stranger"}' if serve else b"?")
+            await maskcast.publish("maskcast/door/control/reply", stranger, qos=1)
+            await maskcast.publish("maskcast/door/control/reply", await desk.receive(message.payload), qos=1)
+            printed, _ = await control.communicate()
+        assert control.returncode == 0
+        return printed.decode()
+
+
+def test_control(tmp_path):
+    with broker.running(tmp_path / "broker") as server:
+        assert asyncio.run(answers(server.port, ["red car", "行人"], True)) == "accepted ['red car', '行人']\n"
+
+
+def published(topic):
+    """Whether `topic`, which may have wildcards, is one that Maskcast has below `maskcast`, and its name."""
+    for name, known in TOPICS.items():
+        pattern = re.escape(topic).replace(r"\+", "[^/]+")
+        if re.fullmatch(pattern, known.address.format(prefix="maskcast", stream="door")):
+            return name
+    return None
+
+
+def event(kind, prompt):
+    happened = Event(kind, 7, prompt, 0.934, Box(1, 2, 3, 4))
+    result = Result(sinks_media.frame(0, sinks_media.grey(8, 8), stream="door"), (), (happened,))
+    return json.loads(event_message(result, happened, EVENT_ID).json_bytes())
+
+
+def entity_ids(message):
+    """As Home Assistant names entities when they are new: platform, device and name."""
+    return {
+        f"{one['platform']}." + re.sub(r"\W+", "_", f"{message['device']['name']} {one['name']}".lower())
+        for one in message["components"].values()
+    }
+
+
+def walk(node):
+    if isinstance(node, dict):
+        yield node
+    for value in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from walk(value)
+
+
+def home_assistant():
+    return yaml.safe_load((EXAMPLES / "home_assistant.yaml").read_text(encoding="utf-8"))["automation maskcast"]
+
+
+def test_home_assistant_automations_name_topics_and_entities_that_exist():
+    entities = entity_ids(discovery("maskcast", "door", ["person"]))
+    assert {"sensor.door_person_count", "binary_sensor.door_person", "image.door_image"} <= entities
+    named, topics, requests = set(), set(), 0
+    for automation in home_assistant():
+        assert {"alias", "triggers", "actions"} <= set(automation)
+        for part in walk(automation):
+            if "topic" in part:
+                topics.add(published(part["topic"]))
+            if "entity_id" in part and not part["entity_id"].startswith("light."):
+                named.add(part["entity_id"])
+            if part.get("action") == "mqtt.publish":
+                assert parse_control(part["data"]["payload"].encode()).action == "set"
+                assert "retain" not in part["data"], "a retained request is ignored"
+                requests += 1
+    assert topics == {"events", "control"}
+    assert named == {"binary_sensor.door_person"}
+    assert requests == 2
+    page = (EXAMPLES.parent / "docs" / "mqtt.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`((?:sensor|binary_sensor|image)\.\w+)`", page)) == entities
+
+
+def test_home_assistant_reacts_to_a_started_person_and_to_nothing_else():
+    [trigger] = [part for one in home_assistant() for part in walk(one) if part.get("trigger") == "mqtt"]
+    [message] = [part["message"] for one in home_assistant() for part in walk(one) if "message" in part]
+    environment = ImmutableSandboxedEnvironment()
+
+    def value(seen):
+        return environment.from_string(trigger["value_template"]).render(value_json=seen).strip()
+
+    seen = event(EventKind.STARTED, "person")
+    assert value(seen) == trigger["payload"]
+    others = [event(kind, "person") for kind in EventKind if kind is not EventKind.STARTED]
+    others += [event(EventKind.STARTED, "dog"), json.loads(shed_message("door", EVENT_ID, 3).json_bytes())]
+    assert all(value(other) != trigger["payload"] for other in others)
+    text = environment.from_string(message).render(trigger={"payload_json": seen})
+    assert text == f"Person 7, 93 % sure, at {seen['time']}"
+
+
+def test_node_red_flow_can_be_imported():
+    flow = json.loads((EXAMPLES / "node_red_flow.json").read_text(encoding="utf-8"))
+    nodes = {node["id"]: node for node in flow}
+    assert len(nodes) == len(flow)
+    [tab] = [node["id"] for node in flow if node["type"] == "tab"]
+    [server] = [node["id"] for node in flow if node["type"] == "mqtt-broker"]
+    known = {"mqtt in", "mqtt out", "json", "switch", "debug", "inject"}  # the nodes that every Node-RED has
+    wired = set()
+    for node in flow:
+        if node["id"] in {tab, server}:
+            continue
+        assert node["type"] in known
+        assert node["z"] == tab
+        targets = [target for port in node["wires"] for target in port]
+        assert all(nodes[target]["z"] == tab for target in targets)
+        wired |= set(targets)
+        if node["type"].startswith("mqtt"):
+            assert node["broker"] == server
+        assert bool(node["wires"]) == (node["type"] not in {"debug", "mqtt out"})
+    assert {node["id"] for node in flow if "z" in node and node["type"] not in {"mqtt in", "inject"}} == wired
+    assert {published(node["topic"]) for node in flow if node.get("topic")} == {"events", "control"}
+
+
+def test_node_red_flow_leads_each_event_to_its_place():
+    nodes = {node["id"]: node for node in json.loads((EXAMPLES / "node_red_flow.json").read_text(encoding="utf-8"))}
+    [start] = [node for node in nodes.values() if node["type"] == "mqtt in"]
+    [[parse]] = start["wires"]
+    assert nodes[parse]["type"] == "json"
+    [[switch]] = nodes[parse]["wires"]
+    rules = nodes[switch]["rules"]
+    assert nodes[switch]["property"] == "payload.event"
+    assert nodes[switch]["outputs"] == len(rules) == len(nodes[switch]["wires"])
+
+    def place(message):
+        for rule, [target] in zip(rules, nodes[switch]["wires"], strict=True):
+            if rule["t"] == "else" or (rule["t"] == "eq" and rule["v"] == message.get("event")):
+                return nodes[target]["name"]
+        return None
+
+    assert place(event(EventKind.STARTED, "person")) == "an object appeared"
+    assert place(event(EventKind.ENDED, "person")) == "an object is gone"
+    shed = json.loads(shed_message("door", EVENT_ID, 3).json_bytes())
+    for other in (event(EventKind.LOST, "person"), event(EventKind.RECOVERED, "person"), shed):
+        assert place(other) == "lost, recovered, or events were shed"
+    [button] = [node for node in nodes.values() if node["type"] == "inject"]
+    assert button["payloadType"] == "json"
+    assert parse_control(button["payload"].encode()).action == "snapshot"

@@ -23,9 +23,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from sinks import mqtt, open_sink, rle
+from sinks import connection, mqtt, open_sink, publisher, rle
 from sinks.broker import parse_address
 from sinks.mqtt import MqttSink
+from sinks.sink import Sink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Box, Event, EventKind, Result
 from tests.broker import Broker, free_port, running
@@ -33,8 +34,10 @@ from tests.sinks_media import frame, grey, info, tracks
 
 ROOT = Path(__file__).parent.parent
 SCHEMAS = {
-    name: jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "schema" / f"{kind}.json").read_text()))
-    for name, kind in (("tracks", "frame"), ("events", "event"), ("status", "status"))
+    f"maskcast.{kind}/1": jsonschema.Draft202012Validator(
+        json.loads((ROOT / "docs" / "schema" / f"{kind}.json").read_text())
+    )
+    for kind in ("frame", "event", "shed", "status", "counts")
 }
 PLANES = grey(180, 320)
 
@@ -58,6 +61,13 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def result(index: int, *, event: bool = False) -> Result:
     events = (Event(EventKind.STARTED, index + 1, "person", 0.9, Box(1, 2, 3, 4)),) if event else ()
     return Result(frame(index, PLANES), tracks((180, 320), index), events)
+
+
+async def put(sink: Sink, one: Result) -> None:
+    """Hand over a result as the pipeline does."""
+    if one.events:
+        await sink.note(one)
+    await sink.write(one)
 
 
 class Subscriber:
@@ -84,7 +94,7 @@ async def subscriber(port: int, topic: str = "site/test/#", **access: Any) -> As
             leaf = str(message.topic).rsplit("/", 1)[-1]
             assert isinstance(message.payload, bytes)
             body = json.loads(message.payload)
-            SCHEMAS[leaf].validate(body)
+            SCHEMAS[body["schema"]].validate(body)
             found.messages.append((leaf, body, message.retain))
 
     async with aiomqtt.Client("127.0.0.1", port, **access) as client:
@@ -105,7 +115,7 @@ async def test_a_subscriber_gets_every_frame_event_and_status(broker: Broker) ->
     async with subscriber(broker.port) as found:
         await sink.start(info())
         for index in range(60):
-            await sink.write(result(index, event=index % 10 == 0))
+            await put(sink, result(index, event=index % 10 == 0))
         await sink.finish(None)
         await found.until(lambda: len(found.of("status")) == 2)
         assert [message["frame"] for message in found.of("tracks")] == list(range(60))
@@ -116,10 +126,9 @@ async def test_a_subscriber_gets_every_frame_event_and_status(broker: Broker) ->
         assert (online["status"], online["reason"]) == ("online", None)
         assert (offline["status"], offline["reason"]) == ("offline", "end of stream")
     async with subscriber(broker.port) as late:
-        await late.until(lambda: bool(late.messages))
-        assert [(leaf, body["status"], retained) for leaf, body, retained in late.messages] == [
-            ("status", "offline", True)
-        ]
+        await late.until(lambda: len(late.messages) == 2)
+        assert [(leaf, retained) for leaf, _, retained in late.messages] == [("status", True), ("counts", True)]
+        assert late.of("status")[0]["status"] == "offline"
 
 
 @awaited
@@ -156,24 +165,24 @@ asyncio.run(main())
 
 @awaited
 async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
     await sink.start(info())
-    await sink.write(result(0, event=True))
+    await put(sink, result(0, event=True))
     await asyncio.sleep(0.2)
     broker.stop()
     await asyncio.sleep(0.2)
     for index in range(1, 21):
         started = time.monotonic()
-        await sink.write(result(index, event=True))
+        await put(sink, result(index, event=True))
         assert time.monotonic() - started < 0.5  # frames go on, broker or no broker
     assert sink.dropped_frames == 20
     broker.start()
     async with subscriber(broker.port) as found:
         # The broker keeps nothing over its restart, so whoever listens again in time gets all events, in order.
         await found.until(lambda: bool(found.of("status")))
-        await sink.write(result(21, event=True))
+        await put(sink, result(21, event=True))
         await sink.finish(None)
         await found.until(lambda: bool(found.of("status")) and found.of("status")[-1]["status"] == "offline")
         assert found.of("status")[0]["status"] == "online"
@@ -187,14 +196,14 @@ async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) 
 @awaited
 async def test_events_wait_in_a_bounded_queue(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "EVENTS_WAITING", 5)
-    monkeypatch.setattr(mqtt, "FLUSH_SECONDS", 0.5)
+    monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.5)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
     await sink.start(info())
     broker.stop()
     await asyncio.sleep(0.1)
     for index in range(8):
-        await sink.write(result(index, event=True))
+        await put(sink, result(index, event=True))
     assert sink.dropped_events == 3
     with pytest.raises(SinkError, match="5 events are not delivered") as caught:
         await sink.finish(None)
@@ -204,16 +213,17 @@ async def test_events_wait_in_a_bounded_queue(broker: Broker, monkeypatch: pytes
 @awaited
 async def test_a_stalled_broker_does_not_stall_a_live_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts the connection and then reads nothing: the newest frames win."""
-    monkeypatch.setattr(mqtt, "FLUSH_SECONDS", 0.3)
+    monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.3)
     stalled = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1000)
-        writer.write(bytes([0x20, 2, 0, 0]))  # CONNACK
-        header = await reader.readexactly(2)
-        publish = await reader.readexactly(header[1] & 0x7F if header[1] < 128 else await _length(reader, header[1]))
-        topic = publish[1] + 256 * publish[0]
-        writer.write(bytes([0x40, 2]) + publish[2 + topic : 4 + topic])  # PUBACK of the status
+        writer.write(bytes([0x20, 3, 0, 0, 0]))  # CONNACK of MQTT 5
+        for _ in range(2):  # status and counts
+            header = await reader.readexactly(2)
+            publish = await reader.readexactly(header[1] if header[1] < 128 else await _length(reader, header[1]))
+            topic = publish[1] + 256 * publish[0]
+            writer.write(bytes([0x40, 2]) + publish[2 + topic : 4 + topic])  # PUBACK
         await stalled.wait()
         writer.close()
 
@@ -243,7 +253,7 @@ async def test_of_a_live_stream_only_the_newest_frame_waits(broker: Broker) -> N
     async with subscriber(broker.port) as found:
         await sink.start(replace(info(), live=True))
         for index in range(20):  # without a pause in which one could be sent
-            await sink.write(result(index))
+            await put(sink, result(index))
         await sink.finish(None)
         await found.until(lambda: len(found.of("status")) == 2)
         assert [message["frame"] for message in found.of("tracks")] == [19]
@@ -254,19 +264,19 @@ async def test_of_a_live_stream_only_the_newest_frame_waits(broker: Broker) -> N
 async def test_a_frame_that_waited_for_room_is_not_sent_after_a_disconnection(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
     await sink.start(info())
     broker.stop()
     async with asyncio.timeout(15):
-        while sink._connected.is_set():  # noqa: ASYNC110 - a test may poll
+        while sink._require().connected:  # noqa: ASYNC110 - a test may poll
             await asyncio.sleep(0.01)
-    sink._tracks.put_nowait(b"late")  # as `write` does when the queue is emptied while it waits
+    sink._require()._frames.append((result(98), 0, 0))  # as if `write` had found room while the connection broke
     broker.start()
     async with subscriber(broker.port) as found:
-        await found.until(lambda: bool(found.of("status")) and sink._connected.is_set())
-        await sink.write(result(99))
+        await found.until(lambda: bool(found.of("status")) and sink._require().connected)
+        await put(sink, result(99))
         await sink.finish(None)
         await found.until(lambda: found.of("status")[-1]["status"] == "offline")
         assert [message["frame"] for message in found.of("tracks")] == [99]
@@ -305,7 +315,7 @@ async def test_broker_down_at_the_start() -> None:
 
 @awaited
 async def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt, "TIMEOUT", 0.3)
+    monkeypatch.setattr(connection, "TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         sink = open_sink(f"mqtt://127.0.0.1:{silent.getsockname()[1]}/site")
         started = time.monotonic()

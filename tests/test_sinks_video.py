@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from sinks import encoder, open_sink, video
+from sinks import annotated, encoder, open_sink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Result
 from tests.sinks_media import (
@@ -287,7 +287,7 @@ def test_unreadable_medium_costs_only_the_audio(plain: Path, tmp_path: Path, cap
 def test_any_error_closes_the_file_and_keeps_the_beginning(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = video.draw
+    draw = annotated.draw
 
     def fail(*arguments: Any) -> None:
         draw(*arguments)
@@ -295,7 +295,7 @@ def test_any_error_closes_the_file_and_keeps_the_beginning(
             raise KeyError("unforeseen")
 
     calls = itertools.count()
-    monkeypatch.setattr(video, "draw", fail)
+    monkeypatch.setattr(annotated, "draw", fail)
     with pytest.raises(KeyError, match="unforeseen"):
         annotate(plain, tmp_path / "out.mp4")
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.partial.mp4"]

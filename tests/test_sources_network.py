@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,11 +43,6 @@ def endless(tmp_path_factory):
 def camera(endless):
     with rtsp.camera(endless) as server:
         yield server
-
-
-def stall(server):
-    """Stop answering without closing a connection."""
-    os.kill(server.process.pid, signal.SIGSTOP)
 
 
 @contextlib.contextmanager
@@ -111,6 +106,50 @@ def test_refused_and_accepted_credentials_are_never_shown(endless):
         source.close()
 
 
+def certificate(folder, name, host):
+    """A self-made certificate for a host, and the file that the server needs: with its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl (Debian: apt install openssl)")
+    own, key, both = (folder / f"{name}.{kind}.pem" for kind in ("own", "key", "both"))
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=camera"]
+    command += ["-addext", f"subjectAltName={host}", "-keyout", str(key), "-out", str(own)]
+    subprocess.run(command, check=True, capture_output=True)
+    both.write_bytes(own.read_bytes() + key.read_bytes())
+    return own, both
+
+
+def test_rtsp_over_tls_verifies_the_server_where_an_authority_is_named(endless, tmp_path):
+    own, both = certificate(tmp_path, "right", "IP:127.0.0.1")
+    another, _ = certificate(tmp_path, "another", "IP:127.0.0.1")
+    with rtsp.camera(endless, "--certificate", str(both)) as server:
+        url = server.url(scheme="rtsps")
+        for trusted in (own, None):
+            with contextlib.closing(open_source(url, ca_file=trusted)) as source:
+                assert len(list(itertools.islice(source, 5))) == 5
+        with pytest.raises(SourceError, match="certificate") as raised:
+            open_source(url, ca_file=another)
+        assert str(another) in str(raised.value)
+        with pytest.raises(UsageError, match="no such file"):
+            open_source(url, ca_file=tmp_path / "missing.pem")
+        with pytest.raises(SourceError):
+            open_source(server.url(), connect=2, silence=2)
+
+
+def test_rtsp_over_tls_refuses_a_certificate_for_another_host(endless, tmp_path):
+    own, both = certificate(tmp_path, "elsewhere", "DNS:elsewhere.example")
+    with (
+        rtsp.camera(endless, "--certificate", str(both)) as server,
+        pytest.raises(SourceError, match="certificate"),
+    ):
+        open_source(server.url(scheme="rtsps"), ca_file=own)
+
+
+def test_an_endless_camera_goes_on_past_the_end_of_its_file(short):
+    with rtsp.camera(short, "--loop") as server, contextlib.closing(open_source(server.url())) as source:
+        times = [frame.pts for frame in itertools.islice(source, 110)]
+    assert [later - earlier for earlier, later in itertools.pairwise(times)] == pytest.approx([0.04] * 109, abs=1e-3)
+
+
 def test_a_stream_that_the_server_ends(short):
     with rtsp.camera(short) as server:
         count = 0
@@ -125,7 +164,7 @@ def test_a_server_that_dies(endless):
     with rtsp.camera(endless) as server, contextlib.closing(open_source(server.url())) as source:
         frames = iter(source)
         next(frames)
-        server.process.kill()
+        server.kill()
         started = time.monotonic()
         with pytest.raises(SourceError, match="the stream ended after"):
             list(frames)
@@ -138,7 +177,7 @@ def test_a_server_that_falls_silent(endless, transport):
         source = open_network(server.url(), "door", live=None, transport=transport, silence=1.5)
         frames = iter(source)
         next(frames)
-        stall(server)
+        server.pause()
         started = time.monotonic()
         with pytest.raises(SourceError, match=r"the stream ended after \d+ frames: no answer in time"):
             list(frames)
@@ -153,14 +192,14 @@ def test_closing_ends_a_wait_for_a_silent_camera(endless):
         reader = threading.Thread(target=lambda: done.append(len(list(source))))
         reader.start()
         time.sleep(0.3)
-        stall(server)
+        server.pause()
         time.sleep(0.5)
         started = time.monotonic()
         source.close()
         reader.join(5)
         assert time.monotonic() - started < 1
         assert done
-        server.process.kill()  # which also ends the wait of the thread that was left behind
+        server.kill()  # which also ends the wait of the thread that was left behind
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "rtmp"])

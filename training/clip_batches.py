@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from architecture import MASK
 from clips import Clip, ClipRules, render_clip, render_occlusion
+from scenes import SIZE
 from torch import Tensor
 
+FloatMap = np.ndarray[tuple[int, int], np.dtype[np.float32]]
 NDArrayInt = np.ndarray[tuple[int], np.dtype[np.int64]]
-_START_PIXELS = 100
+_START_PIXELS = 64
 """An object must show this many pixels in frame 0 to be followed."""
 
 
@@ -26,7 +28,7 @@ class Pieces:
     clip: Tensor
     """int64 ``(R,)``: the piece that each object is in."""
     first: Tensor
-    """float32 ``(R, SIZE, SIZE)``: masks of frame 0, 0 or 1."""
+    """float32 ``(R, SIZE, SIZE)``: masks of frame 0 as a detector would give them, 0 to 1."""
     masks: Tensor
     """float32 ``(T, R, MASK, MASK)``: covered shares."""
     pixels: Tensor
@@ -77,6 +79,32 @@ def _through_absence(rng: np.random.Generator, clip: Clip, length: int) -> NDArr
     return None
 
 
+def as_detected(rng: np.random.Generator, covered: FloatMap) -> FloatMap:
+    """A true mask as a detector would give it, ``(SIZE, SIZE)``: coarse, often with a wavy edge, sometimes cut.
+
+    Args:
+        rng: Source of the errors.
+        covered: True coverage ``(MASK, MASK)``.
+    """
+    luck = rng.random()
+    soft = covered
+    if luck < 0.5:
+        noise = cv2.resize(rng.normal(0, 1, (9, 9)).astype(np.float32), (MASK, MASK), interpolation=cv2.INTER_CUBIC)
+        soft = cv2.GaussianBlur(covered, (0, 0), 1.2) + float(rng.uniform(0, 0.3)) * noise * (
+            cv2.dilate(covered, np.ones((5, 5), np.float32)) > 0
+        )
+    hard = soft > 0.5
+    if luck < 0.15 and hard.any():  # part of the object is missing
+        rows, columns = np.nonzero(hard)
+        angle = float(rng.uniform(0, 2 * np.pi))
+        along = rows * np.sin(angle) + columns * np.cos(angle)
+        gone = along > np.quantile(along, rng.uniform(0.55, 0.95))
+        hard[rows[gone], columns[gone]] = False
+    if not hard.any():
+        hard = covered >= max(float(covered.max()) * 0.5, 1e-3)
+    return np.asarray(cv2.resize(hard.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
 def cut(rng: np.random.Generator, clips: list[Clip], length: int, objects: int) -> Pieces:
     """Cut one piece from each clip and pick up to ``objects`` objects in it."""
     images, owners, first, masks, shown = [], [], [], [], []
@@ -96,8 +124,8 @@ def cut(rng: np.random.Generator, clips: list[Clip], length: int, objects: int) 
         for index in followed:
             layers = (clip.labels[chosen] == index + 1).astype(np.float32)
             owners.append(number)
-            first.append(layers[0])
             small = [cv2.resize(layer, (MASK, MASK), interpolation=cv2.INTER_AREA) for layer in layers]
+            first.append(as_detected(rng, small[0]))
             masks.append(np.stack(small))
             shown.append(counts[index])
     return Pieces(
@@ -112,7 +140,7 @@ def cut(rng: np.random.Generator, clips: list[Clip], length: int, objects: int) 
 def clip_batches(seed: int, clips: int, length: int, objects: int, *, uses: int = 4) -> Iterator[Pieces]:
     """Endless pieces; each rendered clip serves about ``uses`` times, every time cut differently."""
     rng = np.random.default_rng(seed)
-    rules = ClipRules(frames=26, size=(26, 84), speed=(0.5, 6), panels=0.5)
+    rules = ClipRules(frames=26, size=(26, 84), speed=(0.5, 6), panels=0.5, confusing=0.6)
     kept: list[Clip] = []
     while True:
         while len(kept) < 4 * clips or rng.random() < clips / uses / (clips / uses + 1):

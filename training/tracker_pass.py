@@ -7,6 +7,7 @@ see memories of earlier ones and predict.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -124,12 +125,13 @@ def remember(tracker: Sam3TrackerVideoModel, coarse: Tensor, masks: Tensor) -> T
 
 
 def start(tracker: Sam3TrackerVideoModel, features: FrameFeatures, masks: Tensor) -> tuple[Memory, Prediction]:
-    """Frame 0: take masks ``(R, SIZE, SIZE)`` of 0 and 1; the prediction repeats them."""
+    """Frame 0: take masks ``(R, SIZE, SIZE)``, 0 to 1; the prediction repeats them and memory keeps them as hard."""
     small = tracker.mask_downsample(masks[:, None])
     small = F.interpolate(small, (MASK, MASK), mode="bilinear", align_corners=False, antialias=True)
     repeated = _decode(tracker, features.coarse, features.fine, small, first=True)
     pointer = _keep_pointer(tracker, repeated.pointer, repeated.presence > 0)
-    return Memory(0, remember(tracker, features.coarse, masks), pointer, conditioning=True), repeated
+    hard = F.interpolate(masks[:, None], (4 * MASK, 4 * MASK), mode="bilinear", align_corners=False)[:, 0] > 0.5
+    return Memory(0, remember(tracker, features.coarse, hard.float()), pointer, conditioning=True), repeated
 
 
 def attend(
@@ -154,8 +156,9 @@ def attend(
     tokens = [m.tokens for m in (*conditioning, *recent)]
     places = [spatial + ages[-1] for _ in conditioning] + [spatial + ages[frame - m.frame - 1] for m in recent]
 
-    pointed = [*conditioning, *(m for m in memories if not m.conditioning)]
-    scale = max(min(known, tracker.config.max_object_pointers_in_encoder) - 1, 1)
+    most = tracker.config.max_object_pointers_in_encoder - 1
+    pointed = [*conditioning, *(m for m in memories if not m.conditioning and frame - m.frame <= most)]
+    scale = max(min(known - 1, most), 1)
     offsets = [(frame - m.frame + (far if m.conditioning else 0)) / scale for m in pointed]
     sine = get_1d_sine_pe(torch.tensor(offsets, device=coarse.device), dim=HIDDEN)
     age = tracker.temporal_positional_encoding_projection_layer(sine)[:, None].expand(-1, rows, -1)
@@ -188,6 +191,7 @@ def track(
     *,
     own: Tensor,
     conditioning: frozenset[int] = frozenset(),
+    lasting: Sequence[int] | None = None,
     far: float = 0.0,
     known: int = 16,
 ) -> Tracked:
@@ -196,10 +200,11 @@ def track(
     Args:
         tracker: The model.
         frames: Features of each frame, already repeated for the objects.
-        first_masks: Masks of frame 0, ``(R, SIZE, SIZE)`` of 0 and 1.
+        first_masks: Masks of frame 0, ``(R, SIZE, SIZE)``, 0 to 1.
         truth: True coverage ``(T, R, MASK, MASK)``, for teacher forcing.
         own: bool ``(T, R)``: where memory keeps the model's own mask instead of the true one.
         conditioning: Further frames to keep as conditioning memories, as re-conditioning on a detection does.
+        lasting: For how many frames of the video each frame stands: the memory of a long absence without its arithmetic.
         far: See `attend`.
         known: See `attend`.
 
@@ -208,8 +213,11 @@ def track(
     """
     memory, repeated = start(tracker, frames[0], first_masks)
     result = Tracked([repeated], [memory])
+    lasting = lasting or [1] * len(frames)
+    time = 0
     for index, features in enumerate(frames[1:], start=1):
-        coarse = attend(tracker, features.coarse, result.memories, index, far=far, known=max(known, index + 1))
+        time += 1
+        coarse = attend(tracker, features.coarse, result.memories, time, far=far, known=max(known, time + 1))
         predicted = _decode(tracker, coarse, features.fine, None, first=False)
         result.predictions.append(predicted)
         if index + 1 == len(frames):
@@ -219,7 +227,10 @@ def track(
         there = torch.where(own[index], predicted.presence > 0, truth[index].flatten(1).amax(1) > 0.5)
         pointer = _keep_pointer(tracker, predicted.pointer, there)
         tokens = remember(tracker, features.coarse, masks)
-        result.memories.append(Memory(index, tokens, pointer, conditioning=index in conditioning))
+        result.memories.append(Memory(time, tokens, pointer, conditioning=index in conditioning))
+        for _ in range(lasting[index] - 1):
+            time += 1
+            result.memories.append(Memory(time, tokens, pointer, conditioning=False))
     return result
 
 

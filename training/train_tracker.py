@@ -23,7 +23,8 @@ _PRESENT, _DOUBTFUL = 40, 8
 """Pixels from which an object counts as present; below the second number it is absent, between them it is not asked."""
 _FINE = ("fpn_layers.0.", "fpn_layers.1.")
 """The finest pyramid levels, which are the detector's unless ``--train-fine``."""
-_EMA = 0.998
+_EMA = 0.99
+"""A run has some hundred steps; a longer average would still hold its beginning."""
 
 
 class Tracker(nn.Module):
@@ -73,6 +74,15 @@ def clip_loss(result: Tracked, pieces: Pieces) -> tuple[Tensor, dict[str, float]
 def in_blocks(name: str) -> bool:
     """Whether Muon may train this parameter: matrices inside attention and feed-forward blocks."""
     return ".layers." in name and "neck" not in name and "hypernetworks" not in name
+
+
+def _stretch_absence(rng: np.random.Generator, pieces: Pieces) -> list[int]:
+    """How many frames each frame stands for: often more than one where some object is wholly hidden."""
+    lasting = [1] * len(pieces.pixels)
+    if rng.random() < 0.6:
+        for frame in np.flatnonzero((pieces.pixels < _DOUBTFUL).any(1).cpu().numpy()).tolist():
+            lasting[frame] = int(rng.integers(1, 6)) if frame else 1
+    return lasting
 
 
 def main() -> None:
@@ -153,6 +163,7 @@ def main() -> None:
         conditioning = (
             frozenset(np.flatnonzero(rng.random(frames) < 0.15).tolist()) if rng.random() < 0.4 else frozenset()
         )
+        lasting = _stretch_absence(rng, pieces)
         far = float(rng.exponential(60)) if rng.random() < 0.4 else 0.0
         known = int(rng.integers(2, 17)) if rng.random() < 0.3 else 16
         with mixed_precision(device):
@@ -173,11 +184,12 @@ def main() -> None:
                 pieces.masks,
                 own=own,
                 conditioning=conditioning,
+                lasting=lasting,
                 far=far,
                 known=known,
             )
             loss, figures = clip_loss(result, pieces)
-        rate = options.rate * trapezoid(clock.share, step - first, flat=options.flat)
+        rate = options.rate * trapezoid(clock.share, step - first, flat=options.flat, warm_up=30 if first else 100)
         figures["norm"] = optimiser.step(loss, rate, clip=1.0)
         averages.add({"loss": float(loss.detach()), "rows": float(rows), "long": float(is_long), **figures})
         step += 1

@@ -1,0 +1,239 @@
+"""Months in minutes: `maskcast run` with real cameras and a real broker that fail all the time, watched from outside.
+
+Three RTSP cameras, Mosquitto, recording, metrics. Every few seconds something breaks: a camera is killed, stopped or
+served anew with another picture size, the broker is killed, `control` is flooded, prompts change, the settings are
+reloaded with a stream more or less. Memory, file descriptors and threads are read from the system; the exit code is 1
+where a bound is broken. There is no peer: nothing else does all of this; `benchmarks/tracking.py` holds the tracker's
+memory against the reference implementation's.
+
+python benchmarks/soak.py --seconds 600 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from scipy.stats import theilslopes
+
+from tests import broker as brokers
+from tests.rtsp import Camera, camera
+from tests.service import ROOT, Service, Subscriber, eventually, still_life
+from tests.test_run_kill import consistent, readable
+
+NAMES = ("north", "east", "south")
+KEEP_FILES = 6
+# What may change: allocators and caches settle, a stream more or less has some threads and sockets.
+MEMORY_SLOPE = 0.5  # MB a minute, Theil-Sen, at the lower end of its 95 % interval
+MEMORY_GROWTH = 0.05  # of the median, between the second and the last quarter
+FEW = 8  # descriptors or threads by which the medians of these quarters may differ
+PERSISTENT = ("persistence true", "autosave_interval 1", "autosave_on_changes true", "max_queued_messages 0")
+
+
+class Sample(NamedTuple):
+    """What the process holds at a moment."""
+
+    seconds: float
+    memory: float  # MB resident
+    descriptors: int
+    threads: int
+
+
+def sample(process: int, began: float) -> Sample:
+    """Ask the system."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    memory = int(fields["VmRSS"].split()[0]) / 1024
+    descriptors = len(os.listdir(f"/proc/{process}/fd"))  # noqa: PTH208 - names are enough
+    return Sample(time.monotonic() - began, memory, descriptors, int(fields["Threads"]))
+
+
+class Faults:
+    """Breaks something and repairs it."""
+
+    def __init__(self, cameras: dict[str, Camera], broker: Any, listener: Subscriber, running: Service) -> None:
+        """Break these."""
+        self._cameras, self._broker, self._listener, self._running = cameras, broker, listener, running
+        self._chance = random.Random(3)  # noqa: S311
+        self.done: dict[str, int] = {}
+        self.settings = ""
+        self.extra = ""
+        self.clips: list[Path] = []
+
+    def all(self) -> Iterator[Callable[[], None]]:
+        """One kind of fault after the other, for ever."""
+        yield from itertools.cycle(
+            [self.kill_camera, self.change_prompts, self.stop_camera, self.flood, self.reload, self.kill_broker]
+        )
+
+    def _one(self) -> Camera:
+        return self._cameras[self._chance.choice(NAMES)]
+
+    def kill_camera(self) -> None:
+        """A camera reboots, and sometimes comes back with another picture size."""
+        one = self._one()
+        one.kill()
+        time.sleep(2)
+        one.restart(self._chance.choice(self.clips))
+
+    def stop_camera(self) -> None:
+        """A camera hangs without closing its connection."""
+        one = self._one()
+        one.pause()
+        time.sleep(4)
+        one.resume()
+
+    def kill_broker(self) -> None:
+        """The broker is away for some seconds."""
+        self._broker.stop()
+        time.sleep(5)
+        self._broker.start()
+
+    def flood(self) -> None:
+        """Somebody sends nonsense as fast as he can."""
+        for number in range(5000):
+            self._listener.publish(f"site/{NAMES[number % 3]}/control", b"[" * (number % 9000))
+
+    def change_prompts(self) -> None:
+        """Somebody looks for something else."""
+        prompts = self._chance.choice([["object"], ["circle", "square"], ["object", "ring"]])
+        self._listener.publish(f"site/{self._chance.choice(NAMES)}/control", {"action": "set", "prompts": prompts})
+
+    def reload(self) -> None:
+        """A stream comes, or goes again."""
+        self.extra = "" if self.extra else self.settings[self.settings.index("[streams.") :].split("[streams.", 2)[1]
+        table = f"[streams.{self.extra}".replace(NAMES[0], "extra", 1) if self.extra else ""
+        self._running.reload(self.settings + table)
+
+
+def broken_bounds(samples: list[Sample], videos: list[Path]) -> tuple[dict[str, float], list[str]]:
+    """The figures, and what is wrong with them."""
+    quarter = len(samples) // 4
+    early, late = samples[quarter : 2 * quarter], samples[-quarter:]
+    settled = samples[quarter:]
+    slope, _, low, high = theilslopes([s.memory for s in settled], [s.seconds / 60 for s in settled])
+
+    def change(field: str) -> tuple[float, float]:
+        before, after = (statistics.median(getattr(s, field) for s in part) for part in (early, late))
+        return before, after
+
+    memory, descriptors, threads = change("memory"), change("descriptors"), change("threads")
+    figures = {
+        "memory_mb_early": memory[0],
+        "memory_mb_late": memory[1],
+        "memory_mb_per_minute": float(slope),
+        "memory_mb_per_minute_low": float(low),
+        "memory_mb_per_minute_high": float(high),
+        "descriptors_early": descriptors[0],
+        "descriptors_late": descriptors[1],
+        "threads_early": threads[0],
+        "threads_late": threads[1],
+        "videos": float(len(videos)),
+    }
+    wrong = []
+    if low > MEMORY_SLOPE or memory[1] > memory[0] * (1 + MEMORY_GROWTH):
+        wrong.append(f"memory grows: {memory[0]:.0f} to {memory[1]:.0f} MB, {slope:.2f} MB a minute")
+    for name, (before, after) in (("descriptors", descriptors), ("threads", threads)):
+        if after > before + FEW:
+            wrong.append(f"{name} grow: {before:.0f} to {after:.0f}")
+    if len(videos) > KEEP_FILES + 1:
+        wrong.append(f"{len(videos)} videos, of which {KEEP_FILES} were to be kept")
+    wrong += [f"{video.name} cannot be read" for video in videos if not readable(video)]
+    return figures, wrong
+
+
+def soak(folder: Path, seconds: float) -> tuple[dict[str, Any], list[str]]:
+    """Run it all; the figures, and what is wrong."""
+    with ExitStack() as stack:
+        clips = [ROOT / "streaming" / "demo.mp4", still_life(folder / "still.mp4")]
+        location = f"persistence_location {folder / 'broker'}/"
+        broker = stack.enter_context(brokers.running(folder / "broker", lines=[*PERSISTENT, location]))
+        cameras = {name: stack.enter_context(camera(clips[0], "--loop")) for name in NAMES}
+        listener = Subscriber(broker.port)
+        stack.callback(listener.close)
+        settings = f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}/site"\nhome_assistant = true\n' + "".join(
+            f'[streams.{name}]\nsource = "{one.url()}"\nprompts = ["object"]\nsilence_timeout = 2.0\n'
+            for name, one in cameras.items()
+        )
+        settings += f'[streams.south.recording]\nfolder = "videos"\nsegment_seconds = 10.0\nkeep_files = {KEEP_FILES}\n'
+        running = Service(folder, settings)
+        running.start()
+        stack.callback(lambda: running.process.poll() is None and running.kill())
+        running.wait_until_ready()
+        faults = Faults(cameras, broker, listener, running)
+        faults.settings, faults.clips = settings, clips
+        began, samples, plan = time.monotonic(), list[Sample](), faults.all()
+        next_fault = began + 10
+        while time.monotonic() < began + seconds:
+            samples.append(sample(running.process.pid, began))
+            if time.monotonic() >= next_fault:
+                fault = next(plan)
+                fault()
+                faults.done[fault.__name__] = faults.done.get(fault.__name__, 0) + 1
+                next_fault = time.monotonic() + 8
+            time.sleep(1)
+        latency = running.get("/metrics")[1]
+        tracked = running.metric("maskcast_frames_total")
+        reconnects = running.metric("maskcast_reconnects_total")
+        eventually(lambda: running.metric("maskcast_spool_events") == 0, 60, "all events are delivered")
+        wrong = [] if running.stop() == 0 else ["it did not end with 0"]
+        eventually(lambda: listener.last("north", "status").get("reason") == "stopped", 15)
+        events = 0
+        for name in NAMES:
+            try:
+                order, _ = consistent(listener.of(name, "events"))
+                events += len(order)
+            except AssertionError as error:
+                wrong.append(f"events of {name}: {error}")
+        if "Traceback" in running.text():
+            wrong.append("the log holds a traceback")
+        videos = sorted((folder / "videos" / "south").iterdir())
+        figures, broken = broken_bounds(samples, videos)
+        figures |= {"seconds": seconds, "frames": tracked, "events": float(events), "reconnects": reconnects}
+        figures |= {"p95_total_seconds": _quantile(latency, 0.95)}
+        return {**figures, "faults": faults.done}, wrong + broken
+
+
+def _quantile(metrics: str, share: float) -> float:
+    """The bucket of the histogram of the whole latency that holds this share of the frames."""
+    lines = [line for line in metrics.splitlines() if "latency_seconds_bucket" in line and 'stage="total"' in line]
+    buckets = [(line.split('le="')[1].split('"')[0], float(line.split()[-1])) for line in lines]
+    count = buckets[-1][1] if buckets else 0.0
+    return next((float(bound) for bound, number in buckets if number >= share * count), float("inf"))
+
+
+def main() -> None:
+    """Print the figures; the exit code is 1 where a bound is broken."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser.add_argument("--keep", type=Path, help="work in this folder and leave it behind")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        figures, wrong = soak(folder, options.seconds)
+    for name, value in figures.items():
+        print(f"{name:28} {value if isinstance(value, dict) else round(value, 3)}")
+    for line in wrong:
+        print(f"BROKEN: {line}")
+    if options.json:
+        print(json.dumps({**figures, "broken": wrong}))
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The topic ``control`` of a stream: requests in, replies out, and what to do when there are far too many."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from sinks.connection import Connection, DisconnectedError, Incoming
+from sinks.messages import reply_message
+
+logger = logging.getLogger(__name__)
+
+FLOOD = 200  # requests within a second that nobody sends on purpose
+WAITING = 64  # requests that wait for the one at work
+DEAF_SECONDS = 5.0  # without a subscription after a flood
+
+
+class ControlTopic:
+    """Answers the requests on ``<base>/control`` one after the other, on ``<base>/control/reply``.
+
+    A response topic in a request is ignored on purpose: nothing is published where a message says. Under a flood, what
+    waits is rejected with a single reply, and the subscription is given up for some seconds, so that the broker, not
+    this process, drops the rest.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        base: str,
+        stream: str,
+        handle: Callable[[bytes], Awaitable[bytes | None]],
+        prompts: Callable[[], Sequence[str]],
+    ) -> None:
+        """Prepare for requests that arrive over `connection`; `prompts` tells those in force."""
+        self._connection, self._stream, self._handle, self._prompts = connection, stream, handle, prompts
+        self._topic = f"{base}/control"
+        self._waiting: deque[Incoming] = deque()
+        self._request, self._flooded = asyncio.Event(), asyncio.Event()
+        self._second, self._within = 0.0, 0  # when the present second began, and the requests since
+        self._rejected = 0
+
+    def take(self, request: Incoming) -> None:
+        """Queue a request, or drop it under a flood. Does not wait."""
+        if self._flooded.is_set():
+            self._rejected += 1
+            return
+        now = time.monotonic()
+        if now - self._second > 1:
+            self._second, self._within = now, 0
+        self._within += 1
+        if self._within > FLOOD or len(self._waiting) >= WAITING:
+            self._rejected = len(self._waiting) + 1
+            self._waiting.clear()
+            self._flooded.set()
+        else:
+            self._waiting.append(request)
+            self._request.set()
+
+    async def serve(self) -> None:
+        """Subscribe and answer until cancelled."""
+        await self._connection.subscribe(self._topic)
+        await asyncio.gather(self._answer(), self._stem())
+
+    async def _answer(self) -> None:
+        while True:
+            await self._request.wait()
+            self._request.clear()
+            while self._waiting:
+                request = self._waiting.popleft()
+                try:
+                    reply = await self._handle(request.payload)
+                except Exception:
+                    logger.exception("stream %s: a control request failed", self._stream)
+                    reply = self._rejection("internal error, see the log")
+                if reply is not None:
+                    await self._reply(reply, request.correlation)
+
+    async def _stem(self) -> None:
+        """Wait for a flood, and let it pass."""
+        while True:
+            await self._flooded.wait()
+            logger.warning("stream %s: too many control requests; none are read for %.0f s", self._stream, DEAF_SECONDS)
+            await self._connection.unsubscribe(self._topic)
+            reason = f"too many requests: at most {FLOOD} a second; none are read for {DEAF_SECONDS:.0f} s"
+            await self._reply(self._rejection(reason, self._rejected), None)
+            await asyncio.sleep(DEAF_SECONDS)
+            self._flooded.clear()
+            await self._connection.subscribe(self._topic)
+
+    def _rejection(self, reason: str, count: int = 1) -> bytes:
+        return reply_message(self._stream, None, reason, self._prompts(), count).json_bytes()
+
+    async def _reply(self, payload: bytes, correlation: bytes | None) -> None:
+        with suppress(DisconnectedError):  # whoever asked is gone too, or will ask again
+            await self._connection.publish(f"{self._topic}/reply", payload, qos=1, correlation=correlation)

@@ -1,0 +1,334 @@
+"""One stream on MQTT: frames, events, status, counts, an image, and control."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+from sinks.broker import BrokerAddress
+from sinks.connection import Connection, DisconnectedError
+from sinks.control_topic import ControlTopic
+from sinks.journal import Journal
+from sinks.messages import counts_message, process_message, status_message
+from sinks.payload import PayloadBound
+from sinks.sink import Sink
+from streaming.redaction import redact
+from streaming.types import Frame, Result, StreamInfo, TrackState
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 10.0  # how long `close` tries to deliver what waits
+OFFLINE_WAITING = 4  # frames of an offline stream on their way; each holds a picture
+PATIENCE = 1.0  # seconds that an offline stream waits for a slow broker before a frame is dropped
+EXPIRY = 10  # seconds after which the broker need not deliver a frame to a slow subscriber
+WINDOW = 16  # events on their way to the broker at a time
+MAX_PAYLOAD = 262_144  # bytes of a frame's message
+
+
+class Publisher:
+    """Publishes one stream under ``<prefix>/<stream>/``, over a connection of its own that is made again for ever.
+
+    Attributes:
+        dropped_frames: messages on ``tracks`` that were not sent: older than the newest, or no connection.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        stream: str,
+        *,
+        journal: Journal,
+        prompts: Sequence[str] = (),
+        live: bool = True,
+        max_payload: int = MAX_PAYLOAD,
+        control: Callable[[bytes], Awaitable[bytes | None]] | None = None,
+        published: Callable[[Frame, float], None] | None = None,
+    ) -> None:
+        """Prepare; `start` connects.
+
+        Args:
+            address: of the broker.
+            stream: id of the stream.
+            journal: where events wait; not closed here.
+            prompts: in force at the start.
+            live: the newest frame wins; otherwise `write` waits for a slow broker, up to a second.
+            max_payload: bytes of a message on ``tracks``, at least 65,536; see `sinks.payload`.
+            control: answers a request on ``control``: its payload in, the reply's payload out, or None.
+            published: is told which frame was handed to the network, and how many seconds after its `write`.
+
+        Raises:
+            UsageError: `max_payload` is too small.
+        """
+        self._bound = PayloadBound(max_payload)
+        self.stream = stream
+        self.dropped_frames = 0
+        self._journal, self._live, self._limit, self._published = journal, live, max_payload, published
+        self._base = f"{address.prefix}/{stream}"
+        self._prompts = tuple(prompts)
+        self._counts: dict[str, int] = {}
+        self._online: tuple[bool, str | None, bool] = (True, None, False)
+        self._frames: deque[tuple[Result, float, int]] = deque()  # the last: on which connection
+        self._room = asyncio.Event()
+        self._new_frame, self._new_event = asyncio.Event(), asyncio.Event()
+        self._busy = False  # a frame is being encoded or sent
+        self._left_out = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._connection = Connection(
+            address,
+            will_topic=f"{self._base}/status",
+            will=lambda: status_message(stream, "offline", "connection lost", prompts=self._prompts).json_bytes(),
+        )
+        self._control: ControlTopic | None = None
+        if control is not None:
+            self._control = ControlTopic(self._connection, self._base, stream, control, lambda: self._prompts)
+            self._connection.receive = self._control.take
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._connection.connected.is_set()
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was made again."""
+        return self._connection.reconnects
+
+    async def start(self, *, required: bool) -> None:
+        """Begin to connect and to publish, first of all the status ``online``.
+
+        Raises:
+            SinkError: `required`, and the first attempt to connect failed.
+        """
+        self._tell_status()
+        self._counts = dict.fromkeys(self._prompts, 0)
+        self._send_counts()
+        await self._connection.start(required=required)
+        pumps = [self._send_frames(), self._send_events()]
+        if self._control is not None:
+            pumps.append(self._control.serve())
+        self._tasks = [asyncio.create_task(pump) for pump in pumps]
+
+    async def note(self, result: Result) -> None:
+        """Journal the events of a result; they are sent as soon as there is a connection."""
+        if await self._journal.append(self.stream, result):
+            self._new_event.set()
+
+    async def write(self, result: Result) -> None:
+        """Publish the tracks of a frame, but not its events."""
+        began = time.monotonic()
+        self._tell_counts(Counter(track.prompt for track in result.tracks if track.state is TrackState.CONFIRMED))
+        if self._live:
+            if self._frames:
+                self.dropped_frames += len(self._frames)
+                self._frames.clear()
+        elif self.connected and len(self._frames) >= OFFLINE_WAITING:
+            self._room.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), PATIENCE)
+        if not self.connected or len(self._frames) >= OFFLINE_WAITING:
+            self.dropped_frames += 1
+            return
+        self._frames.append((result, began, self.reconnects))
+        self._new_frame.set()
+
+    async def set_status(
+        self, online: bool, reason: str | None = None, *, prompts: Sequence[str] | None = None, paused: bool = False
+    ) -> None:
+        """Say whether the stream is processed and why not, and what is looked for; the newest wins.
+
+        Args:
+            online: whether results are being published.
+            reason: why not; credentials are removed.
+            prompts: now in force; None leaves them.
+            paused: whether it is paused on request.
+        """
+        self._online = (online, None if reason is None else redact(reason), paused)
+        self.set_prompts(self._prompts if prompts is None else prompts)
+
+    async def publish_image(self, jpeg: bytes) -> None:
+        """Publish a picture, retained, on ``image``."""
+        self._connection.retain(f"{self._base}/image", jpeg, qos=0)
+
+    async def publish_raw(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
+        """Publish `payload` on the full `topic`.
+
+        Args:
+            topic: all of it, without the prefix in front.
+            payload: the message; empty to remove what the broker retains.
+            retain: also after each reconnect, the newest of a topic; otherwise once, if there is a connection.
+        """
+        if retain:
+            self._connection.retain(topic, payload)
+        else:
+            with suppress(DisconnectedError):
+                await self._connection.publish(topic, payload, qos=1)
+
+    def set_prompts(self, prompts: Sequence[str]) -> None:
+        """Say which prompts are in force now."""
+        self._prompts = tuple(prompts)
+        self._tell_counts(Counter({prompt: number for prompt, number in self._counts.items() if number}))
+        self._tell_status()
+
+    async def close(self, reason: str | None) -> bool:
+        """Deliver what waits, say ``offline``, and disconnect: within 10 seconds.
+
+        Args:
+            reason: for the status; None at the end of the stream.
+
+        Returns:
+            Whether everything was delivered. What remains of the events stays in the journal.
+        """
+        if not self._tasks:
+            await self._connection.close()
+            return False
+        self._connection.hurry()
+        delivered = True
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._flush()
+                await self.set_status(False, reason or "end of stream")
+                await self._connection.settled()
+        except TimeoutError:
+            delivered = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await (self._connection.close() if delivered else self._connection.abort())
+        return delivered
+
+    async def _flush(self) -> None:
+        await self._connection.connected.wait()
+        while self._journal.depth(self.stream) or self._frames or self._busy:
+            self._new_event.set()
+            await asyncio.sleep(0.01)
+
+    def _tell_status(self) -> None:
+        online, reason, paused = self._online
+        message = status_message(
+            self.stream, "online" if online else "offline", reason, prompts=self._prompts, paused=paused
+        )
+        self._connection.retain(f"{self._base}/status", message.json_bytes())
+
+    def _tell_counts(self, visible: Counter[str]) -> None:
+        """Publish how many objects are seen now, if that is news."""
+        counts = {prompt: visible[prompt] for prompt in (*self._prompts, *sorted(visible))}
+        if counts != self._counts:
+            self._counts = counts
+            self._send_counts()
+
+    def _send_counts(self) -> None:
+        message = counts_message(self.stream, self._counts)
+        self._connection.retain(f"{self._base}/counts", message.json_bytes())
+
+    async def _send_frames(self) -> None:
+        while True:
+            await self._new_frame.wait()
+            self._new_frame.clear()
+            while self._frames:
+                result, began, connection = self._frames.popleft()
+                self._room.set()
+                if not self.connected or connection != self.reconnects:
+                    self.dropped_frames += 1  # an old frame is of no use to anyone later
+                    continue
+                self._busy = True
+                try:
+                    await self._send_frame(result, began)
+                except DisconnectedError:
+                    self.dropped_frames += 1
+                finally:
+                    self._busy = False
+
+    async def _send_frame(self, result: Result, began: float) -> None:
+        found = await asyncio.to_thread(self._bound.encode, result) if result.tracks else self._bound.encode(result)
+        if found.left_out and not self._left_out:
+            logger.warning("%s: the smallest tracks do not fit into a message of %d bytes", self.stream, self._limit)
+        self._left_out = found.left_out
+        await self._connection.publish(f"{self._base}/tracks", found.payload, expiry=EXPIRY)
+        if self._published is not None:
+            self._published(result.frame, time.monotonic() - began)
+
+    async def _send_events(self) -> None:
+        topic = f"{self._base}/events"
+        while True:
+            await self._connection.connected.wait()
+            self._new_event.clear()
+            entries = await self._journal.first(self.stream, WINDOW)
+            if not entries:
+                await self._new_event.wait()
+                continue
+            # Started in order, they are written in order; one that fails takes the connection with it.
+            sending = [self._connection.publish(topic, entry.payload, qos=1) for entry in entries]
+            outcome = await asyncio.gather(*sending, return_exceptions=True)
+            failed = next((number for number, error in enumerate(outcome) if error is not None), len(entries))
+            if failed:
+                await self._journal.remove(self.stream, entries[failed - 1].sequence)
+
+
+class PublisherSink(Sink):
+    """Lets the pipeline write to a `Publisher` that outlives it: neither opened nor closed here."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        """Write to `publisher`, which has been started."""
+        super().__init__(f"mqtt {publisher.stream}")
+        self._publisher = publisher
+
+    async def start(self, info: StreamInfo) -> None:
+        """Nothing to open."""
+
+    async def note(self, result: Result) -> None:
+        await self._publisher.note(result)
+
+    async def write(self, result: Result) -> None:
+        await self._publisher.write(result)
+
+    async def finish(self, reason: str | None) -> None:
+        """Nothing to close."""
+
+
+class ProcessStatus:
+    """The status of the whole process, retained on ``<prefix>/status``, with a last will of its own."""
+
+    def __init__(self, address: BrokerAddress) -> None:
+        """Prepare; `start` connects."""
+        self._topic = f"{address.prefix}/status"
+        self._streams: tuple[str, ...] = ()
+        self._connection = Connection(
+            address,
+            will_topic=self._topic,
+            will=lambda: process_message("offline", "connection lost", self._streams).json_bytes(),
+        )
+
+    async def start(self, *, required: bool = False) -> None:
+        """Begin to connect, and say ``online``.
+
+        Raises:
+            SinkError: `required`, and the first attempt to connect failed.
+        """
+        await self.set_streams(self._streams)
+        await self._connection.start(required=required)
+
+    @property
+    def was_connected(self) -> bool:
+        """Whether the broker has been reached since the start."""
+        return self._connection.was_connected
+
+    async def set_streams(self, streams: Sequence[str]) -> None:
+        """Say which streams the process serves."""
+        self._streams = tuple(streams)
+        self._connection.retain(self._topic, process_message("online", None, self._streams).json_bytes())
+
+    async def close(self, reason: str | None = None) -> None:
+        """Say ``offline``, and disconnect: within 10 seconds."""
+        why = redact(reason) if reason else "stopped"
+        self._connection.retain(self._topic, process_message("offline", why, self._streams).json_bytes())
+        self._connection.hurry()
+        try:
+            await asyncio.wait_for(self._connection.settled(), FLUSH_SECONDS)
+        except TimeoutError:
+            await self._connection.abort()
+        else:
+            await self._connection.close()

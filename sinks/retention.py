@@ -1,0 +1,116 @@
+"""The names of a stream's recordings, and which of them are kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sinks.partial import partial_path
+
+logger = logging.getLogger(__name__)
+
+# 2026-11-24T151200.123Z.mp4: no character that a file system or a shell refuses, and the order of the names is the
+# order of the times. A number follows where two begin in one millisecond.
+_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}\.\d{3}Z)((?:-\d+)*)(\.partial)?\.mp4", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A finished recording: its file and how many bytes are in it."""
+
+    path: Path
+    size: int
+
+
+def recording_path(folder: Path, start: datetime) -> Path:
+    """A path of no file yet, finished or partial, for what begins at `start` (time zone aware)."""
+    moment = start.astimezone(UTC).strftime("%Y-%m-%dT%H%M%S.%f")[:-3]
+    return unused(folder / f"{moment}Z.mp4")
+
+
+def unused(path: Path) -> Path:
+    """`path`, or the first of ``name-1.mp4``, ``name-2.mp4``… that is not taken by anything, finished or partial."""
+    candidate, number = path, 0
+    while os.path.lexists(candidate) or os.path.lexists(partial_path(candidate)):
+        number += 1
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return candidate
+
+
+def recordings(folder: Path) -> list[Recording]:
+    """The finished recordings in `folder`, oldest first: regular files that are named as ours, nothing else.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    return [Recording(path, size) for _, path, size in _ours(folder, partial=False)]
+
+
+def left_partial(folder: Path) -> list[Path]:
+    """The partial recordings in `folder`, oldest first.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    return [path for _, path, _ in _ours(folder, partial=True)]
+
+
+def prune(folder: Path, keep_files: int | None, keep_bytes: int | None, newest: Path | None = None) -> None:
+    """Delete the oldest recordings until at most `keep_files`, and at most `keep_bytes` in all, are left.
+
+    One is always left, be it larger than `keep_bytes`: the newest by name, and `newest` if it is another one because
+    the clock was set back. A file that cannot be deleted is logged.
+    """
+    found = recordings(folder)
+    count, total = len(found), sum(recording.size for recording in found)
+    for recording in found[:-1]:
+        if (keep_files is None or count <= keep_files) and (keep_bytes is None or total <= keep_bytes):
+            return
+        if recording.path != newest and _delete(recording.path):
+            count, total = count - 1, total - recording.size
+
+
+def make_room(folder: Path, free: int) -> bool:
+    """Delete the oldest recordings, but for the newest, until `free` bytes are free on the disk. Return if they are.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    found = recordings(folder)[:-1]
+    while free_bytes(folder) < free:
+        if not found:
+            return False
+        _delete(found.pop(0).path)
+    return True
+
+
+def free_bytes(folder: Path) -> int:
+    """What an ordinary user may still write to the disk that holds `folder`."""
+    return shutil.disk_usage(folder).free
+
+
+def _ours(folder: Path, *, partial: bool) -> list[tuple[tuple[str, list[int]], Path, int]]:
+    """Sort key, path and size of the regular files whose whole name is one of ours, in order."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = _NAME.fullmatch(entry.name)
+            if name is None or bool(name[3]) is not partial or not entry.is_file(follow_symlinks=False):
+                continue
+            order = (name[1], [int(number) for number in name[2].split("-")[1:]])
+            found.append((order, Path(entry.path), entry.stat(follow_symlinks=False).st_size))
+    return sorted(found)
+
+
+def _delete(path: Path) -> bool:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("cannot delete the old recording %s: %s", path, error.strerror)
+        return False
+    return True

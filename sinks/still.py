@@ -1,0 +1,77 @@
+"""Annotated stills as JPEG: when an object appears, and when somebody asks for one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import cv2
+import numpy as np
+
+from sinks.overlay import draw
+from sinks.sink import Sink
+from streaming.errors import SinkError
+from streaming.types import EventKind, Planes, Result, StreamInfo
+
+# Full HD cameras give about 150 kB so; that is what a dashboard shows and a broker carries without effort.
+MAX_WIDTH, QUALITY = 1280, 80
+# Seconds between two stills for events: a crowd that comes in is one picture, not fifty.
+PAUSE = 2.0
+
+
+def annotated_jpeg(result: Result) -> bytes:
+    """The frame with its tracks drawn on it, at most `MAX_WIDTH` pixels wide, as JPEG."""
+    picture = result.frame.picture
+    height, width = picture.height & ~1, picture.width & ~1  # OpenCV reads 4:2:0 of even size only
+    planes = Planes(*(plane.copy() for plane in picture.yuv420p()))
+    draw(planes, picture.colour, result.tracks)
+    stacked = np.concatenate(
+        [
+            planes.y[:height, :width].ravel(),
+            planes.u[: height // 2, : width // 2].ravel(),
+            planes.v[: height // 2, : width // 2].ravel(),
+        ]
+    ).reshape(height * 3 // 2, width)
+    image = cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420)
+    if width > MAX_WIDTH:
+        size = (MAX_WIDTH, round(height * MAX_WIDTH / width))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not done:
+        raise SinkError(f"{result.frame.stream}: frame {result.frame.index} cannot be encoded as JPEG")
+    return data.tobytes()
+
+
+class StillSink(Sink):
+    """Hands annotated stills to `publish`: soon after a track starts or is recovered, and after `ask`."""
+
+    def __init__(self, publish: Callable[[bytes], Awaitable[None]], *, on_events: bool) -> None:
+        """With `on_events` False only `ask` leads to a still."""
+        super().__init__("still")
+        self._publish, self._on_events = publish, on_events
+        self._asked = self._wanted = False
+        self._last = -PAUSE
+
+    def ask(self) -> None:
+        """Wish for a still of the next result."""
+        self._asked = True
+
+    async def start(self, info: StreamInfo) -> None:
+        """Nothing to open."""
+
+    async def note(self, result: Result) -> None:
+        appeared = {EventKind.STARTED, EventKind.RECOVERED}
+        if self._on_events and any(event.kind in appeared for event in result.events):
+            self._wanted = True
+
+    async def write(self, result: Result) -> None:
+        due = self._wanted and time.monotonic() - self._last >= PAUSE
+        if not (self._asked or due):
+            return
+        self._asked = self._wanted = False
+        self._last = time.monotonic()
+        await self._publish(await asyncio.to_thread(annotated_jpeg, result))
+
+    async def finish(self, reason: str | None) -> None:
+        """Nothing to close."""

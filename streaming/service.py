@@ -1,0 +1,266 @@
+"""`maskcast run`: many streams, one model, one process, for months."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sinks.journal import Journal
+from sinks.publisher import ProcessStatus
+from streaming.errors import ModelError, UsageError
+from streaming.metrics import Metrics
+from streaming.settings import Settings, load_settings, restart_needed
+from streaming.supervisor import Shared, Supervisor
+from streaming.watchdog import Heartbeat, Notifier, watch
+from streaming.web import Health, WebServer
+from streaming.worker import Worker
+
+if TYPE_CHECKING:
+    from trackers.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+# Failures of the model in a row, over all streams, after which only a new process can help: a broken CUDA context
+# stays broken. Whatever started us starts us again.
+HOPELESS = 10
+MEASURE_SECONDS = 5.0
+# A second of frames that the model could not take is noise; one in ten over `MEASURE_SECONDS` is overload.
+OVERLOAD_SHARE = 0.9
+# Loading a full-size checkpoint from a slow disk takes minutes, a frame on a CPU nearly one.
+LOADING_SECONDS, STALLED_SECONDS = 1800.0, 120.0
+
+
+class Service:
+    """All streams of a settings file."""
+
+    def __init__(self, file: Path, settings: Settings) -> None:
+        """Prepare; nothing runs before `run`."""
+        self._file, self._settings = file, settings
+        self._streams: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
+        self._metrics = Metrics()
+        self._heartbeat = Heartbeat()
+        self._notifier = Notifier()
+        self._ready = False
+        self._overloaded = False
+        self._reload = asyncio.Event()
+        self._process: ProcessStatus | None = None
+
+    def request_reload(self) -> None:
+        """Read the settings again soon."""
+        self._reload.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`, or until every stream has come to an end of its own.
+
+        Raises:
+            UsageError: a port or a folder that the settings name cannot be used.
+            ModelError: the model cannot be loaded, or fails again and again.
+        """
+        settings = self._settings
+        web = (
+            WebServer(settings.http.listen, self._metrics, self.health, self.readiness)
+            if settings.http.listen
+            else None
+        )
+        journal = Journal(settings.state.folder / "journal.sqlite", limit=settings.state.max_events)
+        if web:
+            web.start()
+        self._heartbeat.busy("model", LOADING_SECONDS)
+        watching = asyncio.create_task(watch(self._heartbeat, self._notifier, STALLED_SECONDS))
+        try:
+            settings.state.folder.mkdir(parents=True, exist_ok=True)
+            await journal.open()
+            worker = Worker(
+                _loader(settings),
+                max_batch=settings.worker.max_batch,
+                batch_wait=settings.worker.batch_wait,
+                beat=lambda: self._heartbeat.beat("model"),
+            )
+            await self._load(worker, stop)
+            if stop.is_set():
+                return
+            self._metrics.build_info(version("maskcast"), settings.model.name)
+            shared = Shared(settings, worker, journal, self._metrics, await worker.has_snapshots())
+            if settings.mqtt:
+                self._process = ProcessStatus(settings.mqtt.address())
+                await self._process.start()
+            try:
+                await self._serve(shared, stop)
+            finally:
+                await self._close_streams(list(self._streams))
+                if self._process:
+                    await self._process.close("stopped")
+                worker.close()
+        except OSError as error:
+            raise UsageError(f"{settings.state.folder}: {error.strerror or error}; name a writable folder") from error
+        finally:
+            self._notifier.stopping()
+            watching.cancel()
+            self._notifier.close()
+            await journal.close()
+            if web:
+                web.close()
+
+    async def _load(self, worker: Worker, stop: asyncio.Event) -> None:
+        loading = asyncio.ensure_future(worker.start())
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait([loading, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if loading.done():
+            await loading
+        else:
+            loading.cancel()
+
+    async def _serve(self, shared: Shared, stop: asyncio.Event) -> None:
+        await self._apply(shared, self._settings)
+        self._ready = True
+        self._notifier.ready()
+        logger.info("ready: %d streams", len(self._streams))
+        measured = time.monotonic()
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                reload = asyncio.ensure_future(self._reload.wait())
+                running = [task for _, task in self._streams.values() if not task.done()]
+                if not running:
+                    return
+                await asyncio.wait(
+                    [stopped, reload, *running], timeout=MEASURE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                reload.cancel()
+                if self._reload.is_set():
+                    self._reload.clear()
+                    await self._read_again(shared)
+                if shared.model_failures >= HOPELESS:
+                    raise ModelError(f"the model failed {HOPELESS} times in a row; start again")
+                if time.monotonic() - measured >= MEASURE_SECONDS:
+                    measured = time.monotonic()
+                    self._measure()
+        finally:
+            stopped.cancel()
+
+    # Streams come and go.
+
+    async def _apply(self, shared: Shared, settings: Settings) -> None:
+        """Bring the running streams in line with the settings; those that are the same are not touched."""
+        running = {name: supervisor.settings for name, (supervisor, _) in self._streams.items()}
+        gone = [name for name in running if name not in settings.streams]
+        changed = [name for name in running if name in settings.streams and running[name] != settings.streams[name]]
+        await self._close_streams(gone, removed=True)
+        await self._close_streams(changed)
+        for name, stream in settings.streams.items():
+            if name not in self._streams:
+                supervisor = Supervisor(name, stream, shared)
+                task = asyncio.create_task(self._supervise(supervisor), name=f"stream {name}")
+                self._streams[name] = (supervisor, task)
+        if self._process:
+            await self._process.set_streams(sorted(self._streams))
+        for name in gone:
+            logger.info("%s: removed", name, extra={"stream": name})
+
+    async def _supervise(self, supervisor: Supervisor) -> None:
+        try:
+            await supervisor.run()
+        except Exception:  # a bug in one stream must not take the others down
+            logger.exception("%s: given up", supervisor.name, extra={"stream": supervisor.name})
+
+    async def _close_streams(self, names: Sequence[str], *, removed: bool = False) -> None:
+        closing = [self._streams.pop(name) for name in names]
+        for supervisor, _ in closing:
+            supervisor.stop(removed=removed)
+        if closing:
+            await asyncio.gather(*(task for _, task in closing), return_exceptions=True)
+
+    async def _read_again(self, shared: Shared) -> None:
+        self._notifier.reloading()
+        try:
+            wanted = load_settings(self._file)
+        except UsageError as error:
+            logger.error("reload refused, everything goes on as before: %s", error)  # noqa: TRY400 - one line says it
+        else:
+            if fixed := restart_needed(self._settings, wanted):
+                logger.warning("reload: a restart is needed for %s", ", ".join(fixed))
+            await self._apply(shared, wanted)
+            logger.info("reloaded: %d streams", len(self._streams))
+        self._notifier.ready()
+
+    # How the process is.
+
+    def _measure(self) -> None:
+        rates = [supervisor.measure() for supervisor, task in self._streams.values() if not task.done()]
+        wanted, got = sum(rate for rate, _ in rates), sum(rate for _, rate in rates)
+        overloaded = got < OVERLOAD_SHARE * wanted
+        self._metrics.overloaded(overloaded)
+        if overloaded != self._overloaded:
+            self._overloaded = overloaded
+            if overloaded:
+                logger.warning(
+                    "overloaded: streams offer %.1f frames/s, the model tracks %.1f; all live streams give way evenly",
+                    wanted,
+                    got,
+                )
+            else:
+                logger.info("no longer overloaded: %.1f frames/s", got)
+
+    def health(self) -> Health:
+        """Whether the event loop and the model's thread get on."""
+        stalled = self._heartbeat.stalled(STALLED_SECONDS)
+        return Health(not stalled, f"no progress: {', '.join(stalled)}" if stalled else None)
+
+    def readiness(self) -> Health:
+        """Whether frames can be tracked and published; the state of each stream beside it."""
+        streams = {name: supervisor.state() for name, (supervisor, _) in list(self._streams.items())}
+        reason = self.health().reason
+        if not self._ready:
+            reason = reason or "the model is being loaded"
+        elif self._process and not self._process.was_connected:
+            reason = reason or "the broker has not been reached yet"
+        return Health(reason is None, reason, {"streams": streams})
+
+
+def _loader(settings: Settings) -> Callable[[], Engine]:
+    def load() -> Engine:
+        from trackers.engine import Engine
+
+        model = settings.model
+        return Engine(
+            model.name,
+            model.device,
+            model.tracker,
+            tracker_from=model.tracker_from,
+            hot_start=model.hot_start,
+            lost_after=model.lost_after,
+        )
+
+    return load
+
+
+def run_service(file: Path) -> int:
+    """Serve a settings file until SIGINT or SIGTERM; SIGHUP reads it again.
+
+    Returns:
+        The exit code: 0 after a signal or when all streams have ended.
+
+    Raises:
+        MaskcastError: see `Service.run`.
+    """
+    import signal
+
+    from streaming.logs import configure_logs
+    from streaming.run import run_until_stopped
+
+    settings = load_settings(file)
+    configure_logs(settings.log.level, settings.log.format)
+
+    async def main(stop: asyncio.Event) -> None:
+        service = Service(file, settings)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.request_reload)
+        await service.run(stop)
+
+    run_until_stopped(main)
+    return 0

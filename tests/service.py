@@ -1,0 +1,170 @@
+"""Runs `maskcast run` as a process of its own, and listens to what it publishes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import paho.mqtt.client as paho
+
+from tests.broker import free_port
+
+ROOT = Path(__file__).parents[1]
+
+
+def eventually(true: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
+    """Wait until `true` says something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (answer := true()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or true}"
+        time.sleep(0.05)
+    return answer
+
+
+def still_life(file: Path, seconds: float = 4.0, rate: int = 10) -> Path:
+    """A clip in which the objects of the demo stand still, so that they are where they were after any gap."""
+    demo = cv2.VideoCapture(str(ROOT / "streaming" / "demo.mp4"))
+    picture = next(image for index in range(100) for _, image in [demo.read()] if index == 30)
+    demo.release()
+    height, width = picture.shape[:2]
+    command = ["ffmpeg", "-y", "-v", "error", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{width}x{height}"]
+    command += ["-r", str(rate), "-i", "-", "-c:v", "libx264", "-preset", "ultrafast", "-g", str(rate)]
+    command += ["-bf", "0", "-pix_fmt", "yuv420p", str(file)]
+    noise = np.random.default_rng(1)
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as encoder:
+        assert encoder.stdin is not None
+        for _ in range(int(seconds * rate)):
+            grain = noise.integers(-2, 3, picture.shape)
+            encoder.stdin.write(np.clip(picture.astype(np.int16) + grain, 0, 255).astype(np.uint8).tobytes())
+        encoder.stdin.close()
+    return file
+
+
+class Subscriber:
+    """Collects everything under a prefix; keeps its session, so that the broker keeps events for it."""
+
+    def __init__(self, port: int, prefix: str = "site", name: str = "listener") -> None:
+        self.messages: list[tuple[str, bytes, bool]] = []
+        self._prefix = prefix
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
+        self._client.on_message = lambda _c, _u, m: self.messages.append((m.topic, m.payload, m.retain))
+        self._subscribed = threading.Event()
+        self._client.on_connect = lambda client, *_: client.subscribe(f"{prefix}/#", 1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.reconnect_delay_set(1, 1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        assert self._subscribed.wait(10)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def publish(self, topic: str, payload: Any) -> None:
+        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        self._client.publish(topic, data, 1)
+
+    def of(self, stream: str, leaf: str) -> list[dict[str, Any]]:
+        topic = f"{self._prefix}/{stream}/{leaf}" if stream else f"{self._prefix}/{leaf}"
+        return [json.loads(payload) for got, payload, _ in list(self.messages) if got == topic]
+
+    def last(self, stream: str, leaf: str) -> dict[str, Any]:
+        found = self.of(stream, leaf)
+        return found[-1] if found else {}
+
+    def ids(self, stream: str) -> set[int]:
+        """The confirmed tracks of the newest frame."""
+        tracks = self.last(stream, "tracks").get("tracks", [])
+        return {track["id"] for track in tracks if track["state"] == "confirmed"}
+
+
+class Service:
+    """A running `maskcast run`."""
+
+    def __init__(self, folder: Path, settings: str, *, environment: dict[str, str] | None = None) -> None:
+        self.file = folder / "cameras.toml"
+        self.log = folder / "service.log"
+        self.port = free_port()
+        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
+        self.configure(settings)
+        self.process: subprocess.Popen[bytes]
+
+    def configure(self, settings: str) -> None:
+        shared = f'[http]\nlisten = "127.0.0.1:{self.port}"\n[log]\nformat = "json"\n'
+        model = "" if "[model]" in settings else '[model]\nname = "nano"\nlost_after = 30.0\n'
+        self.file.write_text(shared + model + settings, encoding="utf-8")
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "streaming", "run", str(self.file)]
+            self.process = subprocess.Popen(
+                command, cwd=self.file.parent, stderr=log, stdout=log, env=self._environment
+            )
+
+    def wait_until_ready(self) -> None:
+        eventually(self.ready, 120, "ready")
+
+    def ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"it ended with {self.process.returncode}: {self.text()[-2000:]}")
+        return self.get("/readyz")[0] == 200
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of all series of a metric that have these labels."""
+        total = 0.0
+        for line in self.get("/metrics")[1].splitlines():
+            if match := re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line):
+                found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
+                if match[1] == name and labels.items() <= found.items():
+                    total += float(match[3])
+        return total
+
+    def reload(self, settings: str) -> None:
+        self.configure(settings)
+        self.process.send_signal(signal.SIGHUP)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(60)
+
+    def text(self) -> str:
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+
+@contextmanager
+def service(folder: Path, settings: str, **options: Any) -> Iterator[Service]:
+    """A service that runs and is ready; ended at the end, by its own process id."""
+    running = Service(folder, settings, **options)
+    running.start()
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.kill()

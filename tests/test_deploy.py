@@ -1,0 +1,176 @@
+"""The systemd unit, the container file and what their documentation says, as far as each can be tried."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from streaming.metrics import Metrics, reference
+from streaming.settings import HttpSettings, StateSettings
+from streaming.web import Health, WebServer
+
+ROOT = Path(__file__).parent.parent
+DEPLOY = ROOT / "deploy"
+README = (DEPLOY / "README.md").read_text(encoding="utf-8")
+# Known to systemd from 254 on; older ones ignore them with a warning.
+NEW_KEYS = ("RestartSteps", "RestartMaxDelaySec")
+
+
+def unit():
+    """Values by section and key; a key may be given several times."""
+    values, section = defaultdict(list), ""
+    for line in (DEPLOY / "maskcast.service").read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            values[section, key].append(value)
+    return values
+
+
+def instructions():
+    """The container file as pairs of instruction and arguments."""
+    text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [tuple(line.split(maxsplit=1)) for line in joined.splitlines() if line.strip()]
+
+
+def snippets(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_systemd_accepts_the_unit(tmp_path):
+    copy = tmp_path / "maskcast.service"
+    text = (DEPLOY / "maskcast.service").read_text(encoding="utf-8")
+    copy.write_text(text.replace("/opt/maskcast/bin/maskcast run", f"{shutil.which('true')} run"), encoding="utf-8")
+    done = subprocess.run(["systemd-analyze", "verify", copy], check=False, capture_output=True, text=True, timeout=60)
+    complaints = [line for line in done.stderr.splitlines() if "maskcast.service" in line]
+    assert [line for line in complaints if not any(key in line for key in NEW_KEYS)] == []
+
+
+def test_the_unit_says_what_months_unattended_need():
+    values = {key: given[-1] for (section, key), given in unit().items() if section == "Service"}
+    assert values["ExecStart"] == "/opt/maskcast/bin/maskcast run /etc/maskcast/cameras.toml"
+    assert values["Type"] == "notify"
+    assert values["ExecReload"].endswith("kill -HUP $MAINPID")
+    assert (values["Restart"], unit()["Unit", "StartLimitIntervalSec"]) == ("always", ["0"])
+    assert int(values["WatchdogSec"]) >= 10
+    assert int(values["TimeoutStopSec"]) >= 10
+    assert values["StateDirectory"] == "maskcast"
+    assert values["EnvironmentFile"].startswith("-/etc/maskcast/")
+    assert int(values["LimitNOFILE"]) >= 10_000
+    assert values["User"] not in {"", "root"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("NoNewPrivileges", "yes"),
+        ("PrivateTmp", "yes"),
+        ("ProtectSystem", "strict"),
+        ("ProtectHome", "yes"),
+        ("CapabilityBoundingSet", ""),
+        ("DevicePolicy", "closed"),
+        ("LimitCORE", "0"),
+    ],
+)
+def test_the_unit_is_hardened(key, value):
+    assert unit()["Service", key] == [value]
+
+
+def test_the_unit_reaches_gpus_and_cameras():
+    allowed = unit()["Service", "DeviceAllow"]
+    assert "char-nvidia* rw" in allowed
+    assert "char-video4linux rw" in allowed
+    assert not unit()["Service", "PrivateDevices"]
+
+
+def test_the_container_runs_what_the_unit_runs_but_not_as_root():
+    given = defaultdict(list)
+    for name, arguments in instructions():
+        given[name].append(arguments)
+    (start,) = unit()["Service", "ExecStart"]
+    assert json.loads(given["ENTRYPOINT"][0]) + json.loads(given["CMD"][0]) == ["maskcast", *start.split()[1:]]
+    assert int(given["USER"][-1].split(":")[0]) > 0
+    assert given["VOLUME"] == ["/var/lib/maskcast"]
+    assert re.fullmatch(r"docker\.io/library/python:3\.\d+-slim", given["FROM"][0])
+    order = [name for name, _ in instructions()]
+    assert order.index("USER") > max(index for index, name in enumerate(order) if name == "RUN")
+
+
+def test_the_container_installs_torch_for_the_cpu_unless_told_otherwise():
+    assert ("ARG", "TORCH_INDEX=https://download.pytorch.org/whl/cpu") in instructions()
+    (torch,) = [arguments for name, arguments in instructions() if name == "RUN" and arguments.endswith(" torch")]
+    assert '--index-url "$TORCH_INDEX"' in torch
+
+
+def test_the_container_copies_what_there_is_and_every_package():
+    copied = [word for name, rest in instructions() if name == "COPY" for word in shlex.split(rest)[:-1]]
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = settings["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {name.rstrip("*") for name in packages} <= set(copied)
+    assert settings["project"]["readme"] in copied
+    assert set(settings["project"]["license-files"]) <= set(copied)
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+def test_the_containers_health_check_tells_a_healthy_process_from_another(healthy):
+    (check,) = [arguments for name, arguments in instructions() if name == "HEALTHCHECK"]
+    interpreter, option, program = json.loads(check.partition("CMD ")[2])
+    _, port = HttpSettings().address()
+    assert interpreter == "python"
+    assert f"http://127.0.0.1:{port}/healthz" in program
+    assert ("EXPOSE", str(port)) in instructions()
+    server = WebServer("127.0.0.1:0", Metrics(), lambda: Health(ok=healthy), lambda: Health(ok=True))
+    server.start()
+    try:
+        asked = program.replace(f":{port}/", f":{server.port}/")
+        done = subprocess.run([sys.executable, option, asked], check=False, capture_output=True, timeout=60)
+    finally:
+        server.close()
+    assert (done.returncode == 0) is healthy
+
+
+def test_the_settings_in_the_documentation_are_valid():
+    (text,) = snippets("toml")
+    settings = tomllib.loads(text)
+    assert HttpSettings.model_validate(settings["http"]).address()
+    folder = StateSettings.model_validate(settings["state"]).folder
+    assert str(folder) == f"/var/lib/{unit()['Service', 'StateDirectory'][0]}"
+
+
+def test_prometheus_scrapes_the_address_of_the_settings():
+    scrape = yaml.safe_load(snippets("yaml")[0])["scrape_configs"][0]
+    assert scrape["static_configs"][0]["targets"] == [HttpSettings().listen]
+    assert f'up{{job="{scrape["job_name"]}"}}' in README
+
+
+def test_the_alerts_ask_for_metrics_and_labels_that_exist():
+    known = dict(re.findall(r"^\| `(\w+)` \| \w+ \| ([^|]*) \|", reference(), re.MULTILINE))
+    rules = yaml.safe_load(snippets("yaml")[1])["groups"][0]["rules"]
+    assert len(rules) == 3
+    for rule in rules:
+        names = re.findall(r"\b(?:maskcast|process)_\w+", rule["expr"])
+        assert [name for name in names if name not in known] == []
+        assert names or rule["expr"].startswith("up{")
+        for label in re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]):
+            assert label == "instance" or all(f"`{label}`" in known[name] for name in names)
+    assert [name for name in re.findall(r"`((?:maskcast|process)_\w+)`", README) if name not in known] == []
+
+
+def test_the_documentation_names_files_that_exist():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (DEPLOY / target).exists(), target
+    for name in re.findall(r"\bdeploy/[\w.]+", README):
+        assert (ROOT / name).exists(), name
