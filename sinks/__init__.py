@@ -49,7 +49,7 @@ def open_sink(
             raise UsageError(f"no sink for {redact(spec)}; there are {KINDS}")
         from sinks.mqtt import MqttSink
 
-        return MqttSink(spec)
+        return MqttSink(spec, prompts)
     path = Path(spec)
     match path.suffix.lower():
         case ".mp4" | ".mkv" | ".mov" | ".webm":

@@ -33,10 +33,12 @@ class ControlTopic:
         base: str,
         stream: str,
         handle: Callable[[bytes], Awaitable[bytes | None]],
+        refusals: Callable[[], bytes | None],
         prompts: Callable[[], Sequence[str]],
     ) -> None:
-        """Prepare for requests that arrive over `connection`; `prompts` tells those in force."""
-        self._connection, self._stream, self._handle, self._prompts = connection, stream, handle, prompts
+        """Prepare for requests that arrive over `connection`; see `Publisher`. `prompts` tells those in force."""
+        self._connection, self._stream, self._prompts = connection, stream, prompts
+        self._handle, self._refusals = handle, refusals
         self._topic = f"{base}/control"
         self._waiting: deque[Incoming] = deque()
         self._request, self._flooded = asyncio.Event(), asyncio.Event()
@@ -63,7 +65,7 @@ class ControlTopic:
     async def serve(self) -> None:
         """Subscribe and answer until cancelled."""
         await self._connection.subscribe(self._topic)
-        await asyncio.gather(self._answer(), self._stem())
+        await asyncio.gather(self._answer(), self._stem(), self._sum_up())
 
     async def _answer(self) -> None:
         while True:
@@ -78,6 +80,12 @@ class ControlTopic:
                     reply = self._rejection("internal error, see the log")
                 if reply is not None:
                     await self._reply(reply, request.correlation)
+
+    async def _sum_up(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            if (reply := self._refusals()) is not None:
+                await self._reply(reply, None)
 
     async def _stem(self) -> None:
         """Wait for a flood, and let it pass."""

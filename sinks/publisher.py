@@ -46,6 +46,7 @@ class Publisher:
         live: bool = True,
         max_payload: int = MAX_PAYLOAD,
         control: Callable[[bytes], Awaitable[bytes | None]] | None = None,
+        refusals: Callable[[], bytes | None] = lambda: None,
         published: Callable[[Frame, float], None] | None = None,
     ) -> None:
         """Prepare; `start` connects.
@@ -58,6 +59,7 @@ class Publisher:
             live: the newest frame wins; otherwise `write` waits for a slow broker, up to a second.
             max_payload: bytes of a message on ``tracks``, at least 65,536; see `sinks.payload`.
             control: answers a request on ``control``: its payload in, the reply's payload out, or None.
+            refusals: asked every second for a reply to requests that `control` answered with None.
             published: is told which frame was handed to the network, and how many seconds after its `write`.
 
         Raises:
@@ -84,7 +86,7 @@ class Publisher:
         )
         self._control: ControlTopic | None = None
         if control is not None:
-            self._control = ControlTopic(self._connection, self._base, stream, control, lambda: self._prompts)
+            self._control = ControlTopic(self._connection, self._base, stream, control, refusals, lambda: self._prompts)
             self._connection.receive = self._control.take
 
     @property

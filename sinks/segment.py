@@ -47,10 +47,10 @@ class Segment:
         self._output = av.open(f"{FILE}{partial_path(path)}", "w", container_options=options)
         self._lock: BinaryIO | None = None
         try:
-            self._lock = _lock(partial_path(path))
             self._stream = self._output.add_stream_from_template(first.format)
             self._stream.time_base = time_base
-            self._output.start_encoding()
+            self._output.start_encoding()  # now there is a file
+            self._lock = _lock(partial_path(path))
         except BaseException:
             self.abandon()
             raise

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from streaming.errors import UsageError
@@ -79,16 +79,23 @@ def run_demo(folder: Path) -> tuple[list[str], int]:
 
 async def _track(folder: Path, port: int, stop: asyncio.Event) -> list[Report]:
     from sinks import open_sink
+    from sinks.broker import parse_address
+    from sinks.mqtt import MqttSink
     from sources import open_source
     from trackers.engine import Engine
 
-    outputs = [str(folder / "demo.mp4"), str(folder / "demo.jsonl"), f"mqtt://{HOST}:{port}/{PREFIX}"]
+    outputs = [str(folder / "demo.mp4"), str(folder / "demo.jsonl")]
+    # The broker in this process speaks the older version only.
+    broker = replace(parse_address(f"mqtt://{HOST}:{port}/{PREFIX}"), protocol="3.1.1")
     worker = Worker(lambda: Engine(MODEL, "auto", hot_start=HOT_START))
     with ProgressDisplay() as display:
         await worker.start()
         job = Job(
             open_source=lambda: open_source(str(CLIP), stream=STREAM),
-            open_sinks=lambda _: [open_sink(spec, prompts=PROMPTS) for spec in outputs],
+            open_sinks=lambda _: [
+                *(open_sink(spec, prompts=PROMPTS) for spec in outputs),
+                MqttSink(broker, PROMPTS),
+            ],
             prompts=PROMPTS,
             max_frames=None,
             progress=display.update,

@@ -26,12 +26,27 @@ _USER_INFORMATION = re.compile(
 )
 
 
+# What a URL and the text around it need. The patterns look ahead from every `://`, which in a hostile line of 100 kB
+# would take minutes.
+_LONGEST_LINE = 2000
+_LAST_WORD = re.compile(r"(?<!\S)\S+$")
+
+
 def redact(text: str) -> str:
-    """Replace the credentials of every URL in a text by `***`.
+    """Replace the credentials of every URL in a text by `***`. Of a line, the first 2,000 characters are left.
 
     Args:
         text: a URL, or any text that may quote one, such as an error message of FFmpeg.
     """
-    text = _USER_INFORMATION.sub(r"\g<scheme>***@", text)
-    text = _SECRET_PATH.sub(r"\g<name>***", text)
-    return _SECRET_PARAMETER.sub(r"\g<name>***", text)
+    return "".join(_redact_line(line) for line in text.splitlines(keepends=True))
+
+
+def _redact_line(line: str) -> str:
+    if len(line) > _LONGEST_LINE:
+        end = line[-1] if line[-1] == "\n" else ""
+        # The word that is cut goes too: it might be a URL whose end would have told that it holds a password.
+        line = f"{re.sub(_LAST_WORD, '', line[:_LONGEST_LINE])}…{end}"
+    if "@" in line:
+        line = _USER_INFORMATION.sub(r"\g<scheme>***@", line)
+    line = _SECRET_PATH.sub(r"\g<name>***", line)
+    return _SECRET_PARAMETER.sub(r"\g<name>***", line)

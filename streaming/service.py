@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sinks.journal import Journal
 from sinks.publisher import ProcessStatus
 from streaming.errors import ModelError, UsageError
+from streaming.logs import configure_logs
 from streaming.metrics import Metrics
 from streaming.settings import Settings, load_settings, restart_needed
 from streaming.supervisor import Shared, Supervisor
@@ -84,6 +85,8 @@ class Service:
             await self._load(worker, stop)
             if stop.is_set():
                 return
+            # Transformers has brought a log handler of its own, which knows nothing of credentials.
+            configure_logs(settings.log.level, settings.log.format)
             self._metrics.build_info(version("maskcast"), settings.model.name)
             shared = Shared(settings, worker, journal, self._metrics, await worker.has_snapshots())
             if settings.mqtt:
@@ -251,7 +254,6 @@ def run_service(file: Path) -> int:
     """
     import signal
 
-    from streaming.logs import configure_logs
     from streaming.run import run_until_stopped
 
     settings = load_settings(file)

@@ -36,8 +36,6 @@ logger = logging.getLogger(__name__)
 
 # Seconds between attempts to begin a stream again after a failure of the model or of a sink; doubles.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-# Frames that may be on their way from the model to the network at once; more than any queue holds.
-PUBLISHING = 64
 
 
 @dataclass
@@ -79,7 +77,6 @@ class Supervisor:
         self._recording: RecordingSink | None = None
         self._report = Report(name)
         self._reconnects = 0
-        self._done: dict[int, float] = {}  # frame index: when the model was done with it
         self._asked_before = (0, 0, time.monotonic())
         self._publisher = self._make_publisher(shared.settings.mqtt) if shared.settings.mqtt else None
 
@@ -92,6 +89,7 @@ class Supervisor:
             prompts=self.settings.prompts,
             max_payload=int(mqtt.max_payload),
             control=desk.receive,
+            refusals=desk.refusals,
             published=self._published,
         )
 
@@ -239,17 +237,14 @@ class Supervisor:
         metrics.frame_tracked(self.name)
         metrics.observe("queue", turn.taken - turn.frame.decoded_at)
         metrics.observe("model", turn.done - turn.taken)
-        self._done[turn.frame.index] = turn.done
-        if len(self._done) > PUBLISHING:
-            del self._done[next(iter(self._done))]
         if turn.results:
             visible = Counter(track.prompt for track in turn.results[-1].tracks)
             for prompt in self.controls.prompts:
                 metrics.tracks(self.name, prompt, visible[prompt])
 
-    def _published(self, frame: Frame, when: float) -> None:
-        self._shared.metrics.observe("publish", when - self._done.get(frame.index, when))
-        self._shared.metrics.observe("total", when - frame.decoded_at)
+    def _published(self, frame: Frame, seconds: float) -> None:
+        self._shared.metrics.observe("publish", seconds)
+        self._shared.metrics.observe("total", time.monotonic() - frame.decoded_at)
 
     def _problem(self, error: MaskcastError) -> None:
         kinds = {SourceError: "source", SinkError: "sink", ModelError: "model", UsageError: "settings"}

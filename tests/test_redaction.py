@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,3 +58,17 @@ def test_no_password_survives_that_a_url_cannot_hold(user, password):
     assert password not in redact(f"x rtsp://{user}:{password}@host/path y")
     digits = f"12345/{password}"
     assert redact(f"rtsp://{user}:{digits}@host/path") == "rtsp://***@host/path"
+
+
+@pytest.mark.parametrize(
+    "text", ["rtsp://" * 20_000, "@" + "rtsp://" * 20_000, "rtsp://a:b@" * 20_000, "?pass=" * 20_000]
+)
+def test_a_hostile_text_takes_no_time(text):
+    began = time.process_time()
+    redact(text)
+    assert time.process_time() - began < 1.0
+
+
+def test_what_is_cut_off_hides_no_secret_that_begins_before():
+    shown = redact(f"rtsp://user:{'x' * 3000}@host/1")
+    assert "xxx" not in shown

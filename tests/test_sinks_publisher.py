@@ -474,8 +474,8 @@ async def test_certificates_are_verified_on_both_sides(tmp_path: Path, monkeypat
             "certificate": replace(full, ca_file=made["stranger"]),
             "cannot read": replace(full, ca_file=tmp_path / "nothing.pem"),
             "cannot use": replace(full, key_file=made["ca key"]),
-            "cannot connect": replace(full, cert_file=None, key_file=None),
             "mismatch": replace(full, host="127.0.0.1"),
+            "cannot connect": replace(full, cert_file=None, key_file=None),
         }
         for reason, wrong in refused_addresses.items():
             await refused_by(wrong, reason)

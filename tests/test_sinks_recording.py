@@ -390,16 +390,17 @@ def test_ten_kills_at_random_points_leave_no_unreadable_file(tmp_path: Path) -> 
             before = len(list(folder.glob("*"))) if folder.exists() else 0
             print(tmp_path, file=server.stdin, flush=True)
             child = int(server.stdout.readline())
-            wait_for(lambda before=before: folder.exists() and len(list(folder.glob("*"))) > before)
-            time.sleep(chance.uniform(0, 0.4))
-            os.kill(child, signal.SIGKILL)
+            try:
+                wait_for(lambda before=before: folder.exists() and len(list(folder.glob("*"))) > before)
+                time.sleep(chance.uniform(0, 0.4))
+            finally:
+                os.kill(child, signal.SIGKILL)
             assert server.stdout.readline() == "dead\n"
             for part in folder.glob("*.partial.mp4"):
                 if b"mdat" in part.read_bytes():  # its first fragment is there
                     partial_seen += 1
                     with av.open(str(part)) as container:
                         assert next(container.decode(video=0)).width == 64
-        server.stdin.close()
     asyncio.run(feed(RecordingSink(settings(tmp_path), "test"), LIVE, iter(())))
     assert partial_seen
     assert not list(folder.glob("*.partial.mp4"))
