@@ -40,7 +40,7 @@ KEEP_FILES = 6
 MEMORY_SLOPE = 0.5  # MB a minute, Theil-Sen, at the lower end of its 95 % interval
 MEMORY_GROWTH = 0.05  # of the median, between the second and the last quarter
 FEW = 8  # descriptors or threads by which the medians of these quarters may differ
-PERSISTENT = ("persistence true", "autosave_interval 1", "autosave_on_changes true", "max_queued_messages 0")
+PERSISTENT = ("persistence true", "autosave_interval 1", "max_queued_messages 0")
 
 
 class Sample(NamedTuple):

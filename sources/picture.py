@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from streaming.types import Colour, Image, Planes
 
@@ -49,7 +51,8 @@ class DecodedPicture:
 
     def _convert_to_rgb(self) -> Image:
         matrix, full = self.colour
-        converted = self._frame.reformat(
+        converted = _convert(
+            self._frame,
             format="rgb24",
             src_colorspace=_CODE[matrix],
             src_color_range=_FULL if full else _LIMITED,
@@ -64,7 +67,8 @@ class DecodedPicture:
         if frame.format.name not in PLANAR:
             matrix, full = self.colour
             source_full = full or _is_rgb(frame)
-            frame = frame.reformat(
+            frame = _convert(
+                frame,
                 format="yuv420p",
                 src_colorspace=_CODE[matrix],
                 dst_colorspace=_CODE[matrix],
@@ -95,7 +99,8 @@ class ArrayPicture:
             if self._planes is None:
                 frame = av.VideoFrame.from_ndarray(self._array, format="rgb24")
                 self._planes = _planes(
-                    frame.reformat(
+                    _convert(
+                        frame,
                         format="yuv420p",
                         dst_colorspace=_CODE["bt709"],
                         src_color_range=_FULL,
@@ -103,6 +108,18 @@ class ArrayPicture:
                     )
                 )
             return self._planes
+
+
+_OF_THIS_THREAD = threading.local()
+
+
+def _convert(frame: av.VideoFrame, **wanted: Any) -> av.VideoFrame:
+    """`VideoFrame.reformat`, which would make a converter with some threads for every single frame."""
+    converter = getattr(_OF_THIS_THREAD, "converter", None)
+    if converter is None:
+        converter = _OF_THIS_THREAD.converter = VideoReformatter()
+    converted: av.VideoFrame = converter.reformat(frame, threads=1, **wanted)
+    return converted
 
 
 def _colour(frame: av.VideoFrame) -> Colour:

@@ -34,13 +34,19 @@ class Upright:
         self._graph: av.filter.Graph | None = None
         self._key: tuple[object, ...] = ()
         self._deinterlace = False
+        self._angle: float | None = None
+        self._rotation: list[tuple[str, str]] = []
 
     def apply(self, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
         """The frames that are ready once `frame` is known; None flushes."""
         if frame is None:
             yield from self._flush()
             return
-        rotation = _rotation(frame)
+        if frame.key_frame or frame.rotation != self._angle:
+            # PyAV's side data and its frame refer to each other, so that the picture would stay in memory until the
+            # garbage collector comes. What is turned is turned for at least a group of pictures.
+            self._angle, self._rotation = frame.rotation, _rotation(frame)
+        rotation = self._rotation
         self._deinterlace = self._deinterlace or bool(frame.interlaced_frame)
         if not rotation and not self._deinterlace:
             yield from self._flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sinks.journal import Journal
 from sinks.publisher import ProcessStatus
+from streaming.cpu import return_memory
 from streaming.errors import ModelError, UsageError
 from streaming.logs import configure_logs
 from streaming.metrics import Metrics
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 # stays broken. Whatever started us starts us again.
 HOPELESS = 10
 MEASURE_SECONDS = 5.0
+TRIM_SECONDS = 30.0
 # A second of frames that the model could not take is noise; one in ten over `MEASURE_SECONDS` is overload.
 OVERLOAD_SHARE = 0.9
 # Loading a full-size checkpoint from a slow disk takes minutes, a frame on a CPU nearly one.
@@ -85,6 +88,9 @@ class Service:
             await self._load(worker, stop)
             if stop.is_set():
                 return
+            # What is loaded stays. Without it, collections are cheap, and so frequent enough for what comes and goes.
+            gc.collect()
+            gc.freeze()
             # Transformers has brought a log handler of its own, which knows nothing of credentials.
             configure_logs(settings.log.level, settings.log.format)
             self._metrics.build_info(version("maskcast"), settings.model.name)
@@ -124,7 +130,7 @@ class Service:
         self._ready = True
         self._notifier.ready()
         logger.info("ready: %d streams", len(self._streams))
-        measured = time.monotonic()
+        measured = trimmed = time.monotonic()
         stopped = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
@@ -144,6 +150,9 @@ class Service:
                 if time.monotonic() - measured >= MEASURE_SECONDS:
                     measured = time.monotonic()
                     self._measure()
+                if time.monotonic() - trimmed >= TRIM_SECONDS:
+                    trimmed = time.monotonic()
+                    await asyncio.to_thread(return_memory)
         finally:
             stopped.cancel()
 

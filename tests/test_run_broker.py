@@ -15,7 +15,7 @@ from tests.rtsp import camera
 from tests.service import ROOT, Subscriber, eventually, service, still_life
 from tests.test_run_kill import consistent
 
-PERSISTENT = ("persistence true", "autosave_interval 1", "autosave_on_changes true", "max_queued_messages 0")
+PERSISTENT = ("persistence true", "autosave_interval 1", "max_queued_messages 0")
 
 
 def resident(process):

@@ -88,7 +88,7 @@ def test_from_rtsp_to_mqtt(tmp_path, tiny_checkpoint, short):
     """A subscriber that knows only the schema receives every frame that was published."""
     looped = tmp_path / "looped.mp4"
     sinks_media.ffmpeg("-stream_loop", "5", "-i", str(short), "-c", "copy", str(looped))
-    received = {"tracks": [], "events": [], "status": []}
+    received = {"tracks": [], "events": [], "status": [], "counts": []}
     subscribed = threading.Event()
     with broker.running(tmp_path / "broker") as server, camera(looped) as rtsp:
         subscriber = paho.Client(paho.CallbackAPIVersion.VERSION2)
@@ -121,7 +121,7 @@ def test_from_rtsp_to_mqtt(tmp_path, tiny_checkpoint, short):
     frames = [message["frame"] for message in received["tracks"]]
     assert frames == sorted(set(frames))
     assert 10 <= len(frames) <= 20, "what was published is what came, in order and once"
-    for name, schema in (("tracks", "frame"), ("events", "event"), ("status", "status")):
+    for name, schema in (("tracks", "frame"), ("events", "event"), ("status", "status"), ("counts", "counts")):
         check = validator(schema)
         for message in received[name]:
             check.validate(message)

@@ -103,6 +103,8 @@ def evaluate_tracking(pipeline: Pipeline, clips: int, occlusions: int, seed: int
         ("clips", random_cases(clips, seed)),
         ("occlusions", occlusion_cases(occlusions, seed + 1)),
     ):
+        if not cases:
+            continue
         started = time.perf_counter()
         answers = [pipeline(case.clip.frames, case.prompt.text()) for case in cases]
         seconds = time.perf_counter() - started

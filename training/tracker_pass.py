@@ -204,7 +204,7 @@ def track(
         truth: True coverage ``(T, R, MASK, MASK)``, for teacher forcing.
         own: bool ``(T, R)``: where memory keeps the model's own mask instead of the true one.
         conditioning: Further frames to keep as conditioning memories, as re-conditioning on a detection does.
-        lasting: For how many frames of the video each frame stands: the memory of a long absence without its arithmetic.
+        lasting: For how many frames of the video each frame stands; long absences become cheap.
         far: See `attend`.
         known: See `attend`.
 
