@@ -30,8 +30,9 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Many tests wait for servers and clocks: three processes keep two processors busy, with one thread each for the model.
 test: setup system-packages check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 slow-test: setup
 	$(BIN)/python -m pytest -m slow

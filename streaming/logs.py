@@ -211,7 +211,7 @@ def _shown(text: str) -> str:
         first, second = text[: MAX_CHARACTERS // 2], text[-MAX_CHARACTERS // 2 :]
         url = first.rfind("://", first.rfind("\n") + 1)
         first, second = first if url < 0 else first[:url], second.partition("\n")[2]
-        text = f"{first} […] {second}"
+        text = f"{first} […]\n{second}"
     return redact(text)
 
 

@@ -29,7 +29,7 @@ _USER_INFORMATION = re.compile(
 # What a URL and the text around it need. The patterns look ahead from every `://`, which in a hostile line of 100 kB
 # would take minutes.
 _LONGEST_LINE = 2000
-_LAST_WORD = re.compile(r"(?<!\S)\S+$")
+_LAST_WORD = re.compile(r"(?<!\S)\S*[:/@=]\S*$")
 
 
 def redact(text: str) -> str:
@@ -44,7 +44,7 @@ def redact(text: str) -> str:
 def _redact_line(line: str) -> str:
     if len(line) > _LONGEST_LINE:
         end = line[-1] if line[-1] == "\n" else ""
-        # The word that is cut goes too: it might be a URL whose end would have told that it holds a password.
+        # A word that is cut goes too if it might be a URL: its end would have told that it holds a password.
         line = f"{re.sub(_LAST_WORD, '', line[:_LONGEST_LINE])}…{end}"
     if "@" in line:
         line = _USER_INFORMATION.sub(r"\g<scheme>***@", line)

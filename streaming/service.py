@@ -152,6 +152,8 @@ class Service:
                     self._measure()
                 if time.monotonic() - trimmed >= TRIM_SECONDS:
                     trimmed = time.monotonic()
+                    # Connections that were lost hang in cycles with their decoders' threads.
+                    gc.collect()
                     await asyncio.to_thread(return_memory)
         finally:
             stopped.cancel()

@@ -201,7 +201,7 @@ def test_a_huge_message_is_cut_and_ends_with_its_last_lines():
     (record,) = records(r"log.info('begin ' + 'x' * 10_000_000 + '\nthe end')")
     assert len(record["message"]) < 9000
     assert record["message"].startswith("begin xxx")
-    assert record["message"].endswith("[…] the end")
+    assert record["message"].endswith("\nthe end")
 
 
 ENOUGH = """

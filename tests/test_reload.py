@@ -1,0 +1,141 @@
+"""Reading the settings again: whatever comes, the running streams are those of the last file that was right."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import streaming.service
+from streaming.errors import UsageError
+from streaming.service import Service
+from streaming.settings import load_settings
+from tests.service import ROOT
+
+
+class Fake:
+    """A supervisor that runs until it is stopped."""
+
+    def __init__(self, name, settings, shared):
+        self.name, self.settings = name, settings
+        self.stopped, self.removed = asyncio.Event(), False
+
+    def stop(self, *, removed=False):
+        self.removed = removed
+        self.stopped.set()
+
+    async def run(self):
+        await self.stopped.wait()
+
+
+tables = st.fixed_dictionaries(
+    {"prompts": st.lists(st.sampled_from(["cat", "dog", "", " "]), max_size=2)},
+    optional={"max_rate": st.sampled_from([1.0, 2.0, -1.0]), "weight": st.sampled_from([1.0, 3.0])},
+)
+documents = st.one_of(
+    st.dictionaries(st.sampled_from(["a", "b", "c", "A", "../d"]), tables, max_size=4),
+    st.text(max_size=30),
+)
+
+
+def text(document):
+    if isinstance(document, str):
+        return document
+    lines = []
+    for name, table in document.items():
+        lines += [f'[streams."{name}"]', 'source = "rtsp://127.0.0.1/x"']
+        lines += [f"{key} = {value!r}".replace("'", '"') for key, value in table.items()]
+    return "\n".join(lines)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(documents=st.lists(documents, max_size=6))
+def test_the_running_streams_are_those_of_the_last_good_file(tmp_path, monkeypatch, documents):
+    monkeypatch.setattr(streaming.service, "Supervisor", Fake)
+    file = tmp_path / "cameras.toml"
+    file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
+
+    async def main():
+        good = load_settings(file)
+        service = Service(file, good)
+        shared = SimpleNamespace()
+        await service._apply(shared, good)
+        for document in documents:
+            before = {name: supervisor for name, (supervisor, _) in service._streams.items()}
+            file.write_text(text(document), encoding="utf-8", errors="surrogatepass")
+            try:
+                wanted = load_settings(file)
+            except UsageError:
+                wanted = None
+            await service._read_again(shared)
+            good = wanted or good
+            running = {name: supervisor for name, (supervisor, _) in service._streams.items()}
+            assert {name: one.settings for name, one in running.items()} == dict(good.streams)
+            for name, supervisor in before.items():
+                if name in running and supervisor.settings == good.streams[name]:
+                    assert running[name] is supervisor, "what is the same is not touched"
+                    assert not supervisor.stopped.is_set()
+                else:
+                    assert supervisor.stopped.is_set()
+                    assert supervisor.removed == (name not in good.streams)
+        await service._close_streams(list(service._streams))
+
+    asyncio.run(main())
+
+
+def test_a_refused_reload_says_why_and_what_needs_a_restart_is_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(streaming.service, "Supervisor", Fake)
+    file = tmp_path / "cameras.toml"
+    good = '[streams.a]\nsource = "rtsp://u:secret@127.0.0.1/x"\nprompts = ["cat"]\n'
+    file.write_text(good, encoding="utf-8")
+
+    async def main():
+        service = Service(file, load_settings(file))
+        await service._apply(SimpleNamespace(), service._settings)
+        file.write_text(good + "wieght = 2.0\n", encoding="utf-8")
+        await service._read_again(SimpleNamespace())
+        file.write_text('[model]\ndevice = "cuda:1"\n' + good, encoding="utf-8")
+        await service._read_again(SimpleNamespace())
+        await service._close_streams(["a"])
+
+    with caplog.at_level("INFO"):
+        asyncio.run(main())
+    assert "weight" in caplog.text
+    assert "a restart is needed for model.device" in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize("end", ["signal", "itself"])
+def test_the_process_ends_when_all_that_it_does_has_an_end(tmp_path, end):
+    """A settings file of recordings only: every frame is tracked, then the exit code is 0."""
+    file = tmp_path / "files.toml"
+    clip = ROOT / "streaming" / "demo.mp4"
+    source = tmp_path / "short.mp4"
+    cut = ["-t", "1"] if end == "itself" else ["-t", "6"]
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-i", str(clip), *cut, "-c", "copy", str(source)], check=True)
+    file.write_text(
+        f'[model]\nname = "nano"\n[http]\nlisten = ""\n[streams.clip]\nsource = "{source}"\n'
+        f'prompts = ["object"]\nout = ["{{stream}}.jsonl"]\n',
+        encoding="utf-8",
+    )
+    with subprocess.Popen([sys.executable, "-m", "streaming", "run", str(file)], cwd=ROOT) as process:
+        if end == "signal":
+            part = tmp_path / "clip.partial.jsonl"
+            while not (part.exists() and part.stat().st_size):
+                assert process.poll() is None
+                time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 0
+    lines = (tmp_path / "clip.jsonl").read_text(encoding="utf-8").splitlines()
+    frames = [json.loads(line)["frame"] for line in lines]
+    assert frames == list(range(len(frames)))
+    if end == "itself":
+        assert len(frames) >= 10
