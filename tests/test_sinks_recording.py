@@ -325,7 +325,7 @@ def test_a_silent_camera_leaves_a_finished_file(tmp_path: Path, monkeypatch: pyt
             await sink.write(one)
         assert sink.recording
         async with asyncio.timeout(30):
-            while sink.recording:  # noqa: ASYNC110 - it is no event of the loop's
+            while sink.recording or not files(tmp_path):  # noqa: ASYNC110 - it is no event of the loop's
                 await asyncio.sleep(0.02)
         assert len(read(files(tmp_path)[0])) == 25
         for one in at(seconds(1, start=3)):
