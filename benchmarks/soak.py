@@ -40,7 +40,6 @@ KEEP_FILES = 6
 MEMORY_SLOPE = 0.5  # MB a minute, Theil-Sen, at the lower end of its 95 % interval
 MEMORY_GROWTH = 0.05  # of the median, between the second and the last quarter
 FEW = 8  # descriptors or threads by which the medians of these quarters may differ
-PERSISTENT = ("persistence true", "autosave_interval 1", "max_queued_messages 0")
 
 
 class Sample(NamedTuple):
@@ -159,8 +158,8 @@ def soak(folder: Path, seconds: float) -> tuple[dict[str, Any], list[str]]:
     """Run it all; the figures, and what is wrong."""
     with ExitStack() as stack:
         clips = [ROOT / "streaming" / "demo.mp4", still_life(folder / "still.mp4")]
-        location = f"persistence_location {folder / 'broker'}/"
-        broker = stack.enter_context(brokers.running(folder / "broker", lines=[*PERSISTENT, location]))
+        home = folder / "broker"
+        broker = stack.enter_context(brokers.running(home, lines=brokers.keeping(home)))
         cameras = {name: stack.enter_context(camera(clips[0], "--loop")) for name in NAMES}
         listener = Subscriber(broker.port)
         stack.callback(listener.close)

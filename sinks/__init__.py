@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 from sinks.sink import Sink
 from streaming.errors import UsageError
 
-__all__ = ["Sink", "open_sink"]
+__all__ = ["STREAM_FIELD", "Sink", "open_sink"]
+
+# What stands for the stream's id in the name of a file.
+STREAM_FIELD = "{stream}"
 
 KINDS = (
     "*.mp4, *.mkv, *.mov or *.webm (annotated video), *.jsonl or - (JSON Lines), *.json (COCO / YouTube-VIS), "

@@ -7,7 +7,6 @@ import logging
 import random
 import socket
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from sinks.broker import BrokerAddress
-from sinks.tls import client_context
+from sinks.client import make_client, wants_older
 from streaming.errors import SinkError
 from streaming.redaction import redact
 
@@ -34,7 +33,6 @@ INCOMING = 256  # messages that wait to be looked at; more are dropped
 RECEIVE_BUFFER = 64 << 10  # bytes that the system takes in ahead of us: what a flood can leave to work through
 LARGEST_INCOMING = 1 << 20  # bytes of a message that the broker may send us (MQTT 5)
 KEPT = 1_000  # retained topics of one connection
-UNSUPPORTED_VERSION = 0x84  # MQTT 5, section 3.2.2.2; paho gives it for the 0x01 of older brokers too
 
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int], asyncio.Semaphore]] = WeakKeyDictionary()
 
@@ -261,7 +259,7 @@ class Connection:
         try:
             return await self._connect_as(self._protocol)
         except aiomqtt.MqttCodeError as error:
-            if self._protocol != "5" or getattr(error.rc, "value", None) != UNSUPPORTED_VERSION:
+            if self._protocol != "5" or not wants_older(error):
                 raise
             logger.warning("%s does not speak MQTT 5; it is 3.1.1 from now on", self._address)
             self._protocol = "3.1.1"
@@ -272,21 +270,15 @@ class Connection:
         return await self._connect_as("3.1.1")
 
     async def _connect_as(self, protocol: Literal["5", "3.1.1"]) -> aiomqtt.Client:
-        address = self._address
         properties = None
         if protocol == "5":
             properties = _properties(PacketTypes.CONNECT)
             properties.MaximumPacketSize = LARGEST_INCOMING
-        client = aiomqtt.Client(
-            address.host,
-            address.port,
-            username=address.username,
-            password=address.password,
-            identifier=f"maskcast-{uuid.uuid4().hex[:12]}",  # at most 23 characters suit every broker
-            protocol=aiomqtt.ProtocolVersion.V5 if protocol == "5" else aiomqtt.ProtocolVersion.V311,
+        client = await make_client(
+            self._address,
+            protocol,
             properties=properties,
             will=aiomqtt.Will(self._will_topic, self._will(), qos=1, retain=True),
-            tls_context=await client_context(address) if address.tls else None,
             keepalive=KEEPALIVE,
             timeout=TIMEOUT,
             queue_type=_Inbox,

@@ -155,19 +155,14 @@ class Publisher:
         """Publish a picture, retained, on ``image``."""
         self._connection.retain(f"{self._base}/image", jpeg, qos=0)
 
-    async def publish_raw(self, topic: str, payload: bytes, *, retain: bool = True) -> None:
-        """Publish `payload` on the full `topic`.
+    async def publish_raw(self, topic: str, payload: bytes) -> None:
+        """Publish `payload`, retained, on the full `topic`, also after each reconnect; the newest wins.
 
         Args:
             topic: all of it, without the prefix in front.
             payload: the message; empty to remove what the broker retains.
-            retain: also after each reconnect, the newest of a topic; otherwise once, if there is a connection.
         """
-        if retain:
-            self._connection.retain(topic, payload)
-        else:
-            with suppress(DisconnectedError):
-                await self._connection.publish(topic, payload, qos=1)
+        self._connection.retain(topic, payload)
 
     def set_prompts(self, prompts: Sequence[str]) -> None:
         """Say which prompts are in force now."""

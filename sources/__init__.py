@@ -51,14 +51,14 @@ def open_source(
     name = check_stream_id(stream) if stream is not None else stream_id(spec)
     match kind:
         case Kind.NETWORK:
-            from sources.network import CONNECT_SECONDS, open_network
+            from sources.network import open_network
 
             source: Source = open_network(
                 spec,
                 name,
                 live=live,
                 transport=transport,
-                connect=connect or CONNECT_SECONDS,
+                connect=connect,
                 silence=silence,
                 ca_file=ca_file,
             )
@@ -115,7 +115,7 @@ def open_reconnecting(
     if kind not in {Kind.NETWORK, Kind.CAMERA}:
         raise UsageError(f"{redact(spec)}: only a URL or a camera can be connected again; open it as a recording")
     from sources.camera import open_camera
-    from sources.network import CONNECT_SECONDS, network_opener
+    from sources.network import network_opener
     from sources.reconnecting import ReconnectingSource
 
     if kind is Kind.CAMERA:
@@ -125,7 +125,7 @@ def open_reconnecting(
         name,
         live=True,
         transport=transport,
-        connect=connect or CONNECT_SECONDS,
+        connect=connect,
         silence=silence,
         ca_file=ca_file,
     )

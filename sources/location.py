@@ -20,6 +20,9 @@ VIDEO_SUFFIXES = frozenset(
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp"})
 HTTP_SCHEMES = frozenset({"http", "https"})
 
+# HLS is silent for as long as a segment lasts.
+HLS_SILENCE_SECONDS = 30.0
+
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
 
 MAX_ID_LENGTH = 128
@@ -69,6 +72,15 @@ def is_pattern(spec: str) -> bool:
 def scheme_of(url: str) -> str:
     """The scheme, in lower case."""
     return url.partition("://")[0].lower()
+
+
+def is_hls(url: str) -> bool:
+    """Whether a URL names an HLS playlist.
+
+    Raises:
+        ValueError: it is no URL.
+    """
+    return urlsplit(redact(url)).path.lower().endswith(".m3u8")
 
 
 def _check_url(url: str) -> None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from sources.container import ContainerSource, Opening
 from sources.detached import DetachedSource
-from sources.location import HTTP_SCHEMES, LIVE_SCHEMES, scheme_of
+from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, LIVE_SCHEMES, is_hls, scheme_of
 from streaming.errors import UsageError
 from streaming.redaction import redact
 
 # Long enough for a camera that must wait for its next key frame, short enough to notice that it is gone.
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 10.0
-# HLS is silent for as long as a segment lasts.
-HLS_SILENCE_SECONDS = 30.0
 # FFmpeg tries at once, then after 1, 3, 7... s, each less than this: well within one time-out.
 RECONNECT_SECONDS = 4
 
@@ -30,7 +27,7 @@ def open_network(
     *,
     live: bool | None,
     transport: Transport = "tcp",
-    connect: float = CONNECT_SECONDS,
+    connect: float | None = None,
     silence: float | None = None,
     ca_file: Path | None = None,
 ) -> DetachedSource:
@@ -51,7 +48,7 @@ def network_opener(
     *,
     live: bool | None,
     transport: Transport = "tcp",
-    connect: float = CONNECT_SECONDS,
+    connect: float | None = None,
     silence: float | None = None,
     ca_file: Path | None = None,
 ) -> Callable[[], ContainerSource]:
@@ -62,7 +59,7 @@ def network_opener(
         stream: id of the stream.
         live: None for "always, except over HTTP when the length is known".
         transport: of RTSP's media. TCP passes firewalls and loses nothing; UDP has less delay. RTSP over TLS is TCP.
-        connect: seconds to wait for the connection and the description of the stream.
+        connect: seconds to wait for the connection and the description of the stream; None for the default.
         silence: seconds without data after which the stream counts as dead; None for what its kind needs.
         ca_file: PEM file of the authorities, or of the server's own certificate, that a server behind TLS must prove
             itself with. None to encrypt without verifying, as FFmpeg does: hardly a camera has a certificate that the
@@ -73,8 +70,7 @@ def network_opener(
     """
     scheme = scheme_of(url)
     if silence is None:
-        hls = urlsplit(redact(url)).path.lower().endswith(".m3u8")
-        silence = HLS_SILENCE_SECONDS if hls else SILENCE_SECONDS
+        silence = HLS_SILENCE_SECONDS if is_hls(url) else SILENCE_SECONDS
     # FFmpeg's protocols have time-outs of their own, which say more than PyAV's, so these come a little earlier.
     microseconds = str(int(silence * 0.9 * 1_000_000))
     if scheme in {"rtsp", "rtsps"}:
@@ -98,5 +94,7 @@ def network_opener(
         options |= {"tls_verify": "1", "ca_file": str(ca_file)}
     if live is None and scheme in LIVE_SCHEMES:
         live = True
-    opening = Opening(url, redact(url), options=options, timeout=(connect, silence), endless=scheme in LIVE_SCHEMES)
+    opening = Opening(
+        url, redact(url), options=options, timeout=(connect or CONNECT_SECONDS, silence), endless=scheme in LIVE_SCHEMES
+    )
     return lambda: ContainerSource(opening, stream, live=live)

@@ -56,9 +56,7 @@ class Mailbox(Generic[T]):
             Closed: the mailbox is closed and empty.
         """
         async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or bool(self._items))
-            if not self._items:
-                raise Closed
+            await self._filled()
             item = self._items.popleft()
             self._changed.notify_all()
             return item
@@ -70,9 +68,12 @@ class Mailbox(Generic[T]):
             Closed: the mailbox is closed and empty.
         """
         async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or bool(self._items))
-            if not self._items:
-                raise Closed
+            await self._filled()
+
+    async def _filled(self) -> None:
+        await self._changed.wait_for(lambda: self._closed or bool(self._items))
+        if not self._items:
+            raise Closed
 
     def take(self) -> T:
         """After `ready`: the oldest item as of now. From any thread, where the oldest is dropped; nobody waits.

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sinks.sink import Sink
 from sources.source import Source
@@ -22,6 +22,7 @@ from streaming.controls import Controls
 from streaming.errors import MaskcastError, SourceError
 from streaming.mailbox import Closed, Mailbox
 from streaming.outlet import Outlet
+from streaming.stopping import first, unless
 from streaming.threads import in_daemon_thread
 from streaming.turns import Lane
 from streaming.types import Event, EventKind, Frame, KnownTracks, Result, StreamInfo
@@ -29,8 +30,6 @@ from streaming.worker import Turn, Worker
 
 if TYPE_CHECKING:
     from trackers.engine import TrackedStream
-
-T = TypeVar("T")
 
 # Frames decoded ahead of the model.
 READ_AHEAD = 4
@@ -125,7 +124,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
     """
     opening = in_daemon_thread(job.open_source, "open source")
     try:
-        source = await _unless(stop, opening)
+        source = await unless(stop, opening)
     except MaskcastError:
         raise
     except Exception as error:
@@ -233,10 +232,10 @@ class _Run:
                 coming = self.frames.ready() if self.info.live else self.frames.get()
             frame = asyncio.ensure_future(coming)
             changed = asyncio.ensure_future(controls.changed.wait()) if controls else None
-            first = await _first(stop, [frame, changed] if changed else [frame])
-            if first is None:
+            done = await first(stop, [frame, changed] if changed else [frame])
+            if done is None:
                 return None
-            if first is not frame or (controls and controls.paused) or wait > 0:
+            if done is not frame or (controls and controls.paused) or wait > 0:
                 continue
             item = await frame
             return self.frames.take if self.info.live else partial(_itself, item)
@@ -292,31 +291,6 @@ def _reader(source: Source, frames: Mailbox[Frame]) -> Callable[[], None]:
 
 def _itself(frame: Frame) -> Frame:
     return frame
-
-
-async def _first(stop: asyncio.Event, wanted: Sequence[asyncio.Future[Any]]) -> asyncio.Future[Any] | None:
-    """The first of `wanted` that is done, in their order; the others are cancelled. None if `stop` is set."""
-    stopped = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait([*wanted, stopped], return_when=asyncio.FIRST_COMPLETED)
-        return None if stop.is_set() else next(future for future in wanted if future.done())
-    finally:
-        for future in (*wanted, stopped):
-            future.cancel()
-
-
-async def _unless(stop: asyncio.Event, wanted: asyncio.Future[T]) -> T | None:
-    """Await `wanted`; None if `stop` is set first."""
-    stopped = asyncio.ensure_future(stop.wait())
-    both: list[asyncio.Future[Any]] = [wanted, stopped]
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            wanted.cancel()
-            return None
-        return await wanted
-    finally:
-        stopped.cancel()
 
 
 def _source_error(name: str, error: Exception) -> SourceError:

@@ -13,7 +13,6 @@ import os
 import shutil
 import socket
 import tempfile
-import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 BROKER_SECONDS = 10.0
 HTTP_SECONDS = 2.0
-UNSUPPORTED_VERSION = 0x84  # MQTT 5, section 3.2.2.2
 # A probe is not a service: what does not answer in this time is reported, whatever the settings allow it.
 LONGEST_WAIT_SECONDS = 20.0
 LOW_SPACE = 1 << 30
@@ -140,12 +138,14 @@ async def _connect(address: BrokerAddress) -> str:
     """Connect and disconnect; the version of MQTT that the broker speaks with us."""
     import aiomqtt
 
+    from sinks.client import wants_older
+
     try:
         async with asyncio.timeout(BROKER_SECONDS):
             try:
                 return await _connect_as(address, address.protocol)
             except aiomqtt.MqttCodeError as error:
-                if address.protocol != "5" or getattr(error.rc, "value", None) != UNSUPPORTED_VERSION:
+                if address.protocol != "5" or not wants_older(error):
                     raise
                 return await _connect_as(address, "3.1.1")
     except TimeoutError:
@@ -155,21 +155,9 @@ async def _connect(address: BrokerAddress) -> str:
 
 
 async def _connect_as(address: BrokerAddress, protocol: Literal["5", "3.1.1"]) -> str:
-    import aiomqtt
+    from sinks.client import make_client
 
-    from sinks.tls import client_context
-
-    client = aiomqtt.Client(
-        address.host,
-        address.port,
-        username=address.username,
-        password=address.password,
-        logger=_quiet,
-        identifier=f"maskcast-{uuid.uuid4().hex[:12]}",
-        protocol=aiomqtt.ProtocolVersion.V5 if protocol == "5" else aiomqtt.ProtocolVersion.V311,
-        tls_context=await client_context(address) if address.tls else None,
-        timeout=BROKER_SECONDS,
-    )
+    client = await make_client(address, protocol, logger=_quiet, timeout=BROKER_SECONDS)
     async with client:
         return protocol
 

@@ -6,10 +6,9 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sinks.journal import Journal
 from sinks.publisher import ProcessStatus
@@ -18,13 +17,11 @@ from streaming.errors import ModelError, UsageError
 from streaming.logs import configure_logs
 from streaming.metrics import Metrics
 from streaming.settings import Settings, load_settings, restart_needed
+from streaming.stopping import unless
 from streaming.supervisor import Shared, Supervisor
 from streaming.watchdog import Heartbeat, Notifier, watch
 from streaming.web import Health, WebServer
-from streaming.worker import Worker
-
-if TYPE_CHECKING:
-    from trackers.engine import Engine
+from streaming.worker import Worker, engine_loader
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +62,7 @@ class Service:
             UsageError: a port or a folder that the settings name cannot be used.
             ModelError: the model cannot be loaded, or fails again and again.
         """
-        settings = self._settings
+        settings, model = self._settings, self._settings.model
         web = (
             WebServer(settings.http.listen, self._metrics, self.health, self.readiness)
             if settings.http.listen
@@ -80,12 +77,19 @@ class Service:
             settings.state.folder.mkdir(parents=True, exist_ok=True)
             await journal.open()
             worker = Worker(
-                _loader(settings),
+                engine_loader(
+                    model.name,
+                    model.device,
+                    model.tracker,
+                    tracker_from=model.tracker_from,
+                    hot_start=model.hot_start,
+                    lost_after=model.lost_after,
+                ),
                 max_batch=settings.worker.max_batch,
                 batch_wait=settings.worker.batch_wait,
                 beat=lambda: self._heartbeat.beat("model"),
             )
-            await self._load(worker, stop)
+            await unless(stop, asyncio.ensure_future(worker.start()))
             if stop.is_set():
                 return
             # What is loaded stays. Without it, collections are cheap, and so frequent enough for what comes and goes.
@@ -93,7 +97,7 @@ class Service:
             gc.freeze()
             # Transformers has brought a log handler of its own, which knows nothing of credentials.
             configure_logs(settings.log.level, settings.log.format)
-            self._metrics.build_info(version("maskcast"), settings.model.name)
+            self._metrics.build_info(version("maskcast"), model.name)
             shared = Shared(settings, worker, journal, self._metrics, await worker.has_snapshots())
             if settings.mqtt:
                 self._process = ProcessStatus(settings.mqtt.address())
@@ -114,16 +118,6 @@ class Service:
             await journal.close()
             if web:
                 web.close()
-
-    async def _load(self, worker: Worker, stop: asyncio.Event) -> None:
-        loading = asyncio.ensure_future(worker.start())
-        stopped = asyncio.ensure_future(stop.wait())
-        await asyncio.wait([loading, stopped], return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if loading.done():
-            await loading
-        else:
-            loading.cancel()
 
     async def _serve(self, shared: Shared, stop: asyncio.Event) -> None:
         await self._apply(shared, self._settings)
@@ -235,23 +229,6 @@ class Service:
         elif self._process and not self._process.was_connected:
             reason = reason or "the broker has not been reached yet"
         return Health(reason is None, reason, {"streams": streams})
-
-
-def _loader(settings: Settings) -> Callable[[], Engine]:
-    def load() -> Engine:
-        from trackers.engine import Engine
-
-        model = settings.model
-        return Engine(
-            model.name,
-            model.device,
-            model.tracker,
-            tracker_from=model.tracker_from,
-            hot_start=model.hot_start,
-            lost_after=model.lost_after,
-        )
-
-    return load
 
 
 def run_service(file: Path) -> int:

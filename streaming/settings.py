@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from sinks import STREAM_FIELD
 from sinks.broker import BrokerAddress, parse_address
-from sources.location import HTTP_SCHEMES, Kind, kind_of, scheme_of
+from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
 from streaming.errors import UsageError
-from streaming.redaction import redact
 from streaming.settings_file import fill_in, read_toml
 from streaming.settings_problems import problem_lines
 from streaming.settings_values import (
@@ -36,9 +36,6 @@ from streaming.settings_values import (
 # `trackers.checkpoint.DEFAULT_MODEL`, which cannot be imported without torch; a test holds the two together.
 DEFAULT_MODEL = "vil-uob/sam3-litetext-s0"
 MAX_STREAMS = 256
-STREAM_FIELD = "{stream}"
-# HLS is silent for as long as a segment lasts; see `sources.network`.
-HLS_SILENCE_SECONDS = 30.0
 DAY = 86_400.0
 
 
@@ -224,12 +221,9 @@ class StreamSettings(Table):
     def _patience(cls, data: Any) -> Any:
         """HLS needs longer than a camera before it counts as dead."""
         if isinstance(data, dict) and "silence_timeout" not in data and isinstance(url := data.get("source"), str):
-            try:
-                path = urlsplit(redact(url)).path
-            except ValueError:  # said when the source itself is checked
-                return data
-            if scheme_of(url) in HTTP_SCHEMES and path.lower().endswith(".m3u8"):
-                return {**data, "silence_timeout": HLS_SILENCE_SECONDS}
+            with suppress(ValueError):  # said when the source itself is checked
+                if scheme_of(url) in HTTP_SCHEMES and is_hls(url):
+                    return {**data, "silence_timeout": HLS_SILENCE_SECONDS}
         return data
 
     @model_validator(mode="after")

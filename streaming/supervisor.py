@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sinks import open_sink
+from sinks import STREAM_FIELD, open_sink
 from sinks.control import ControlDesk
 from sinks.home_assistant import discovery, discovery_topic
 from sinks.journal import Journal
@@ -28,7 +28,7 @@ from streaming.controls import Controls
 from streaming.errors import MaskcastError, ModelError, SinkError, SnapshotError, SourceError, UsageError
 from streaming.metrics import Metrics
 from streaming.pipeline import Job, Report, Snapshot, run_stream
-from streaming.settings import STREAM_FIELD, MqttSettings, Settings, StreamSettings
+from streaming.settings import MqttSettings, Settings, StreamSettings
 from streaming.types import Frame, KnownTracks, StreamInfo
 from streaming.worker import Turn, Worker
 
@@ -76,7 +76,7 @@ class Supervisor:
         self._still: StillSink | None = None
         self._recording: RecordingSink | None = None
         self._report = Report(name)
-        self._reconnects = 0
+        self._was_online = False
         self._asked_before = (0, 0, time.monotonic())
         self._publisher = self._make_publisher(shared.settings.mqtt) if shared.settings.mqtt else None
 
@@ -154,8 +154,7 @@ class Supervisor:
         await self._changed(False, str(error) if error else ended)
         if isinstance(error, ModelError) and not isinstance(error, SnapshotError):
             self._shared.model_failures += 1
-            return False
-        return not isinstance(error, SnapshotError)
+        return not isinstance(error, ModelError)
 
     def _snapshot_file(self) -> Path | None:
         if not self._shared.snapshots or self.settings.ends():
@@ -288,9 +287,9 @@ class Supervisor:
             asyncio.run_coroutine_threadsafe(self._changed(online, reason), self._loop)
 
     async def _changed(self, online: bool, reason: str | None) -> None:
-        if online and not self.online and self._reconnects:
+        if online and not self.online and self._was_online:
             self._shared.metrics.reconnected(self.name)
-        self._reconnects += online and not self.online
+        self._was_online = self._was_online or online
         if (online, reason) != (self.online, self._reason):
             say = logger.info if online or self._stop.is_set() else logger.warning
             say("%s: %s", self.name, "online" if online else f"offline: {reason}", extra={"stream": self.name})
@@ -315,13 +314,13 @@ class Supervisor:
         # Home Assistant forgets an entity when it is named without a description once.
         for gone in [removed, ()] if removed else [()]:
             message = json.dumps(discovery(prefix, self.name, prompts, gone)).encode()
-            await self._publisher.publish_raw(topic, message, retain=True)
+            await self._publisher.publish_raw(topic, message)
 
     async def _withdraw(self) -> None:
         mqtt = self._shared.settings.mqtt
         if self._publisher and mqtt and mqtt.home_assistant:
             topic = discovery_topic(mqtt.address().prefix, self.name, mqtt.discovery_prefix)
-            await self._publisher.publish_raw(topic, b"", retain=True)
+            await self._publisher.publish_raw(topic, b"")
 
     async def _obey(self, message: ControlMessage) -> tuple[str, ...]:
         """Do what a control message says.

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from sinks import open_sink
+from sinks import STREAM_FIELD, open_sink
 from sinks.partial import partial_path
 from sinks.sink import Sink
 from sources import Kind, expand, kind_of, open_source, stream_id
@@ -17,13 +17,9 @@ from streaming.errors import MaskcastError, SourceError, UsageError
 from streaming.pipeline import Job, Report, Snapshot
 from streaming.progress import ProgressDisplay
 from streaming.run import exit_code, run_jobs, run_until_stopped
+from streaming.stopping import unless
 from streaming.types import StreamInfo
-from streaming.worker import Worker
-
-if TYPE_CHECKING:
-    from trackers.engine import Engine
-
-STREAM_FIELD = "{stream}"
+from streaming.worker import Worker, engine_loader
 
 
 @dataclass(frozen=True)
@@ -121,15 +117,10 @@ def run_track(
         )
 
     async def main(stop: asyncio.Event) -> list[Report]:
-        worker = Worker(_loader(model, device, tracker, tracker_from, hot_start))
-        loading = asyncio.ensure_future(worker.start())
-        await asyncio.wait(
-            [loading, waiting := asyncio.ensure_future(stop.wait())], return_when=asyncio.FIRST_COMPLETED
-        )
-        waiting.cancel()
+        worker = Worker(engine_loader(model, device, tracker, tracker_from=tracker_from, hot_start=hot_start))
+        await unless(stop, asyncio.ensure_future(worker.start()))
         if stop.is_set():
             return [Report(stream="", interrupted=True)]
-        await loading
         with ProgressDisplay(max_frames) as display:
             at_once: list[Job] = []
             in_turn: list[Job] = []
@@ -142,18 +133,6 @@ def run_track(
 
     reports = run_until_stopped(main)
     return reports, exit_code(reports)
-
-
-def _loader(
-    model: str | None, device: str, tracker: str | None, tracker_from: str | None, hot_start: int
-) -> Callable[[], Engine]:
-    def load() -> Engine:
-        from trackers.checkpoint import DEFAULT_MODEL
-        from trackers.engine import Engine
-
-        return Engine(model or DEFAULT_MODEL, device, tracker, tracker_from=tracker_from, hot_start=hot_start)
-
-    return load
 
 
 def _unique(names: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from streaming.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
 from streaming.threads import in_daemon_thread
@@ -271,6 +271,18 @@ class Worker:
         done = time.monotonic()
         for (one, frame), result in zip(steps, results, strict=True):
             one.future.set_result(Turn(frame, result, taken, done))
+
+
+def engine_loader(model: str | None, device: str, tracker: str | None, **options: Any) -> Callable[[], Engine]:
+    """What loads `Engine(model, device, tracker, **options)`, the default model for None; only then comes torch."""
+
+    def load() -> Engine:
+        from trackers.checkpoint import DEFAULT_MODEL
+        from trackers.engine import Engine
+
+        return Engine(model or DEFAULT_MODEL, device, tracker, **options)
+
+    return load
 
 
 def _frame(asked: _Asked) -> Frame | None:

@@ -56,6 +56,11 @@ class Broker:
             process.wait()
 
 
+def keeping(folder: Path) -> list[str]:
+    """Lines of a configuration with which the broker keeps sessions in `folder`, and all that waits in them."""
+    return ["persistence true", "autosave_interval 1", "max_queued_messages 0", f"persistence_location {folder}/"]
+
+
 def executable() -> str:
     """Debian puts the broker where ordinary users do not look."""
     found = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")

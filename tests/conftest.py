@@ -14,6 +14,7 @@ wait_politely()
 import torch  # noqa: E402
 
 from tests import tiny  # noqa: E402 - it imports torch
+from tests.broker import Broker, running  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +27,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random `sam3_lite_text` checkpoint that detects something."""
     return tiny.save(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A real broker that listens."""
+    with running(tmp_path / "broker") as one:
+        yield one
 
 
 @pytest.fixture

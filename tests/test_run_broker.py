@@ -15,8 +15,6 @@ from tests.rtsp import camera
 from tests.service import ROOT, Subscriber, eventually, service, still_life
 from tests.test_run_kill import consistent
 
-PERSISTENT = ("persistence true", "autosave_interval 1", "max_queued_messages 0")
-
 
 def resident(process):
     """Resident memory in bytes."""
@@ -25,10 +23,10 @@ def resident(process):
 
 
 @contextmanager
-def site(tmp_path, clip, table, *, mqtt="", lines=()):
+def site(tmp_path, clip, table, *, mqtt="", keeping=False):
     with ExitStack() as stack:
-        location = f"persistence_location {tmp_path / 'broker'}/"
-        broker = stack.enter_context(brokers.running(tmp_path / "broker", lines=[*lines, location] if lines else []))
+        folder = tmp_path / "broker"
+        broker = stack.enter_context(brokers.running(folder, lines=brokers.keeping(folder) if keeping else []))
         source = stack.enter_context(camera(clip, "--loop"))
         listener = Subscriber(broker.port)
         stack.callback(listener.close)
@@ -39,7 +37,7 @@ def site(tmp_path, clip, table, *, mqtt="", lines=()):
 
 def outage(tmp_path, seconds):
     table = 'prompts = ["object"]\n'
-    with site(tmp_path, ROOT / "streaming" / "demo.mp4", table, lines=PERSISTENT) as (broker, listener, running, _):
+    with site(tmp_path, ROOT / "streaming" / "demo.mp4", table, keeping=True) as (broker, listener, running, _):
         eventually(lambda: len(listener.of("door", "events")) >= 2, 60, "events")
         time.sleep(2)
         tracked, before = running.metric("maskcast_frames_total"), resident(running.process)

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 from sinks.control import BURST, MAX_BYTES, QUOTED, ControlDesk, ControlError, parse_control
 from sinks.messages import ControlMessage
 from streaming.errors import UsageError
+from tests.awaited import awaited
 
 SCHEMA = json.loads((Path(__file__).parents[1] / "docs" / "schema" / "control.json").read_text(encoding="utf-8"))
 SCHEMA_REPLY = json.loads((Path(__file__).parents[1] / "docs" / "schema" / "reply.json").read_text(encoding="utf-8"))
@@ -223,14 +222,6 @@ def reply(payload: bytes | None) -> Any:
     found = json.loads(payload)
     jsonschema.Draft202012Validator(SCHEMA_REPLY).validate(found)
     return found
-
-
-def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    def run() -> None:
-        asyncio.run(test())
-
-    run.__name__ = test.__name__
-    return run
 
 
 @awaited

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import random
 import shutil
@@ -11,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +19,11 @@ from sinks import spool, spool_file
 from sinks.journal import Journal
 from streaming.errors import SinkError
 from streaming.types import Box, Event, EventKind, Result
+from tests.awaited import awaited
 from tests.sinks_media import frame, grey
 
 ROOT = Path(__file__).parent.parent
 PLANES = grey(16, 16)
-
-
-def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an asynchronous test in an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 def result(index: int, *kinds: EventKind, track: int = 1, count: int = 1) -> Result:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import json
 import shutil
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from sinks.mqtt import MqttSink
 from sinks.sink import Sink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Box, Event, EventKind, Result
+from tests.awaited import awaited
 from tests.broker import Broker, free_port, running
 from tests.sinks_media import frame, grey, info, tracks
 
@@ -40,22 +40,6 @@ SCHEMAS = {
     for kind in ("frame", "event", "shed", "status", "counts")
 }
 PLANES = grey(180, 320)
-
-
-def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an asynchronous test in an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with running(tmp_path / "broker") as one:
-        yield one
 
 
 def result(index: int, *, event: bool = False) -> Result:

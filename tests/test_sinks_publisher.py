@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from sinks.payload import SMALLEST_LIMIT, PayloadBound
 from sinks.publisher import ProcessStatus, Publisher, PublisherSink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Box, Event, EventKind, Frame, Mask, Result, Track, TrackState
+from tests.awaited import awaited
 from tests.broker import Broker, free_port, running
 from tests.sinks_media import frame, grey, info, tracks
 
@@ -49,22 +50,6 @@ SCHEMAS = {
     for file in (ROOT / "docs" / "schema").glob("*.json")
 }
 PLANES = grey(180, 320)
-
-
-def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an asynchronous test in an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    with running(tmp_path / "broker") as one:
-        yield one
 
 
 @pytest.fixture(autouse=True)
