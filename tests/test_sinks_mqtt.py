@@ -166,6 +166,8 @@ async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) 
     async with subscriber(broker.port) as found:
         # The broker keeps nothing over its restart, so whoever listens again in time gets all events, in order.
         await found.until(lambda: bool(found.of("status")))
+        # The status is the first to be sent; frames follow once the broker has acknowledged it.
+        await found.until(lambda: sink._require().connected)
         await put(sink, result(21, event=True))
         await sink.finish(None)
         await found.until(lambda: bool(found.of("status")) and found.of("status")[-1]["status"] == "offline")
