@@ -127,6 +127,7 @@ class ControlDesk:
         stream: str,
         handle: Callable[[ControlMessage], Awaitable[tuple[str, ...]]],
         prompts: Callable[[], Sequence[str]],
+        answered: Callable[[bool, int], None] = lambda _accepted, _count: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Serve `stream`.
@@ -135,11 +136,13 @@ class ControlDesk:
             stream: id of the stream.
             handle: carries a request out and returns the prompts now in force; a `MaskcastError` rejects it.
             prompts: the prompts in force.
+            answered: is told of each reply whether it accepts, and for how many requests it stands.
             clock: seconds that never go back.
         """
         self._stream = stream
         self._handle = handle
         self._prompts = prompts
+        self._answered = answered
         self._clock = clock
         self._tokens = BURST
         self._filled_at = clock()
@@ -164,6 +167,7 @@ class ControlDesk:
         except Exception:  # whatever a request provokes must not end the stream
             logger.exception("%s: a control request failed", self._stream)
             return self._rejection(request, "internal error, see the log")
+        self._answered(True, 1)
         return reply_message(self._stream, request, None, prompts).json_bytes()
 
     def refusals(self) -> bytes | None:
@@ -177,5 +181,10 @@ class ControlDesk:
         count, self._refused, self._summed_at = self._refused, 0, now
         return self._rejection(None, f"more than {RATE:g} requests a second", count)
 
+    def reject(self, reason: str, count: int) -> bytes:
+        """The reply to `count` requests that are not read at all."""
+        return self._rejection(None, reason, count)
+
     def _rejection(self, request: ControlMessage | None, reason: str, count: int = 1) -> bytes:
+        self._answered(False, count)
         return reply_message(self._stream, request, reason, self._prompts(), count).json_bytes()

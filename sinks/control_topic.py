@@ -6,11 +6,10 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from sinks.connection import Connection, DisconnectedError, Incoming
-from sinks.messages import reply_message
+from sinks.control import ControlDesk
 
 logger = logging.getLogger(__name__)
 
@@ -27,18 +26,9 @@ class ControlTopic:
     this process, drops the rest.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        base: str,
-        stream: str,
-        handle: Callable[[bytes], Awaitable[bytes | None]],
-        refusals: Callable[[], bytes | None],
-        prompts: Callable[[], Sequence[str]],
-    ) -> None:
-        """Prepare for requests that arrive over `connection`; see `Publisher`. `prompts` tells those in force."""
-        self._connection, self._stream, self._prompts = connection, stream, prompts
-        self._handle, self._refusals = handle, refusals
+    def __init__(self, connection: Connection, base: str, stream: str, desk: ControlDesk) -> None:
+        """Prepare to bring `desk` the requests that arrive over `connection`."""
+        self._connection, self._stream, self._desk = connection, stream, desk
         self._topic = f"{base}/control"
         self._waiting: deque[Incoming] = deque()
         self._request, self._flooded = asyncio.Event(), asyncio.Event()
@@ -73,18 +63,14 @@ class ControlTopic:
             self._request.clear()
             while self._waiting:
                 request = self._waiting.popleft()
-                try:
-                    reply = await self._handle(request.payload)
-                except Exception:
-                    logger.exception("stream %s: a control request failed", self._stream)
-                    reply = self._rejection("internal error, see the log")
+                reply = await self._desk.receive(request.payload)
                 if reply is not None:
                     await self._reply(reply, request.correlation)
 
     async def _sum_up(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            if (reply := self._refusals()) is not None:
+            if (reply := self._desk.refusals()) is not None:
                 await self._reply(reply, None)
 
     async def _stem(self) -> None:
@@ -94,13 +80,10 @@ class ControlTopic:
             logger.warning("stream %s: too many control requests; none are read for %.0f s", self._stream, DEAF_SECONDS)
             await self._connection.unsubscribe(self._topic)
             reason = f"too many requests: at most {FLOOD} a second; none are read for {DEAF_SECONDS:.0f} s"
-            await self._reply(self._rejection(reason, self._rejected), None)
+            await self._reply(self._desk.reject(reason, self._rejected), None)
             await asyncio.sleep(DEAF_SECONDS)
             self._flooded.clear()
             await self._connection.subscribe(self._topic)
-
-    def _rejection(self, reason: str, count: int = 1) -> bytes:
-        return reply_message(self._stream, None, reason, self._prompts(), count).json_bytes()
 
     async def _reply(self, payload: bytes, correlation: bytes | None) -> None:
         with suppress(DisconnectedError):  # whoever asked is gone too, or will ask again

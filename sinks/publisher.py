@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from sinks.broker import BrokerAddress
 from sinks.connection import Connection, DisconnectedError
+from sinks.control import ControlDesk
 from sinks.control_topic import ControlTopic
 from sinks.journal import Journal
 from sinks.messages import counts_message, process_message, status_message
@@ -45,8 +46,7 @@ class Publisher:
         prompts: Sequence[str] = (),
         live: bool = True,
         max_payload: int = MAX_PAYLOAD,
-        control: Callable[[bytes], Awaitable[bytes | None]] | None = None,
-        refusals: Callable[[], bytes | None] = lambda: None,
+        control: ControlDesk | None = None,
         published: Callable[[Frame, float], None] | None = None,
     ) -> None:
         """Prepare; `start` connects.
@@ -58,8 +58,7 @@ class Publisher:
             prompts: in force at the start.
             live: the newest frame wins; otherwise `write` waits for a slow broker, up to a second.
             max_payload: bytes of a message on ``tracks``, at least 65,536; see `sinks.payload`.
-            control: answers a request on ``control``: its payload in, the reply's payload out, or None.
-            refusals: asked every second for a reply to requests that `control` answered with None.
+            control: answers the requests on ``control``; None to read none.
             published: is told which frame was handed to the network, and how many seconds after its `write`.
 
         Raises:
@@ -86,7 +85,7 @@ class Publisher:
         )
         self._control: ControlTopic | None = None
         if control is not None:
-            self._control = ControlTopic(self._connection, self._base, stream, control, refusals, lambda: self._prompts)
+            self._control = ControlTopic(self._connection, self._base, stream, control)
             self._connection.receive = self._control.take
 
     @property
@@ -299,14 +298,10 @@ class ProcessStatus:
             will=lambda: process_message("offline", "connection lost", self._streams).json_bytes(),
         )
 
-    async def start(self, *, required: bool = False) -> None:
-        """Begin to connect, and say ``online``.
-
-        Raises:
-            SinkError: `required`, and the first attempt to connect failed.
-        """
+    async def start(self) -> None:
+        """Begin to connect, and say ``online``."""
         await self.set_streams(self._streams)
-        await self._connection.start(required=required)
+        await self._connection.start(required=False)
 
     @property
     def was_connected(self) -> bool:

@@ -176,9 +176,9 @@ class Metrics:
         self._set(self._recording, on, stream)
         self._total(self._recording_failures, failures_total, stream)
 
-    def control(self, stream: str, outcome: Literal["accepted", "rejected"]) -> None:
-        """Count a control message."""
-        self._add(self._control, 1, stream, outcome)
+    def control(self, stream: str, outcome: Literal["accepted", "rejected"], count: int = 1) -> None:
+        """Count control messages."""
+        self._add(self._control, count, stream, outcome)
 
     def errors(self, stream: str, kind: str) -> None:
         """Count an error; `kind` is one of a few fixed words, never a message."""

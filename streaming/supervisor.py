@@ -34,6 +34,8 @@ from streaming.worker import Turn, Worker
 
 logger = logging.getLogger(__name__)
 
+# Prompts that are not looked for any more and of which Home Assistant is reminded, the newest of a stream.
+MOST_GONE = 64
 # Seconds between attempts to begin a stream again after a failure of the model or of a sink; doubles.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
@@ -47,6 +49,7 @@ class Shared:
         worker, journal, metrics: see there.
         snapshots: whether the tracker can save its state.
         in_turn: lets one stream that ends, such as a file, run at a time.
+        announced: by stream, the prompts that Home Assistant has been told of, the oldest first.
         model_failures: failures of the model in a row, of all streams together.
     """
 
@@ -56,6 +59,7 @@ class Shared:
     metrics: Metrics
     snapshots: bool
     in_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    announced: dict[str, list[str]] = field(default_factory=dict)
     model_failures: int = 0
 
 
@@ -81,15 +85,14 @@ class Supervisor:
         self._publisher = self._make_publisher(shared.settings.mqtt) if shared.settings.mqtt else None
 
     def _make_publisher(self, mqtt: MqttSettings) -> Publisher:
-        desk = ControlDesk(self.name, self._obey, lambda: self.controls.prompts)
+        desk = ControlDesk(self.name, self._obey, lambda: self.controls.prompts, self._answered)
         return Publisher(
             mqtt.address(),
             self.name,
             journal=self._shared.journal,
             prompts=self.settings.prompts,
             max_payload=int(mqtt.max_payload),
-            control=desk.receive,
-            refusals=desk.refusals,
+            control=desk,
             published=self._published,
         )
 
@@ -245,6 +248,9 @@ class Supervisor:
         self._shared.metrics.observe("publish", seconds)
         self._shared.metrics.observe("total", time.monotonic() - frame.decoded_at)
 
+    def _answered(self, accepted: bool, count: int) -> None:
+        self._shared.metrics.control(self.name, "accepted" if accepted else "rejected", count)
+
     def _problem(self, error: MaskcastError) -> None:
         kinds = {SourceError: "source", SinkError: "sink", ModelError: "model", UsageError: "settings"}
         kind = next((word for known, word in kinds.items() if isinstance(error, known)), "other")
@@ -303,24 +309,26 @@ class Supervisor:
                 self.online, self._reason, prompts=self.controls.prompts, paused=self.controls.paused
             )
 
-    async def _announce(self, removed: Sequence[str] = ()) -> None:
+    async def _announce(self) -> None:
         """Describe the stream to Home Assistant."""
         mqtt = self._shared.settings.mqtt
         if not (self._publisher and mqtt and mqtt.home_assistant):
             return
-        prefix = mqtt.address().prefix
-        topic = discovery_topic(prefix, self.name, mqtt.discovery_prefix)
         prompts = self.controls.prompts
-        # Home Assistant forgets an entity when it is named without a description once.
-        for gone in [removed, ()] if removed else [()]:
-            message = json.dumps(discovery(prefix, self.name, prompts, gone)).encode()
-            await self._publisher.publish_raw(topic, message)
+        told = self._shared.announced.get(self.name, [])
+        # The newest message is the only one that is sure to arrive, so it names all that is to be forgotten.
+        gone = [prompt for prompt in told if prompt not in prompts][-MOST_GONE:]
+        self._shared.announced[self.name] = [*gone, *prompts]
+        prefix = mqtt.address().prefix
+        message = json.dumps(discovery(prefix, self.name, prompts, gone)).encode()
+        await self._publisher.publish_raw(discovery_topic(prefix, self.name, mqtt.discovery_prefix), message)
 
     async def _withdraw(self) -> None:
         mqtt = self._shared.settings.mqtt
         if self._publisher and mqtt and mqtt.home_assistant:
             topic = discovery_topic(mqtt.address().prefix, self.name, mqtt.discovery_prefix)
             await self._publisher.publish_raw(topic, b"")
+            self._shared.announced.pop(self.name, None)
 
     async def _obey(self, message: ControlMessage) -> tuple[str, ...]:
         """Do what a control message says.
@@ -348,6 +356,6 @@ class Supervisor:
                 self._shared.metrics.prompts(self.name, checked)
                 if self._publisher:
                     self._publisher.set_prompts(checked)
-                await self._announce([prompt for prompt in before if prompt not in checked])
+                await self._announce()
         await self._tell()
         return self.controls.prompts

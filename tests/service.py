@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,15 +54,15 @@ def still_life(file: Path, seconds: float = 4.0, rate: int = 10) -> Path:
 
 
 class Subscriber:
-    """Collects everything under a prefix; keeps its session, so that the broker keeps events for it."""
+    """Collects everything under a prefix, or some of it; keeps its session, so that the broker keeps events for it."""
 
-    def __init__(self, port: int, prefix: str = "site", name: str = "listener") -> None:
+    def __init__(self, port: int, prefix: str = "site", name: str = "listener", topics: Sequence[str] = ("#",)) -> None:
         self.messages: list[tuple[str, bytes, bool]] = []
         self._prefix = prefix
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
         self._client.on_message = lambda _c, _u, m: self.messages.append((m.topic, m.payload, m.retain))
         self._subscribed = threading.Event()
-        self._client.on_connect = lambda client, *_: client.subscribe(f"{prefix}/#", 1)
+        self._client.on_connect = lambda client, *_: client.subscribe([(f"{prefix}/{topic}", 1) for topic in topics])
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)

@@ -202,7 +202,10 @@ class Stream:
         self.handled: list[ControlMessage] = []
         self.error = error
         self.clock = Clock()
-        self.desk = ControlDesk("door", self.handle, lambda: self.prompts, self.clock)
+        self.answers: list[tuple[bool, int]] = []
+        self.desk = ControlDesk(
+            "door", self.handle, lambda: self.prompts, lambda *answer: self.answers.append(answer), self.clock
+        )
 
     async def handle(self, request: ControlMessage) -> tuple[str, ...]:
         self.handled.append(request)
@@ -230,6 +233,7 @@ async def test_a_request_is_carried_out_and_answered() -> None:
     found = await stream.ask(b'{"action": "add", "prompts": ["dog"], "id": "mine"}')
     assert (found["stream"], found["id"], found["action"], found["status"]) == ("door", "mine", "add", "accepted")
     assert (found["reason"], found["prompts"], found["count"]) == (None, ["person", "dog"], 1)
+    assert stream.answers == [(True, 1)]
 
 
 @awaited
@@ -276,6 +280,8 @@ async def test_a_flood_is_summed_up_once_a_second_and_every_request_counted() ->
     rest = reply(stream.desk.refusals())
     assert (rest["id"], rest["action"], rest["status"], rest["prompts"]) == (None, None, "rejected", ["person"])
     assert read + sum(one["count"] for one in summed) + rest["count"] == 30_000
+    assert sum(count for _, count in stream.answers) == 30_000
+    assert sum(count for accepted, count in stream.answers if accepted) == len(stream.handled)
     stream.clock.now += 1
     assert stream.desk.refusals() is None
     assert (await stream.ask(b'{"action": "pause"}'))["status"] == "accepted"

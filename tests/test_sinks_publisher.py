@@ -360,7 +360,7 @@ async def test_the_process_has_a_status_of_its_own(broker: Broker) -> None:
         await process._connection.abort()  # as if it had died
         await until(lambda: found.of("status")[-1]["reason"] == "connection lost")
         process = ProcessStatus(at(broker))
-        await process.start(required=True)
+        await process.start()
         await process.close()
         await until(lambda: found.of("status")[-1]["reason"] == "stopped")
 
@@ -482,8 +482,11 @@ async def ask(
     await client.publish("site/door/control", payload, qos=1, retain=retain, properties=properties)
 
 
-def desk(obey: Callable[[ControlMessage], Awaitable[tuple[str, ...]]]) -> Callable[[bytes], Awaitable[bytes | None]]:
-    return ControlDesk("door", obey, lambda: ("person",)).receive
+def desk(
+    obey: Callable[[ControlMessage], Awaitable[tuple[str, ...]]],
+    answered: Callable[[bool, int], None] = lambda _accepted, _count: None,
+) -> ControlDesk:
+    return ControlDesk("door", obey, lambda: ("person",), answered)
 
 
 @awaited
@@ -525,28 +528,32 @@ async def test_requests_are_answered_where_we_say(broker: Broker) -> None:
 async def test_a_request_that_fails_is_answered_and_the_next_one_too(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(payload: bytes) -> bytes | None:
-        raise RuntimeError(payload.decode())
+    async def fail(message: ControlMessage) -> tuple[str, ...]:
+        raise RuntimeError(message.action)
 
     async with aiomqtt.Client("127.0.0.1", broker.port) as client, subscriber(broker.port) as found:
-        async with publishing(at(broker, protocol="3.1.1"), control=fail) as one:
+        async with publishing(at(broker, protocol="3.1.1"), control=desk(fail)) as one:
             await until(lambda: one.connected and one._connection._topics)
             for _ in range(2):
-                await client.publish("site/door/control", b"boom", qos=1)
+                await client.publish("site/door/control", b'{"action": "pause"}', qos=1)
             await until(lambda: len(found.of("door/control/reply")) == 2)
         assert {message["status"] for message in found.of("door/control/reply")} == {"rejected"}
-    assert caplog.text.count("RuntimeError: boom") == 2
+    assert caplog.text.count("RuntimeError: pause") == 2
 
 
 @awaited
 async def test_a_flood_of_requests_does_not_slow_frames(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_topic, "DEAF_SECONDS", 0.7)
-    calls = 0
+    calls = rejected = 0
 
     async def obey(message: ControlMessage) -> tuple[str, ...]:
         nonlocal calls
         calls += 1
         return ("person",)
+
+    def answered(accepted: bool, count: int) -> None:
+        nonlocal rejected
+        rejected += 0 if accepted else count
 
     flood = f"""
 import paho.mqtt.client as paho
@@ -561,7 +568,7 @@ client.loop_stop()
 """
     async with subscriber(broker.port, "site/door/control/reply") as found:
         found_replies = functools.partial(found.of, "door/control/reply")
-        async with publishing(at(broker), control=desk(obey)) as one:
+        async with publishing(at(broker), control=desk(obey, answered)) as one:
             await until(lambda: one.connected and one._connection._topics)
             process = await asyncio.create_subprocess_exec(sys.executable, "-c", flood)
             slowest, index = 0.0, 0
@@ -580,6 +587,7 @@ client.loop_stop()
             floods = [reply for reply in found_replies() if "none are read" in (reply["reason"] or "")]
             assert len(floods) == 1
             assert floods[0]["status"] == "rejected"
+            assert rejected == sum(reply["count"] for reply in found_replies() if reply["status"] == "rejected") > 1
             assert one.reconnects == 0
             # It listens again afterwards.
             before = len(found_replies())
