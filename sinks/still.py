@@ -7,12 +7,12 @@ import time
 from collections.abc import Awaitable, Callable
 
 import cv2
-import numpy as np
+from av.video.reformatter import VideoReformatter
 
-from sinks.overlay import draw
+from sinks.annotated import MATRIX, render
 from sinks.sink import Sink
 from streaming.errors import SinkError
-from streaming.types import EventKind, Planes, Result, StreamInfo
+from streaming.types import EventKind, Result, StreamInfo
 
 # Full HD cameras give about 150 kB so; that is what a dashboard shows and a broker carries without effort.
 MAX_WIDTH, QUALITY = 1280, 80
@@ -21,23 +21,27 @@ PAUSE = 2.0
 
 
 def annotated_jpeg(result: Result) -> bytes:
-    """The frame with its tracks drawn on it, at most `MAX_WIDTH` pixels wide, as JPEG."""
+    """The frame with its tracks drawn on it, at most `MAX_WIDTH` pixels wide, as JPEG.
+
+    Raises:
+        SinkError: it cannot be encoded.
+    """
     picture = result.frame.picture
-    height, width = picture.height & ~1, picture.width & ~1  # OpenCV reads 4:2:0 of even size only
-    planes = Planes(*(plane.copy() for plane in picture.yuv420p()))
-    draw(planes, picture.colour, result.tracks)
-    stacked = np.concatenate(
-        [
-            planes.y[:height, :width].ravel(),
-            planes.u[: height // 2, : width // 2].ravel(),
-            planes.v[: height // 2, : width // 2].ravel(),
-        ]
-    ).reshape(height * 3 // 2, width)
-    image = cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420)
-    if width > MAX_WIDTH:
-        size = (MAX_WIDTH, round(height * MAX_WIDTH / width))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    drawn = render(result, picture.width, picture.height)
+    width = min(drawn.width, MAX_WIDTH)
+    matrix, full = picture.colour
+    image = VideoReformatter().reformat(
+        drawn,
+        width=width,
+        height=round(drawn.height * width / drawn.width),
+        format="bgr24",
+        interpolation="AREA",
+        src_colorspace=MATRIX[matrix][0],
+        src_color_range=2 if full else 1,
+        dst_color_range=2,
+        threads=1,
+    )
+    done, data = cv2.imencode(".jpg", image.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
         raise SinkError(f"{result.frame.stream}: frame {result.frame.index} cannot be encoded as JPEG")
     return data.tobytes()
