@@ -32,7 +32,8 @@ def consistent(events):
             order.append(event)
     numbers = [int(event["id"].split("-")[1]) for event in order]
     assert len({event["id"].split("-")[0] for event in order}) == 1, "one journal"
-    assert numbers == list(range(1, len(numbers) + 1)), "in order, and none is missing"
+    wrong = [pair for pair in itertools.pairwise([0, *numbers]) if pair[1] != pair[0] + 1]
+    assert not wrong, f"in order, and none is missing, but: {wrong[:9]}"
     lives = {}
     for event in order:
         lives.setdefault(event["track"]["id"], []).append(event["event"])
