@@ -70,7 +70,7 @@ def run_demo(folder: Path) -> tuple[list[str], int]:
         *(f"error: {error}" for report in reports for error in report.errors),
         "found: " + (", ".join(f"{count} {prompt}" for prompt, count in found.items()) or "nothing"),
         f"MQTT: a subscriber received {_described(heard.messages)} from the broker in this process",
-        f"look at {folder / 'demo.mp4'} and {folder / 'demo.jsonl'}",
+        *(f"look at {file}" for file in (folder / "demo.mp4", folder / "demo.jsonl") if file.exists()),
         NOTICE,
         f"took {time.monotonic() - started:.0f} s",
     ]

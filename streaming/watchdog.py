@@ -95,10 +95,6 @@ class Heartbeat:
         now = self._clock()
         self._beats[name] = (now, now + seconds)
 
-    def idle(self, name: str) -> None:
-        """A part has nothing to do, and its silence means nothing until its next `beat` or `busy`."""
-        self._beats[name] = (self._clock(), float("inf"))
-
     def stalled(self, max_age: float) -> list[str]:
         """Names of the parts that are at work and have made no progress for `max_age` seconds."""
         now = self._clock()
