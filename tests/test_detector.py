@@ -5,7 +5,7 @@ import torch
 from streaming.errors import UsageError
 from tests import tiny
 from trackers.checkpoint import load_checkpoint
-from trackers.detector import Detector
+from trackers.detector import Detector, within_box
 from trackers.masks import mask_iou
 from trackers.preprocess import preprocess
 from trackers.text import TextEncoder, cache_folder
@@ -70,6 +70,43 @@ def test_nms_leaves_no_overlap_within_a_prompt_and_ignores_other_prompts(checkpo
     masks = once.logits > 0
     overlap = mask_iou(masks, masks) - torch.eye(len(once))
     assert overlap.max() <= 0.1
+
+
+def test_a_box_is_widened_by_its_margin_and_one_pixel():
+    boxes = torch.tensor([[0.25, 0.5, 0.5, 0.75], [-0.5, -0.5, 1.5, 1.5], [0.8, 0.8, 0.2, 0.2]])
+    inside = within_box(boxes, (40, 20), 0.2)
+    rows, columns = inside[0].any(1).nonzero()[:, 0], inside[0].any(0).nonzero()[:, 0]
+    # 0.25 of 20 columns and of 40 rows are 5 and 10 pixels, a fifth of them 1 and 2, and then one more.
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (5 - 1 - 1, 9 + 1 + 1, 20 - 2 - 1, 29 + 2 + 1)
+    assert inside[0].sum() == 9 * 16
+    assert inside[1].all()
+    assert not inside[2].any(), "a box that is turned inside out holds nothing"
+
+
+def test_masks_are_cut_off_outside_of_their_boxes(checkpoint, text, monkeypatch):
+    whole = Detector(checkpoint, CPU, torch.float32, score_threshold=0.05, nms_iou=0.0)
+    cut = Detector(checkpoint, CPU, torch.float32, score_threshold=0.05, nms_iou=0.0, box_margin=0.0)
+    boxes = []
+    decode = Detector._decode
+
+    def remembering(self, *given):
+        scores, logits, found = decode(self, *given)
+        found = found.clone()
+        found[0, 0] = torch.tensor([0.9, 0.9, 0.1, 0.1])  # of this mask nothing is left
+        logits[0, 0] = 1.0
+        boxes.append(found[0][scores[0] > 0.05])
+        return scores, logits, found
+
+    monkeypatch.setattr(Detector, "_decode", remembering)
+    features = whole.encode(images(1))
+    (before,), (after,) = (one.detect(features, [[text.embed("cat")]]) for one in (whole, cut))
+    inside = within_box(boxes[0], before.logits.shape[-2:], 0.0)
+    expected = (before.logits > 0) & inside
+    left = expected.flatten(1).any(1)
+    assert 0 < left.sum() < len(before)
+    assert torch.equal(after.logits > 0, expected[left])
+    assert (after.logits > 0).sum() < (before.logits > 0).sum()
+    assert torch.equal(after.scores, before.scores[left])
 
 
 def test_no_prompts_find_nothing(checkpoint):

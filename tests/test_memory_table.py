@@ -12,8 +12,8 @@ RECENT, SURE = 3, 2
 CPU = torch.device("cpu")
 
 
-def history(recent=RECENT, sure=SURE):
-    return History((1,), recent=recent, conditioning=sure, dtype=torch.float32, device=CPU)
+def history(recent=RECENT, sure=SURE, selective=False):
+    return History((1,), recent=recent, conditioning=sure, selective=selective, dtype=torch.float32, device=CPU)
 
 
 class Slots(RuleBasedStateMachine):
@@ -21,29 +21,31 @@ class Slots(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.table = SlotTable(history(), history(5, 1))
+        self.table = SlotTable(history(), history(5, 1, selective=True))
         self.step = 0
         self.next_id = 1
-        self.everything = {}  # id: {frame: sure}
+        self.everything = {}  # id: {frame: (sure, seen)}
 
-    def write(self, rows, sure):
+    def write(self, rows, sure, seen):
         for part in (self.table.spatial, self.table.pointers):
             values = torch.from_numpy(self.table.ids[rows] * 1000.0 + self.step).float()[:, None]
-            part.flat[torch.from_numpy(part.claim(rows, self.step, sure))] = values
+            part.flat[torch.from_numpy(part.claim(rows, self.step, sure, seen))] = values
 
     @rule(count=st.integers(0, 5), chance=st.randoms(use_true_random=False))
     def frame(self, count, chance):
-        """All tracks are propagated, some are renewed, some start."""
+        """All tracks are propagated, some are seen, some of these renewed, some start."""
         rows = self.table.rows()
-        renewed = np.array([chance.random() < 0.3 for _ in rows], np.bool_)
-        for track, sure in zip(self.table.ids[rows].tolist(), renewed.tolist(), strict=True):
-            self.everything[track][self.step] = sure
+        seen = np.array([chance.random() < 0.6 for _ in rows], np.bool_)
+        renewed = seen & np.array([chance.random() < 0.5 for _ in rows], np.bool_)
+        for track, *flags in zip(self.table.ids[rows].tolist(), renewed.tolist(), seen.tolist(), strict=True):
+            self.everything[track][self.step] = tuple(flags)
         ids = self.next_id + np.arange(count)
         self.next_id += count
-        self.everything |= {track: {self.step: True} for track in ids.tolist()}
+        self.everything |= {track: {self.step: (True, True)} for track in ids.tolist()}
         new = self.table.add(ids, self.step, 30)
         assert self.table.ids[new].tolist() == ids.tolist()
-        self.write(np.concatenate([rows, new]), np.concatenate([renewed, np.ones(count, np.bool_)]))
+        started = np.ones(count, np.bool_)
+        self.write(np.concatenate([rows, new]), np.concatenate([renewed, started]), np.concatenate([seen, started]))
         self.step += 1
 
     @precondition(lambda self: len(self.everything))
@@ -70,13 +72,18 @@ class Slots(RuleBasedStateMachine):
             for place, track in enumerate(self.table.ids[rows].tolist()):
                 used = recall.used[place]
                 assert used.tolist() == sorted(used.tolist(), reverse=True)  # padding comes last
-                frames = (self.step - recall.age[place][used]).tolist()
-                assert values[place][torch.from_numpy(used)].tolist() == [track * 1000 + frame for frame in frames]
                 known = self.everything[track]
-                surely = sorted(frame for frame, flag in known.items() if flag)[-sure:]
+                surely = sorted(frame for frame, (flag, _) in known.items() if flag)[-sure:]
+                others = sorted(known.keys() - surely, reverse=True)
+                if part.selective:  # the last that show the object, and the last of all
+                    others = [frame for frame in others if known[frame][1] or frame == self.step - 1][:recent]
+                    ages = {frame: number for number, frame in enumerate(others, 1)}
+                else:
+                    ages = {frame: self.step - frame for frame in others if self.step - frame <= recent}
+                ages |= {frame: self.step - frame for frame in surely}
+                frames = (values[place][torch.from_numpy(used)] - track * 1000).int().tolist()
+                assert dict(zip(frames, recall.age[place][used].tolist(), strict=True)) == ages
                 assert sorted(np.array(frames)[recall.conditioning[place][used]].tolist()) == surely
-                expected = set(surely) | {frame for frame in known if self.step - frame <= recent}
-                assert sorted(frames) == sorted(expected)
 
     @invariant()
     def capacity_follows_what_was_needed(self):

@@ -92,7 +92,7 @@ def told(tracker, masks):
         ids = [track for turn in turns for track in turn.state.table.ids[turn.rows].tolist()]
         logits = np.array([masks.get(track, empty) for track in ids], np.float32).reshape(-1, 32, 32)
         scores = torch.tensor([2.0 if track in masks else -2.0 for track in ids])
-        return Propagated(torch.from_numpy(logits), scores, torch.zeros(len(ids), 128))
+        return Propagated(torch.from_numpy(logits), scores, torch.zeros(len(ids), 128), torch.ones(len(ids)))
 
     with patch.object(tracker, "_propagate", propagate):
         yield

@@ -18,6 +18,8 @@ from trackers.text import TextEmbedding
 # Defaults of the reference (`Sam3VideoConfig`: score_threshold_detection, det_nms_thresh).
 SCORE_THRESHOLD = 0.5
 NMS_IOU = 0.1
+# Mask logit of a pixel that is surely not the object's.
+OUTSIDE_LOGIT = -10.0
 # Pairs of frame and prompt decoded together. The mask head holds several (C, 288, 288) maps a pair, about 0.5 GB in
 # float32 at full size, so the number of prompts must not set the memory.
 MAX_PAIRS = 8
@@ -89,6 +91,7 @@ class Detector:
         *,
         score_threshold: float = SCORE_THRESHOLD,
         nms_iou: float = NMS_IOU,
+        box_margin: float | None = None,
     ) -> None:
         """Move the image encoder and the decoder to `device` in `dtype`; the text encoder stays where it is.
 
@@ -98,6 +101,7 @@ class Detector:
             dtype: of weights and activations.
             score_threshold: detections must score above it.
             nms_iou: mask IoU above which the lower of two matches of one prompt falls; 0 switches NMS off.
+            box_margin: cut masks off outside of their boxes, see `within_box`; None for masks as they are.
         """
         self._model: Any = checkpoint.detector
         for name, module in self._model.named_children():
@@ -109,7 +113,7 @@ class Detector:
                     parameter.data = parameter.data.to(dtype)
         self.device, self.dtype = device, dtype
         self.image_size = int(self._model.config.image_size)
-        self.score_threshold, self.nms_iou = score_threshold, nms_iou
+        self.score_threshold, self.nms_iou, self.box_margin = score_threshold, nms_iou, box_margin
 
     @torch.inference_mode()
     def encode(self, images: Sequence[Image]) -> ImageFeatures:
@@ -138,16 +142,19 @@ class Detector:
         parts: list[list[tuple[int, Tensor, Tensor]]] = [[] for _ in prompts]
         for start in range(0, len(pairs), MAX_PAIRS):
             chunk = pairs[start : start + MAX_PAIRS]
-            scores, logits = self._decode(features, chunk, [prompts[frame][index] for frame, index in chunk])
-            for (frame, index), pair_scores, pair_logits in zip(chunk, scores, logits, strict=True):
-                kept = pair_scores > self.score_threshold
-                parts[frame].append((index, pair_scores[kept], pair_logits[kept].float()))
+            decoded = self._decode(features, chunk, [prompts[frame][index] for frame, index in chunk])
+            for (frame, index), scores, logits, boxes in zip(chunk, *decoded, strict=True):
+                kept = scores > self.score_threshold
+                part = scores[kept], logits[kept].float()
+                if self.box_margin is not None:
+                    part = _cut(*part, boxes[kept], self.box_margin)
+                parts[frame].append((index, *part))
         return [self._suppress(part, features) for part in parts]
 
     def _decode(
         self, features: ImageFeatures, pairs: Sequence[tuple[int, int]], embeddings: Sequence[TextEmbedding]
-    ) -> tuple[Tensor, Tensor]:
-        """Scores ``(P, Q)`` and mask logits ``(P, Q, h, w)`` of P pairs of frame and prompt."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores ``(P, Q)``, mask logits ``(P, Q, h, w)`` and boxes ``(P, Q, 4)`` of P pairs of frame and prompt."""
         frames = torch.tensor([frame for frame, _ in pairs], device=self.device)
         # `forward` drops the last level of what it is given, so it gets a level to drop.
         levels = tuple(level[frames] for level in features.pyramid)
@@ -158,7 +165,7 @@ class Detector:
             attention_mask=torch.stack([embedding.mask for embedding in embeddings]),
         )
         scores = output.pred_logits.float().sigmoid() * output.presence_logits.float().sigmoid()
-        return scores, output.pred_masks
+        return scores, output.pred_masks, output.pred_boxes
 
     def _suppress(self, parts: Sequence[tuple[int, Tensor, Tensor]], features: ImageFeatures) -> Detections:
         """Merge one frame's prompts; mask NMS within each prompt."""
@@ -175,3 +182,32 @@ class Detector:
             keep = non_maximum_suppression(iou, scores, self.nms_iou)
             prompt, scores, logits = prompt[keep], scores[keep], logits[keep]
         return Detections(prompt, scores, logits)
+
+
+def within_box(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
+    """Which pixels of a mask lie in its box.
+
+    Args:
+        boxes: ``(N, 4)`` corners x0, y0, x1, y1 as shares of the picture's sides, as the decoder gives them.
+        size: height h and width w of the masks.
+        margin: share of the box's own sides that is added on each side, beside one pixel of the mask.
+
+    Returns:
+        ``(N, h, w)`` bool: the pixel's centre is in the box.
+    """
+    height, width = size
+    left, top, right, bottom = boxes.float().unbind(-1)
+    wide, high = (right - left) * margin + 1 / width, (bottom - top) * margin + 1 / height
+    x = (torch.arange(width, device=boxes.device) + 0.5) / width
+    y = (torch.arange(height, device=boxes.device) + 0.5) / height
+    across = (x >= (left - wide)[:, None]) & (x <= (right + wide)[:, None])
+    down = (y >= (top - high)[:, None]) & (y <= (bottom + high)[:, None])
+    return down[:, :, None] & across[:, None, :]
+
+
+def _cut(scores: Tensor, logits: Tensor, boxes: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """Detections with their masks cut off outside of their boxes; one of which nothing is left is dropped."""
+    height, width = logits.shape[-2:]
+    logits = torch.where(within_box(boxes, (height, width), margin), logits, OUTSIDE_LOGIT)
+    left = (logits > 0).flatten(1).any(1)
+    return scores[left], logits[left]

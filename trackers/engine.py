@@ -76,6 +76,7 @@ class Engine:
                 dtype,
                 score_threshold=rules.score_threshold_detection,
                 nms_iou=rules.det_nms_thresh,
+                box_margin=rules.box_margin,
             )
             self._tracker: Tracker[Any] = _make_tracker(tracker, checkpoint, self.device, dtype, rules)
         except RuntimeError as error:

@@ -29,7 +29,7 @@ class Recall:
 
     Attributes:
         index: ``(N, W)`` int64 into `History.flat`.
-        age: ``(N, W)`` int64 frames since the entry was written, at least 1 where used.
+        age: ``(N, W)`` int64 frames since the entry was written, or its place, see `History`; at least 1 where used.
         conditioning: ``(N, W)`` bool: the entry shows the object surely, whatever its age.
         used: ``(N, W)`` bool; the other entries are padding.
     """
@@ -52,10 +52,21 @@ class History:
 
     As in SAM 2 (Ravi et al. 2024, section 4, memory bank): a ring of recent memories beside a ring of prompted ones.
     Both rings share one pool of entries, so that a memory that becomes a sure one stays where it is.
+
+    With `selective`, the recent ones are the last frames in which the object was seen, and the very last one, as in
+    SAM 3's own code (`Sam3TrackerBase.frame_filter`): an object that is hidden for longer than the ring is not
+    forgotten. Their age is then their place in this order.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], *, recent: int, conditioning: int, dtype: torch.dtype, device: torch.device
+        self,
+        shape: tuple[int, ...],
+        *,
+        recent: int,
+        conditioning: int,
+        selective: bool = False,
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> None:
         """Begin with `FIRST_CAPACITY` empty slots.
 
@@ -63,13 +74,17 @@ class History:
             shape: of one entry.
             recent: an entry is remembered until it is older than this many frames.
             conditioning: a conditioning entry is remembered until this many newer ones exist.
+            selective: frames in which the object was not seen do not count, except the last.
             dtype: of the stored values.
             device: of the stored values.
         """
-        self.recent, self.conditioning = recent, conditioning
-        self.values = torch.zeros(FIRST_CAPACITY, recent + conditioning, *shape, dtype=dtype, device=device)
+        self.recent, self.conditioning, self.selective = recent, conditioning, selective
+        # The last frame of a hidden object comes on top of those in which it was seen.
+        entries = recent + conditioning + selective
+        self.values = torch.zeros(FIRST_CAPACITY, entries, *shape, dtype=dtype, device=device)
         self.steps: Ints = np.full(self.values.shape[:2], EMPTY, np.int64)
         self.sure: Bools = np.zeros(self.values.shape[:2], np.bool_)
+        self.seen: Bools = np.zeros(self.values.shape[:2], np.bool_)
 
     @property
     def flat(self) -> Tensor:
@@ -82,20 +97,26 @@ class History:
         self.values = torch.cat([self.values, self.values.new_zeros(added, *self.values.shape[1:])])
         self.steps = np.concatenate([self.steps, np.full((added, self.steps.shape[1]), EMPTY, np.int64)])
         self.sure = np.concatenate([self.sure, np.zeros((added, self.sure.shape[1]), np.bool_)])
+        self.seen = np.concatenate([self.seen, np.zeros((added, self.seen.shape[1]), np.bool_)])
 
     def clear(self, rows: Ints) -> None:
         """Forget everything about the slots at `rows`."""
         self.steps[rows], self.sure[rows] = EMPTY, False
 
-    def _roles(self, rows: Ints, step: int, conditioning: int) -> tuple[Bools, Bools]:
-        """Which entries of `rows` are among the last `conditioning` sure ones, and which are otherwise recent."""
+    def _roles(self, rows: Ints, step: int, conditioning: int) -> tuple[Bools, Bools, Ints]:
+        """Of the entries of `rows`: which are among the last `conditioning` sure ones, which else are recent; ages."""
         steps, sure = self.steps[rows], self.sure[rows]
+        later = steps[:, None, :] > steps[:, :, None]
         # Rank among the row's sure entries: the number of newer ones.
-        newer = (steps[:, None, :] > steps[:, :, None]) & sure[:, None, :]
-        selected = sure & (newer.sum(axis=2) < conditioning)
-        return selected, (steps != EMPTY) & (step - steps <= self.recent) & ~selected
+        selected = sure & ((later & sure[:, None, :]).sum(axis=2) < conditioning)
+        usable = (steps != EMPTY) & ~selected
+        age = step - steps
+        if self.selective:
+            usable &= self.seen[rows] | (age == 1)
+            age = np.where(selected, age, 1 + (later & usable[:, None, :]).sum(axis=2))
+        return selected, usable & (age <= self.recent), age
 
-    def claim(self, rows: Ints, step: int, sure: Bools) -> Ints:
+    def claim(self, rows: Ints, step: int, sure: Bools, seen: Bools) -> Ints:
         """Give each of `rows` an entry for frame `step` in place of one that no later frame needs.
 
         Returns:
@@ -104,20 +125,20 @@ class History:
         kept = np.empty((len(rows), self.steps.shape[1]), np.bool_)
         for flag in (False, True):
             chosen = sure == flag
-            selected, recent = self._roles(rows[chosen], step + 1, self.conditioning - flag)
-            kept[chosen] = selected | recent
+            selected, wanted, _ = self._roles(rows[chosen], step + 1, self.conditioning - flag)
+            kept[chosen] = selected | wanted
         entries = np.argmin(kept, axis=1)
-        self.steps[rows, entries], self.sure[rows, entries] = step, sure
+        self.steps[rows, entries], self.sure[rows, entries], self.seen[rows, entries] = step, sure, seen
         index: Ints = rows * self.steps.shape[1] + entries
         return index
 
     def recall(self, rows: Ints, step: int) -> Recall:
         """What the tracks at `rows` remember when frame `step` arrives."""
-        selected, recent = self._roles(rows, step, self.conditioning)
+        selected, recent, ages = self._roles(rows, step, self.conditioning)
         used = selected | recent
         width = int(used.sum(axis=1).max(initial=0))
         order = np.argsort(~used, axis=1, kind="stable")[:, :width]
-        age = np.take_along_axis(step - self.steps[rows], order, axis=1)
+        age = np.take_along_axis(ages, order, axis=1)
         return Recall(
             rows[:, None] * self.steps.shape[1] + order,
             age,

@@ -34,6 +34,8 @@ from trackers.turn import MEASURES, Turn, measure, take_turns
 # Detections start tracks where their logits reach this: the reference's `_tracker_add_new_objects` compares logits
 # with a threshold for probabilities.
 GIVEN_LOGIT = 0.5
+# What a frame must be worth to be remembered: `mf_threshold` in SAM 3's own code.
+MIN_MEMORY_SCORE = 0.01
 
 
 class MemoryTracker:
@@ -64,6 +66,7 @@ class MemoryTracker:
                 recent=int(config.num_maskmem) - 1,
                 # -1 means all of them, which would grow for ever.
                 conditioning=int(config.max_cond_frame_num) if config.max_cond_frame_num > 0 else 4,
+                selective=self.rules.select_memories,
                 dtype=torch.bfloat16,
                 device=self.device,
             ),
@@ -71,6 +74,7 @@ class MemoryTracker:
                 (self.propagation.hidden,),
                 recent=int(config.max_object_pointers_in_encoder) - 1,
                 conditioning=self.rules.conditioning_pointers,
+                selective=self.rules.select_memories,
                 dtype=self._dtype,
                 device=self.device,
             ),
@@ -120,7 +124,7 @@ class MemoryTracker:
         seen = self.propagation.see(features)
         tracks = self._propagate(seen, turns)
         logits = fill_holes(tracks.logits, self.rules.fill_hole_area)
-        self._decide(turns, detections, logits, tracks.scores)
+        self._decide(turns, detections, logits, tracks)
 
         suppressed = self._upload(np.concatenate([turn.suppressed for turn in turns]))
         logits = torch.where(suppressed[:, None, None], SUPPRESSED_LOGIT, logits)
@@ -162,6 +166,7 @@ class MemoryTracker:
                 torch.zeros(0, height, width, device=self.device),
                 torch.zeros(0, device=self.device),
                 torch.zeros(0, self.propagation.hidden, device=self.device, dtype=self._dtype),
+                torch.zeros(0, device=self.device),
             )
         tables = [turn.state.table for turn in turns]
         recalls = [(turn.rows, turn.state.step) for turn in turns]
@@ -184,16 +189,18 @@ class MemoryTracker:
         )
         return self.propagation.propagate(seen, self._frames(turns, counts), memories)
 
-    def _decide(self, turns: Sequence[Turn], detections: Sequence[Detections], logits: Tensor, there: Tensor) -> None:
+    def _decide(
+        self, turns: Sequence[Turn], detections: Sequence[Detections], logits: Tensor, tracks: Propagated
+    ) -> None:
         """Compare masks on the device, decide on the CPU; one transfer for all streams."""
         measured = [
-            part for turn, found in zip(turns, detections, strict=True) for part in measure(turn, found, logits, there)
+            part for turn, found in zip(turns, detections, strict=True) for part in measure(turn, found, logits, tracks)
         ]
         numbers = torch.cat([part.flatten().float() for part in measured]).cpu().numpy()
         arrays = iter(np.split(numbers, np.cumsum([part.numel() for part in measured])[:-1]))
         shapes = iter([tuple(part.shape) for part in measured])
         for turn in turns:
-            scores, prompts, iou, overlap, visible, track_logits = (
+            scores, prompts, iou, overlap, visible, track_logits, worth = (
                 next(arrays).reshape(next(shapes)) for _ in range(MEASURES)
             )
             state, table, rows = turn.state, turn.state.table, turn.rows
@@ -205,6 +212,7 @@ class MemoryTracker:
             keep_alive(evidence, self.rules, table, rows)
             rival = rivals(overlap, turn.prompts, self.rules)
             turn.suppressed = occlusions(rival, evidence.visible, table, rows, state.step)
+            turn.seen = (evidence.visible & ~turn.suppressed & (worth > MIN_MEMORY_SCORE)) | turn.plan.renewed
             self._make_room(turn)
 
     def _make_room(self, turn: Turn) -> None:
@@ -259,13 +267,14 @@ class MemoryTracker:
             ids = state.lifecycle.next_id + np.arange(new_count)
             rows = np.concatenate([turn.rows[turn.alive], table.add(ids, state.step, self.rules.init_trk_keep_alive)])
             sure = np.concatenate([turn.plan.renewed[turn.alive], np.ones(new_count, np.bool_)])
+            shown = np.concatenate([turn.seen[turn.alive], np.ones(new_count, np.bool_)])
             sources = np.concatenate(
                 [np.flatnonzero(turn.alive) + turn.tracks.start, np.arange(first, first + new_count)]
             )
             first += new_count
             source = self._upload(sources)
-            table.spatial.flat[self._upload(table.spatial.claim(rows, state.step, sure))] = memories[source]
-            table.pointers.flat[self._upload(table.pointers.claim(rows, state.step, sure))] = pointers[source]
+            table.spatial.flat[self._upload(table.spatial.claim(rows, state.step, sure, shown))] = memories[source]
+            table.pointers.flat[self._upload(table.pointers.claim(rows, state.step, sure, shown))] = pointers[source]
 
     def _groups(self, turns: Sequence[Turn]) -> list[Tensor]:
         """Tracks that must not overlap: those of one prompt of one stream."""

@@ -85,11 +85,13 @@ class Propagated:
         logits: ``(N, H, W)`` float32 mask logits at a quarter of the model's resolution.
         scores: ``(N,)`` float32 logit of the object being there.
         pointers: ``(N, D)`` object pointers.
+        quality: ``(N,)`` float32 IoU that the mask is predicted to have.
     """
 
     logits: Tensor
     scores: Tensor
     pointers: Tensor
+    quality: Tensor
 
 
 class Propagation:
@@ -199,7 +201,8 @@ class Propagation:
         )
         there = masks.flatten(1).any(1)
         pointers = torch.where(there[:, None], decoded.pointers, self.model.no_object_pointer)
-        return Propagated(full[:, 0] * GIVEN_SCALE + GIVEN_BIAS, there * GIVEN_SCALE + GIVEN_BIAS, pointers)
+        logits, scores = full[:, 0] * GIVEN_SCALE + GIVEN_BIAS, there * GIVEN_SCALE + GIVEN_BIAS
+        return Propagated(logits, scores, pointers, torch.ones_like(scores))
 
     def _attend_to_itself(self, features: TrackerFeatures) -> Tensor:
         """The first layer's self-attention ``(B, h·w, D)``: no memory has come in yet, so it is one a frame."""
@@ -306,7 +309,7 @@ class Propagation:
         logits = torch.where(there[:, None, None], masks[every, 0, best].float(), ABSENT_LOGIT)
         token = tokens[every, 0, best if tokens.shape[2] > 1 else 0]
         pointers = torch.where(there[:, None], self.model.object_pointer_proj(token), self.model.no_object_pointer)
-        return Propagated(logits, scores[:, 0, 0].float(), pointers)
+        return Propagated(logits, scores[:, 0, 0].float(), pointers, quality[every, 0, best].float())
 
 
 def _join(parts: Sequence[Propagated]) -> Propagated:
@@ -314,4 +317,5 @@ def _join(parts: Sequence[Propagated]) -> Propagated:
         torch.cat([part.logits for part in parts]),
         torch.cat([part.scores for part in parts]),
         torch.cat([part.pointers for part in parts]),
+        torch.cat([part.quality for part in parts]),
     )

@@ -39,6 +39,10 @@ class Rules:
         hide_unmatched: a track without credit counts as not seen, so that it ends. The reference keeps it for ever.
         binary_memory_on_start: in a frame in which tracks start, the memories of the others are made from their raw
             masks, binary and free to overlap. This is what the reference does; SAM 3's own code does not.
+        box_margin: detections' masks are cut off outside of their boxes, widened by this share of their sides; None for
+            masks as they are. For a checkpoint whose masks spill over to look-alikes, as those of `nano` do.
+        select_memories: remember the last frames in which an object was seen, as SAM 3's own code does, not the last
+            frames, as the reference does.
         conditioning_pointers: most conditioning frames whose object pointers are kept; the reference keeps all.
         confirm_after: frames in a row in which a new track must be seen and detected to be confirmed.
         lost_after: seconds of media time after which a track that is not seen ends; the reference ends none.
@@ -66,6 +70,8 @@ class Rules:
     hot_start: int = 0
     hide_unmatched: bool = True
     binary_memory_on_start: bool = True
+    box_margin: float | None = None
+    select_memories: bool = True
     conditioning_pointers: int = 4
     confirm_after: int = 3
     lost_after: float = LOST_AFTER
@@ -80,6 +86,13 @@ class Rules:
     @classmethod
     def reference(cls, config: Any, **changes: Any) -> Rules:
         """The rules under which the tracker repeats `Sam3VideoModel` in streaming mode without optional kernels."""
-        same = cls.from_config(config, hide_unmatched=False, confirm_after=1, lost_after=float("inf"))
+        ours = {
+            "box_margin": None,
+            "hide_unmatched": False,
+            "select_memories": False,
+            "confirm_after": 1,
+            "lost_after": float("inf"),
+        }
+        same = cls.from_config(config, **ours)
         # Without the `kernels` package the reference skips both.
         return replace(same, **({"det_nms_thresh": 0.0, "fill_hole_area": 0} | changes))

@@ -26,7 +26,7 @@ from trackers.memory import History
 from trackers.memory_state import MemoryState
 from trackers.memory_tracker import MemoryTracker
 
-FORMAT = "maskcast.snapshot/1"
+FORMAT = "maskcast.snapshot/2"
 # More than start between two snapshots, even if some of them cannot be written.
 RESERVED_IDS = 10_000
 # Of `SlotTable`, one number a track.
@@ -85,6 +85,7 @@ def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
         tensors[name] = history.values[torch.from_numpy(rows).to(history.values.device)].cpu()
         tensors[f"{name}.steps"] = torch.from_numpy(history.steps[rows])
         tensors[f"{name}.sure"] = torch.from_numpy(history.sure[rows])
+        tensors[f"{name}.seen"] = torch.from_numpy(history.seen[rows])
     tensors["shared"] = torch.from_numpy(table.shared[np.ix_(rows, rows)])
     for name in NUMBERS:
         tensors[name] = torch.from_numpy(getattr(table, name)[rows])
@@ -146,16 +147,16 @@ def _restore(tracker: MemoryTracker, document: dict[str, Any], tensors: dict[str
         getattr(table, name)[rows] = tensors[name].numpy()
     table.shared[np.ix_(rows, rows)] = tensors["shared"].numpy()
     for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
-        _fill(history, rows, tensors[name], tensors[f"{name}.steps"], tensors[f"{name}.sure"])
+        _fill(history, rows, tensors[name], *(tensors[f"{name}.{part}"] for part in ("steps", "sure", "seen")))
     if sorted(table.ids[rows].tolist()) != sorted(life.id for life in state.lifecycle):
         raise ValueError("tracks and memories disagree")
     return state
 
 
-def _fill(history: History, rows: Any, values: Tensor, steps: Tensor, sure: Tensor) -> None:
+def _fill(history: History, rows: Any, values: Tensor, steps: Tensor, sure: Tensor, seen: Tensor) -> None:
     if values.shape[1:] != history.values.shape[1:]:
         raise ValueError("memories of another shape")
     if not bool(torch.isfinite(values).all()):
         raise ValueError("memories that are no numbers")
     history.values[torch.from_numpy(rows).to(history.values.device)] = values.to(history.values)
-    history.steps[rows], history.sure[rows] = steps.numpy(), sure.numpy()
+    history.steps[rows], history.sure[rows], history.seen[rows] = steps.numpy(), sure.numpy(), seen.numpy()

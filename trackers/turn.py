@@ -14,9 +14,10 @@ from trackers.masks import mask_iou
 from trackers.memory import Bools, Ints
 from trackers.memory_state import MemoryState
 from trackers.planning import Evidence, Plan
+from trackers.propagation import Propagated
 
 # How many tensors `measure` returns.
-MEASURES = 6
+MEASURES = 7
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Turn:
     evidence: Evidence = field(init=False)
     plan: Plan = field(init=False)
     suppressed: Bools = field(init=False)
+    seen: Bools = field(init=False)
     alive: Bools = field(init=False)
     events: list[Event] = field(default_factory=list)
 
@@ -49,6 +51,7 @@ class Turn:
         self.evidence = Evidence.nothing(len(self.rows))
         self.plan = Plan.nothing(len(self.rows))
         self.suppressed = np.zeros(len(self.rows), np.bool_)
+        self.seen = np.ones(len(self.rows), np.bool_)
         self.alive = np.ones(len(self.rows), np.bool_)
 
 
@@ -75,14 +78,19 @@ def take_turns(states: Sequence[MemoryState], frames: Sequence[Frame], detection
     return turns
 
 
-def measure(turn: Turn, found: Detections, logits: Tensor, there: Tensor) -> tuple[Tensor, ...]:
-    """The `MEASURES` tensors that decisions about a stream rest on."""
-    masks, own = found.logits > 0, logits[turn.tracks] > 0
+def measure(turn: Turn, found: Detections, logits: Tensor, tracks: Propagated) -> tuple[Tensor, ...]:
+    """The `MEASURES` tensors that decisions about a stream rest on.
+
+    The last is what a frame is worth as a memory of each track: how sure it is that the object is there, 0 to 1, times
+    the IoU that its mask is predicted to have (`Sam3TrackerBase.cal_mem_score` in SAM 3's own code).
+    """
+    masks, own, scores = found.logits > 0, logits[turn.tracks] > 0, tracks.scores[turn.tracks]
     return (
         found.scores,
         found.prompt,
         mask_iou(masks, own),
         mask_iou(own, own),
         own.flatten(1).any(1),
-        there[turn.tracks],
+        scores,
+        (2 * scores.sigmoid() - 1).clamp(min=0) * tracks.quality[turn.tracks],
     )

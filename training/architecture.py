@@ -105,12 +105,15 @@ def video_config() -> Sam3VideoConfig:
         detector_config=detector_config().to_dict(),
         tracker_config=tracker_config().to_dict(),
         low_res_mask_size=MASK,
-        det_nms_thresh=0.5,
         fill_hole_area=0,
         # A track that no detection supports ends after 4 to 8 frames, not 30: the detector here rarely misses.
         init_trk_keep_alive=4,
         max_trk_keep_alive=8,
         new_det_thresh=0.8,
+        # For Maskcast, of which the library keeps what it does not know: see `trackers.rules`. Masks spill over to
+        # look-alikes, boxes do not; and the tracker was trained with memories of frames that do not show the object.
+        box_margin=0.1,
+        select_memories=False,
     )
 
 
