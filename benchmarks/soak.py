@@ -36,9 +36,12 @@ from tests.test_run_kill import consistent, readable
 
 NAMES = ("north", "east", "south")
 KEEP_FILES = 6
-# What may change: allocators and caches settle, a stream more or less has some threads and sockets.
-MEMORY_SLOPE = 0.5  # MB a minute, Theil-Sen, at the lower end of its 95 % interval
-MEMORY_GROWTH = 0.05  # of the median, between the second and the last quarter
+# What may change: allocators and caches settle, a stream more or less has some threads and sockets. The process returns
+# free memory every half minute, and takes it back for the next frames: what it really holds is the least of a minute.
+SAMPLE_SECONDS = 0.25
+WINDOW = 60.0
+MEMORY_SLOPE = 0.5  # MB a minute of the least in each window, Theil-Sen, at the lower end of its 95 % interval
+MEMORY_GROWTH = 0.05  # of the median of all samples, between the second and the last quarter
 FEW = 8  # descriptors or threads by which the medians of these quarters may differ
 
 
@@ -118,12 +121,21 @@ class Faults:
         self._running.reload(self.settings + table)
 
 
+def least(samples: list[Sample]) -> list[float]:
+    """The least memory in each whole `WINDOW` of the samples."""
+    began, ended = samples[0].seconds, samples[-1].seconds
+    windows = max(int((ended - began) // WINDOW), 1)
+    return [min(s.memory for s in samples if n <= (s.seconds - began) / WINDOW < n + 1) for n in range(windows)]
+
+
 def broken_bounds(samples: list[Sample], videos: list[Path]) -> tuple[dict[str, float], list[str]]:
     """The figures, and what is wrong with them."""
     quarter = len(samples) // 4
     early, late = samples[quarter : 2 * quarter], samples[-quarter:]
     settled = samples[quarter:]
-    slope, _, low, high = theilslopes([s.memory for s in settled], [s.seconds / 60 for s in settled])
+    floors = least(settled)
+    slope, _, low, high = theilslopes(floors, [number * WINDOW / 60 for number in range(len(floors))])
+    whole = theilslopes([s.memory for s in settled[::20]], [s.seconds / 60 for s in settled[::20]])
 
     def change(field: str) -> tuple[float, float]:
         before, after = (statistics.median(getattr(s, field) for s in part) for part in (early, late))
@@ -136,6 +148,9 @@ def broken_bounds(samples: list[Sample], videos: list[Path]) -> tuple[dict[str, 
         "memory_mb_per_minute": float(slope),
         "memory_mb_per_minute_low": float(low),
         "memory_mb_per_minute_high": float(high),
+        "memory_mb_least_first": floors[0],
+        "memory_mb_least_last": floors[-1],
+        "memory_mb_per_minute_all_samples": float(whole[0]),
         "descriptors_early": descriptors[0],
         "descriptors_late": descriptors[1],
         "threads_early": threads[0],
@@ -184,13 +199,18 @@ def soak(folder: Path, seconds: float) -> tuple[dict[str, Any], list[str]]:
                 fault()
                 faults.done[fault.__name__] = faults.done.get(fault.__name__, 0) + 1
                 next_fault = time.monotonic() + 8
-            time.sleep(1)
+            time.sleep(SAMPLE_SECONDS)
         latency = running.get("/metrics")[1]
         tracked = running.metric("maskcast_frames_total")
         reconnects = running.metric("maskcast_reconnects_total")
-        eventually(lambda: running.metric("maskcast_spool_events") == 0, 60, "all events are delivered")
-        wrong = [] if running.stop() == 0 else ["it did not end with 0"]
-        eventually(lambda: listener.last("north", "status").get("reason") == "stopped", 15)
+        wrong = []
+        try:
+            eventually(lambda: running.metric("maskcast_spool_events") == 0, 60, "all events are delivered")
+            code = running.stop()
+            wrong += [f"it ended with {code}"] if code else []
+            eventually(lambda: listener.last("north", "status").get("reason") == "stopped", 15, "the last status")
+        except AssertionError as error:
+            wrong.append(str(error))
         events = 0
         for name in NAMES:
             try:
