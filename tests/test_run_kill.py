@@ -48,6 +48,9 @@ def consistent(events):
     return order, lives
 
 
+PROMPTS = (["object"], ["circle", "star"], ["red object", "square"])
+
+
 def killed_again_and_again(tmp_path, kills):
     chance = random.Random(7)
     with ExitStack() as stack:
@@ -68,6 +71,8 @@ def killed_again_and_again(tmp_path, kills):
             if chance.random() < 0.8:
                 frames = len(listener.of("door", "tracks"))
                 eventually(lambda: len(listener.of("door", "tracks")) > frames, 60, "frames")
+                # Tracks end and others start: the more events, the more there is to lose.
+                listener.publish("site/door/control", {"action": "set", "prompts": chance.choice(PROMPTS)})
             time.sleep(chance.random() * 3)
             running.kill()
             running.start()
