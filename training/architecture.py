@@ -106,10 +106,15 @@ def video_config() -> Sam3VideoConfig:
         tracker_config=tracker_config().to_dict(),
         low_res_mask_size=MASK,
         fill_hole_area=0,
-        # A track that no detection supports ends after 4 to 8 frames, not 30: the detector here rarely misses.
-        init_trk_keep_alive=4,
-        max_trk_keep_alive=8,
+        # A track that no detection supports is hidden after 8 to 16 frames, not 30.
+        init_trk_keep_alive=8,
+        max_trk_keep_alive=16,
         new_det_thresh=0.8,
+        # Detections are better than tracks here: they renew memories often, and an overlap of 0.1 makes none a track's.
+        assoc_iou_thresh=0.3,
+        recondition_every_nth_frame=8,
+        recondition_on_trk_masks=False,
+        high_iou_thresh=0.5,
         # For Maskcast, of which the library keeps what it does not know: see `trackers.rules`. Masks spill over to
         # look-alikes, boxes do not; and the tracker was trained with memories of frames that do not show the object.
         box_margin=0.1,
