@@ -135,7 +135,7 @@ def broken_bounds(samples: list[Sample], videos: list[Path]) -> tuple[dict[str, 
     settled = samples[quarter:]
     floors = least(settled)
     slope, _, low, high = theilslopes(floors, [number * WINDOW / 60 for number in range(len(floors))])
-    whole = theilslopes([s.memory for s in settled[::20]], [s.seconds / 60 for s in settled[::20]])
+    whole = theilslopes([s.memory for s in settled], [s.seconds / 60 for s in settled])
 
     def change(field: str) -> tuple[float, float]:
         before, after = (statistics.median(getattr(s, field) for s in part) for part in (early, late))

@@ -18,6 +18,11 @@ from streaming.types import Colour, Planes, Result
 MATRIX = {"bt709": (1,), "bt601": (5, 6), "bt2020": (9, 10)}
 
 
+def codes(colour: Colour) -> tuple[int, int]:
+    """The numbers of a matrix (ITU-T H.273) and of a range (FFmpeg's) that stand for `colour`."""
+    return MATRIX[colour.matrix][0], 2 if colour.full_range else 1
+
+
 def even_size(width: int, height: int) -> tuple[int, int]:
     """The size of the encoded picture: 4:2:0 has an even one."""
     return width + width % 2, height + height % 2
@@ -31,8 +36,7 @@ def set_up(stream: VideoStream, encoder: str, size: tuple[int, int], time_base: 
     context.time_base = stream.time_base = time_base
     # PyAV's default cuts each frame into slices, one a thread: slower, and a worse picture for the bytes.
     context.thread_type = "AUTO"
-    context.colorspace = MATRIX[colour.matrix][0]
-    context.color_range = 2 if colour.full_range else 1
+    context.colorspace, context.color_range = codes(colour)
 
 
 def render(result: Result, width: int, height: int) -> av.VideoFrame:

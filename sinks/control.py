@@ -163,10 +163,10 @@ class ControlDesk:
             request = parse_control(payload)
             prompts: Sequence[str] = await self._handle(request)
         except MaskcastError as error:
-            return self._rejection(request, " ".join(redact(str(error)).split()))
+            return self.reject(" ".join(redact(str(error)).split()), request=request)
         except Exception:  # whatever a request provokes must not end the stream
             logger.exception("%s: a control request failed", self._stream)
-            return self._rejection(request, "internal error, see the log")
+            return self.reject("internal error, see the log", request=request)
         self._answered(True, 1)
         return reply_message(self._stream, request, None, prompts).json_bytes()
 
@@ -179,12 +179,9 @@ class ControlDesk:
         if not self._refused or now - self._summed_at < FLOOD_SECONDS:
             return None
         count, self._refused, self._summed_at = self._refused, 0, now
-        return self._rejection(None, f"more than {RATE:g} requests a second", count)
+        return self.reject(f"more than {RATE:g} requests a second", count)
 
-    def reject(self, reason: str, count: int) -> bytes:
-        """The reply to `count` requests that are not read at all."""
-        return self._rejection(None, reason, count)
-
-    def _rejection(self, request: ControlMessage | None, reason: str, count: int = 1) -> bytes:
+    def reject(self, reason: str, count: int = 1, request: ControlMessage | None = None) -> bytes:
+        """The reply to `count` requests that are not carried out; `request` if it is one that could be read."""
         self._answered(False, count)
         return reply_message(self._stream, request, reason, self._prompts(), count).json_bytes()

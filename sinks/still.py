@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import cv2
 from av.video.reformatter import VideoReformatter
 
-from sinks.annotated import MATRIX, render
+from sinks.annotated import codes, render
 from sinks.sink import Sink
 from streaming.errors import SinkError
 from streaming.types import EventKind, Result, StreamInfo
@@ -29,15 +29,15 @@ def annotated_jpeg(result: Result) -> bytes:
     picture = result.frame.picture
     drawn = render(result, picture.width, picture.height)
     width = min(drawn.width, MAX_WIDTH)
-    matrix, full = picture.colour
+    matrix, levels = codes(picture.colour)
     image = VideoReformatter().reformat(
         drawn,
         width=width,
         height=round(drawn.height * width / drawn.width),
         format="bgr24",
         interpolation="AREA",
-        src_colorspace=MATRIX[matrix][0],
-        src_color_range=2 if full else 1,
+        src_colorspace=matrix,
+        src_color_range=levels,
         dst_color_range=2,
         threads=1,
     )

@@ -12,14 +12,13 @@ from torch import Tensor
 from streaming.types import Image
 from trackers.checkpoint import Checkpoint
 from trackers.masks import mask_iou, non_maximum_suppression
+from trackers.overlap import SUPPRESSED_LOGIT
 from trackers.preprocess import preprocess
 from trackers.text import TextEmbedding
 
 # Defaults of the reference (`Sam3VideoConfig`: score_threshold_detection, det_nms_thresh).
 SCORE_THRESHOLD = 0.5
 NMS_IOU = 0.1
-# Mask logit of a pixel that is surely not the object's.
-OUTSIDE_LOGIT = -10.0
 # Pairs of frame and prompt decoded together. The mask head holds several (C, 288, 288) maps a pair, about 0.5 GB in
 # float32 at full size, so the number of prompts must not set the memory.
 MAX_PAIRS = 8
@@ -208,6 +207,6 @@ def within_box(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
 def _cut(scores: Tensor, logits: Tensor, boxes: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """Detections with their masks cut off outside of their boxes; one of which nothing is left is dropped."""
     height, width = logits.shape[-2:]
-    logits = torch.where(within_box(boxes, (height, width), margin), logits, OUTSIDE_LOGIT)
+    logits = torch.where(within_box(boxes, (height, width), margin), logits, SUPPRESSED_LOGIT)
     left = (logits > 0).flatten(1).any(1)
     return scores[left], logits[left]

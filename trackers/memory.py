@@ -95,9 +95,9 @@ class History:
         """Make room for `capacity` slots; what is stored keeps its place."""
         added = capacity - len(self.steps)
         self.values = torch.cat([self.values, self.values.new_zeros(added, *self.values.shape[1:])])
-        self.steps = np.concatenate([self.steps, np.full((added, self.steps.shape[1]), EMPTY, np.int64)])
-        self.sure = np.concatenate([self.sure, np.zeros((added, self.sure.shape[1]), np.bool_)])
-        self.seen = np.concatenate([self.seen, np.zeros((added, self.seen.shape[1]), np.bool_)])
+        below = ((0, added), (0, 0))
+        self.steps = np.pad(self.steps, below, constant_values=EMPTY)
+        self.sure, self.seen = np.pad(self.sure, below), np.pad(self.seen, below)
 
     def clear(self, rows: Ints) -> None:
         """Forget everything about the slots at `rows`."""

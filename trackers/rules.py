@@ -86,13 +86,13 @@ class Rules:
     @classmethod
     def reference(cls, config: Any, **changes: Any) -> Rules:
         """The rules under which the tracker repeats `Sam3VideoModel` in streaming mode without optional kernels."""
-        ours = {
-            "box_margin": None,
-            "hide_unmatched": False,
-            "select_memories": False,
-            "confirm_after": 1,
-            "lost_after": float("inf"),
-        }
-        same = cls.from_config(config, **ours)
+        same = cls.from_config(
+            config,
+            hide_unmatched=False,
+            box_margin=None,
+            select_memories=False,
+            confirm_after=1,
+            lost_after=float("inf"),
+        )
         # Without the `kernels` package the reference skips both.
         return replace(same, **({"det_nms_thresh": 0.0, "fill_hole_area": 0} | changes))

@@ -29,6 +29,8 @@ from trackers.memory_tracker import MemoryTracker
 FORMAT = "maskcast.snapshot/2"
 # More than start between two snapshots, even if some of them cannot be written.
 RESERVED_IDS = 10_000
+# Of `History`, one for each entry.
+MARKS = ("steps", "sure", "seen")
 # Of `SlotTable`, one number a track.
 NUMBERS = ("ids", "first_step", "keep_alive", "unmatched", "last_occluded")
 
@@ -83,9 +85,8 @@ def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
     tensors: dict[str, Tensor] = {}
     for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
         tensors[name] = history.values[torch.from_numpy(rows).to(history.values.device)].cpu()
-        tensors[f"{name}.steps"] = torch.from_numpy(history.steps[rows])
-        tensors[f"{name}.sure"] = torch.from_numpy(history.sure[rows])
-        tensors[f"{name}.seen"] = torch.from_numpy(history.seen[rows])
+        for mark in MARKS:
+            tensors[f"{name}.{mark}"] = torch.from_numpy(getattr(history, mark)[rows])
     tensors["shared"] = torch.from_numpy(table.shared[np.ix_(rows, rows)])
     for name in NUMBERS:
         tensors[name] = torch.from_numpy(getattr(table, name)[rows])
@@ -147,16 +148,17 @@ def _restore(tracker: MemoryTracker, document: dict[str, Any], tensors: dict[str
         getattr(table, name)[rows] = tensors[name].numpy()
     table.shared[np.ix_(rows, rows)] = tensors["shared"].numpy()
     for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
-        _fill(history, rows, tensors[name], *(tensors[f"{name}.{part}"] for part in ("steps", "sure", "seen")))
+        _fill(history, rows, tensors[name])
+        for mark in MARKS:
+            getattr(history, mark)[rows] = tensors[f"{name}.{mark}"].numpy()
     if sorted(table.ids[rows].tolist()) != sorted(life.id for life in state.lifecycle):
         raise ValueError("tracks and memories disagree")
     return state
 
 
-def _fill(history: History, rows: Any, values: Tensor, steps: Tensor, sure: Tensor, seen: Tensor) -> None:
+def _fill(history: History, rows: Any, values: Tensor) -> None:
     if values.shape[1:] != history.values.shape[1:]:
         raise ValueError("memories of another shape")
     if not bool(torch.isfinite(values).all()):
         raise ValueError("memories that are no numbers")
     history.values[torch.from_numpy(rows).to(history.values.device)] = values.to(history.values)
-    history.steps[rows], history.sure[rows], history.seen[rows] = steps.numpy(), sure.numpy(), seen.numpy()
