@@ -1,4 +1,4 @@
-"""Turn masks into memories: one memory encoder pass for all tracks, old and new."""
+"""Turn masks into memories, several tracks at a time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trackers.propagation import Propagation, TrackerFeatures
-
-# Masks encoded together. One takes about 60 MB at full size in float32, so their number must not set the memory.
-MAX_MASKS_A_PASS = 64
 
 
 def soft_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -44,7 +41,7 @@ class MemoryEncoder:
         return F.interpolate(logits[:, None], self.image_size, mode="bilinear", align_corners=False)[:, 0]
 
     def encode(self, features: TrackerFeatures, frames: Tensor, masks: Tensor, there: Tensor) -> Tensor:
-        """Remember N masks.
+        """Remember N masks, at most `MAX_TRACKS_A_PASS`: one takes about 60 MB on the way at full size in float32.
 
         Args:
             features: of B frames.
@@ -55,13 +52,6 @@ class MemoryEncoder:
         Returns:
             ``(N, h·w, C)`` bfloat16, as the reference stores it.
         """
-        parts = [
-            self._encode(features, frames[part], masks[part], there[part])
-            for part in (slice(start, start + MAX_MASKS_A_PASS) for start in range(0, len(frames), MAX_MASKS_A_PASS))
-        ]
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
-
-    def _encode(self, features: TrackerFeatures, frames: Tensor, masks: Tensor, there: Tensor) -> Tensor:
         model, encoder = self._model, self._model.memory_encoder
         scaled = masks * model.config.sigmoid_scale_for_mem_enc + model.config.sigmoid_bias_for_mem_enc
         pixels = encoder.feature_projection(features.coarse)[frames]

@@ -7,7 +7,7 @@ brought to the CPU in one transfer, what is published in a second one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,14 +22,14 @@ from trackers.detector import Detections, ImageFeatures
 from trackers.hot_start import HotStart
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import upscale
-from trackers.memory import History, SlotTable, recall_together
+from trackers.memory import History, Ints, SlotTable, recall_together
 from trackers.memory_encoder import MemoryEncoder, hard_masks, soft_masks
 from trackers.memory_state import MemoryState
 from trackers.overlap import SUPPRESSED_LOGIT, without_overtaken
 from trackers.planning import Evidence, hot_start_removals, keep_alive, occlusions, plan, rivals
-from trackers.propagation import Memories, Propagated, Propagation, TrackerFeatures
+from trackers.propagation import MAX_TRACKS_A_PASS, Memories, Propagated, Propagation, TrackerFeatures, passes
 from trackers.rules import Rules
-from trackers.turn import MEASURES, Turn, measure, take_turns
+from trackers.turn import MEASURES, Turn, divide, measure, take_turns
 
 # Detections start tracks where their logits reach this: the reference's `_tracker_add_new_objects` compares logits
 # with a threshold for probabilities.
@@ -168,15 +168,20 @@ class MemoryTracker:
                 torch.zeros(0, self.propagation.hidden, device=self.device, dtype=self._dtype),
                 torch.zeros(0, device=self.device),
             )
+        return Propagated.join([self._look(seen, part) for part in divide(turns, MAX_TRACKS_A_PASS)])
+
+    def _look(self, seen: TrackerFeatures, part: Sequence[tuple[Turn, Ints]]) -> Propagated:
+        """Find some tracks of some streams: one pass through the model."""
+        turns = [turn for turn, _ in part]
         tables = [turn.state.table for turn in turns]
-        recalls = [(turn.rows, turn.state.step) for turn in turns]
+        recalls = [(rows, turn.state.step) for turn, rows in part]
         spatial, places = recall_together([table.spatial for table in tables], recalls)
         pointers, ages = recall_together([table.pointers for table in tables], recalls)
         config = self.propagation.config
         last = int(config.num_maskmem) - 1
         # Offsets are relative to the longest that the stream can have by now.
         spans = [min(turn.state.step, int(config.max_object_pointers_in_encoder) - 1) for turn in turns]
-        counts = [len(turn.rows) for turn in turns]
+        counts = [len(rows) for _, rows in part]
         span = np.repeat(np.maximum(np.array(spans), 1), counts)
         memories = Memories(
             spatial=spatial,
@@ -233,31 +238,10 @@ class MemoryTracker:
     def _remember(
         self, turns: Sequence[Turn], seen: TrackerFeatures, tracks: Propagated, logits: Tensor, new: Tensor
     ) -> None:
-        """Make the memories of this frame, of old and new tracks in one pass, and store them."""
-        old_frames = self._frames(turns, [len(turn.rows) for turn in turns])
-        logits = without_overtaken(logits, self._groups(turns))
-        masks = soft_masks(logits, self.encoder.size)
-        there = (logits > 0).flatten(1).any(1)
-        frames, pointers = old_frames, tracks.pointers
-        if len(new):
-            if self.rules.binary_memory_on_start:
-                raw = self._upload(
-                    np.concatenate(
-                        [
-                            np.flatnonzero(~turn.plan.renewed & (len(turn.plan.new) > 0)) + turn.tracks.start
-                            for turn in turns
-                        ]
-                    )
-                )
-                masks[raw] = hard_masks(self.encoder.full(tracks.logits[raw]), self.encoder.size)
-                there[raw] = tracks.scores[raw] > 0
-            new_frames = self._frames(turns, [len(turn.plan.new) for turn in turns])
-            given = self.propagation.given(seen, new_frames, new >= GIVEN_LOGIT)
-            masks = torch.cat([masks, hard_masks(given.logits, self.encoder.size)])
-            there = torch.cat([there, given.scores > 0])
-            frames = torch.cat([frames, new_frames])
-            pointers = torch.cat([pointers, given.pointers])
-        memories = self.encoder.encode(seen, frames, masks, there)
+        """Make the memories of this frame, of old and of new tracks, and store them."""
+        begun, given = self._begin(seen, self._frames(turns, [len(turn.plan.new) for turn in turns]), new)
+        memories = torch.cat([*self._go_on(turns, seen, tracks, logits), *begun])
+        pointers = torch.cat([tracks.pointers, *given])
 
         first = len(tracks.logits)
         for turn in turns:
@@ -275,6 +259,34 @@ class MemoryTracker:
             source = self._upload(sources)
             table.spatial.flat[self._upload(table.spatial.claim(rows, state.step, sure, shown))] = memories[source]
             table.pointers.flat[self._upload(table.pointers.claim(rows, state.step, sure, shown))] = pointers[source]
+
+    def _go_on(
+        self, turns: Sequence[Turn], seen: TrackerFeatures, tracks: Propagated, logits: Tensor
+    ) -> Iterator[Tensor]:
+        """Memories of this frame of all tracks, pass by pass."""
+        frames = self._frames(turns, [len(turn.rows) for turn in turns])
+        logits = without_overtaken(logits, self._groups(turns))
+        there = (logits > 0).flatten(1).any(1)
+        raw = np.zeros(len(logits), np.bool_)
+        if self.rules.binary_memory_on_start:
+            raw = np.concatenate([~turn.plan.renewed & (len(turn.plan.new) > 0) for turn in turns])
+        for part in passes(len(logits)):
+            masks = soft_masks(logits[part], self.encoder.size)
+            if raw[part].any():
+                rows = self._upload(np.flatnonzero(raw[part]))
+                masks[rows] = hard_masks(self.encoder.full(tracks.logits[part][rows]), self.encoder.size)
+                there[part][rows] = tracks.scores[part][rows] > 0
+            yield self.encoder.encode(seen, frames[part], masks, there[part])
+
+    def _begin(self, seen: TrackerFeatures, frames: Tensor, new: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Memories and pointers of tracks that begin, pass by pass."""
+        memories, pointers = [], []
+        for part in passes(len(new)):
+            given = self.propagation.given(seen, frames[part], new[part] >= GIVEN_LOGIT)
+            masks = hard_masks(given.logits, self.encoder.size)
+            memories.append(self.encoder.encode(seen, frames[part], masks, given.scores > 0))
+            pointers.append(given.pointers)
+        return memories, pointers
 
     def _groups(self, turns: Sequence[Turn]) -> list[Tensor]:
         """Tracks that must not overlap: those of one prompt of one stream."""

@@ -6,7 +6,7 @@ here for all tracks of all streams together. Tracks whose histories differ in le
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,9 @@ from torch import Tensor
 
 from trackers.detector import ImageFeatures
 
-# Tracks whose memory attention runs together. Keys and values of one track at full size are 52,000 vectors of 256
-# numbers a layer, in float32 while they are rotated, so the number of tracks must not set the memory. 16 tracks of
-# 5,184 queries fill any GPU.
+# Tracks that go through the model together. Keys and values of one track at full size are 52,000 vectors of 256
+# numbers a layer, in float32 while they are rotated, and its mask is read by the memory encoder at 1,152 x 1,152, so
+# the number of tracks must not set the memory. 16 tracks of 5,184 queries fill any GPU.
 MAX_TRACKS_A_PASS = 16
 # The reference's constants: how strongly image positions enter, and the logit of an object that is not there
 # (`Sam3TrackerVideoMemoryAttention.forward`, `NO_OBJ_SCORE`).
@@ -36,11 +36,14 @@ class TrackerFeatures:
         fine: ``(B, C/8, 4h, 4w)``, projected for the mask decoder.
         middle: ``(B, C/4, 2h, 2w)``, projected for the mask decoder.
         coarse: ``(B, C, h, w)``.
+        queries: ``(B, h·w, C)`` the coarse ones as the memory attention's first layer sees them: no memory has come in
+            yet, so this is done once a frame, not once a track.
     """
 
     fine: Tensor
     middle: Tensor
     coarse: Tensor
+    queries: Tensor
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,6 @@ class Memories:
     pointers_used: Tensor
     padded: bool
 
-    def __getitem__(self, part: slice) -> Memories:
-        return Memories(
-            self.spatial[part],
-            self.place[part],
-            self.spatial_used[part],
-            self.pointers[part],
-            self.offset[part],
-            self.pointers_used[part],
-            self.padded,
-        )
-
 
 @dataclass(frozen=True)
 class Propagated:
@@ -92,6 +84,21 @@ class Propagated:
     scores: Tensor
     pointers: Tensor
     quality: Tensor
+
+    @classmethod
+    def join(cls, parts: Sequence[Propagated]) -> Propagated:
+        """The tracks of several passes, one after the other."""
+        return cls(
+            torch.cat([part.logits for part in parts]),
+            torch.cat([part.scores for part in parts]),
+            torch.cat([part.pointers for part in parts]),
+            torch.cat([part.quality for part in parts]),
+        )
+
+
+def passes(count: int) -> Iterator[slice]:
+    """Cut `count` tracks into parts of at most `MAX_TRACKS_A_PASS`."""
+    return (slice(start, start + MAX_TRACKS_A_PASS) for start in range(0, count, MAX_TRACKS_A_PASS))
 
 
 class Propagation:
@@ -141,35 +148,31 @@ class Propagation:
         # The neck's last level is not read by the tracker.
         fine, middle, coarse = (level(pixels) for level in self._neck.fpn_layers[:3])
         decoder = self.model.mask_decoder
-        return TrackerFeatures(decoder.conv_s0(fine), decoder.conv_s1(middle), coarse)
+        tokens = coarse.flatten(2).transpose(1, 2) + POSITION_WEIGHT * self._query_positions
+        queries = self._self_attention(self.model.memory_attention.layers[0], tokens)
+        return TrackerFeatures(decoder.conv_s0(fine), decoder.conv_s1(middle), coarse, queries)
 
     def propagate(self, features: TrackerFeatures, frames: Tensor, memories: Memories) -> Propagated:
-        """Find N tracks in their new frames.
+        """Find N tracks in their new frames, at most `MAX_TRACKS_A_PASS`.
 
         Args:
             features: of B frames.
             frames: ``(N,)`` int64, which of them each track is looked for in.
             memories: of the N tracks.
         """
-        parts = []
-        seen = self._attend_to_itself(features)
         config = self.config
         several = (
             config.multimask_output_in_sam
             and config.multimask_output_for_tracking
             and config.multimask_min_pt_num <= 0 <= config.multimask_max_pt_num
         )
-        for start in range(0, len(frames), MAX_TRACKS_A_PASS):
-            part = slice(start, start + MAX_TRACKS_A_PASS)
-            conditioned = self._attend_to_memories(seen[frames[part]], memories[part])
-            count = len(conditioned)
-            sparse, dense = self._no_prompt
-            prompt = sparse.expand(count, -1, -1, -1), dense.expand(count, -1, -1, -1)
-            parts.append(self._decode(features, frames[part], conditioned, prompt, several=bool(several)))
-        return _join(parts)
+        conditioned = self._attend_to_memories(features.queries[frames], memories)
+        sparse, dense = self._no_prompt
+        prompt = sparse.expand(len(frames), -1, -1, -1), dense.expand(len(frames), -1, -1, -1)
+        return self._decode(features, frames, conditioned, prompt, several=bool(several))
 
     def given(self, features: TrackerFeatures, frames: Tensor, masks: Tensor) -> Propagated:
-        """Start N tracks from masks.
+        """Start N tracks from masks, at most `MAX_TRACKS_A_PASS`.
 
         Args:
             features: of B frames.
@@ -187,27 +190,11 @@ class Propagation:
             prompts = F.interpolate(prompts.float(), wanted, mode="bilinear", antialias=True, align_corners=False).to(
                 self.dtype
             )
-        decoded = _join(
-            [
-                self._decode(
-                    features,
-                    frames[start : start + MAX_TRACKS_A_PASS],
-                    features.coarse[frames[start : start + MAX_TRACKS_A_PASS]],
-                    self._empty_prompt(prompts[start : start + MAX_TRACKS_A_PASS]),
-                    several=True,
-                )
-                for start in range(0, len(frames), MAX_TRACKS_A_PASS)
-            ]
-        )
+        decoded = self._decode(features, frames, features.coarse[frames], self._empty_prompt(prompts), several=True)
         there = masks.flatten(1).any(1)
         pointers = torch.where(there[:, None], decoded.pointers, self.model.no_object_pointer)
         logits, scores = full[:, 0] * GIVEN_SCALE + GIVEN_BIAS, there * GIVEN_SCALE + GIVEN_BIAS
         return Propagated(logits, scores, pointers, torch.ones_like(scores))
-
-    def _attend_to_itself(self, features: TrackerFeatures) -> Tensor:
-        """The first layer's self-attention ``(B, h·w, D)``: no memory has come in yet, so it is one a frame."""
-        tokens = features.coarse.flatten(2).transpose(1, 2) + POSITION_WEIGHT * self._query_positions
-        return self._self_attention(self.model.memory_attention.layers[0], tokens)
 
     def _self_attention(self, layer: Any, tokens: Tensor) -> Tensor:
         normed = layer.layer_norm1(tokens)[:, None]
@@ -310,12 +297,3 @@ class Propagation:
         token = tokens[every, 0, best if tokens.shape[2] > 1 else 0]
         pointers = torch.where(there[:, None], self.model.object_pointer_proj(token), self.model.no_object_pointer)
         return Propagated(logits, scores[:, 0, 0].float(), pointers, quality[every, 0, best].float())
-
-
-def _join(parts: Sequence[Propagated]) -> Propagated:
-    return Propagated(
-        torch.cat([part.logits for part in parts]),
-        torch.cat([part.scores for part in parts]),
-        torch.cat([part.pointers for part in parts]),
-        torch.cat([part.quality for part in parts]),
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,6 +76,22 @@ def take_turns(states: Sequence[MemoryState], frames: Sequence[Frame], detection
         )
         tracks, found = tracks + len(rows), found + len(part)
     return turns
+
+
+def divide(turns: Sequence[Turn], size: int) -> Iterator[list[tuple[Turn, Ints]]]:
+    """Cut the rows of all streams, one after the other, into parts of at most `size`."""
+    part: list[tuple[Turn, Ints]] = []
+    room = size
+    for turn in turns:
+        rows = turn.rows
+        while len(rows):
+            part.append((turn, rows[:room]))
+            rows, room = rows[room:], room - len(part[-1][1])
+            if room == 0:
+                yield part
+                part, room = [], size
+    if part:
+        yield part
 
 
 def measure(turn: Turn, found: Detections, logits: Tensor, tracks: Propagated) -> tuple[Tensor, ...]:
