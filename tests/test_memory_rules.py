@@ -1,6 +1,7 @@
 """Our rules against the reference's own methods, on random numbers: more cases than clips would meet."""
 
 from collections import defaultdict
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -51,16 +52,27 @@ def test_association(seed):
     iou = mask_iou(masks > 0, known > 0).numpy() * (prompts[:, None] == track_prompts[None]).numpy()
     visible = (known > 0).flatten(1).any(1).numpy()
     rules = Rules.reference(config)
-    decided = plan(Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits), rules, step=16)
+    decided = plan(Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits, 0 * iou), rules, step=16)
     assert decided.new.tolist() == new
     assert np.flatnonzero(~visible).tolist() == empty
     assert set(np.flatnonzero(decided.supported).tolist()) == {track for many in matched.values() for track in many}
     renewed = {track: found for track, found in best.items() if logits[track] > rules.high_conf_thresh}
     assert dict(zip(np.flatnonzero(decided.renewed), decided.renewed_by[decided.renewed], strict=True)) == renewed
-    assert not plan(Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits), rules, step=17).renewed.any()
+    assert not plan(
+        Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits, 0 * iou), rules, step=17
+    ).renewed.any()
+
+    # Tracks that are not lost are recognised as nothing.
+    again = plan(
+        Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits, 0 * iou),
+        replace(rules, recognise_looks=0.5),
+        step=16,
+    )
+    assert not again.returned.any()
+    assert again.new.tolist() == new
 
     table, rows = table_of(range(1, tracks + 1))
-    keep_alive(Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits), rules, table, rows)
+    keep_alive(Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits, 0 * iou), rules, table, rows)
     assert np.flatnonzero(table.unmatched[rows]).tolist() == unmatched
 
 
@@ -94,7 +106,7 @@ def test_hot_start_and_credit_over_many_frames(seed):
             reference, None, step, False, matched, new, ids[~visible].tolist(), unmatched, theirs
         )
         rows = table.rows()
-        evidence = Evidence(np.ones(detections), np.zeros(detections, int), iou, visible, np.ones(tracks))
+        evidence = Evidence(np.ones(detections), np.zeros(detections, int), iou, visible, np.ones(tracks), 0 * iou)
         keep_alive(evidence, rules, table, rows)
         ours = hot_start_removals(evidence, rules, table, rows, step)
         assert set(table.ids[rows[ours]].tolist()) == gone
@@ -153,3 +165,23 @@ def test_an_empty_history_recalls_nothing():
     table, rows = table_of([1])
     assert (table.spatial.steps[rows] == EMPTY).all()
     assert table.spatial.recall(rows, 5).index.shape == (1, 0)
+
+
+def test_each_lost_track_is_recognised_in_one_detection_at_most():
+    # Two detections look like track 0, one like track 1; a fourth belongs to track 2.
+    likeness = np.array([[0.9, 0, 0], [0.8, 0, 0], [0.7, 0.65, 0], [0.95, 0, 0]], np.float32)
+    iou = np.zeros((4, 3), np.float32)
+    iou[3, 2] = 0.9
+    scores = np.array([0.6, 0.95, 0.55, 0.9], np.float32)
+    visible = np.array([False, False, True])
+    evidence = Evidence(scores, np.zeros(4, np.int64), iou, visible, np.ones(3, np.float32), likeness)
+    decided = plan(evidence, Rules(recognise_looks=0.6), step=1)
+    assert decided.returned.tolist() == [True, True, False]
+    assert decided.renewed_by.tolist() == [0, 2, -1]
+    assert decided.renewed.tolist() == [True, True, False]
+    assert decided.supported.tolist() == [True, True, True]
+    assert decided.score.tolist() == scores[[0, 2, 3]].tolist()
+    assert decided.new.tolist() == [1]
+    assert decided.starts.tolist() == [1, 0, 2]
+    assert not plan(evidence, Rules(recognise_looks=0.96), step=1).returned.any()
+    assert plan(evidence, Rules(), step=1).new.tolist() == [1]

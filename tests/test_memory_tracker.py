@@ -12,6 +12,7 @@ from streaming.types import EventKind, TrackState
 from tests import tiny
 from tests.lockstep import PROMPTS, Ours, blob, scene
 from tests.scripted import scripted
+from trackers.memory import EMPTY
 from trackers.propagation import Propagated
 from trackers.rules import Rules
 
@@ -139,6 +140,47 @@ def test_a_detection_that_is_not_repeated_is_no_object(video):
     assert [track.state for track in results[0].tracks] == [TrackState.TENTATIVE]
     assert results[1].tracks == ()
     assert len(state.table) == 0
+
+
+def returns_as(video, scene_images, *, place, **changes):
+    """Ids of the track of A before it hides, and of what is found at `place` afterwards, and the events."""
+    ours = Ours(video, rules=Rules.from_config(video.config, det_nms_thresh=0.0, **changes))
+    state = ours.tracker.new_state(PROMPTS)
+    steps = [([[(0.9, A)], []], {1: A})] * 4 + [([[], []], {})] * 3 + [([[(0.6, place)], []], {})]
+    results = []
+    with script_of(ours, video) as script:
+        for (found, masks), image in zip(steps, scene_images, strict=True):
+            script.found = found
+            with told(ours.tracker, masks):
+                results += ours.step([state], [image])[0]
+    return state, results
+
+
+def test_a_lost_track_that_memory_does_not_find_is_recognised_by_its_looks(video):
+    images = scene(1) * 8
+    state, results = returns_as(video, images, place=A, recognise_looks=0.9)
+    assert [[track.id for track in result.tracks] for result in results] == [[1]] * 4 + [[]] * 3 + [[1]]
+    assert [event.kind for event in results[-1].events] == [EventKind.RECOVERED]
+    assert np.array_equal(results[-1].tracks[0].mask.full(), results[0].tracks[0].mask.full())
+    # It begins anew, as a new track does: with one memory, made of the detection.
+    row = state.table.rows()[0]
+    fresh, _ = play(Ours(video, rules=Rules.from_config(video.config)), video, [([[(0.9, A)], []], {})])[:2]
+    for history, begun in ((state.table.spatial, fresh.table.spatial), (state.table.pointers, fresh.table.pointers)):
+        kept = history.steps[row] != EMPTY
+        assert history.steps[row][kept].tolist() == [7]
+        assert history.sure[row][kept].all()
+        value = begun.values[fresh.table.rows()[0], np.flatnonzero(begun.steps[fresh.table.rows()[0]] != EMPTY)[0]]
+        assert torch.allclose(history.values[row, np.flatnonzero(kept)[0]], value)
+    # Without the rule, a weak detection starts nothing.
+    _, results = returns_as(video, images, place=A)
+    assert results[-1].tracks == ()
+
+
+def test_what_looks_different_is_not_recognised(video):
+    # A stands where a disc is; in another picture nothing is the same.
+    state, results = returns_as(video, scene(1) * 7 + scene(1, seed=9), place=B, recognise_looks=0.9)
+    assert results[-1].tracks == ()
+    assert state.table.looks[state.table.rows()[0]] @ state.table.looks[state.table.rows()[0]] == pytest.approx(1)
 
 
 def test_a_track_without_detections_is_hidden_when_its_credit_is_spent(video):

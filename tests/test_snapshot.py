@@ -44,6 +44,8 @@ def test_a_restored_stream_goes_on_as_if_nothing_had_been(running, video, tmp_pa
     restored = snapshot.load(Ours(video).tracker, file, "a")
     assert [path.name for path in file.parent.iterdir()] == ["door.snapshot"]
     assert restored.prompts == PROMPTS
+    assert np.array_equal(restored.table.looks[restored.table.rows()], state.table.looks[state.table.rows()])
+    assert np.allclose(np.linalg.norm(restored.table.looks[restored.table.rows()], axis=1), 1, atol=1e-5)
     rng = np.random.default_rng(7)
     found = [[(0.9, blob(rng))], []]
     expected = advance(ours, video, state, scene(4), found, 0.24)

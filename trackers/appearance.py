@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Weight of the past in a running appearance: DeepSORT's successors use 0.9 (StrongSORT, Du et al. 2023).
+APPEARANCE_MOMENTUM = 0.9
+
 
 def appearance(features: Tensor, masks: Tensor) -> Tensor:
     """Pool image features under each mask.

@@ -14,12 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from streaming.types import Event, Frame, Result, Track, TrackState
-from trackers.appearance import appearance
+from trackers.appearance import APPEARANCE_MOMENTUM, appearance
+from trackers.assignment import match
 from trackers.detector import Detections, ImageFeatures
 from trackers.lifecycle import LOST_AFTER, Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
@@ -32,8 +31,6 @@ NEW_TRACK_SCORE = 0.7
 MATCH_APPEARANCE = 0.6
 # Share of the overlap in the score of a pair that overlaps.
 OVERLAP_WEIGHT = 0.7
-# Weight of the past in the running appearance: DeepSORT's successors use 0.9 (StrongSORT, Du et al. 2023).
-APPEARANCE_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -51,16 +48,6 @@ class AssociationState:
     prompts: tuple[str, ...]
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     memories: dict[int, _Memory] = field(default_factory=dict)
-
-
-def match(gains: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Pairs that maximise the summed gain (Hungarian algorithm); pairs without gain stay unmatched.
-
-    Args:
-        gains: ``(N, M)``, 0 where a pair is not allowed.
-    """
-    rows, columns = linear_sum_assignment(gains, maximize=True)
-    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if gains[r, c] > 0]
 
 
 class AssociationTracker:

@@ -21,6 +21,7 @@ NEVER = -1
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,7 @@ class SlotTable:
         unmatched: frames without a supporting detection.
         last_occluded: last frame in which the track was empty or suppressed, `NEVER` if none.
         shared: ``(slots, slots)`` in how many frames the later track (column) shared a detection with the earlier.
+        looks: ``(slots, C)`` float32, see `trackers.appearance`; running mean over the detections that supported it.
         spatial: memories of whole frames, ``(h·w, C)`` bfloat16 each.
         pointers: object pointers, ``(C,)`` each.
     """
@@ -196,6 +198,7 @@ class SlotTable:
         self.unmatched: Ints = np.zeros(slots, np.int64)
         self.last_occluded: Ints = np.full(slots, NEVER, np.int64)
         self.shared: Ints = np.zeros((slots, slots), np.int64)
+        self.looks: Floats = np.zeros((slots, pointers.values.shape[-1]), np.float32)
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.ids))
@@ -228,6 +231,10 @@ class SlotTable:
         """Free the slots of all tracks but these."""
         rows = np.flatnonzero(~np.isin(self.ids, list(ids)) & (self.ids != 0))
         self.ids[rows] = 0
+        self.forget(rows)
+
+    def forget(self, rows: Ints) -> None:
+        """Drop the memories of the tracks at `rows`, which stay."""
         self.spatial.clear(rows)
         self.pointers.clear(rows)
 
@@ -239,3 +246,4 @@ class SlotTable:
             setattr(self, name, np.pad(getattr(self, name), (0, added)))
         self.last_occluded = np.pad(self.last_occluded, (0, added), constant_values=NEVER)
         self.shared = np.pad(self.shared, (0, added))
+        self.looks = np.pad(self.looks, ((0, added), (0, 0)))

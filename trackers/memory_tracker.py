@@ -26,7 +26,7 @@ from trackers.memory import History, Ints, SlotTable, recall_together
 from trackers.memory_encoder import MemoryEncoder, hard_masks, soft_masks
 from trackers.memory_state import MemoryState
 from trackers.overlap import SUPPRESSED_LOGIT, without_overtaken
-from trackers.planning import Evidence, hot_start_removals, keep_alive, occlusions, plan, rivals
+from trackers.planning import Evidence, hot_start_removals, keep_alive, occlusions, plan, remember_looks, rivals
 from trackers.propagation import MAX_TRACKS_A_PASS, Memories, Propagated, Propagation, TrackerFeatures, passes
 from trackers.rules import Rules
 from trackers.turn import MEASURES, Turn, divide, measure, take_turns
@@ -124,7 +124,7 @@ class MemoryTracker:
         seen = self.propagation.see(features)
         tracks = self._propagate(seen, turns)
         logits = fill_holes(tracks.logits, self.rules.fill_hole_area)
-        self._decide(turns, detections, logits, tracks)
+        self._decide(turns, detections, logits, tracks, seen)
 
         suppressed = self._upload(np.concatenate([turn.suppressed for turn in turns]))
         logits = torch.where(suppressed[:, None, None], SUPPRESSED_LOGIT, logits)
@@ -138,7 +138,7 @@ class MemoryTracker:
         published[renewed] = found[renewed_by]
         if not self.rules.recondition_on_trk_masks:
             logits[renewed] = (found[renewed_by] >= GIVEN_LOGIT).to(logits.dtype)
-        new = found[self._upload(np.concatenate([turn.plan.new + turn.detections.start for turn in turns]))]
+        new = found[self._upload(np.concatenate([turn.plan.starts + turn.detections.start for turn in turns]))]
 
         self._remember(turns, seen, tracks, logits, new)
         # Waited for last: the device is then already at work on the memories.
@@ -148,7 +148,7 @@ class MemoryTracker:
         first = 0
         for turn in turns:
             results.append(self._report(turn, old_masks[turn.tracks], new_masks[first : first + len(turn.plan.new)]))
-            first += len(turn.plan.new)
+            first += len(turn.plan.starts)
         return results
 
     def _upload(self, array: NDArray[Any]) -> Tensor:
@@ -195,26 +195,37 @@ class MemoryTracker:
         return self.propagation.propagate(seen, self._frames(turns, counts), memories)
 
     def _decide(
-        self, turns: Sequence[Turn], detections: Sequence[Detections], logits: Tensor, tracks: Propagated
+        self,
+        turns: Sequence[Turn],
+        detections: Sequence[Detections],
+        logits: Tensor,
+        tracks: Propagated,
+        seen: TrackerFeatures,
     ) -> None:
         """Compare masks on the device, decide on the CPU; one transfer for all streams."""
         measured = [
-            part for turn, found in zip(turns, detections, strict=True) for part in measure(turn, found, logits, tracks)
+            part
+            for turn, found in zip(turns, detections, strict=True)
+            for part in measure(turn, found, logits, tracks, seen.coarse[turn.place])
         ]
         numbers = torch.cat([part.flatten().float() for part in measured]).cpu().numpy()
         arrays = iter(np.split(numbers, np.cumsum([part.numel() for part in measured])[:-1]))
         shapes = iter([tuple(part.shape) for part in measured])
         for turn in turns:
-            scores, prompts, iou, overlap, visible, track_logits, worth = (
+            scores, prompts, iou, overlap, visible, track_logits, worth, turn.looks = (
                 next(arrays).reshape(next(shapes)) for _ in range(MEASURES)
             )
             state, table, rows = turn.state, turn.state.table, turn.rows
             prompt = prompts.astype(np.int64)
-            iou = np.where(prompt[:, None] == turn.prompts[None], iou, 0)
-            evidence = Evidence(scores, prompt, iou, visible > 0, track_logits)
+            same = prompt[:, None] == turn.prompts[None]
+            lost = [state.lifecycle[track_id].state is TrackState.LOST for track_id in table.ids[rows].tolist()]
+            likeness = np.where(same & np.array(lost, np.bool_), turn.looks @ table.looks[rows].T, 0)
+            evidence = Evidence(scores, prompt, np.where(same, iou, 0), visible > 0, track_logits, likeness)
             turn.evidence = evidence
             turn.plan = plan(evidence, self.rules, state.step)
             keep_alive(evidence, self.rules, table, rows)
+            table.keep_alive[rows[turn.plan.returned]] = self.rules.init_trk_keep_alive
+            remember_looks(turn.looks, turn.plan, evidence, table, rows)
             rival = rivals(overlap, turn.prompts, self.rules)
             turn.suppressed = occlusions(rival, evidence.visible, table, rows, state.step)
             turn.seen = (evidence.visible & ~turn.suppressed & (worth > MIN_MEMORY_SCORE)) | turn.plan.renewed
@@ -239,7 +250,7 @@ class MemoryTracker:
         self, turns: Sequence[Turn], seen: TrackerFeatures, tracks: Propagated, logits: Tensor, new: Tensor
     ) -> None:
         """Make the memories of this frame, of old and of new tracks, and store them."""
-        begun, given = self._begin(seen, self._frames(turns, [len(turn.plan.new) for turn in turns]), new)
+        begun, given = self._begin(seen, self._frames(turns, [len(turn.plan.starts) for turn in turns]), new)
         memories = torch.cat([*self._go_on(turns, seen, tracks, logits), *begun])
         pointers = torch.cat([tracks.pointers, *given])
 
@@ -249,13 +260,17 @@ class MemoryTracker:
             table.keep(life.id for life in state.lifecycle)
             # `Lifecycle.start` will hand out these ids, in this order.
             ids = state.lifecycle.next_id + np.arange(new_count)
-            rows = np.concatenate([turn.rows[turn.alive], table.add(ids, state.step, self.rules.init_trk_keep_alive)])
+            # What did not find the object leads astray: beside it, the new memory would soon follow what had hidden it.
+            table.forget(turn.rows[turn.plan.returned])
+            begun_rows = table.add(ids, state.step, self.rules.init_trk_keep_alive)
+            table.looks[begun_rows] = turn.looks[turn.plan.new]
+            rows = np.concatenate([turn.rows[turn.alive], begun_rows])
             sure = np.concatenate([turn.plan.renewed[turn.alive], np.ones(new_count, np.bool_)])
             shown = np.concatenate([turn.seen[turn.alive], np.ones(new_count, np.bool_)])
-            sources = np.concatenate(
-                [np.flatnonzero(turn.alive) + turn.tracks.start, np.arange(first, first + new_count)]
-            )
-            first += new_count
+            old = np.arange(turn.tracks.start, turn.tracks.stop)
+            old[turn.plan.returned] = np.arange(first + new_count, first + len(turn.plan.starts))
+            sources = np.concatenate([old[turn.alive], np.arange(first, first + new_count)])
+            first += len(turn.plan.starts)
             source = self._upload(sources)
             table.spatial.flat[self._upload(table.spatial.claim(rows, state.step, sure, shown))] = memories[source]
             table.pointers.flat[self._upload(table.pointers.claim(rows, state.step, sure, shown))] = pointers[source]

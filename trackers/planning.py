@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trackers.memory import NEVER, Bools, Ints, SlotTable
+from trackers.appearance import APPEARANCE_MOMENTUM
+from trackers.assignment import match
+from trackers.memory import NEVER, Bools, Floats, Ints, SlotTable
 from trackers.rules import Rules
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Evidence:
         iou: ``(N, M)`` mask IoU, 0 between prompts.
         visible: ``(M,)`` bool, the track's mask is not empty.
         logits: ``(M,)`` of the track being there, by the mask decoder.
+        likeness: ``(N, M)`` cosine of their looks, 0 between prompts and for tracks that are not lost.
     """
 
     scores: Floats
@@ -34,12 +34,14 @@ class Evidence:
     iou: Floats
     visible: Bools
     logits: Floats
+    likeness: Floats
 
     @classmethod
     def nothing(cls, tracks: int) -> Evidence:
         """No detections, empty tracks."""
         none = np.zeros(0, np.float32)
-        return cls(none, none.astype(np.int64), np.zeros((0, tracks), np.float32), np.zeros(tracks, np.bool_), none)
+        pairs = np.zeros((0, tracks), np.float32)
+        return cls(none, none.astype(np.int64), pairs, np.zeros(tracks, np.bool_), none, pairs)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Plan:
         score: ``(M,)`` float32 score of the detection that overlaps the track most; 0 without one.
         renewed: ``(M,)`` bool, the memory becomes a conditioning one.
         renewed_by: ``(M,)`` int64 the detection that causes it; -1 where none.
+        returned: ``(M,)`` bool, a lost track that this detection was recognised as; its memory is made as that of a new
+            one.
     """
 
     new: Ints
@@ -59,23 +63,30 @@ class Plan:
     score: Floats
     renewed: Bools
     renewed_by: Ints
+    returned: Bools
+
+    @property
+    def starts(self) -> Ints:
+        """``(K + R,)`` detections from whose masks memories are made: of new tracks, then of returned ones."""
+        return np.concatenate([self.new, self.renewed_by[self.returned]])
 
     @classmethod
     def nothing(cls, tracks: int) -> Plan:
         """Nothing happens."""
         none = np.zeros(tracks, np.bool_)
-        return cls(np.zeros(0, np.int64), none, none.astype(np.float32), none, np.full(tracks, -1))
+        return cls(np.zeros(0, np.int64), none, none.astype(np.float32), none, np.full(tracks, -1), none)
 
 
 def plan(evidence: Evidence, rules: Rules, step: int) -> Plan:
     """Decide about frame number `step` of a stream."""
     detections, tracks = evidence.iou.shape
     belongs = evidence.iou >= rules.assoc_iou_thresh
+    unclaimed = np.asarray(~belongs.any(axis=1))
     if tracks == 0:
         # The reference takes every detection then, whatever its score.
         fresh: Bools = np.ones(detections, np.bool_)
     else:
-        fresh = (evidence.scores >= rules.new_det_thresh) & ~belongs.any(axis=1)
+        fresh = (evidence.scores >= rules.new_det_thresh) & unclaimed
     renewed_by = np.full(tracks, -1, np.int64)
     every = rules.recondition_every_nth_frame
     if tracks and detections and every > 0 and step % every == 0:
@@ -85,12 +96,28 @@ def plan(evidence: Evidence, rules: Rules, step: int) -> Plan:
         # Of several detections that fit a track best, the last one counts, as in the reference.
         renewed_by[evidence.iou[candidates].argmax(axis=1)] = candidates
         renewed_by[evidence.logits <= rules.high_conf_thresh] = -1
+    returned = np.zeros(tracks, np.bool_)
+    if rules.recognise_looks is not None:
+        free = unclaimed[:, None] & (evidence.likeness >= rules.recognise_looks)
+        for detection, track in match(np.where(free, evidence.likeness, 0)):
+            fresh[detection], returned[track], renewed_by[track] = False, True, detection
     score = np.zeros(tracks, np.float32)
     supported = np.asarray(belongs.any(axis=0))
     if detections:
         best = evidence.iou.argmax(axis=0)
+        best[returned], supported[returned] = renewed_by[returned], True
         score = np.where(supported, evidence.scores[best], 0).astype(np.float32)
-    return Plan(np.flatnonzero(fresh), supported, score, renewed_by >= 0, renewed_by)
+    return Plan(np.flatnonzero(fresh), supported, score, renewed_by >= 0, renewed_by, returned)
+
+
+def remember_looks(looks: Floats, made: Plan, evidence: Evidence, table: SlotTable, rows: Ints) -> None:
+    """Let the supported tracks at `rows` look as their detections do, ``(N, C)``, in a running mean."""
+    if not len(looks):
+        return
+    best = np.where(made.returned, made.renewed_by, evidence.iou.argmax(axis=0))
+    blend = APPEARANCE_MOMENTUM * table.looks[rows] + (1 - APPEARANCE_MOMENTUM) * looks[best]
+    blend /= np.maximum(np.linalg.norm(blend, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    table.looks[rows[made.supported]] = blend[made.supported]
 
 
 def keep_alive(evidence: Evidence, rules: Rules, table: SlotTable, rows: Ints) -> None:

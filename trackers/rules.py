@@ -43,6 +43,9 @@ class Rules:
             masks as they are. For a checkpoint whose masks spill over to look-alikes, as those of `nano` do.
         select_memories: remember the last frames in which an object was seen, as SAM 3's own code does, not the last
             frames, as the reference does.
+        recognise_looks: a detection that no track claims is a lost track of its prompt, seen again, if their looks
+            agree by at least this cosine (`trackers.appearance`), as in the association tracker; None to leave it to
+            the memory attention alone whether a lost track is found again.
         conditioning_pointers: most conditioning frames whose object pointers are kept; the reference keeps all.
         confirm_after: frames in a row in which a new track must be seen and detected to be confirmed.
         lost_after: seconds of media time after which a track that is not seen ends; the reference ends none.
@@ -72,6 +75,7 @@ class Rules:
     binary_memory_on_start: bool = True
     box_margin: float | None = None
     select_memories: bool = True
+    recognise_looks: float | None = None
     conditioning_pointers: int = 4
     confirm_after: int = 3
     lost_after: float = LOST_AFTER
@@ -91,6 +95,7 @@ class Rules:
             hide_unmatched=False,
             box_margin=None,
             select_memories=False,
+            recognise_looks=None,
             confirm_after=1,
             lost_after=float("inf"),
         )

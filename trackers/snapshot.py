@@ -26,7 +26,7 @@ from trackers.memory import History
 from trackers.memory_state import MemoryState
 from trackers.memory_tracker import MemoryTracker
 
-FORMAT = "maskcast.snapshot/2"
+FORMAT = "maskcast.snapshot/3"
 # More than start between two snapshots, even if some of them cannot be written.
 RESERVED_IDS = 10_000
 # Of `History`, one for each entry.
@@ -88,6 +88,7 @@ def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
         for mark in MARKS:
             tensors[f"{name}.{mark}"] = torch.from_numpy(getattr(history, mark)[rows])
     tensors["shared"] = torch.from_numpy(table.shared[np.ix_(rows, rows)])
+    tensors["looks"] = torch.from_numpy(table.looks[rows])
     for name in NUMBERS:
         tensors[name] = torch.from_numpy(getattr(table, name)[rows])
     document = {
@@ -147,6 +148,7 @@ def _restore(tracker: MemoryTracker, document: dict[str, Any], tensors: dict[str
     for name in NUMBERS:
         getattr(table, name)[rows] = tensors[name].numpy()
     table.shared[np.ix_(rows, rows)] = tensors["shared"].numpy()
+    table.looks[rows] = _finite(tensors["looks"]).numpy()
     for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
         _fill(history, rows, tensors[name])
         for mark in MARKS:
@@ -159,6 +161,10 @@ def _restore(tracker: MemoryTracker, document: dict[str, Any], tensors: dict[str
 def _fill(history: History, rows: Any, values: Tensor) -> None:
     if values.shape[1:] != history.values.shape[1:]:
         raise ValueError("memories of another shape")
+    history.values[torch.from_numpy(rows).to(history.values.device)] = _finite(values).to(history.values)
+
+
+def _finite(values: Tensor) -> Tensor:
     if not bool(torch.isfinite(values).all()):
         raise ValueError("memories that are no numbers")
-    history.values[torch.from_numpy(rows).to(history.values.device)] = values.to(history.values)
+    return values

@@ -9,15 +9,16 @@ import numpy as np
 from torch import Tensor
 
 from streaming.types import Event, Frame
+from trackers.appearance import appearance
 from trackers.detector import Detections
 from trackers.masks import mask_iou
-from trackers.memory import Bools, Ints
+from trackers.memory import Bools, Floats, Ints
 from trackers.memory_state import MemoryState
 from trackers.planning import Evidence, Plan
 from trackers.propagation import Propagated
 
 # How many tensors `measure` returns.
-MEASURES = 7
+MEASURES = 8
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Turn:
     plan: Plan = field(init=False)
     suppressed: Bools = field(init=False)
     seen: Bools = field(init=False)
+    looks: Floats = field(init=False)
     alive: Bools = field(init=False)
     events: list[Event] = field(default_factory=list)
 
@@ -94,11 +96,19 @@ def divide(turns: Sequence[Turn], size: int) -> Iterator[list[tuple[Turn, Ints]]
         yield part
 
 
-def measure(turn: Turn, found: Detections, logits: Tensor, tracks: Propagated) -> tuple[Tensor, ...]:
+def measure(turn: Turn, found: Detections, logits: Tensor, tracks: Propagated, pixels: Tensor) -> tuple[Tensor, ...]:
     """The `MEASURES` tensors that decisions about a stream rest on.
 
-    The last is what a frame is worth as a memory of each track: how sure it is that the object is there, 0 to 1, times
-    the IoU that its mask is predicted to have (`Sam3TrackerBase.cal_mem_score` in SAM 3's own code).
+    The last but one is what a frame is worth as a memory of each track: how sure it is that the object is there, 0 to
+    1, times the IoU that its mask is predicted to have (`Sam3TrackerBase.cal_mem_score` in SAM 3's own code). The last
+    is what the detections look like, ``(N, C)`` of unit length.
+
+    Args:
+        turn: of the stream.
+        found: its detections.
+        logits: ``(N, h, w)`` mask logits of the tracks of all streams.
+        tracks: what else was found out about them.
+        pixels: ``(C, h, w)`` features of its frame.
     """
     masks, own, scores = found.logits > 0, logits[turn.tracks] > 0, tracks.scores[turn.tracks]
     return (
@@ -109,4 +119,5 @@ def measure(turn: Turn, found: Detections, logits: Tensor, tracks: Propagated) -
         own.flatten(1).any(1),
         scores,
         (2 * scores.sigmoid() - 1).clamp(min=0) * tracks.quality[turn.tracks],
+        appearance(pixels, masks),
     )
