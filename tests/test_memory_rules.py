@@ -52,19 +52,18 @@ def test_association(seed):
     iou = mask_iou(masks > 0, known > 0).numpy() * (prompts[:, None] == track_prompts[None]).numpy()
     visible = (known > 0).flatten(1).any(1).numpy()
     rules = Rules.reference(config)
-    decided = plan(Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits, 0 * iou), rules, step=16)
+    evidence = Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits, 0 * iou)
+    decided = plan(evidence, rules, step=16)
     assert decided.new.tolist() == new
     assert np.flatnonzero(~visible).tolist() == empty
     assert set(np.flatnonzero(decided.supported).tolist()) == {track for many in matched.values() for track in many}
     renewed = {track: found for track, found in best.items() if logits[track] > rules.high_conf_thresh}
     assert dict(zip(np.flatnonzero(decided.renewed), decided.renewed_by[decided.renewed], strict=True)) == renewed
-    assert not plan(
-        Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits, 0 * iou), rules, step=17
-    ).renewed.any()
+    assert not plan(evidence, rules, step=17).renewed.any()
 
     # Tracks that are not lost are recognised as nothing.
     again = plan(
-        Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits, 0 * iou),
+        evidence,
         replace(rules, recognise_looks=0.5),
         step=16,
     )
@@ -72,7 +71,7 @@ def test_association(seed):
     assert again.new.tolist() == new
 
     table, rows = table_of(range(1, tracks + 1))
-    keep_alive(Evidence(scores.numpy(), prompts.numpy(), iou, visible, logits, 0 * iou), rules, table, rows)
+    keep_alive(evidence, rules, table, rows)
     assert np.flatnonzero(table.unmatched[rows]).tolist() == unmatched
 
 

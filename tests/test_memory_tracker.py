@@ -99,13 +99,12 @@ def told(tracker, masks):
         yield
 
 
-def play(ours, video, steps):
+def play(ours, video, steps, images=None):
     """Run on told detections and masks; `steps`: for each frame the detections and the masks by track id."""
     state = ours.tracker.new_state(PROMPTS)
-    image = scene(1)[0]
     results, counts = [], []
     with script_of(ours, video) as script:
-        for found, masks in steps:
+        for (found, masks), image in zip(steps, images or scene(1) * len(steps), strict=True):
             script.found = found
             with told(ours.tracker, masks):
                 got = ours.step([state], [image])[0]
@@ -142,18 +141,11 @@ def test_a_detection_that_is_not_repeated_is_no_object(video):
     assert len(state.table) == 0
 
 
-def returns_as(video, scene_images, *, place, **changes):
-    """Ids of the track of A before it hides, and of what is found at `place` afterwards, and the events."""
+def returns_as(video, images, *, place, **changes):
+    """Play: A is followed, hides, and something is found at `place`, in the last of `images`."""
     ours = Ours(video, rules=Rules.from_config(video.config, det_nms_thresh=0.0, **changes))
-    state = ours.tracker.new_state(PROMPTS)
     steps = [([[(0.9, A)], []], {1: A})] * 4 + [([[], []], {})] * 3 + [([[(0.6, place)], []], {})]
-    results = []
-    with script_of(ours, video) as script:
-        for (found, masks), image in zip(steps, scene_images, strict=True):
-            script.found = found
-            with told(ours.tracker, masks):
-                results += ours.step([state], [image])[0]
-    return state, results
+    return play(ours, video, steps, images)[:2]
 
 
 def test_a_lost_track_that_memory_does_not_find_is_recognised_by_its_looks(video):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Weight of the past in a running appearance: DeepSORT's successors use 0.9 (StrongSORT, Du et al. 2023).
-APPEARANCE_MOMENTUM = 0.9
+_MOMENTUM = 0.9
 
 
 def appearance(features: Tensor, masks: Tensor) -> Tensor:
@@ -28,3 +28,8 @@ def appearance(features: Tensor, masks: Tensor) -> Tensor:
     centred = pixels - pixels.mean(dim=1, keepdim=True)
     pooled = weights @ centred.T / weights.sum(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny)
     return F.normalize(pooled, dim=1)
+
+
+def running(past: Tensor, now: Tensor) -> Tensor:
+    """Running mean of appearances, ``(..., C)`` of unit length each, as is the result."""
+    return F.normalize(_MOMENTUM * past + (1 - _MOMENTUM) * now, dim=-1)

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from streaming.types import Event, Frame, Result, Track, TrackState
-from trackers.appearance import APPEARANCE_MOMENTUM, appearance
+from trackers.appearance import appearance, running
 from trackers.assignment import match
 from trackers.detector import Detections, ImageFeatures
 from trackers.lifecycle import LOST_AFTER, Lifecycle, Sighting
@@ -109,10 +108,8 @@ class AssociationTracker:
 
         for track_id, i in matched.items():
             known = state.memories.get(track_id)
-            blend = looks[i]
-            if known is not None:
-                blend = APPEARANCE_MOMENTUM * known.appearance + (1 - APPEARANCE_MOMENTUM) * looks[i]
-            state.memories[track_id] = _Memory(low_res[i], F.normalize(blend, dim=0))
+            blend = looks[i] if known is None else running(known.appearance, looks[i])
+            state.memories[track_id] = _Memory(low_res[i], blend)
         state.memories = {i: memory for i, memory in state.memories.items() if i in state.lifecycle}
 
         tracks = (

@@ -225,7 +225,7 @@ class MemoryTracker:
             turn.plan = plan(evidence, self.rules, state.step)
             keep_alive(evidence, self.rules, table, rows)
             table.keep_alive[rows[turn.plan.returned]] = self.rules.init_trk_keep_alive
-            remember_looks(turn.looks, turn.plan, evidence, table, rows)
+            remember_looks(turn.looks, turn.plan, table, rows)
             rival = rivals(overlap, turn.prompts, self.rules)
             turn.suppressed = occlusions(rival, evidence.visible, table, rows, state.step)
             turn.seen = (evidence.visible & ~turn.suppressed & (worth > MIN_MEMORY_SCORE)) | turn.plan.renewed

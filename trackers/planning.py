@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from trackers.appearance import APPEARANCE_MOMENTUM
+from trackers.appearance import running
 from trackers.assignment import match
 from trackers.memory import NEVER, Bools, Floats, Ints, SlotTable
 from trackers.rules import Rules
@@ -50,20 +51,26 @@ class Plan:
 
     Attributes:
         new: ``(K,)`` int64 detections that start tracks, in their own order.
-        supported: ``(M,)`` bool, a detection belongs to the track.
-        score: ``(M,)`` float32 score of the detection that overlaps the track most; 0 without one.
+        supported_by: ``(M,)`` int64 the detection that overlaps the track most, of those that belong to it, or that it
+            was recognised in; -1 without one.
+        score: ``(M,)`` float32 score of this detection; 0 without one.
         renewed: ``(M,)`` bool, the memory becomes a conditioning one.
         renewed_by: ``(M,)`` int64 the detection that causes it; -1 where none.
-        returned: ``(M,)`` bool, a lost track that this detection was recognised as; its memory is made as that of a new
-            one.
+        returned: ``(M,)`` bool, a lost track that was recognised in the detection that renews it; its memory is made
+            as that of a new one.
     """
 
     new: Ints
-    supported: Bools
+    supported_by: Ints
     score: Floats
     renewed: Bools
     renewed_by: Ints
     returned: Bools
+
+    @property
+    def supported(self) -> Bools:
+        """``(M,)`` a detection belongs to the track."""
+        return self.supported_by >= 0
 
     @property
     def starts(self) -> Ints:
@@ -73,8 +80,8 @@ class Plan:
     @classmethod
     def nothing(cls, tracks: int) -> Plan:
         """Nothing happens."""
-        none = np.zeros(tracks, np.bool_)
-        return cls(np.zeros(0, np.int64), none, none.astype(np.float32), none, np.full(tracks, -1), none)
+        none, nobody = np.zeros(tracks, np.bool_), np.full(tracks, -1)
+        return cls(np.zeros(0, np.int64), nobody, none.astype(np.float32), none, nobody, none)
 
 
 def plan(evidence: Evidence, rules: Rules, step: int) -> Plan:
@@ -102,22 +109,19 @@ def plan(evidence: Evidence, rules: Rules, step: int) -> Plan:
         for detection, track in match(np.where(free, evidence.likeness, 0)):
             fresh[detection], returned[track], renewed_by[track] = False, True, detection
     score = np.zeros(tracks, np.float32)
-    supported = np.asarray(belongs.any(axis=0))
+    supported_by = np.full(tracks, -1)
     if detections:
-        best = evidence.iou.argmax(axis=0)
-        best[returned], supported[returned] = renewed_by[returned], True
-        score = np.where(supported, evidence.scores[best], 0).astype(np.float32)
-    return Plan(np.flatnonzero(fresh), supported, score, renewed_by >= 0, renewed_by, returned)
+        supported_by = np.where(belongs.any(axis=0), evidence.iou.argmax(axis=0), -1)
+        supported_by[returned] = renewed_by[returned]
+        score = np.where(supported_by >= 0, evidence.scores[supported_by], 0).astype(np.float32)
+    return Plan(np.flatnonzero(fresh), supported_by, score, renewed_by >= 0, renewed_by, returned)
 
 
-def remember_looks(looks: Floats, made: Plan, evidence: Evidence, table: SlotTable, rows: Ints) -> None:
+def remember_looks(looks: Floats, made: Plan, table: SlotTable, rows: Ints) -> None:
     """Let the supported tracks at `rows` look as their detections do, ``(N, C)``, in a running mean."""
-    if not len(looks):
-        return
-    best = np.where(made.returned, made.renewed_by, evidence.iou.argmax(axis=0))
-    blend = APPEARANCE_MOMENTUM * table.looks[rows] + (1 - APPEARANCE_MOMENTUM) * looks[best]
-    blend /= np.maximum(np.linalg.norm(blend, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    table.looks[rows[made.supported]] = blend[made.supported]
+    seen = rows[made.supported]
+    now = looks[made.supported_by[made.supported]]
+    table.looks[seen] = running(torch.from_numpy(table.looks[seen]), torch.from_numpy(now)).numpy()
 
 
 def keep_alive(evidence: Evidence, rules: Rules, table: SlotTable, rows: Ints) -> None:
