@@ -24,6 +24,8 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from streaming.cpu import heap_in_use
+
 Stage = Literal["queue", "model", "publish", "total"]
 STAGES: tuple[Stage, ...] = ("queue", "model", "publish", "total")
 
@@ -105,6 +107,7 @@ class Metrics:
             "control_messages_total", "Control messages by outcome: accepted, rejected.", "stream", "outcome"
         )
         self._errors = counter("errors_total", "Errors by kind: source, sink, model.", "stream", "kind")
+        registry.register(_HeapMemory())
         registry.register(_GpuMemory())
         gauge("threads", "Threads of the process, native ones included.").set_function(_threads)
         ProcessCollector(registry=registry)
@@ -212,6 +215,20 @@ class Metrics:
         labels = tuple(_clean(label) for label in labels)
         self._series.setdefault(labels[0], set()).add((metric, labels))
         return labels
+
+
+class _HeapMemory(Collector):
+    """What the C heap has handed out; no series where that is not known."""
+
+    def collect(self) -> Iterable[Metric]:
+        used = GaugeMetricFamily(
+            "maskcast_heap_in_use_bytes",
+            "Main memory in use, without the free memory that the process keeps: where this rises for days, there is "
+            "a leak (glibc only).",
+        )
+        if (size := heap_in_use()) is not None:
+            used.add_metric([], size)
+        return (used,)
 
 
 class _GpuMemory(Collector):

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from streaming.cpu import heap_in_use
 from streaming.metrics import STAGES, Metrics, reference
 
 
@@ -184,6 +185,22 @@ def test_threads_lose_no_count_while_scrapes_and_removals_go_on(metrics):
     samples = scrape(metrics)
     assert samples["maskcast_frames_total", ("stream", "door")] == 8000
     assert not [key for key in samples if "passing" in str(key)]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or heap_in_use() is None, reason="only glibc 2.33 and later tells")
+def test_heap_memory_is_what_is_in_use_not_what_is_kept(metrics):
+    before = scrape(metrics)["maskcast_heap_in_use_bytes",]
+    blocks = [bytearray(1 << 20) for _ in range(64)]
+    during = scrape(metrics)["maskcast_heap_in_use_bytes",]
+    blocks.clear()
+    after = scrape(metrics)["maskcast_heap_in_use_bytes",]
+    assert during - before == pytest.approx(64 << 20, rel=0.05)
+    assert after - before == pytest.approx(0, abs=4 << 20)
+
+
+def test_heap_memory_is_absent_where_it_is_not_known(metrics, monkeypatch):
+    monkeypatch.setattr("streaming.metrics.heap_in_use", lambda: None)
+    assert not [key for key in scrape(metrics) if "heap" in key[0]]
 
 
 def test_gpu_memory_is_absent_without_cuda_and_asks_the_allocator_with_it(metrics, monkeypatch):
