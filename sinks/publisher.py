@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from sinks.broker import BrokerAddress
@@ -312,6 +312,12 @@ class ProcessStatus:
         """Say which streams the process serves."""
         self._streams = tuple(streams)
         self._connection.retain(self._topic, process_message("online", None, self._streams).json_bytes())
+
+    async def withdraw(self, topics: Iterable[str]) -> None:
+        """Remove what the broker retains on these topics, given in full; returns when it has done so."""
+        for topic in topics:
+            self._connection.retain(topic, b"")
+        await self._connection.settled()
 
     async def close(self, reason: str | None = None) -> None:
         """Say ``offline``, and disconnect: within 10 seconds."""

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from sinks.home_assistant import discovery_topic
 from sinks.journal import Journal
 from sinks.publisher import ProcessStatus
+from streaming.announced import Announced
 from streaming.cpu import return_memory
 from streaming.errors import ModelError, UsageError
 from streaming.logs import configure_logs
 from streaming.metrics import Metrics
-from streaming.settings import Settings, load_settings, restart_needed
+from streaming.settings import MqttSettings, Settings, load_settings, restart_needed
 from streaming.stopping import unless
 from streaming.supervisor import Shared, Supervisor
 from streaming.watchdog import Heartbeat, Notifier, watch
@@ -98,16 +100,22 @@ class Service:
             # Transformers has brought a log handler of its own, which knows nothing of credentials.
             configure_logs(settings.log.level, settings.log.format)
             self._metrics.build_info(version("maskcast"), model.name)
-            shared = Shared(settings, worker, journal, self._metrics, await worker.has_snapshots())
+            announced = Announced(settings.state.folder / "home_assistant.json")
+            shared = Shared(settings, worker, journal, announced, self._metrics, await worker.has_snapshots())
+            withdrawing = None
             if settings.mqtt:
                 self._process = ProcessStatus(settings.mqtt.address())
                 await self._process.start()
+                withdrawing = asyncio.create_task(self._withdraw(self._process, settings.mqtt, announced))
             try:
                 await self._serve(shared, stop)
             finally:
                 await self._close_streams(list(self._streams))
                 if self._process:
                     await self._process.close("stopped")
+                if withdrawing:
+                    withdrawing.cancel()
+                await announced.close()
                 worker.close()
         except OSError as error:
             raise UsageError(f"{settings.state.folder}: {error.strerror or error}; name a writable folder") from error
@@ -151,6 +159,15 @@ class Service:
                     await asyncio.to_thread(return_memory)
         finally:
             stopped.cancel()
+
+    async def _withdraw(self, process: ProcessStatus, mqtt: MqttSettings, announced: Announced) -> None:
+        """Take back what Home Assistant was told of streams that went while the process was stopped."""
+        prefix, folder = mqtt.address().prefix, mqtt.discovery_prefix
+        streams = self._settings.streams if mqtt.home_assistant else ()
+        gone = announced.topics - {discovery_topic(prefix, name, folder) for name in streams}
+        await process.withdraw(gone)
+        for topic in gone:
+            announced.forget(topic)
 
     # Streams come and go.
 

@@ -127,7 +127,7 @@ class StateSettings(Table):
     folder: FilePath = Field(
         default=Path("maskcast-state"),
         validate_default=True,
-        description="Where the journal and the snapshots are kept.",
+        description="Where the journal, the snapshots and what Home Assistant was told are kept.",
     )
     snapshot_seconds: float = Field(
         default=10.0, ge=0.1, le=DAY, description="Seconds between snapshots: what a killed process forgets at most."

@@ -24,6 +24,7 @@ from sinks.sink import Sink
 from sinks.still import StillSink
 from sources import open_reconnecting, open_source
 from sources.source import Source
+from streaming.announced import Announced
 from streaming.controls import Controls
 from streaming.errors import MaskcastError, ModelError, SinkError, SnapshotError, SourceError, UsageError
 from streaming.metrics import Metrics
@@ -34,8 +35,6 @@ from streaming.worker import Turn, Worker
 
 logger = logging.getLogger(__name__)
 
-# Prompts that are not looked for any more and of which Home Assistant is reminded, the newest of a stream.
-MOST_GONE = 64
 # Seconds between attempts to begin a stream again after a failure of the model or of a sink; doubles.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
@@ -46,20 +45,19 @@ class Shared:
 
     Attributes:
         settings: of the process.
-        worker, journal, metrics: see there.
+        worker, journal, announced, metrics: see there.
         snapshots: whether the tracker can save its state.
         in_turn: lets one stream that ends, such as a file, run at a time.
-        announced: by stream, the prompts that Home Assistant has been told of, the oldest first.
         model_failures: failures of the model in a row, of all streams together.
     """
 
     settings: Settings
     worker: Worker
     journal: Journal
+    announced: Announced
     metrics: Metrics
     snapshots: bool
     in_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
-    announced: dict[str, list[str]] = field(default_factory=dict)
     model_failures: int = 0
 
 
@@ -114,9 +112,7 @@ class Supervisor:
             await self._serve()
         finally:
             if self._publisher:
-                if self._removed:
-                    await self._withdraw()
-                await self._publisher.close(self._reason or "stopped")
+                await self._leave(self._publisher)
             self._shared.metrics.remove_stream(self.name)
 
     async def _serve(self) -> None:
@@ -309,26 +305,29 @@ class Supervisor:
                 self.online, self._reason, prompts=self.controls.prompts, paused=self.controls.paused
             )
 
+    def _discovery_topic(self) -> str | None:
+        """Where the stream is described to Home Assistant, if it is."""
+        mqtt = self._shared.settings.mqtt
+        if not (mqtt and mqtt.home_assistant):
+            return None
+        return discovery_topic(mqtt.address().prefix, self.name, mqtt.discovery_prefix)
+
     async def _announce(self) -> None:
         """Describe the stream to Home Assistant."""
-        mqtt = self._shared.settings.mqtt
-        if not (self._publisher and mqtt and mqtt.home_assistant):
-            return
-        prompts = self.controls.prompts
-        told = self._shared.announced.get(self.name, [])
-        # The newest message is the only one that is sure to arrive, so it names all that is to be forgotten.
-        gone = [prompt for prompt in told if prompt not in prompts][-MOST_GONE:]
-        self._shared.announced[self.name] = [*gone, *prompts]
-        prefix = mqtt.address().prefix
-        message = json.dumps(discovery(prefix, self.name, prompts, gone)).encode()
-        await self._publisher.publish_raw(discovery_topic(prefix, self.name, mqtt.discovery_prefix), message)
+        mqtt, topic = self._shared.settings.mqtt, self._discovery_topic()
+        if self._publisher and mqtt and topic:
+            prompts = self.controls.prompts
+            gone = self._shared.announced.replace(topic, prompts)
+            message = json.dumps(discovery(mqtt.address().prefix, self.name, prompts, gone)).encode()
+            await self._publisher.publish_raw(topic, message)
 
-    async def _withdraw(self) -> None:
-        mqtt = self._shared.settings.mqtt
-        if self._publisher and mqtt and mqtt.home_assistant:
-            topic = discovery_topic(mqtt.address().prefix, self.name, mqtt.discovery_prefix)
-            await self._publisher.publish_raw(topic, b"")
-            self._shared.announced.pop(self.name, None)
+    async def _leave(self, publisher: Publisher) -> None:
+        """Say goodbye, also to Home Assistant if the stream will not come back."""
+        topic = self._discovery_topic() if self._removed else None
+        if topic:
+            await publisher.publish_raw(topic, b"")
+        if await publisher.close(self._reason or "stopped") and topic:
+            self._shared.announced.forget(topic)
 
     async def _obey(self, message: ControlMessage) -> tuple[str, ...]:
         """Do what a control message says.
