@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import uuid
 from typing import Any, Literal
@@ -10,6 +11,11 @@ from typing import Any, Literal
 import aiomqtt
 
 from sinks.broker import BrokerAddress
+
+# `Connection` says what became of the connection. The library would add an error with a traceback for each answer that
+# comes after its time-out, and one for each socket that breaks.
+_library_logger = logging.getLogger("aiomqtt")
+_library_logger.setLevel(logging.CRITICAL)
 
 UNSUPPORTED_VERSION = 0x84  # MQTT 5, section 3.2.2.2; paho gives it for the 0x01 of older brokers too
 
@@ -28,6 +34,7 @@ async def make_client(address: BrokerAddress, protocol: Literal["5", "3.1.1"], *
         identifier=f"maskcast-{uuid.uuid4().hex[:12]}",  # at most 23 characters suit every broker
         protocol=aiomqtt.ProtocolVersion.V5 if protocol == "5" else aiomqtt.ProtocolVersion.V311,
         tls_context=await _client_context(address) if address.tls else None,
+        logger=_library_logger,
         **options,
     )
 
