@@ -6,11 +6,17 @@ import asyncio
 import logging
 import ssl
 import uuid
-from typing import Any, Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar
 
 import aiomqtt
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from sinks.broker import BrokerAddress
+
+T = TypeVar("T")
 
 # `Connection` says what became of the connection. The library would add an error with a traceback for each answer that
 # comes after its time-out, and one for each socket that breaks.
@@ -20,13 +26,46 @@ _library_logger.setLevel(logging.CRITICAL)
 UNSUPPORTED_VERSION = 0x84  # MQTT 5, section 3.2.2.2; paho gives it for the 0x01 of older brokers too
 
 
-async def make_client(address: BrokerAddress, protocol: Literal["5", "3.1.1"], **options: Any) -> aiomqtt.Client:
+class RefusedError(Exception):
+    """The broker has acknowledged a message only to refuse it, for example because it is not allowed on its topic."""
+
+
+class Client(aiomqtt.Client):
+    """aiomqtt's client, whose `publish` raises `RefusedError` where the broker's acknowledgement says so.
+
+    aiomqtt takes every acknowledgement (PUBACK) for a success. MQTT 5, section 3.4.2.1: it refuses the message if its
+    reason code is 0x80 or more. A broker of MQTT 3.1.1 has no way to refuse.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._refused: dict[int, str] = {}  # by message id, until whoever sent it has been told
+
+    def _on_publish(
+        self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
+    ) -> None:
+        if reason_code.is_failure and mid in self._pending_publishes:
+            self._refused[mid] = str(reason_code)
+        super()._on_publish(client, userdata, mid, reason_code, properties)
+
+    @contextmanager
+    def _pending_call(self, mid: int, value: T, pending_dict: dict[int, T]) -> Iterator[None]:
+        try:
+            with super()._pending_call(mid, value, pending_dict):
+                yield
+        finally:
+            refused = self._refused.pop(mid, None)
+        if refused is not None:
+            raise RefusedError(refused)
+
+
+async def make_client(address: BrokerAddress, protocol: Literal["5", "3.1.1"], **options: Any) -> Client:
     """A client that is not connected yet; `options` are more arguments of `aiomqtt.Client`.
 
     Raises:
         aiomqtt.MqttError: a certificate's file cannot be read or is not what it should be.
     """
-    return aiomqtt.Client(
+    return Client(
         address.host,
         address.port,
         username=address.username,

@@ -18,7 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from sinks.broker import BrokerAddress
-from sinks.client import make_client, wants_older
+from sinks.client import Client, RefusedError, make_client, wants_older
 from streaming.errors import SinkError
 from streaming.redaction import redact
 
@@ -88,10 +88,11 @@ class Connection:
         self.reconnects = 0
         self._protocol = address.protocol  # to try first
         self._spoken = address.protocol  # on the present connection
-        self._client: aiomqtt.Client | None = None
+        self._client: Client | None = None
         self._failure: asyncio.Future[None] | None = None  # of the present connection
         self._kept: dict[str, tuple[bytes, int]] = {}
         self._fresh: dict[str, None] = {}  # topics in `_kept` to be sent, in this order
+        self._refused: set[str] = set()  # topics in `_kept` of which the log says that the broker refuses them
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()  # nothing kept waits to be sent
         self._topics: set[str] = set()
@@ -156,6 +157,7 @@ class Connection:
 
         Raises:
             DisconnectedError: it may not have been delivered.
+            RefusedError: the broker does not take it (QoS 1 and MQTT 5 only, otherwise it cannot say so).
         """
         client = self._client
         if client is None:
@@ -242,7 +244,7 @@ class Connection:
                     await asyncio.wait_for(self._hurry.wait(), wait)
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[aiomqtt.Client]:
+    async def _open(self) -> AsyncIterator[Client]:
         """A connected client, broken off if it does not disconnect in good order."""
         gates = _gates.setdefault(asyncio.get_running_loop(), {})
         gate = gates.setdefault((self._address.host, self._address.port), asyncio.Semaphore(ATTEMPTS))
@@ -255,7 +257,7 @@ class Connection:
                 await client.__aexit__(None, None, None)
             _discard(client)
 
-    async def _connect(self) -> aiomqtt.Client:
+    async def _connect(self) -> Client:
         try:
             return await self._connect_as(self._protocol)
         except aiomqtt.MqttCodeError as error:
@@ -269,7 +271,7 @@ class Connection:
                 raise
         return await self._connect_as("3.1.1")
 
-    async def _connect_as(self, protocol: Literal["5", "3.1.1"]) -> aiomqtt.Client:
+    async def _connect_as(self, protocol: Literal["5", "3.1.1"]) -> Client:
         properties = None
         if protocol == "5":
             properties = _properties(PacketTypes.CONNECT)
@@ -296,7 +298,7 @@ class Connection:
         self._spoken = protocol
         return client
 
-    async def _serve(self, client: aiomqtt.Client, first: asyncio.Future[None]) -> None:
+    async def _serve(self, client: Client, first: asyncio.Future[None]) -> None:
         """Send and receive until the connection is lost."""
         self._fresh = dict.fromkeys(self._kept)
         await self._send_kept(client)
@@ -321,7 +323,7 @@ class Connection:
         for one in done:
             one.result()
 
-    async def _listen(self, client: aiomqtt.Client) -> None:
+    async def _listen(self, client: Client) -> None:
         """Hand on what arrives; raises when the connection is lost."""
         async for message in client.messages:
             # What the broker has kept is a command of long ago, and would be obeyed again at each reconnect.
@@ -331,29 +333,36 @@ class Connection:
             correlation = getattr(message.properties, "CorrelationData", None)
             self.receive(Incoming(str(message.topic), payload, correlation))
 
-    async def _keep(self, client: aiomqtt.Client) -> None:
+    async def _keep(self, client: Client) -> None:
         while True:
             await self._changed.wait()
             await self._send_kept(client)
 
-    async def _send_kept(self, client: aiomqtt.Client) -> None:
+    async def _send_kept(self, client: Client) -> None:
         self._changed.clear()
         while self._fresh:
             topic = next(iter(self._fresh))
             del self._fresh[topic]
             kept = self._kept[topic]
-            await client.publish(topic, kept[0], qos=kept[1], retain=True)
+            try:
+                await client.publish(topic, kept[0], qos=kept[1], retain=True)
+            except RefusedError as error:
+                if topic not in self._refused:
+                    logger.error("%s: the broker refuses %s (%s)", self._address, topic, error)  # noqa: TRY400
+                self._refused.add(topic)
+            else:
+                self._refused.discard(topic)
             if kept[0] == b"" and self._kept.get(topic) == kept:
                 del self._kept[topic]  # gone at the broker: nothing to keep any more
         self._settled.set()
 
-    async def _subscribe(self, client: aiomqtt.Client, topic: str) -> None:
+    async def _subscribe(self, client: Client, topic: str) -> None:
         answers = await client.subscribe(topic, qos=1)
         codes = [answer if isinstance(answer, int) else answer.value for answer in answers]
         if any(code >= 0x80 for code in codes):
             logger.error("%s: the broker refuses to let us read %s", self._address, topic)
 
-    def _lose(self, client: aiomqtt.Client, error: aiomqtt.MqttError) -> None:
+    def _lose(self, client: Client, error: aiomqtt.MqttError) -> None:
         failure = self._failure
         if client is self._client and failure is not None and not failure.done():
             failure.set_exception(error)
@@ -372,7 +381,7 @@ def _properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]
 
 
-def _break_off(client: aiomqtt.Client) -> None:
+def _break_off(client: Client) -> None:
     """Cut the line under a client: it notices at once, and so does the broker."""
     sock = client._client.socket()  # noqa: SLF001
     if isinstance(sock, socket.socket):
@@ -380,6 +389,6 @@ def _break_off(client: aiomqtt.Client) -> None:
             sock.shutdown(socket.SHUT_RDWR)
 
 
-def _discard(client: aiomqtt.Client) -> None:
+def _discard(client: Client) -> None:
     """Close the socket of a client that is not used any more: after a time-out neither library does."""
     client._client._sock_close()  # noqa: SLF001

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from contextlib import suppress
 
+from sinks.client import RefusedError
 from sinks.connection import Connection, DisconnectedError, Incoming
 from sinks.control import ControlDesk
 
@@ -86,5 +87,5 @@ class ControlTopic:
             await self._connection.subscribe(self._topic)
 
     async def _reply(self, payload: bytes, correlation: bytes | None) -> None:
-        with suppress(DisconnectedError):  # whoever asked is gone too, or will ask again
+        with suppress(DisconnectedError, RefusedError):  # whoever asked is gone too or may not know, or asks again
             await self._connection.publish(f"{self._topic}/reply", payload, qos=1, correlation=correlation)

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from sinks import rle
 from sinks.downscale import downscaled
-from streaming.types import Box, Event, Result, Track
+from streaming.types import MOST_PROMPTS, Box, Event, Result, Track
 
 Availability: TypeAlias = Literal["online", "offline"]
 Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]
@@ -225,7 +225,7 @@ class ControlMessage(Message):
         Field(
             default_factory=tuple,
             min_length=1,
-            max_length=32,
+            max_length=MOST_PROMPTS,
             json_schema_extra={"uniqueItems": True},
             description="The phrases, 1 to 32 different ones of 1 to 200 characters without control characters; with "
             "`set`, `add` and `remove` only.",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from sinks.broker import BrokerAddress
+from sinks.client import RefusedError
 from sinks.connection import Connection, DisconnectedError
 from sinks.control import ControlDesk
 from sinks.control_topic import ControlTopic
@@ -26,6 +27,7 @@ FLUSH_SECONDS = 10.0  # how long `close` tries to deliver what waits
 OFFLINE_WAITING = 4  # frames of an offline stream on their way; each holds a picture
 PATIENCE = 1.0  # seconds that an offline stream waits for a slow broker before a frame is dropped
 EXPIRY = 10  # seconds after which the broker need not deliver a frame to a slow subscriber
+REFUSED_SECONDS = 5.0  # until events that the broker refused are offered again
 WINDOW = 16  # events on their way to the broker at a time
 MAX_PAYLOAD = 262_144  # bytes of a frame's message
 
@@ -163,6 +165,10 @@ class Publisher:
         """
         self._connection.retain(topic, payload)
 
+    def nothing_visible(self) -> None:
+        """Say that no object is seen: the stream has been offline or paused for so long that all tracks are lost."""
+        self._tell_counts(Counter())
+
     def set_prompts(self, prompts: Sequence[str]) -> None:
         """Say which prompts are in force now."""
         self._prompts = tuple(prompts)
@@ -249,6 +255,7 @@ class Publisher:
 
     async def _send_events(self) -> None:
         topic = f"{self._base}/events"
+        refused = False
         while True:
             await self._connection.connected.wait()
             self._new_event.clear()
@@ -262,6 +269,13 @@ class Publisher:
             failed = next((number for number, error in enumerate(outcome) if error is not None), len(entries))
             if failed:
                 await self._journal.remove(self.stream, entries[failed - 1].sequence)
+            if failed == len(entries):
+                refused = False
+            elif isinstance(error := outcome[failed], RefusedError):
+                if not refused:
+                    logger.error("%s: the broker refuses events (%s); they wait in the journal", self.stream, error)
+                refused = True
+                await asyncio.sleep(REFUSED_SECONDS)
 
 
 class PublisherSink(Sink):

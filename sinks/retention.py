@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sinks.partial import partial_path
@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 # 2026-11-24T151200.123Z.mp4: no character that a file system or a shell refuses, and the order of the names is the
 # order of the times. A number follows where two begin in one millisecond.
+_MOMENT = "%Y-%m-%dT%H%M%S.%f"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}\.\d{3}Z)((?:-\d+)*)(\.partial)?\.mp4", re.ASCII)
 
 
@@ -29,7 +30,7 @@ class Recording:
 
 def recording_path(folder: Path, start: datetime) -> Path:
     """A path of no file yet, finished or partial, for what begins at `start` (time zone aware)."""
-    moment = start.astimezone(UTC).strftime("%Y-%m-%dT%H%M%S.%f")[:-3]
+    moment = start.astimezone(UTC).strftime(_MOMENT)[:-3]
     return unused(folder / f"{moment}Z.mp4")
 
 
@@ -45,10 +46,16 @@ def unused(path: Path) -> Path:
 def recordings(folder: Path) -> list[Recording]:
     """The finished recordings in `folder`, oldest first: regular files that are named as ours, nothing else.
 
+    Those that are named for more than a day ahead come before all others: they are from when the clock was wrong, and
+    would otherwise outlast everything recorded since.
+
     Raises:
         OSError: the folder cannot be read.
     """
-    return [Recording(path, size) for _, path, size in _ours(folder, partial=False)]
+    ahead = (datetime.now(UTC) + timedelta(days=1)).strftime(_MOMENT)
+    found = _ours(folder, partial=False)
+    found.sort(key=lambda one: one[0][0] <= ahead)  # stable: else in the order of the names
+    return [Recording(path, size) for _, path, size in found]
 
 
 def left_partial(folder: Path) -> list[Path]:
@@ -78,15 +85,20 @@ def prune(folder: Path, keep_files: int | None, keep_bytes: int | None, newest: 
 def make_room(folder: Path, free: int) -> bool:
     """Delete the oldest recordings, but for the newest, until `free` bytes are free on the disk. Return if they are.
 
+    Nothing is deleted where that could not be reached: something else fills the disk then.
+
     Raises:
         OSError: the folder cannot be read.
     """
     found = recordings(folder)[:-1]
-    while free_bytes(folder) < free:
-        if not found:
-            return False
-        _delete(found.pop(0).path)
-    return True
+    if free_bytes(folder) + sum(recording.size for recording in found) < free:
+        return False
+    deleted = 0
+    while free_bytes(folder) < free and found:
+        deleted += _delete(found.pop(0).path)
+    if deleted:
+        logger.warning("%s: the %d oldest recordings were deleted because the disk is full", folder, deleted)
+    return free_bytes(folder) >= free
 
 
 def free_bytes(folder: Path) -> int:

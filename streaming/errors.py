@@ -40,3 +40,7 @@ class ModelError(MaskcastError):
 
 class SnapshotError(ModelError):
     """A stream's saved tracking state is damaged or belongs to another model."""
+
+
+class TooLargeError(ModelError):
+    """The frames of a pass do not fit into the device's memory together; no stream was advanced."""

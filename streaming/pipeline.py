@@ -44,8 +44,8 @@ class Report:
     Attributes:
         stream: its id.
         frames: results delivered.
-        dropped: frames that a live stream skipped, before the model or after it.
-        skipped: of those, the ones that the model never saw.
+        skipped: frames of a live stream that the model never saw.
+        shed: results of a live stream that a slow sink never saw.
         tracks: tracks that were confirmed.
         seconds: from the first frame to the end.
         interrupted: whether it was stopped from outside.
@@ -54,12 +54,17 @@ class Report:
 
     stream: str
     frames: int = 0
-    dropped: int = 0
     skipped: int = 0
+    shed: int = 0
     tracks: int = 0
     seconds: float = 0.0
     interrupted: bool = False
     errors: list[MaskcastError] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a live stream dropped, before the model or after it."""
+        return self.skipped + self.shed
 
     def summary(self) -> str:
         """One line for a person."""
@@ -92,7 +97,7 @@ class Job:
         open_sinks: makes the sinks, not yet started, for a stream.
         prompts: what to look for, unless `controls` say otherwise.
         max_frames: stop after this many results; None for all.
-        progress: called in the event loop after every result.
+        progress: called in the event loop at the start and after every turn. The report goes on counting by itself.
         problem: called in the event loop as soon as something goes wrong; it is in the report as well.
         snapshot: where to keep the tracking state; None to keep none.
         known: asked for what subscribers know of earlier tracks of the stream, when it begins.
@@ -133,19 +138,21 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         return Report(stream="", interrupted=True)
     info = source.info
     try:
+        prompts = job.controls.prompts if job.controls else tuple(job.prompts)
         lane, pending = await worker.open_stream(
-            job.controls.prompts if job.controls else job.prompts,
+            prompts,
             job.snapshot.file if job.snapshot else None,
             await job.known() if job.known else None,
             live=info.live,
             weight=job.weight,
         )
-        run = _Run(job, worker, source, lane, pending)
+        run = _Run(job, worker, source, lane, prompts, pending)
         await asyncio.gather(*(outlet.start() for outlet in run.outlets))
     except BaseException:
         source.close()
         raise
-    reading = in_daemon_thread(_reader(source, run.frames), f"read {info.stream}")
+    job.progress(info, run.report)
+    reading = in_daemon_thread(_reader(source, run), f"read {info.stream}")
     try:
         await run.track(stop, reading)
     finally:
@@ -163,7 +170,13 @@ class _Run:
     """A stream that is being tracked, and what has become of it so far."""
 
     def __init__(
-        self, job: Job, worker: Worker, source: Source, lane: Lane[TrackedStream], pending: Sequence[Event]
+        self,
+        job: Job,
+        worker: Worker,
+        source: Source,
+        lane: Lane[TrackedStream],
+        prompts: tuple[str, ...],
+        pending: Sequence[Event],
     ) -> None:
         self.info = source.info
         self.report = Report(self.info.stream)
@@ -173,7 +186,16 @@ class _Run:
         self.reason: str | None = None  # why the stream stopped early
         self._job, self._worker, self._lane = job, worker, lane
         self._pending = tuple(pending)  # events that wait for a result to travel with
-        self._prompts = job.controls.prompts if job.controls else tuple(job.prompts)
+        self._prompts = prompts  # those that the model looks for: `controls` may say others by now
+
+    async def offer(self, frame: Frame) -> None:
+        """Take a frame from the reader.
+
+        Raises:
+            Closed: no more are wanted.
+        """
+        await self.frames.put(frame)
+        self.report.skipped = self.frames.dropped
 
     async def track(self, stop: asyncio.Event, reading: asyncio.Future[None]) -> None:
         """Take frames until the end, a failure, or `stop`; then hand out what the tracker still holds back."""
@@ -197,7 +219,8 @@ class _Run:
         await self._save(final=False)  # so that even an early kill leaves something to go on with
         taken = itertools.count(1)
         due = time.monotonic()
-        while any(outlet.error is None for outlet in self.outlets):
+        # Without any sink the metrics tell what is seen.
+        while not self.outlets or any(outlet.error is None for outlet in self.outlets):
             take = await self._next(stop, due)
             if take is None:
                 self.report.interrupted, self.reason = True, "interrupted"
@@ -210,8 +233,7 @@ class _Run:
             if self._job.snapshot and time.monotonic() - saved > self._job.snapshot.seconds:
                 await self._save(final=False)
                 saved = time.monotonic()
-            self.report.skipped = self.frames.dropped
-            self.report.dropped = self.frames.dropped + sum(outlet.dropped for outlet in self.outlets)
+            self.report.shed = sum(outlet.dropped for outlet in self.outlets)
             self.report.seconds = time.monotonic() - self.started
             self._job.progress(self.info, self.report)
             if next(taken) == self._job.max_frames:
@@ -273,18 +295,18 @@ class _Run:
         self._job.problem(error)
 
 
-def _reader(source: Source, frames: Mailbox[Frame]) -> Callable[[], None]:
+def _reader(source: Source, run: _Run) -> Callable[[], None]:
     """The reader thread's work: iterate the source into the mailbox, then close the mailbox."""
     loop = asyncio.get_running_loop()
 
     def read() -> None:
         try:
             for frame in source:
-                asyncio.run_coroutine_threadsafe(frames.put(frame), loop).result()
+                asyncio.run_coroutine_threadsafe(run.offer(frame), loop).result()
         except Closed:
             pass  # the consumer has what it wants
         finally:
-            asyncio.run_coroutine_threadsafe(frames.close(), loop)
+            asyncio.run_coroutine_threadsafe(run.frames.close(), loop)
 
     return read
 

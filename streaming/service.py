@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -32,6 +31,8 @@ logger = logging.getLogger(__name__)
 HOPELESS = 10
 MEASURE_SECONDS = 5.0
 TRIM_SECONDS = 30.0
+# Above what a publisher takes to deliver what waits, below what systemd grants a process to stop.
+CLOSING_SECONDS = 20.0
 # A second of frames that the model could not take is noise; one in ten over `MEASURE_SECONDS` is overload.
 OVERLOAD_SHARE = 0.9
 # Loading a full-size checkpoint from a slow disk takes minutes, a frame on a CPU nearly one.
@@ -45,6 +46,7 @@ class Service:
         """Prepare; nothing runs before `run`."""
         self._file, self._settings = file, settings
         self._streams: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
+        self._leaving: dict[str, asyncio.Task[None]] = {}  # streams that finish what they have begun
         self._metrics = Metrics()
         self._heartbeat = Heartbeat()
         self._notifier = Notifier()
@@ -110,7 +112,7 @@ class Service:
             try:
                 await self._serve(shared, stop)
             finally:
-                await self._close_streams(list(self._streams))
+                await self._close_streams()
                 if self._process:
                     await self._process.close("stopped")
                 if withdrawing:
@@ -147,7 +149,7 @@ class Service:
                 if self._reload.is_set():
                     self._reload.clear()
                     await self._read_again(shared)
-                if shared.model_failures >= HOPELESS:
+                if shared.worker.failures >= HOPELESS:
                     raise ModelError(f"the model failed {HOPELESS} times in a row; start again")
                 if time.monotonic() - measured >= MEASURE_SECONDS:
                     measured = time.monotonic()
@@ -172,34 +174,54 @@ class Service:
     # Streams come and go.
 
     async def _apply(self, shared: Shared, settings: Settings) -> None:
-        """Bring the running streams in line with the settings; those that are the same are not touched."""
+        """Bring the running streams in line with the settings; those that are the same are not touched.
+
+        Nothing here waits for a stream that ends: its disk or its broker may hang.
+        """
         running = {name: supervisor.settings for name, (supervisor, _) in self._streams.items()}
         gone = [name for name in running if name not in settings.streams]
-        changed = [name for name in running if name in settings.streams and running[name] != settings.streams[name]]
-        await self._close_streams(gone, removed=True)
-        await self._close_streams(changed)
+        for name, known in running.items():
+            if known != settings.streams.get(name):
+                self._let_go(name, removed=name in gone)
         for name, stream in settings.streams.items():
             if name not in self._streams:
                 supervisor = Supervisor(name, stream, shared)
-                task = asyncio.create_task(self._supervise(supervisor), name=f"stream {name}")
+                task = asyncio.create_task(self._supervise(supervisor, self._leaving.get(name)), name=f"stream {name}")
                 self._streams[name] = (supervisor, task)
         if self._process:
             await self._process.set_streams(sorted(self._streams))
         for name in gone:
             logger.info("%s: removed", name, extra={"stream": name})
 
-    async def _supervise(self, supervisor: Supervisor) -> None:
+    async def _supervise(self, supervisor: Supervisor, before: asyncio.Task[None] | None) -> None:
+        """Run a stream, but not before the one of the same name has ended: they share topics and files."""
+        if before:
+            await asyncio.wait([before])
         try:
             await supervisor.run()
         except Exception:  # a bug in one stream must not take the others down
             logger.exception("%s: given up", supervisor.name, extra={"stream": supervisor.name})
 
-    async def _close_streams(self, names: Sequence[str], *, removed: bool = False) -> None:
-        closing = [self._streams.pop(name) for name in names]
-        for supervisor, _ in closing:
-            supervisor.stop(removed=removed)
-        if closing:
-            await asyncio.gather(*(task for _, task in closing), return_exceptions=True)
+    def _let_go(self, name: str, *, removed: bool = False) -> None:
+        """Tell a stream to end."""
+        supervisor, task = self._streams.pop(name)
+        supervisor.stop(removed=removed)
+        self._leaving[name] = task
+
+        def gone(_: asyncio.Task[None]) -> None:
+            if self._leaving.get(name) is task:
+                del self._leaving[name]
+
+        task.add_done_callback(gone)
+
+    async def _close_streams(self) -> None:
+        """End all streams; one whose disk hangs must not keep the others from saying goodbye."""
+        for name in list(self._streams):
+            self._let_go(name)
+        if self._leaving:
+            _, late = await asyncio.wait(self._leaving.values(), timeout=CLOSING_SECONDS)
+            for task in late:
+                logger.error("%s has not ended in %.0f s and is left behind", task.get_name(), CLOSING_SECONDS)
 
     async def _read_again(self, shared: Shared) -> None:
         self._notifier.reloading()

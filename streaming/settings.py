@@ -176,6 +176,10 @@ class RecordingSettings(Table):
         default=None, ge=1, le=1_000_000, description="Segments to keep; the oldest are deleted."
     )
     keep_bytes: Size | None = Field(default=None, description="Space to keep them in; the oldest are deleted.")
+    min_free_bytes: Annotated[ByteSize, Field(ge=0, le=10**15)] = Field(
+        default=ByteSize(500_000_000),
+        description="Left free on the disk: first the oldest segments are deleted, then recording waits for room.",
+    )
     codec: Text | None = Field(default=None, description="Video encoder; by default H.264, on hardware if it works.")
     quality: int | None = Field(default=None, ge=0, le=63, description="The encoder's CRF; lower is better and larger.")
 

@@ -13,6 +13,7 @@ from sinks.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of
 from streaming.errors import UsageError
 from streaming.redaction import redact
+from streaming.types import MOST_PROMPTS
 
 # What `kind_of` and `parse_address` may say beside the value itself; all else could quote a piece of it.
 _SAFE_REASONS = (
@@ -141,7 +142,7 @@ Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
 StreamId: TypeAlias = Annotated[str, AfterValidator(_id)]
 Prompt: TypeAlias = Annotated[str, Field(max_length=500), AfterValidator(_prompt)]
 Prompts: TypeAlias = Annotated[
-    tuple[Prompt, ...], Field(strict=False, min_length=1, max_length=32), AfterValidator(_prompts)
+    tuple[Prompt, ...], Field(strict=False, min_length=1, max_length=MOST_PROMPTS), AfterValidator(_prompts)
 ]
 Out: TypeAlias = Annotated[Text, AfterValidator(_out)]
 Outs: TypeAlias = Annotated[tuple[Out, ...], Field(strict=False, max_length=16)]

@@ -30,7 +30,8 @@ from streaming.errors import MaskcastError, ModelError, SinkError, SnapshotError
 from streaming.metrics import Metrics
 from streaming.pipeline import Job, Report, Snapshot, run_stream
 from streaming.settings import MqttSettings, Settings, StreamSettings
-from streaming.types import Frame, KnownTracks, StreamInfo
+from streaming.stopping import first
+from streaming.types import MOST_PROMPTS, Frame, KnownTracks, StreamInfo
 from streaming.worker import Turn, Worker
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,6 @@ class Shared:
         worker, journal, announced, metrics: see there.
         snapshots: whether the tracker can save its state.
         in_turn: lets one stream that ends, such as a file, run at a time.
-        model_failures: failures of the model in a row, of all streams together.
     """
 
     settings: Settings
@@ -58,7 +58,6 @@ class Shared:
     metrics: Metrics
     snapshots: bool
     in_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
-    model_failures: int = 0
 
 
 class Supervisor:
@@ -72,7 +71,7 @@ class Supervisor:
         self._shared = shared
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._closing = threading.Event()  # the same for the thread that connects
+        self._closing = threading.Event()  # the same for the thread that connects; a new one for each attempt
         self._removed = False
         self._reason: str | None = "starting"
         self._still: StillSink | None = None
@@ -80,6 +79,7 @@ class Supervisor:
         self._report = Report(name)
         self._was_online = False
         self._asked_before = (0, 0, time.monotonic())
+        self._last_turn = time.monotonic()
         self._publisher = self._make_publisher(shared.settings.mqtt) if shared.settings.mqtt else None
 
     def _make_publisher(self, mqtt: MqttSettings) -> Publisher:
@@ -89,6 +89,7 @@ class Supervisor:
             self.name,
             journal=self._shared.journal,
             prompts=self.settings.prompts,
+            live=not self.settings.ends() or self.settings.live is True,
             max_payload=int(mqtt.max_payload),
             control=desk,
             published=self._published,
@@ -131,16 +132,25 @@ class Supervisor:
         """Run the pipeline once; whether that was all that is to be done."""
         if not self.settings.ends():
             return await self._run_once()
-        async with self._shared.in_turn:
+        turn = asyncio.ensure_future(self._shared.in_turn.acquire())
+        await first(self._stop, [turn])
+        if not turn.done():  # given up
+            return True
+        try:
             return self._stop.is_set() or await self._run_once()
+        finally:
+            self._shared.in_turn.release()
 
     async def _run_once(self) -> bool:
+        self._closing = threading.Event()  # the source that has ended has set its own
         file = self._snapshot_file()
         if self.settings.ends():
             await self._changed(True, None)
         try:
             report = await run_stream(self._job(file), self._shared.worker, self._stop)
-            error = report.errors[-1] if report.errors else None
+            # A full disk at the end must not hide why it ended.
+            broken = [error for error in report.errors if isinstance(error, ModelError)]
+            error = (broken or report.errors or [None])[-1]
         except MaskcastError as failure:
             error = failure
             self._problem(failure)
@@ -151,8 +161,6 @@ class Supervisor:
             error = MaskcastError(f"{type(failure).__name__}: {failure}".splitlines()[0])
         ended = "stopped" if self._stop.is_set() else "end of stream"
         await self._changed(False, str(error) if error else ended)
-        if isinstance(error, ModelError) and not isinstance(error, SnapshotError):
-            self._shared.model_failures += 1
         return not isinstance(error, ModelError)
 
     def _snapshot_file(self) -> Path | None:
@@ -184,7 +192,13 @@ class Supervisor:
     def _open(self) -> Source:
         settings = self.settings
         if settings.ends():
-            return open_source(settings.source, stream=self.name, live=settings.live)
+            return open_source(
+                settings.source,
+                stream=self.name,
+                live=settings.live,
+                connect=settings.connect_timeout,
+                silence=settings.silence_timeout,
+            )
         return open_reconnecting(
             settings.source,
             self._changed_from_thread,
@@ -213,6 +227,7 @@ class Supervisor:
                 segment_bytes=recording.segment_bytes,
                 keep_files=recording.keep_files,
                 keep_bytes=recording.keep_bytes,
+                min_free_bytes=recording.min_free_bytes,
                 codec=recording.codec,
                 quality=recording.quality,
             )
@@ -231,7 +246,7 @@ class Supervisor:
 
     def _turn(self, turn: Turn) -> None:
         metrics = self._shared.metrics
-        self._shared.model_failures = 0
+        self._last_turn = turn.done
         metrics.frame_tracked(self.name)
         metrics.observe("queue", turn.taken - turn.frame.decoded_at)
         metrics.observe("model", turn.done - turn.taken)
@@ -261,7 +276,7 @@ class Supervisor:
         """
         metrics, report = self._shared.metrics, self._report
         metrics.frames_dropped(self.name, "reader", report.skipped)
-        metrics.frames_dropped(self.name, "sink", report.dropped - report.skipped)
+        metrics.frames_dropped(self.name, "sink", report.shed)
         if self._publisher:
             journal = self._shared.journal
             metrics.spool(self.name, journal.depth(self.name), journal.shed(self.name))
@@ -271,12 +286,22 @@ class Supervisor:
         tracked, skipped, before = self._asked_before
         now = time.monotonic()
         self._asked_before = (report.frames, report.skipped, now)
+        idle = self.controls.paused or not self.online
+        if idle and now - self._last_turn > self._shared.settings.model.lost_after:
+            self._nothing_visible()
         seconds = max(now - before, 1e-3)
         got = max(report.frames - tracked, 0) / seconds
         offered = got + max(report.skipped - skipped, 0) / seconds
-        wanted = max(got, min(offered, self.settings.max_rate or offered))
+        wanted = got if self.controls.paused else max(got, min(offered, self.settings.max_rate or offered))
         metrics.rate(self.name, wanted, got)
         return wanted, got
+
+    def _nothing_visible(self) -> None:
+        """What was seen last is not seen any more, and nothing will say so as long as no frame comes."""
+        for prompt in self.controls.prompts:
+            self._shared.metrics.tracks(self.name, prompt, 0)
+        if self._publisher:
+            self._publisher.nothing_visible()
 
     def state(self) -> dict[str, object]:
         """For a person who asks whether all is well."""
@@ -351,6 +376,8 @@ class Supervisor:
                     "remove": tuple(prompt for prompt in before if prompt not in given),
                 }[message.action]
                 checked = await self._shared.worker.check_prompts(wanted)
+                if len(checked) > MOST_PROMPTS:
+                    raise UsageError(f"{len(checked)} prompts are too many: a stream looks for {MOST_PROMPTS} at most")
                 self.controls.set_prompts(checked)
                 self._shared.metrics.prompts(self.name, checked)
                 if self._publisher:

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 Image: TypeAlias = NDArray[np.uint8]
 
+# Of a live stream or a settings file: each costs a share of the decoder's pass, and all streams share the model.
+MOST_PROMPTS = 32
+
 
 class Colour(NamedTuple):
     """How the YUV samples of a picture encode colour."""

@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from streaming.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
+from streaming.errors import (
+    MaskcastError,
+    ModelError,
+    SinkError,
+    SnapshotError,
+    SourceError,
+    TooLargeError,
+    UsageError,
+)
 from streaming.threads import in_daemon_thread
 from streaming.turns import Lane, Turns
 from streaming.types import Event, Frame, KnownTracks, Result
@@ -60,6 +68,9 @@ class Worker:
     """Runs an `Engine` on a daemon thread.
 
     Each stream asks for one turn at a time, so nothing piles up here; see `streaming.turns` for who comes first.
+
+    Attributes:
+        failures: how often in a row the model has failed, whatever the number of streams that shared the pass.
     """
 
     def __init__(
@@ -78,6 +89,7 @@ class Worker:
             batch_wait: seconds that a frame waits for others to share its pass.
             beat: called on the worker's thread whenever it has got on, at least once in `BEAT_SECONDS` while idle.
         """
+        self.failures = 0
         self._load, self._beat = load, beat
         self._max_batch, self._batch_wait = max_batch, batch_wait
         self._changed = threading.Condition()
@@ -220,7 +232,10 @@ class Worker:
             try:
                 future.set_result(function())
             except Exception as error:  # noqa: BLE001 - handed to whoever awaits
-                future.set_exception(_model_error(error))
+                failure = _model_error(error)
+                if isinstance(failure, ModelError) and not isinstance(failure, SnapshotError):
+                    self.failures += 1
+                future.set_exception(failure)
 
         with self._changed:
             self._calls.append(run)
@@ -262,12 +277,21 @@ class Worker:
         steps = [(one, frame) for one in asked if (frame := _frame(one)) is not None]
         if not steps:
             return
+        self._pass(steps, taken)
+
+    def _pass(self, steps: Sequence[tuple[_Asked, Frame]], taken: float) -> None:
         try:
             results = self._loaded.step([one.lane.stream for one, _ in steps], [frame for _, frame in steps])
         except Exception as error:  # noqa: BLE001 - whatever the model raises ends its streams, not the process
+            if isinstance(error, TooLargeError) and len(steps) > 1:
+                for step in steps:  # what does not fit together may fit one by one
+                    self._pass([step], taken)
+                return
+            self.failures += 1
             for one, _ in steps:
                 one.future.set_exception(_model_error(error))
             return
+        self.failures = 0
         done = time.monotonic()
         for (one, frame), result in zip(steps, results, strict=True):
             one.future.set_result(Turn(frame, result, taken, done))

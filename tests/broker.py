@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -47,6 +48,11 @@ class Broker:
                 return
         self.stop()
         raise RuntimeError(f"mosquitto does not start: {self._log.read_text() if self._log.exists() else 'no log'}")
+
+    def reload(self) -> None:
+        """Let it read its files again, such as who may do what."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         """End this very process."""

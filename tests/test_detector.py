@@ -134,6 +134,18 @@ def test_a_damaged_cache_file_is_computed_again(checkpoint, text):
     assert later.encoded == 1
 
 
+def test_prompts_of_strangers_do_not_fill_the_disk(checkpoint, monkeypatch):
+    monkeypatch.setattr(TextEncoder, "_CAPACITY", 3)
+    text = TextEncoder(checkpoint, CPU, torch.float32)
+    for prompt in ("cat", "dog", "red ball", "car", "tree"):
+        text.embed(prompt)
+    assert len(list(cache_folder().rglob("*"))) == 1 + 3, "the checkpoint's folder, and the newest three"
+    later = TextEncoder(checkpoint, CPU, torch.float32)
+    for prompt in ("tree", "car", "red ball"):
+        later.embed(prompt)
+    assert later.encoded == 0
+
+
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(checkpoint, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
     text = TextEncoder(checkpoint, CPU, torch.float32)

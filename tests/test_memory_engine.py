@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from streaming.errors import ModelError, UsageError
+from streaming.errors import ModelError, TooLargeError, UsageError
 from streaming.types import Box, Event, EventKind, KnownTracks
 from tests import tiny
 from tests.frames import frame
@@ -108,7 +108,7 @@ def test_association_has_no_snapshots(folders, tmp_path):
         engine.save_stream(engine.open_stream(["person"]), final=True)
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_done_one_by_one(folders):
+def test_a_batch_that_does_not_fit_into_memory_is_refused_before_anything_has_changed(folders):
     engine = Engine(str(folders[1]), "cpu")
     streams = [engine.open_stream(["person"]) for _ in range(3)]
     images = scene(1)
@@ -121,7 +121,10 @@ def test_a_batch_that_does_not_fit_into_memory_is_done_one_by_one(folders):
         return encode(pictures)
 
     engine._detector.encode = small
-    results = engine.step(streams, [frame(0, images[0])] * 3)
+    with pytest.raises(TooLargeError, match="out of memory: use fewer prompts or streams"):
+        engine.step(streams, [frame(0, images[0])] * 3)
+    assert [stream.state.step for stream in streams] == [0, 0, 0]
+    results = [engine.step([stream], [frame(0, images[0])])[0] for stream in streams]
     assert sizes == [3, 1, 1, 1]
     assert [len(result) for result in results] == [1, 1, 1]
     assert [stream.state.step for stream in streams] == [1, 1, 1]

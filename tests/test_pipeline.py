@@ -10,7 +10,7 @@ import pytest
 
 from sinks.sink import BlockingSink, Sink
 from streaming.controls import Controls
-from streaming.errors import ModelError, SinkError, SourceError, UsageError
+from streaming.errors import ModelError, SinkError, SourceError, TooLargeError, UsageError
 from streaming.pipeline import Job, run_stream
 from streaming.run import exit_code, run_jobs
 from streaming.types import Box, Event, EventKind, Result, StreamInfo
@@ -397,6 +397,90 @@ def test_a_highest_rate_leaves_frames_out_evenly():
     (report,) = run([], live=[live_job(source, sink, max_rate=10.0)])
     assert 2 <= len(sink.indices) <= report.seconds * 10 + 2
     assert report.skipped == 100 - len(sink.indices)
+
+
+def test_without_a_sink_frames_are_tracked_all_the_same():
+    model = Model()
+    run([job(Frames(7))], model)
+    assert sum(model.batches) == 7
+
+
+def test_prompts_that_change_while_the_stream_is_opened_are_followed():
+    sink, model, controls = Record(), Model(), Controls(["cat"])
+
+    async def known():
+        controls.set_prompts(["dog"])  # as a request does that comes in just now
+
+    run([], model, live=[live_job(Frames(5, live=True, interval=0.01), sink, controls=controls, known=known)])
+    assert model.changes == [("dog",)]
+
+
+def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
+    reports, skipped = [], []
+
+    async def main():
+        worker = Worker(lambda: Model(seconds=0.5))
+        await worker.start()
+        watched = Job(
+            lambda: Frames(40, live=True, interval=0.01),
+            lambda info: [Record()],
+            ["cat"],
+            1,
+            lambda info, report: reports.append(report),
+        )
+        running = asyncio.ensure_future(run_jobs(worker, [watched], [], asyncio.Event()))
+        await asyncio.sleep(0.3)
+        skipped.append((reports[0].skipped, reports[0].frames))
+        await running
+        worker.close()
+
+    asyncio.run(main())
+    assert skipped[0][0] > 5
+    assert skipped[0][1] == 0, "no turn is over yet"
+
+
+class Small(Model):
+    """Takes one frame at a time, and fails on one stream."""
+
+    def step(self, streams, frames):
+        if len(frames) > 1:
+            self.batches.append(len(frames))
+            raise TooLargeError("out of memory")
+        if frames[0].stream == "sick":
+            raise RuntimeError("a bad day")
+        return super().step(streams, frames)
+
+
+def test_what_does_not_fit_together_is_done_one_by_one_and_a_failure_is_its_own_streams_alone():
+    model = Small(seconds=0.02)
+    sinks = {name: Record() for name in ("well", "sick", "fine")}
+    jobs = [job(Frames(20, stream=name), sink) for name, sink in sinks.items()]
+    failures = []
+
+    async def main():
+        worker = Worker(lambda: model)
+        await worker.start()
+        reports = await run_jobs(worker, jobs, [], asyncio.Event())
+        failures.append(worker.failures)
+        worker.close()
+        return reports
+
+    reports = asyncio.run(main())
+    assert max(model.batches) > 1
+    assert [len(report.errors) for report in reports] == [0, 1, 0]
+    assert [len(sink.indices) for sink in sinks.values()] == [20, 0, 20]
+    assert failures == [0], "those that came after it went well"
+
+
+def test_a_pass_that_fails_is_one_failure_however_many_share_it():
+    async def main():
+        worker = Worker(lambda: Model(fail_at=0), max_batch=4, batch_wait=0.2)
+        await worker.start()
+        await run_jobs(worker, [job(Frames(3), Record()) for _ in range(4)], [], asyncio.Event())
+        worker.close()
+        return worker.failures
+
+    assert asyncio.run(main()) < 4
 
 
 def test_prompts_and_pause_change_between_two_frames():

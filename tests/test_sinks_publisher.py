@@ -192,6 +192,15 @@ async def test_counts_are_told_when_they_change(broker: Broker) -> None:
 
 
 @awaited
+async def test_counts_are_nothing_when_nothing_can_be_seen(broker: Broker) -> None:
+    async with subscriber(broker.port) as found, publishing(at(broker), prompts=["person"]) as one:
+        await one.write(result(0))
+        await until(lambda: found.of("door/counts") and found.of("door/counts")[-1]["counts"]["person"] > 0)
+        one.nothing_visible()
+        await until(lambda: found.of("door/counts")[-1]["counts"] == {"person": 0})
+
+
+@awaited
 async def test_events_of_an_outage_arrive_afterwards_in_order(broker: Broker, tmp_path: Path) -> None:
     """At least once on the wire, exactly once by their ids."""
     journal = Journal(tmp_path / "journal.sqlite")
@@ -274,6 +283,35 @@ async def main():
         print(index, flush=True)
 asyncio.run(main())
 """
+
+
+@awaited
+async def test_events_that_the_broker_refuses_wait_until_it_takes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With QoS 1 and MQTT 5 a broker acknowledges also what it refuses: that must not count as delivered."""
+    monkeypatch.setattr(publisher, "REFUSED_SECONDS", 0.2)
+    allowed = tmp_path / "allowed"
+    allowed.write_text("topic read site/#\ntopic write site/door/tracks\n", encoding="utf-8")
+    with running(tmp_path / "broker", lines=[f"acl_file {allowed}"]) as broker:
+        journal = Journal(None)
+        async with subscriber(broker.port) as found, publishing(at(broker), journal) as one:
+            for index in range(3):
+                await one.note(result(index, event=True))
+            await until(lambda: "broker refuses events" in caplog.text)
+            await asyncio.sleep(1)
+            assert journal.depth("door") == 3
+            assert one.connected, "what it does take goes on"
+            refusals = [line for line in caplog.messages if "refuses" in line]
+            assert len(refusals) == len(set(refusals)), "each is told of once"
+            assert any("site/door/status" in line and "Not authorized" in line for line in refusals)
+            allowed.write_text("topic readwrite site/#\n", encoding="utf-8")
+            broker.reload()
+            await until(lambda: journal.depth("door") == 0)
+            await until(lambda: len(found.of("door/events")) >= 3)
+            numbers = [int(event["id"].split("-")[1]) for event in found.of("door/events")]
+            assert list(dict.fromkeys(numbers)) == [1, 2, 3]
+        await journal.close()
 
 
 @awaited

@@ -23,7 +23,7 @@ import av
 import numpy as np
 import pytest
 
-from sinks import encoder, recording
+from sinks import encoder, recording, retention
 from sinks.packets import Encoded, PacketRing
 from sinks.recording import RecordingSettings, RecordingSink
 from sinks.retention import recordings
@@ -212,6 +212,36 @@ def test_what_was_just_recorded_survives_a_clock_that_was_set_back(tmp_path: Pat
     )
     run(RecordingSink(settings(tmp_path, keep_files=1), "test"), LIVE, earlier)
     assert [path.name[:4] for path in files(tmp_path)] == ["1970", "2026"]
+
+
+def test_what_was_recorded_while_the_clock_was_ahead_goes_first(tmp_path: Path) -> None:
+    ahead = (
+        replace(one, frame=replace(one.frame, captured_at=one.frame.captured_at.replace(year=2199)))
+        for one in at(seconds(3))
+    )
+    run(RecordingSink(settings(tmp_path, segment_seconds=1), "test"), LIVE, ahead)
+    run(RecordingSink(settings(tmp_path, segment_seconds=1, keep_files=4), "test"), LIVE, at(seconds(3)))
+    assert [path.name[:4] for path in files(tmp_path)] == ["2199", "2026", "2026", "2026"]
+
+
+def test_room_is_made_only_where_it_can_be_and_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(RecordingSink(settings(tmp_path, segment_seconds=1), "test"), LIVE, at(seconds(5), noisy))
+    folder = tmp_path / "test"
+    capacity = 10_000_000 + sum(path.stat().st_size for path in files(tmp_path))
+
+    def free(_: Path) -> int:
+        return capacity - sum(path.stat().st_size for path in folder.iterdir())
+
+    monkeypatch.setattr(retention, "free_bytes", free)
+    before = files(tmp_path)
+    assert not retention.make_room(folder, capacity), "the newest would have to go as well"
+    assert files(tmp_path) == before
+    assert not caplog.records
+    assert retention.make_room(folder, 10_000_001 + before[0].stat().st_size)
+    assert files(tmp_path) == before[2:]
+    assert "2 oldest recordings were deleted" in caplog.text
 
 
 def with_events(moments: dict[float, EventKind], count: float, rate: int = 25) -> Iterator[Result]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from streaming.errors import ModelError, UsageError
+from streaming.errors import ModelError, TooLargeError, UsageError
 from streaming.types import Event, Frame, KnownTracks, Result
 from trackers import snapshot
 from trackers.association import AssociationTracker
@@ -147,18 +147,16 @@ class Engine:
             For each stream the results that are now certain; see `Tracker.follow`.
 
         Raises:
-            ModelError: the model failed, for example for want of memory.
+            TooLargeError: there is not enough memory for all frames at once; no stream has been advanced.
+            ModelError: the model failed.
         """
         try:
             try:
                 features = self._detector.encode([frame.picture.rgb() for frame in frames])
                 detections = self._detector.detect(features, [stream.embeddings for stream in streams])
-            except torch.OutOfMemoryError:
-                if len(streams) == 1:
-                    raise
+            except torch.OutOfMemoryError as error:
                 torch.cuda.empty_cache()
-                # No state has changed yet: what does not fit together may fit one by one.
-                return [self.step([stream], [frame])[0] for stream, frame in zip(streams, frames, strict=True)]
+                raise TooLargeError(str(_model_error(self.device, error))) from error
             return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
         except RuntimeError as error:  # what torch raises, for want of memory too
             raise _model_error(self.device, error) from error

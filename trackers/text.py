@@ -44,8 +44,9 @@ class TextEncoder:
     the weights alone and can be kept for ever.
     """
 
-    # 10,000 prompts of the largest checkpoint take 160 MB; past that the oldest goes.
-    _CAPACITY = 10_000
+    # Prompts in memory, and files of each checkpoint. Anyone who may send control messages can make new ones, so both
+    # are bounded: 1,000 of the largest checkpoint take 16 MB. Past that the oldest goes.
+    _CAPACITY = 1_000
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> None:
         """Embeddings are handed out on `device` in `dtype`."""
@@ -116,4 +117,11 @@ class TextEncoder:
             except BaseException:
                 Path(temporary).unlink()
                 raise
+            self._prune(file.parent)
         return features, mask
+
+    def _prune(self, folder: Path) -> None:
+        with os.scandir(folder) as entries:
+            files = [(entry.stat().st_mtime_ns, entry.path) for entry in entries]
+        for _, path in sorted(files)[: -self._CAPACITY]:
+            Path(path).unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""`maskcast run` when something inside a stream fails: the stream begins anew, by itself and alone."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+
+from tests import broker as brokers
+from tests.rtsp import camera
+from tests.service import Subscriber, eventually, service, still_life
+
+
+@contextmanager
+def site(tmp_path):
+    """A broker, what it was told, a camera, and settings for the stream `door`."""
+    with brokers.running(tmp_path / "broker") as broker, camera(still_life(tmp_path / "still.mp4"), "--loop") as door:
+        listener = Subscriber(broker.port)
+        head = f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}/site"\n'
+        yield head, listener, f'[streams.door]\nsource = "{door.url()}"\nprompts = ["object"]\n'
+        listener.close()
+
+
+def test_a_snapshot_that_cannot_be_used_costs_only_itself(tmp_path):
+    snapshots = tmp_path / "maskcast-state" / "snapshots"
+    with site(tmp_path) as (head, listener, door):
+        with service(tmp_path, head + door) as running:
+            eventually(lambda: listener.ids("door"), 60, "tracks")
+            assert running.stop() == 0
+        (snapshots / "door.safetensors").write_bytes(b"no snapshot")
+        frames = len(listener.of("door", "tracks"))
+        with service(tmp_path, head + door) as running:
+            eventually(lambda: len(listener.of("door", "tracks")) > frames + 3, 30, "frames in spite of it")
+            assert listener.last("door", "status")["status"] == "online"
+            assert (snapshots / "door.safetensors.damaged").read_bytes() == b"no snapshot"
+            assert running.stop() == 0
+        problems = [line for line in map(json.loads, running.text().splitlines()) if line["level"] == "ERROR"]
+        assert len(problems) == 1
+        assert "snapshot" in problems[0]["message"]
+
+
+def test_what_a_camera_that_is_away_or_paused_saw_last_is_not_told_for_ever(tmp_path):
+    short = '[model]\nname = "nano"\nlost_after = 1.0\n'
+    with site(tmp_path) as (head, listener, door), service(tmp_path, short + head + door) as running:
+
+        def counted():
+            told = listener.last("door", "counts").get("counts", {}).get("object", 0)
+            return told, running.metric("maskcast_tracks_visible", stream="door")
+
+        eventually(lambda: min(counted()) > 0, 60, "what is seen")
+        listener.publish("site/door/control", {"action": "pause"})
+        eventually(lambda: counted() == (0, 0), 20, "nothing is seen while it is paused")
+        listener.publish("site/door/control", {"action": "resume"})
+        eventually(lambda: min(counted()) > 0, 20, "what is seen again")
+        assert running.metric("maskcast_overloaded") == 0 or running.metric("maskcast_tracked_frames_per_second") > 0
+        assert running.stop() == 0
+
+
+def test_a_reload_does_not_wait_for_a_stream_that_waits_for_another(tmp_path):
+    """Files are tracked one after the other; one of them may take hours."""
+    film = still_life(tmp_path / "film.mp4", seconds=120.0)
+    table = '[streams.{0}]\nsource = "{1}"\nprompts = ["object"]\nout = ["{0}.jsonl"]\n'
+    first, second, third = (table.format(name, film) for name in ("first", "second", "third"))
+    with service(tmp_path, first + second) as running:
+        eventually(lambda: running.metric("maskcast_frames_total", stream="first") > 0, 60, "the first is tracked")
+        running.reload(first + third)
+        eventually(lambda: "reloaded: 2 streams" in running.text(), 10, "the second left, the third came")
+        running.reload(first + second + third)
+        eventually(lambda: "reloaded: 3 streams" in running.text(), 10, "and later reloads work as well")
+        assert running.metric("maskcast_frames_total", stream="second") == 0, "it was never its turn"
+        assert running.stop() == 0
+    assert (tmp_path / "first.jsonl").read_text(encoding="utf-8").endswith("}\n"), "finished, though interrupted"
