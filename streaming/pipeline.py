@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sinks.sink import Sink
 from sources.source import Source
 from streaming.controls import Controls
-from streaming.errors import MaskcastError, SourceError
+from streaming.errors import MaskcastError, ModelError, SourceError
 from streaming.mailbox import Closed, Mailbox
 from streaming.outlet import Outlet
 from streaming.stopping import first, unless
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Frames decoded ahead of the model.
 READ_AHEAD = 4
+# Of a stream's time, at most this goes into snapshots: those of many tracks of a full-size model are large.
+SAVING_SHARE = 0.05
 # A reader that does not answer to `close` in this time is left behind on its daemon thread.
 CLOSE_SECONDS = 2.0
 
@@ -208,15 +210,17 @@ class _Run:
                 self._fail(_source_error(self.info.stream, error))
         except MaskcastError as error:
             self._fail(error)
+        # A pass that failed may have left the state half advanced: the snapshot from before is the better one.
+        whole = not any(isinstance(error, ModelError) for error in self.report.errors)
         try:
             await self._deliver(await self._worker.close_stream(self._lane), wait=True)
         except MaskcastError as error:
             self._fail(error)
-        await self._save(final=True)
+        if whole:
+            await self._save(final=True)
 
     async def _take_frames(self, stop: asyncio.Event) -> None:
-        saved = time.monotonic()
-        await self._save(final=False)  # so that even an early kill leaves something to go on with
+        due_save = await self._save(final=False)  # so that even an early kill leaves something to go on with
         taken = itertools.count(1)
         due = time.monotonic()
         # Without any sink the metrics tell what is seen.
@@ -230,9 +234,8 @@ class _Run:
             turn = await self._worker.step(self._lane, take)
             self._job.turn(turn)
             await self._deliver(turn.results)
-            if self._job.snapshot and time.monotonic() - saved > self._job.snapshot.seconds:
-                await self._save(final=False)
-                saved = time.monotonic()
+            if time.monotonic() > due_save:
+                due_save = await self._save(final=False)
             self.report.shed = sum(outlet.dropped for outlet in self.outlets)
             self.report.seconds = time.monotonic() - self.started
             self._job.progress(self.info, self.report)
@@ -277,14 +280,18 @@ class _Run:
             self.report.frames += 1
             self.report.tracks += sum(event.kind is EventKind.STARTED for event in result.events)
 
-    async def _save(self, *, final: bool) -> None:
+    async def _save(self, *, final: bool) -> float:
+        """Take a snapshot if one is wanted; when the next one is due, as `time.monotonic`."""
         if self._job.snapshot is None:
-            return
+            return float("inf")
+        began = time.monotonic()
         try:
             await self._worker.save_stream(self._lane, self._job.snapshot.file, final=final)
         except MaskcastError as error:  # a full disk must not stop the tracking, and is told of once
             if not any(str(error) == str(known) for known in self.report.errors):
                 self._record(error)
+        ended = time.monotonic()
+        return ended + max(self._job.snapshot.seconds, (ended - began) / SAVING_SHARE)
 
     def _fail(self, error: MaskcastError) -> None:
         self.reason = self.reason or str(error)

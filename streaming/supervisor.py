@@ -80,6 +80,7 @@ class Supervisor:
         self._was_online = False
         self._asked_before = (0, 0, time.monotonic())
         self._last_turn = time.monotonic()
+        self._highest_id = 0
         self._publisher = self._make_publisher(shared.settings.mqtt) if shared.settings.mqtt else None
 
     def _make_publisher(self, mqtt: MqttSettings) -> Publisher:
@@ -237,7 +238,12 @@ class Supervisor:
         return sinks
 
     async def _known(self) -> KnownTracks | None:
-        return await self._shared.journal.known_tracks(self.name) if self._publisher else None
+        if self._publisher:
+            return await self._shared.journal.known_tracks(self.name)
+        file = self._snapshot_file()
+        if self._highest_id == 0 or (file and file.exists()):
+            return None
+        return KnownTracks({}, self._highest_id)  # nobody was told of events, but recordings show ids
 
     # What the pipeline says.
 
@@ -250,6 +256,8 @@ class Supervisor:
         metrics.frame_tracked(self.name)
         metrics.observe("queue", turn.taken - turn.frame.decoded_at)
         metrics.observe("model", turn.done - turn.taken)
+        for result in turn.results:
+            self._highest_id = max([self._highest_id, *(track.id for track in result.tracks)])
         if turn.results:
             visible = Counter(track.prompt for track in turn.results[-1].tracks)
             for prompt in self.controls.prompts:

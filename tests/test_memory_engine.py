@@ -102,6 +102,25 @@ def test_a_stream_from_pixels_to_snapshot(folders, tmp_path):
         other.resume_stream(tmp_path / "s", ["person"])
 
 
+def test_a_resumed_track_that_was_told_of_is_not_taken_back(folders, tmp_path):
+    """A hot start may undo only what nobody has heard of; the process before has handed out what it held back."""
+    engine = Engine(str(folders[1]), "cpu", hot_start=10)
+    stream = engine.open_stream(["person"])
+    for index, image in enumerate(scene(3)):
+        engine.step([stream], [frame(index, image)])
+    released = engine.close_stream(stream)
+    told = {event.track_id: event for result in released for event in result.events}
+    assert told
+    engine.save_stream(stream, final=True).write(tmp_path / "s")
+    started = dict(zip(stream.state.table.ids.tolist(), stream.state.table.first_step.tolist(), strict=True))
+    for known in (None, KnownTracks(told, highest=max(told)), KnownTracks({}, highest=0)):
+        resumed, _ = engine.resume_stream(tmp_path / "s", ["person"], known)
+        table = resumed.state.table
+        young = table.first_step[table.rows()] > resumed.state.step - 10
+        assert young.all() if known is not None and not known.alive else not young.any()
+    assert all(started[track_id] > stream.state.step - 10 for track_id in told), "as they were without this"
+
+
 def test_association_has_no_snapshots(folders, tmp_path):
     engine = Engine(str(folders[0]), "cpu")
     with pytest.raises(UsageError, match="snapshots need the memory tracker"):

@@ -1,6 +1,7 @@
 """Scheduling, back-pressure and failures, with sources, sinks and a model whose speed the test sets."""
 
 import asyncio
+import itertools
 import threading
 import time
 from fractions import Fraction
@@ -11,7 +12,7 @@ import pytest
 from sinks.sink import BlockingSink, Sink
 from streaming.controls import Controls
 from streaming.errors import ModelError, SinkError, SourceError, TooLargeError, UsageError
-from streaming.pipeline import Job, run_stream
+from streaming.pipeline import SAVING_SHARE, Job, Snapshot, run_stream
 from streaming.run import exit_code, run_jobs
 from streaming.types import Box, Event, EventKind, Result, StreamInfo
 from streaming.worker import MAX_BATCH, Worker
@@ -397,6 +398,61 @@ def test_a_highest_rate_leaves_frames_out_evenly():
     (report,) = run([], live=[live_job(source, sink, max_rate=10.0)])
     assert 2 <= len(sink.indices) <= report.seconds * 10 + 2
     assert report.skipped == 100 - len(sink.indices)
+
+
+class Saved:
+    """What a `Saving` model hands out to be written; takes its time."""
+
+    def __init__(self, model, step, final):
+        self.model, self.step, self.final = model, step, final
+
+    def write(self, file):
+        time.sleep(self.model.writing)
+        self.model.written.append((time.monotonic(), self.step, self.final))
+
+
+class Saving(Model):
+    """A model with snapshots."""
+
+    def __init__(self, writing=0.0, **options):
+        super().__init__(**options)
+        self.writing, self.written = writing, []
+
+    def require_snapshots(self):
+        pass
+
+    def save_stream(self, stream, *, final):
+        return Saved(self, sum(self.batches), final)
+
+
+def saving_job(source, tmp_path, seconds):
+    return Job(
+        lambda: source,
+        lambda info: [Record()],
+        ["cat"],
+        None,
+        lambda info, report: None,
+        snapshot=Snapshot(tmp_path / "snapshot", seconds),
+    )
+
+
+def test_after_the_model_failed_the_snapshot_from_before_is_left_alone(tmp_path):
+    model = Saving(fail_at=5)
+    (report,) = run([saving_job(Frames(20), tmp_path, 0.0)], model)
+    assert len(report.errors) == 1
+    assert model.written
+    assert not any(final for _, _, final in model.written)
+    model = Saving()
+    run([saving_job(Frames(20), tmp_path, 0.0)], model)
+    assert [final for _, _, final in model.written][-1]
+
+
+def test_snapshots_take_a_small_share_of_the_time_however_long_one_takes(tmp_path):
+    model = Saving(writing=0.05)
+    run([], model, live=[saving_job(Frames(300, live=True, interval=0.01), tmp_path, 0.01)])
+    began = [moment for moment, _, final in model.written if not final]
+    assert 2 <= len(began) <= 5
+    assert min(after - before for before, after in itertools.pairwise(began)) > 0.05 / SAVING_SHARE
 
 
 def test_without_a_sink_frames_are_tracked_all_the_same():

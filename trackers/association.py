@@ -109,7 +109,8 @@ class AssociationTracker:
         for track_id, i in matched.items():
             known = state.memories.get(track_id)
             blend = looks[i] if known is None else running(known.appearance, looks[i])
-            state.memories[track_id] = _Memory(low_res[i], blend)
+            # A copy: a view would keep the masks of all that was found in this frame.
+            state.memories[track_id] = _Memory(low_res[i].clone(), blend)
         state.memories = {i: memory for i, memory in state.memories.items() if i in state.lifecycle}
 
         tracks = (

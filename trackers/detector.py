@@ -31,7 +31,7 @@ class ImageFeatures:
     Attributes:
         tokens: ``(N, h·w, D)`` output of the ViT.
         pyramid: feature maps ``(N, C, h_i, w_i)`` from fine to coarse, strides 3.5, 7 and 14 pixels of the model input.
-        positions: their position encodings, same shapes.
+        positions: their position encodings, the same for all frames: ``(1, C, h_i, w_i)``.
     """
 
     tokens: Tensor
@@ -79,6 +79,25 @@ class _TextEmbeds:
     pooler_output: Tensor
 
 
+class _Positions(torch.nn.Module):
+    """The position encodings of `Sam3VisionNeck`, made once for each size of feature map and rounded once.
+
+    The reference makes them anew for each number of frames, about as many sines a frame as there are features, and in
+    the features' own type: in bfloat16 the phases are then off before the sine is taken.
+    """
+
+    def __init__(self, encoding: torch.nn.Module) -> None:
+        super().__init__()
+        self._encoding = encoding
+        self._made: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
+
+    def forward(self, shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:
+        key = shape[1:], device, dtype
+        if key not in self._made:
+            self._made[key] = self._encoding(torch.Size((1, *shape[1:])), device, torch.float32).to(dtype)
+        return self._made[key]
+
+
 class Detector:
     """`Sam3LiteTextModel` without its text encoder, on a device."""
 
@@ -110,6 +129,9 @@ class Detector:
                 # which the reference keeps in float32 whatever the weights are.
                 for parameter in module.parameters():
                     parameter.data = parameter.data.to(dtype)
+        neck = self._model.vision_encoder.neck
+        if not isinstance(neck.position_encoding, _Positions):
+            neck.position_encoding = _Positions(neck.position_encoding)
         self.device, self.dtype = device, dtype
         self.image_size = int(self._model.config.image_size)
         self.score_threshold, self.nms_iou, self.box_margin = score_threshold, nms_iou, box_margin
@@ -157,7 +179,14 @@ class Detector:
         frames = torch.tensor([frame for frame, _ in pairs], device=self.device)
         # `forward` drops the last level of what it is given, so it gets a level to drop.
         levels = tuple(level[frames] for level in features.pyramid)
-        positions = tuple(level[frames] for level in features.positions)
+        positions = tuple(level.expand(len(pairs), -1, -1, -1) for level in features.positions)
+        height, width = (int(side) for side in features.coarse.shape[-2:])
+        # Made anew from numbers on the CPU. The decoder's own would read them from the device, twice a layer, and the
+        # CPU would wait for it each time.
+        self._model.detr_decoder._get_coords = lambda *_, dtype, device: (  # noqa: SLF001
+            torch.arange(height, device=device, dtype=dtype) / height,
+            torch.arange(width, device=device, dtype=dtype) / width,
+        )
         output = self._model(
             vision_embeds=_VisionEmbeds((*levels, levels[-1]), (*positions, positions[-1])),
             text_embeds=_TextEmbeds(torch.stack([embedding.features for embedding in embeddings])),

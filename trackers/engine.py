@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from streaming.errors import ModelError, TooLargeError, UsageError
@@ -61,6 +62,10 @@ class Engine:
         self.device = resolve_device(device)
         self.model = model
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        if self.device.type == "cuda":
+            # cuDNN's attention plans each new shape for tens of milliseconds and keeps the plan for good
+            # (pytorch/pytorch#155958); tracks come, go and remember more from frame to frame.
+            torch.backends.cuda.enable_cudnn_sdp(False)
         checkpoint = load_checkpoint(model, tracker_from)
         rules = (
             Rules.from_config(checkpoint.video.config, hot_start=hot_start, lost_after=lost_after)
@@ -192,6 +197,9 @@ class Engine:
         checked = self.check_prompts(prompts)
         state = snapshot.load(tracker, file, self.revision)
         events = state.lifecycle.align(known) if known else []
+        # What has been told of cannot be taken back as if it had never been: its hot start is over.
+        told = state.table.ids if known is None else np.array(sorted(known.alive), np.int64)
+        state.table.end_hot_start(told, state.step - tracker.rules.hot_start)
         events += tracker.set_prompts(state, checked)
         return self._stream(checked, state), events
 

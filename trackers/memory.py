@@ -233,6 +233,11 @@ class SlotTable:
         self.ids[rows] = 0
         self.forget(rows)
 
+    def end_hot_start(self, ids: Ints, latest: int) -> None:
+        """Let the tracks with these `ids` have started in frame number `latest`, unless they are older."""
+        rows = np.flatnonzero(np.isin(self.ids, ids))
+        self.first_step[rows] = np.minimum(self.first_step[rows], latest)
+
     def forget(self, rows: Ints) -> None:
         """Drop the memories of the tracks at `rows`, which stay."""
         self.spatial.clear(rows)

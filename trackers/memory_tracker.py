@@ -251,8 +251,9 @@ class MemoryTracker:
     ) -> None:
         """Make the memories of this frame, of old and of new tracks, and store them."""
         begun, given = self._begin(seen, self._frames(turns, [len(turn.plan.starts) for turn in turns]), new)
-        memories = torch.cat([*self._go_on(turns, seen, tracks, logits), *begun])
-        pointers = torch.cat([tracks.pointers, *given])
+        # A memory that is no number would make none of all that is seen with it, for ever and masked or not.
+        memories = torch.cat([*self._go_on(turns, seen, tracks, logits), *begun]).nan_to_num()
+        pointers = torch.cat([tracks.pointers, *given]).nan_to_num()
 
         first = len(tracks.logits)
         for turn in turns:

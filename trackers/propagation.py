@@ -114,24 +114,25 @@ class Propagation:
         size = self.model.prompt_encoder.image_embedding_size
         self.height, self.width = int(size[0]), int(size[1])
         attention = self.model.memory_attention
-        # Computed before the weights change type: rotations in bfloat16 would be coarse.
+        # Computed before the weights change type: rotations and positions in bfloat16 would be coarse.
         cos, sin = attention.rotary_emb(torch.zeros(1, dtype=torch.float32), attention.position_ids.cpu())
         self._rotation = (cos.to(device), sin.to(device))
-        self._neck.to(device=device, dtype=dtype)
-        self.model.to(device=device, dtype=dtype)
-
         hidden, memory = int(self.model.hidden_dim), int(self.model.mem_dim)
-        self.memory_shape = (self.height * self.width, memory)
-        self.hidden = hidden
-        self._image_positions = self.model.get_image_wide_positional_embeddings()
-        self._no_prompt = self._empty_prompt(None)
+        self._image_positions = self.model.get_image_wide_positional_embeddings().to(device, dtype)
         # (h·w, C) each: positions of the image for queries, of a memory for keys.
         self._query_positions = self._sine(self._neck.position_encoding, hidden)
         self._memory_positions = self._sine(self.model.memory_encoder.position_encoding, memory)
+        self._neck.to(device=device, dtype=dtype)
+        self.model.to(device=device, dtype=dtype)
+
+        self.memory_shape = (self.height * self.width, memory)
+        self.hidden = hidden
+        self._no_prompt = self._empty_prompt(None)
 
     def _sine(self, encoding: Any, channels: int) -> Tensor:
         shape = torch.Size((1, channels, self.height, self.width))
-        return encoding(shape, self.device, self.dtype)[0].flatten(1).T.contiguous()  # type: ignore[no-any-return]
+        positions: Tensor = encoding(shape, torch.device("cpu"), torch.float32)[0].flatten(1).T
+        return positions.to(self.device, self.dtype).contiguous()
 
     def _empty_prompt(self, masks: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embeddings of a prompt without points; of `masks` ``(N, 1, H, W)`` if given."""
