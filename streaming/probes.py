@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import http.client
-import logging
 import os
 import shutil
 import socket
@@ -39,10 +38,6 @@ LOW_SPACE = 1 << 30
 # Enough to find out what a recording already takes; beyond that the answer does not matter.
 MAX_FILES_COUNTED = 100_000
 GIB = 1 << 30
-
-# The client's own lines would stand between those of the table; the finding says what went wrong.
-_quiet = logging.getLogger(f"{__name__}.mqtt")
-_quiet.setLevel(logging.CRITICAL)
 
 
 class Verdict(StrEnum):
@@ -157,7 +152,7 @@ async def _connect(address: BrokerAddress) -> str:
 async def _connect_as(address: BrokerAddress, protocol: Literal["5", "3.1.1"]) -> str:
     from sinks.client import make_client
 
-    client = await make_client(address, protocol, logger=_quiet, timeout=BROKER_SECONDS)
+    client = await make_client(address, protocol, timeout=BROKER_SECONDS)
     async with client:
         return protocol
 

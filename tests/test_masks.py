@@ -65,7 +65,7 @@ def test_mask_iou_by_counting():
 
 def test_nms_keeps_the_best_and_what_only_a_fallen_one_overlapped():
     # 0 overlaps 1, 1 overlaps 2: once 1 has fallen to 0, nothing speaks against 2.
-    iou = torch.tensor([[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]])
-    keep = non_maximum_suppression(iou, torch.tensor([0.9, 0.8, 0.7]), 0.1)
+    iou = np.array([[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]], np.float32)
+    keep = non_maximum_suppression(iou, np.array([0.9, 0.8, 0.7], np.float32), 0.1)
     assert keep.tolist() == [True, False, True]
-    assert non_maximum_suppression(iou, torch.tensor([0.1, 0.8, 0.7]), 0.6).all()
+    assert non_maximum_suppression(iou, np.array([0.1, 0.8, 0.7], np.float32), 0.6).all()

@@ -86,7 +86,57 @@ def test_the_running_streams_are_those_of_the_last_good_file(tmp_path, monkeypat
                 else:
                     assert supervisor.stopped.is_set()
                     assert supervisor.removed == (name not in good.streams)
-        await service._close_streams(list(service._streams))
+        await service._close_streams()
+
+    asyncio.run(main())
+
+
+def test_a_stream_that_hangs_at_its_end_keeps_only_its_own_name_waiting(tmp_path, monkeypatch, caplog):
+    """Its disk or its broker does not answer: streams come and go, and the process ends all the same."""
+    released, order = asyncio.Event(), []
+
+    class Hanging(Fake):
+        async def run(self):
+            order.append(("begins", self.name, self.settings.weight))
+            await super().run()
+            if self.name == "a" and self.settings.weight == 1.0:
+                await released.wait()
+            order.append(("ended", self.name, self.settings.weight))
+
+    monkeypatch.setattr(streaming.service, "Supervisor", Hanging)
+    monkeypatch.setattr(streaming.service, "CLOSING_SECONDS", 0.2)
+    file = tmp_path / "cameras.toml"
+
+    def write(**weights):
+        tables = (
+            f'[streams.{name}]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\nweight = {weight}\n'
+            for name, weight in weights.items()
+        )
+        file.write_text("".join(tables), encoding="utf-8")
+
+    async def main():
+        write(a=1.0)
+        service = Service(file, load_settings(file))
+        await service._apply(SimpleNamespace(), service._settings)
+        await asyncio.sleep(0.01)
+        write(a=2.0, b=1.0)
+        await service._read_again(SimpleNamespace())
+        await asyncio.sleep(0.05)
+        assert order == [("begins", "a", 1.0), ("begins", "b", 1.0)], "a of before has not ended yet"
+        write(b=1.0)
+        await service._read_again(SimpleNamespace())
+        write(a=3.0, b=1.0)
+        await service._read_again(SimpleNamespace())
+        await asyncio.sleep(0.05)
+        assert len(order) == 2
+        await service._close_streams()
+        assert "stream a has not ended" in caplog.text
+        assert "stream b" not in caplog.text
+        released.set()
+        await asyncio.sleep(0.05)
+        assert order[2:4] == [("ended", "b", 1.0), ("ended", "a", 1.0)]
+        assert [name for what, *name in order[4:] if what == "begins"] == [["a", 2.0], ["a", 3.0]], "one by one"
+        assert not service._leaving
 
     asyncio.run(main())
 
@@ -104,7 +154,7 @@ def test_a_refused_reload_says_why_and_what_needs_a_restart_is_named(tmp_path, m
         await service._read_again(SimpleNamespace())
         file.write_text('[model]\ndevice = "cuda:1"\n' + good, encoding="utf-8")
         await service._read_again(SimpleNamespace())
-        await service._close_streams(["a"])
+        await service._close_streams()
 
     with caplog.at_level("INFO"):
         asyncio.run(main())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -160,23 +161,46 @@ class Detector:
             One `Detections` a frame.
         """
         pairs = [(frame, index) for frame, listed in enumerate(prompts) for index in range(len(listed))]
-        parts: list[list[tuple[int, Tensor, Tensor]]] = [[] for _ in prompts]
+        height, width = features.pyramid[0].shape[-2:]
+        none = torch.zeros(0, device=self.device)
+        found = [(none.long(), none, none.new_zeros(0, height, width))]
         for start in range(0, len(pairs), MAX_PAIRS):
             chunk = pairs[start : start + MAX_PAIRS]
-            decoded = self._decode(features, chunk, [prompts[frame][index] for frame, index in chunk])
-            for (frame, index), scores, logits, boxes in zip(chunk, *decoded, strict=True):
-                kept = scores > self.score_threshold
-                part = scores[kept], logits[kept].float()
-                if self.box_margin is not None:
-                    part = _cut(*part, boxes[kept], self.box_margin)
-                parts[frame].append((index, *part))
-        return [self._suppress(part, features) for part in parts]
+            scores, logits, boxes = self._decode(features, chunk, [prompts[frame][index] for frame, index in chunk])
+            pair, query = (scores > self.score_threshold).nonzero(as_tuple=True)
+            part = start + pair, scores[pair, query], logits[pair, query].float()
+            found.append(part if self.box_margin is None else _cut(*part, boxes[pair, query], self.box_margin))
+        return self._divide(pairs, *(torch.cat(tensors) for tensors in zip(*found, strict=True)), frames=len(prompts))
+
+    def _divide(
+        self, pairs: Sequence[tuple[int, int]], pair: Tensor, scores: Tensor, logits: Tensor, *, frames: int
+    ) -> list[Detections]:
+        """The detections of each frame, after mask NMS among those of one pair of frame and prompt.
+
+        The CPU waits for the device once for all frames.
+        """
+        masks = logits > 0
+        iou = mask_iou(masks, masks) if self.nms_iou > 0 else logits.new_zeros(len(scores), 0)
+        numbers = torch.cat([pair[:, None].float(), scores[:, None], iou], dim=1).cpu().numpy()
+        which = numbers[:, 0].astype(np.int64)
+        keep = np.ones(len(which), np.bool_)
+        if self.nms_iou > 0:
+            rivals = numbers[:, 2:] * (which[:, None] == which[None])
+            keep = non_maximum_suppression(rivals, numbers[:, 1], self.nms_iou)
+        places = np.array(pairs, np.int64).reshape(-1, 2)[which]
+        chosen = [np.flatnonzero(keep & (places[:, 0] == frame)) for frame in range(frames)]
+        result = []
+        for rows in chosen:
+            index = torch.from_numpy(rows).to(self.device, non_blocking=True)
+            prompt = torch.from_numpy(places[rows, 1]).to(self.device, non_blocking=True)
+            result.append(Detections(prompt, scores[index], logits[index]))
+        return result
 
     def _decode(
         self, features: ImageFeatures, pairs: Sequence[tuple[int, int]], embeddings: Sequence[TextEmbedding]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Scores ``(P, Q)``, mask logits ``(P, Q, h, w)`` and boxes ``(P, Q, 4)`` of P pairs of frame and prompt."""
-        frames = torch.tensor([frame for frame, _ in pairs], device=self.device)
+        frames = torch.tensor([frame for frame, _ in pairs]).to(self.device, non_blocking=True)
         # `forward` drops the last level of what it is given, so it gets a level to drop.
         levels = tuple(level[frames] for level in features.pyramid)
         positions = tuple(level.expand(len(pairs), -1, -1, -1) for level in features.positions)
@@ -194,22 +218,6 @@ class Detector:
         )
         scores = output.pred_logits.float().sigmoid() * output.presence_logits.float().sigmoid()
         return scores, output.pred_masks, output.pred_boxes
-
-    def _suppress(self, parts: Sequence[tuple[int, Tensor, Tensor]], features: ImageFeatures) -> Detections:
-        """Merge one frame's prompts; mask NMS within each prompt."""
-        if not parts:
-            height, width = features.pyramid[0].shape[-2:]
-            empty = torch.zeros(0, device=self.device)
-            return Detections(empty.long(), empty, empty.new_zeros(0, height, width))
-        prompt = torch.cat([torch.full_like(scores, index, dtype=torch.long) for index, scores, _ in parts])
-        scores = torch.cat([scores for _, scores, _ in parts])
-        logits = torch.cat([logits for _, _, logits in parts])
-        if self.nms_iou > 0 and len(scores) > 1:
-            masks = logits > 0
-            iou = mask_iou(masks, masks) * (prompt[:, None] == prompt[None])
-            keep = non_maximum_suppression(iou, scores, self.nms_iou)
-            prompt, scores, logits = prompt[keep], scores[keep], logits[keep]
-        return Detections(prompt, scores, logits)
 
 
 def within_box(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
@@ -233,9 +241,9 @@ def within_box(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
     return down[:, :, None] & across[:, None, :]
 
 
-def _cut(scores: Tensor, logits: Tensor, boxes: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+def _cut(pair: Tensor, scores: Tensor, logits: Tensor, boxes: Tensor, margin: float) -> tuple[Tensor, Tensor, Tensor]:
     """Detections with their masks cut off outside of their boxes; one of which nothing is left is dropped."""
     height, width = logits.shape[-2:]
     logits = torch.where(within_box(boxes, (height, width), margin), logits, SUPPRESSED_LOGIT)
-    left = (logits > 0).flatten(1).any(1)
-    return scores[left], logits[left]
+    (left,) = (logits > 0).flatten(1).any(1).nonzero(as_tuple=True)
+    return pair[left], scores[left], logits[left]

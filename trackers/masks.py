@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,7 +28,9 @@ def mask_iou(a: Tensor, b: Tensor) -> Tensor:
     return intersection / union.clamp(min=1)
 
 
-def non_maximum_suppression(iou: Tensor, scores: Tensor, threshold: float) -> Tensor:
+def non_maximum_suppression(
+    iou: NDArray[np.float32], scores: NDArray[np.float32], threshold: float
+) -> NDArray[np.bool_]:
     """Greedy NMS: from the best score down, keep what overlaps nothing kept by more than `threshold`.
 
     Args:
@@ -38,13 +39,13 @@ def non_maximum_suppression(iou: Tensor, scores: Tensor, threshold: float) -> Te
         threshold: IoU above which the lower score falls.
 
     Returns:
-        ``(N,)`` bool on the device of `scores`.
+        ``(N,)`` bool.
     """
-    overlaps = (iou > threshold).cpu().numpy()
+    overlaps = iou > threshold
     keep = np.zeros(len(scores), np.bool_)
-    for index in torch.argsort(scores, descending=True, stable=True).tolist():
+    for index in np.argsort(-scores, kind="stable").tolist():
         keep[index] = not (overlaps[index] & keep).any()
-    return torch.from_numpy(keep).to(scores.device)
+    return keep
 
 
 @lru_cache(maxsize=32)
@@ -78,14 +79,26 @@ def upscale(logits: NDArray[np.float32], size: tuple[int, int]) -> Mask:
     set_rows, set_columns = np.flatnonzero(logits.max(axis=1) > 0), np.flatnonzero(logits.max(axis=0) > 0)
     if set_rows.size == 0:
         return Mask(size, 0, 0, np.zeros((0, 0), np.bool_))
-    _, out_rows = _window(set_rows, logits.shape[0], size[0])
+    rows, out_rows = _window(set_rows, logits.shape[0], size[0])
     columns, out_columns = _window(set_columns, logits.shape[1], size[1])
-    low, high, weight = (taps[out_rows] for taps in _taps(logits.shape[0], size[0]))
-    block = logits[:, columns]
-    upper = block[low]
-    tall = upper + (block[high] - upper) * weight[:, None]
-    low, high, weight = (taps[out_columns] for taps in _taps(logits.shape[1], size[1]))
-    # Neighbours outside the block are as little set as those at its border.
-    left = tall.take(low - columns.start, axis=1, mode="clip")
-    crop = left + (tall.take(high - columns.start, axis=1, mode="clip") - left) * weight
+    # Along the rows first: gathers of single numbers from the few rows there are, then copies of whole rows. Neighbours
+    # outside the block are as little set as those at its border.
+    low, high, weight = _taps(logits.shape[1], size[1])
+    places = low[out_columns] - columns.start, high[out_columns] - columns.start
+    wide = _between(logits[rows, columns], *places, weight[out_columns], axis=1)
+    low, high, weight = _taps(logits.shape[0], size[0])
+    places = low[out_rows] - rows.start, high[out_rows] - rows.start
+    crop = _between(wide, *places, weight[out_rows, None], axis=0)
     return Mask.from_array(crop > 0, size, out_columns.start, out_rows.start)
+
+
+def _between(
+    values: NDArray[np.float32], low: NDArray[np.int64], high: NDArray[np.int64], weight: NDArray[np.float32], axis: int
+) -> NDArray[np.float32]:
+    """Linear interpolation between the entries `low` and `high` of an axis."""
+    lower = values.take(low, axis, mode="clip")
+    result = values.take(high, axis, mode="clip")
+    result -= lower
+    result *= weight
+    result += lower
+    return result
