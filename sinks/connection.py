@@ -134,8 +134,12 @@ class Connection:
         self._changed.set()
 
     async def settled(self) -> None:
-        """Wait until all retained messages have been sent, and acknowledged if they are of QoS 1."""
+        """Wait until all retained messages have been sent, and answered if they are of QoS 1."""
         await self._settled.wait()
+
+    def refuses(self, topic: str) -> bool:
+        """Whether the broker has refused what was last to be retained on `topic`."""
+        return topic in self._refused
 
     async def publish(
         self,
@@ -350,8 +354,8 @@ class Connection:
                 if topic not in self._refused:
                     logger.error("%s: the broker refuses %s (%s)", self._address, topic, error)  # noqa: TRY400
                 self._refused.add(topic)
-            else:
-                self._refused.discard(topic)
+                continue
+            self._refused.discard(topic)
             if kept[0] == b"" and self._kept.get(topic) == kept:
                 del self._kept[topic]  # gone at the broker: nothing to keep any more
         self._settled.set()

@@ -72,11 +72,10 @@ class MqttSink(Sink):
                 self.dropped_frames,
                 self.dropped_events,
             )
-        if not delivered:
-            waiting = self._journal.depth(self._stream)
-            raise SinkError(
-                f"{self.name}: the broker could not be reached at the end; {waiting} events are not delivered"
-            )
+        waiting = self._journal.depth(self._stream)
+        if waiting or not delivered:
+            why = "refuses events" if self._require().refused else "could not be reached at the end"
+            raise SinkError(f"{self.name}: the broker {why}; {waiting} events are not delivered")
 
     def _require(self) -> Publisher:
         assert self._publisher is not None, "start comes first"

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from sinks.broker import BrokerAddress
@@ -79,6 +79,7 @@ class Publisher:
         self._new_frame, self._new_event = asyncio.Event(), asyncio.Event()
         self._busy = False  # a frame is being encoded or sent
         self._left_out = 0
+        self._refused = False  # the broker does not take events
         self._tasks: list[asyncio.Task[None]] = []
         self._connection = Connection(
             address,
@@ -94,6 +95,11 @@ class Publisher:
     def connected(self) -> bool:
         """Whether there is a connection now."""
         return self._connection.connected.is_set()
+
+    @property
+    def refused(self) -> bool:
+        """Whether the broker does not take events: they wait in the journal."""
+        return self._refused
 
     @property
     def reconnects(self) -> int:
@@ -182,7 +188,7 @@ class Publisher:
             reason: for the status; None at the end of the stream.
 
         Returns:
-            Whether everything was delivered. What remains of the events stays in the journal.
+            Whether everything was delivered that the broker takes. What remains of the events stays in the journal.
         """
         if not self._tasks:
             await self._connection.close()
@@ -204,7 +210,7 @@ class Publisher:
 
     async def _flush(self) -> None:
         await self._connection.connected.wait()
-        while self._journal.depth(self.stream) or self._frames or self._busy:
+        while (self._journal.depth(self.stream) and not self._refused) or self._frames or self._busy:
             self._new_event.set()
             await asyncio.sleep(0.01)
 
@@ -255,7 +261,6 @@ class Publisher:
 
     async def _send_events(self) -> None:
         topic = f"{self._base}/events"
-        refused = False
         while True:
             await self._connection.connected.wait()
             self._new_event.clear()
@@ -270,11 +275,11 @@ class Publisher:
             if failed:
                 await self._journal.remove(self.stream, entries[failed - 1].sequence)
             if failed == len(entries):
-                refused = False
+                self._refused = False
             elif isinstance(error := outcome[failed], RefusedError):
-                if not refused:
+                if not self._refused:
                     logger.error("%s: the broker refuses events (%s); they wait in the journal", self.stream, error)
-                refused = True
+                self._refused = True
                 await asyncio.sleep(REFUSED_SECONDS)
 
 
@@ -327,11 +332,16 @@ class ProcessStatus:
         self._streams = tuple(streams)
         self._connection.retain(self._topic, process_message("online", None, self._streams).json_bytes())
 
-    async def withdraw(self, topics: Iterable[str]) -> None:
-        """Remove what the broker retains on these topics, given in full; returns when it has done so."""
+    async def reached(self) -> None:
+        """Wait for the broker."""
+        await self._connection.connected.wait()
+
+    async def withdraw(self, topics: Collection[str]) -> bool:
+        """Remove what the broker retains on these topics, given in full, and wait for the answers; whether it has."""
         for topic in topics:
             self._connection.retain(topic, b"")
         await self._connection.settled()
+        return not any(self._connection.refuses(topic) for topic in topics)
 
     async def close(self, reason: str | None = None) -> None:
         """Say ``offline``, and disconnect: within 10 seconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -91,7 +92,10 @@ def track(
         Path | None, typer.Option(help="Folder for the tracking state, so that a restart keeps the ids.")
     ] = None,
     snapshot_seconds: Annotated[
-        float, typer.Option(min=0.1, help="Seconds between snapshots: what a killed process loses at most.")
+        float,
+        typer.Option(
+            min=0.1, help="Seconds between snapshots, which a killed process loses; more where one takes long."
+        ),
     ] = 10.0,
     stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None,
@@ -210,6 +214,7 @@ def leave(code: int) -> NoReturn:
     to deliver has been delivered by now. Where the interpreter took itself apart under one of them, the process ended
     with a segmentation fault in place of its exit code, about once in 14 times.
     """
+    logging.shutdown()  # what it counts in place of repeating it
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
             stream.flush()

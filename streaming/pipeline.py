@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 READ_AHEAD = 4
 # Of a stream's time, at most this goes into snapshots: those of many tracks of a full-size model are large.
 SAVING_SHARE = 0.05
+# But that does not make the time between two longer than this many times what was asked for.
+LONGEST_SAVING_PAUSE = 10
 # A reader that does not answer to `close` in this time is left behind on its daemon thread.
 CLOSE_SECONDS = 2.0
 
@@ -83,7 +85,7 @@ class Snapshot:
 
     Attributes:
         file: read at the start if it exists; written whole or not at all.
-        seconds: between two writings: what a killed process loses at most.
+        seconds: between two writings; up to ten times that where one takes long, see `SAVING_SHARE`.
     """
 
     file: Path
@@ -201,6 +203,7 @@ class _Run:
 
     async def track(self, stop: asyncio.Event, reading: asyncio.Future[None]) -> None:
         """Take frames until the end, a failure, or `stop`; then hand out what the tracker still holds back."""
+        whole = True
         try:
             await self._take_frames(stop)
         except Closed:  # the reader is at its end: was it a good one?
@@ -210,8 +213,8 @@ class _Run:
                 self._fail(_source_error(self.info.stream, error))
         except MaskcastError as error:
             self._fail(error)
-        # A pass that failed may have left the state half advanced: the snapshot from before is the better one.
-        whole = not any(isinstance(error, ModelError) for error in self.report.errors)
+            # A pass that failed may have left the state half advanced: the snapshot from before is the better one.
+            whole = not isinstance(error, ModelError)
         try:
             await self._deliver(await self._worker.close_stream(self._lane), wait=True)
         except MaskcastError as error:
@@ -284,14 +287,14 @@ class _Run:
         """Take a snapshot if one is wanted; when the next one is due, as `time.monotonic`."""
         if self._job.snapshot is None:
             return float("inf")
-        began = time.monotonic()
+        seconds = self._job.snapshot.seconds
+        taken = 0.0
         try:
-            await self._worker.save_stream(self._lane, self._job.snapshot.file, final=final)
+            taken = await self._worker.save_stream(self._lane, self._job.snapshot.file, final=final)
         except MaskcastError as error:  # a full disk must not stop the tracking, and is told of once
             if not any(str(error) == str(known) for known in self.report.errors):
                 self._record(error)
-        ended = time.monotonic()
-        return ended + max(self._job.snapshot.seconds, (ended - began) / SAVING_SHARE)
+        return time.monotonic() + max(seconds, min(taken / SAVING_SHARE, LONGEST_SAVING_PAUSE * seconds))
 
     def _fail(self, error: MaskcastError) -> None:
         self.reason = self.reason or str(error)

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import time
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,8 +32,8 @@ logger = logging.getLogger(__name__)
 HOPELESS = 10
 MEASURE_SECONDS = 5.0
 TRIM_SECONDS = 30.0
-# Above what a publisher takes to deliver what waits, below what systemd grants a process to stop.
-CLOSING_SECONDS = 20.0
+# A little more than a publisher takes to deliver what waits. With what follows it is less than systemd grants.
+CLOSING_SECONDS = 12.0
 # A second of frames that the model could not take is noise; one in ten over `MEASURE_SECONDS` is overload.
 OVERLOAD_SHARE = 0.9
 # Loading a full-size checkpoint from a slow disk takes minutes, a frame on a CPU nearly one.
@@ -164,12 +165,17 @@ class Service:
 
     async def _withdraw(self, process: ProcessStatus, mqtt: MqttSettings, announced: Announced) -> None:
         """Take back what Home Assistant was told of streams that went while the process was stopped."""
-        prefix, folder = mqtt.address().prefix, mqtt.discovery_prefix
-        streams = self._settings.streams if mqtt.home_assistant else ()
-        gone = announced.topics - {discovery_topic(prefix, name, folder) for name in streams}
-        await process.withdraw(gone)
-        for topic in gone:
-            announced.forget(topic)
+
+        def topics(streams: Iterable[str]) -> set[str]:
+            prefix, folder = mqtt.address().prefix, mqtt.discovery_prefix
+            return {discovery_topic(prefix, name, folder) for name in streams} if mqtt.home_assistant else set()
+
+        gone = announced.topics - topics(self._settings.streams)
+        await process.reached()
+        gone -= topics(self._streams)  # a reload may have brought one of them back meanwhile
+        if await process.withdraw(gone):
+            for topic in gone:
+                announced.forget(topic)
 
     # Streams come and go.
 

@@ -130,7 +130,10 @@ class StateSettings(Table):
         description="Where the journal, the snapshots and what Home Assistant was told are kept.",
     )
     snapshot_seconds: float = Field(
-        default=10.0, ge=0.1, le=DAY, description="Seconds between snapshots: what a killed process forgets at most."
+        default=10.0,
+        ge=0.1,
+        le=DAY,
+        description="Seconds between snapshots, which a killed process forgets; more where one takes long.",
     )
     max_events: int = Field(
         default=100_000, ge=100, le=10_000_000, description="Events kept while the broker is away; the oldest go first."

@@ -110,10 +110,14 @@ class Supervisor:
             await self._tell()
             await self._publisher.start(required=False)
             await self._announce()
+        left_behind = False
         try:
             await self._serve()
+        except asyncio.CancelledError:  # the process ends, and does not wait any longer
+            left_behind = True
+            raise
         finally:
-            if self._publisher:
+            if self._publisher and not left_behind:
                 await self._leave(self._publisher)
             self._shared.metrics.remove_stream(self.name)
 

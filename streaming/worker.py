@@ -27,6 +27,7 @@ from streaming.types import Event, Frame, KnownTracks, Result
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the worker's thread pays for it
     from trackers.engine import Engine, TrackedStream
+    from trackers.snapshot import SavedState
 
 T = TypeVar("T")
 
@@ -178,17 +179,27 @@ class Worker:
         """
         return await self._call(lambda: self._loaded.set_prompts(lane.stream, prompts))
 
-    async def save_stream(self, lane: Lane[TrackedStream], file: Path, *, final: bool) -> None:
+    async def save_stream(self, lane: Lane[TrackedStream], file: Path, *, final: bool) -> float:
         """Write a stream's tracking state between two frames; `final` if none follows.
+
+        Returns:
+            Seconds that copying and writing it took, without the wait for the model.
 
         Raises:
             SinkError: it cannot be written; an older snapshot is unharmed.
         """
-        state = await self._call(lambda: self._loaded.save_stream(lane.stream, final=final))
+
+        def copy() -> tuple[SavedState, float]:
+            began = time.monotonic()
+            return self._loaded.save_stream(lane.stream, final=final), time.monotonic() - began
+
+        state, copying = await self._call(copy)
+        began = time.monotonic()
         try:  # on another thread: a slow disk keeps only this stream waiting
             await in_daemon_thread(lambda: state.write(file), "write snapshot")
         except OSError as error:
             raise SinkError(f"snapshot {file} cannot be written: {error.strerror or error}") from error
+        return copying + time.monotonic() - began
 
     async def step(self, lane: Lane[TrackedStream], take: Callable[[], Frame]) -> Turn:
         """Track one frame of one stream.
@@ -280,16 +291,18 @@ class Worker:
         self._pass(steps, taken)
 
     def _pass(self, steps: Sequence[tuple[_Asked, Frame]], taken: float) -> None:
+        results: list[list[Result]] = []
         try:
             results = self._loaded.step([one.lane.stream for one, _ in steps], [frame for _, frame in steps])
         except Exception as error:  # noqa: BLE001 - whatever the model raises ends its streams, not the process
-            if isinstance(error, TooLargeError) and len(steps) > 1:
-                for step in steps:  # what does not fit together may fit one by one
-                    self._pass([step], taken)
+            if not isinstance(error, TooLargeError) or len(steps) == 1:
+                self.failures += 1
+                for one, _ in steps:
+                    one.future.set_exception(_model_error(error))
                 return
-            self.failures += 1
-            for one, _ in steps:
-                one.future.set_exception(_model_error(error))
+        if not results:  # What does not fit together may fit one by one: not before the error has let go of its frames.
+            for step in steps:
+                self._pass([step], taken)
             return
         self.failures = 0
         done = time.monotonic()

@@ -224,7 +224,8 @@ def test_removing_a_prompt_keeps_the_other_tracks(video):
         assert all(np.mean(after[track] ^ before[track]) < 0.01 for track in after)
 
 
-def test_a_frame_that_gives_no_numbers_does_not_spoil_those_that_follow(video, monkeypatch):
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_a_frame_that_gives_no_numbers_does_not_spoil_those_that_follow(video, monkeypatch, wrong):
     ours = Ours(video)
     state = ours.tracker.new_state(PROMPTS)
     images, rng = scene(6), np.random.default_rng(4)
@@ -233,13 +234,14 @@ def test_a_frame_that_gives_no_numbers_does_not_spoil_those_that_follow(video, m
         script.found = [[(0.9, blob(rng))], [(0.9, blob(rng))]]
         ours.step([state], [images[0]])
         script.found = [[], []]
-        monkeypatch.setattr(ours.tracker.encoder, "encode", lambda *inputs: encode(*inputs) * torch.nan)
+        monkeypatch.setattr(ours.tracker.encoder, "encode", lambda *inputs: encode(*inputs) * wrong)
         ours.step([state], [images[1]])
         monkeypatch.undo()
         for image in images[2:]:
             ours.step([state], [image])
     assert len(state.table) == 2
-    assert all(bool(history.values.isfinite().all()) for history in (state.table.spatial, state.table.pointers))
+    for history in (state.table.spatial, state.table.pointers):
+        assert bool((history.values.abs() < 1e4).all()), "also what is finite only because it was cut off"
 
 
 def test_more_objects_than_tracks_keeps_the_most_certain(video):

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import threading
 import time
+import weakref
 from fractions import Fraction
 from itertools import count
 
@@ -449,7 +450,7 @@ def test_after_the_model_failed_the_snapshot_from_before_is_left_alone(tmp_path)
 
 def test_snapshots_take_a_small_share_of_the_time_however_long_one_takes(tmp_path):
     model = Saving(writing=0.05)
-    run([], model, live=[saving_job(Frames(300, live=True, interval=0.01), tmp_path, 0.01)])
+    run([], model, live=[saving_job(Frames(300, live=True, interval=0.01), tmp_path, 0.15)])
     began = [moment for moment, _, final in model.written if not final]
     assert 2 <= len(began) <= 5
     assert min(after - before for before, after in itertools.pairwise(began)) > 0.05 / SAVING_SHARE
@@ -498,10 +499,18 @@ def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
 class Small(Model):
     """Takes one frame at a time, and fails on one stream."""
 
+    class Features:
+        """What a pass holds on the device."""
+
+    too_large = None  # the features of the last pass that was too large
+
     def step(self, streams, frames):
         if len(frames) > 1:
             self.batches.append(len(frames))
+            features = self.Features()
+            self.too_large = weakref.ref(features)
             raise TooLargeError("out of memory")
+        assert self.too_large is None or self.too_large() is None, "what did not fit is still there"
         if frames[0].stream == "sick":
             raise RuntimeError("a bad day")
         return super().step(streams, frames)

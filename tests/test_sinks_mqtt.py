@@ -116,6 +116,20 @@ async def test_a_subscriber_gets_every_frame_event_and_status(broker: Broker) ->
 
 
 @awaited
+async def test_events_that_the_broker_refuses_are_an_error_at_the_end(tmp_path: Path) -> None:
+    allowed = tmp_path / "allowed"
+    allowed.write_text("topic write site/test/tracks\n", encoding="utf-8")
+    with running(tmp_path / "broker", lines=[f"acl_file {allowed}"]) as broker:
+        sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
+        await sink.start(info())
+        await put(sink, result(0, event=True))
+        began = time.monotonic()
+        with pytest.raises(SinkError, match="refuses events; 1 events are not delivered"):
+            await sink.finish(None)
+        assert time.monotonic() - began < publisher.FLUSH_SECONDS / 2, "it is known that waiting does not help"
+
+
+@awaited
 async def test_reason_is_published_without_credentials(broker: Broker) -> None:
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     async with subscriber(broker.port) as found:

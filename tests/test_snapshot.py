@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from streaming.errors import ModelError
+from streaming.errors import ModelError, SnapshotError
 from tests import tiny
 from tests.lockstep import PROMPTS, Ours, blob, scene
 from tests.scripted import scripted
@@ -120,6 +120,19 @@ def test_a_damaged_snapshot_is_one_clear_line(running, tmp_path, harm):
         snapshot.load(ours.tracker, file, "a")
     assert "\n" not in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+def test_a_device_that_fails_is_not_the_snapshots_fault(running, tmp_path, monkeypatch):
+    ours, state = running
+    snapshot.take(state, "a", final=True).write(tmp_path / "s")
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ours.tracker, "new_table", fail)
+    with pytest.raises(ModelError, match="cannot be taken up on cpu: OutOfMemoryError") as caught:
+        snapshot.load(ours.tracker, tmp_path / "s", "a")
+    assert not isinstance(caught.value, SnapshotError), "or the file would be set aside as damaged"
 
 
 def test_a_write_that_fails_leaves_the_old_snapshot(running, tmp_path, monkeypatch):

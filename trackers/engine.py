@@ -160,7 +160,6 @@ class Engine:
                 features = self._detector.encode([frame.picture.rgb() for frame in frames])
                 detections = self._detector.detect(features, [stream.embeddings for stream in streams])
             except torch.OutOfMemoryError as error:
-                torch.cuda.empty_cache()
                 raise TooLargeError(str(_model_error(self.device, error))) from error
             return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
         except RuntimeError as error:  # what torch raises, for want of memory too

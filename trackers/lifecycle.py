@@ -97,11 +97,10 @@ class Lifecycle:
             if life.id in known.alive:
                 lost = known.alive[life.id].kind is EventKind.LOST
                 life.state = TrackState.LOST if lost else TrackState.CONFIRMED
-            elif life.state is not TrackState.TENTATIVE:
-                if life.id <= known.highest:  # it has ended since
-                    del self._lives[life.id]
-                else:  # nobody has heard of it: the next sighting starts it
-                    life.state, life.hits = TrackState.TENTATIVE, self.confirm_after - 1
+            elif life.id <= known.highest:  # it has ended since, or may have: an older id was not always heard of
+                del self._lives[life.id]
+            elif life.state is not TrackState.TENTATIVE:  # nobody has heard of it: the next sighting starts it
+                life.state, life.hits = TrackState.TENTATIVE, self.confirm_after - 1
         self.next_id = max(self.next_id, known.highest + 1)
         return [replace(event, kind=EventKind.ENDED) for track_id, event in known.alive.items() if track_id not in self]
 

@@ -252,8 +252,8 @@ class MemoryTracker:
         """Make the memories of this frame, of old and of new tracks, and store them."""
         begun, given = self._begin(seen, self._frames(turns, [len(turn.plan.starts) for turn in turns]), new)
         # A memory that is no number would make none of all that is seen with it, for ever and masked or not.
-        memories = torch.cat([*self._go_on(turns, seen, tracks, logits), *begun]).nan_to_num()
-        pointers = torch.cat([tracks.pointers, *given]).nan_to_num()
+        memories = torch.cat([*self._go_on(turns, seen, tracks, logits), *begun]).nan_to_num(0, 0, 0)
+        pointers = torch.cat([tracks.pointers, *given]).nan_to_num(0, 0, 0)
 
         first = len(tracks.logits)
         for turn in turns:

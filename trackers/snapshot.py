@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from streaming.errors import SnapshotError
+from streaming.errors import ModelError, SnapshotError
 from streaming.types import Box, TrackState
 from trackers.lifecycle import Life
 from trackers.memory import History
@@ -116,6 +116,7 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
     Raises:
         FileNotFoundError: there is none.
         SnapshotError: it is damaged, or belongs to another model.
+        ModelError: the device fails.
     """
     if not file.is_file():
         raise FileNotFoundError(f"snapshot {file}: no such file")
@@ -129,6 +130,8 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
                     f"snapshot {file}: it was taken with another model; remove it, or use the model that it belongs to"
                 )
             return _restore(tracker, document, {name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
+    except (torch.OutOfMemoryError, torch.AcceleratorError) as error:  # not the file's fault: it is kept
+        raise ModelError(f"snapshot {file} cannot be taken up on {tracker.device}: {type(error).__name__}") from error
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
         raise SnapshotError(f"snapshot {file}: damaged ({type(error).__name__}: {error}); remove it") from error
 
