@@ -51,7 +51,6 @@ def test_what_a_camera_that_is_away_or_paused_saw_last_is_not_told_for_ever(tmp_
         eventually(lambda: counted() == (0, 0), 20, "nothing is seen while it is paused")
         listener.publish("site/door/control", {"action": "resume"})
         eventually(lambda: min(counted()) > 0, 20, "what is seen again")
-        assert running.metric("maskcast_overloaded") == 0 or running.metric("maskcast_tracked_frames_per_second") > 0
         assert running.stop() == 0
 
 
