@@ -227,8 +227,8 @@ class ControlMessage(Message):
             min_length=1,
             max_length=MOST_PROMPTS,
             json_schema_extra={"uniqueItems": True},
-            description="The phrases, 1 to 32 different ones of 1 to 200 characters without control characters; with "
-            "`set`, `add` and `remove` only.",
+            description=f"The phrases, 1 to {MOST_PROMPTS} different ones of 1 to 200 characters without control "
+            "characters; with `set`, `add` and `remove` only.",
         ),
     ]
     id: Annotated[RequestId | None, Field(description="Up to 64 characters of your choice, repeated in the reply.")] = (

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from sinks.partial import partial_path, publish
+from streaming.errors import SinkError
 from streaming.threads import in_daemon_thread
 
 logger = logging.getLogger(__name__)
@@ -72,12 +74,12 @@ class Announced:
             text = json.dumps(self._prompts, indent=1)
             try:
                 await in_daemon_thread(partial(_replace, self._file, text), "write announced")
-            except OSError as error:
+            except (OSError, SinkError) as error:
                 if not self._complained:
                     logger.warning(
                         "%s cannot be written (%s): Home Assistant may keep entities that are gone",
                         self._file,
-                        error.strerror or error,
+                        error,
                     )
                 self._complained = True
             else:
@@ -85,9 +87,8 @@ class Announced:
 
 
 def _replace(file: Path, text: str) -> None:
-    part = file.with_name(f"{file.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
+    partial_path(file).write_text(text, encoding="utf-8")
+    publish(file)
 
 
 def _read(file: Path) -> dict[str, list[str]]:
