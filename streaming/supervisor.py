@@ -3,61 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from sinks import STREAM_FIELD, open_sink
-from sinks.control import ControlDesk
-from sinks.home_assistant import discovery, discovery_topic
-from sinks.journal import Journal
-from sinks.messages import ControlMessage
-from sinks.publisher import Publisher, PublisherSink
-from sinks.recording import RecordingSettings, RecordingSink
 from sinks.sink import Sink
-from sinks.still import StillSink
 from sources import open_reconnecting, open_source
 from sources.source import Source
-from streaming.announced import Announced
 from streaming.controls import Controls
 from streaming.errors import MaskcastError, ModelError, SinkError, SnapshotError, SourceError, UsageError
-from streaming.metrics import Metrics
 from streaming.pipeline import Job, Report, Snapshot, run_stream
-from streaming.settings import MqttSettings, Settings, StreamSettings
+from streaming.presence import Presence
+from streaming.settings import StreamSettings
+from streaming.shared import Shared
 from streaming.stopping import first
-from streaming.types import MOST_PROMPTS, Frame, KnownTracks, StreamInfo
-from streaming.worker import Turn, Worker
+from streaming.stream_sinks import StreamSinks
+from streaming.types import KnownTracks, StreamInfo
+from streaming.worker import Turn
 
 logger = logging.getLogger(__name__)
 
 # Seconds between attempts to begin a stream again after a failure of the model or of a sink; doubles.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-
-
-@dataclass
-class Shared:
-    """What all streams of the process share.
-
-    Attributes:
-        settings: of the process.
-        worker, journal, announced, metrics: see there.
-        snapshots: whether the tracker can save its state.
-        in_turn: lets one stream that ends, such as a file, run at a time.
-    """
-
-    settings: Settings
-    worker: Worker
-    journal: Journal
-    announced: Announced
-    metrics: Metrics
-    snapshots: bool
-    in_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
 class Supervisor:
@@ -67,34 +38,16 @@ class Supervisor:
         """Prepare; nothing runs before `run`."""
         self.name, self.settings = name, settings
         self.controls = Controls(settings.prompts)
-        self.online = False
         self._shared = shared
-        self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._closing = threading.Event()  # the same for the thread that connects; a new one for each attempt
         self._removed = False
-        self._reason: str | None = "starting"
-        self._still: StillSink | None = None
-        self._recording: RecordingSink | None = None
+        self._sinks = StreamSinks(name, settings)
+        self._presence = Presence(name, settings, shared, self.controls, self._sinks, self._stop)
         self._report = Report(name)
-        self._was_online = False
         self._asked_before = (0, 0, time.monotonic())
         self._last_turn = time.monotonic()
         self._highest_id = 0
-        self._publisher = self._make_publisher(shared.settings.mqtt) if shared.settings.mqtt else None
-
-    def _make_publisher(self, mqtt: MqttSettings) -> Publisher:
-        desk = ControlDesk(self.name, self._obey, lambda: self.controls.prompts, self._answered)
-        return Publisher(
-            mqtt.address(),
-            self.name,
-            journal=self._shared.journal,
-            prompts=self.settings.prompts,
-            live=not self.settings.ends() or self.settings.live is True,
-            max_payload=int(mqtt.max_payload),
-            control=desk,
-            published=self._published,
-        )
 
     def stop(self, *, removed: bool = False) -> None:
         """Let `run` end; `removed` if the stream is not in the settings any more."""
@@ -106,10 +59,7 @@ class Supervisor:
         """Serve the stream until `stop`, or to its end if it has one."""
         self._shared.metrics.stream_up(self.name, False)
         self._shared.metrics.prompts(self.name, self.controls.prompts)
-        if self._publisher:
-            await self._tell()
-            await self._publisher.start(required=False)
-            await self._announce()
+        await self._presence.start()
         left_behind = False
         try:
             await self._serve()
@@ -117,8 +67,8 @@ class Supervisor:
             left_behind = True
             raise
         finally:
-            if self._publisher and not left_behind:
-                await self._leave(self._publisher)
+            if not left_behind:
+                await self._presence.leave(removed=self._removed)
             self._shared.metrics.remove_stream(self.name)
 
     async def _serve(self) -> None:
@@ -150,7 +100,7 @@ class Supervisor:
         self._closing = threading.Event()  # the source that has ended has set its own
         file = self._snapshot_file()
         if self.settings.ends():
-            await self._changed(True, None)
+            await self._presence.change(True, None)
         try:
             report = await run_stream(self._job(file), self._shared.worker, self._stop)
             # A full disk at the end must not hide why it ended.
@@ -165,7 +115,7 @@ class Supervisor:
             logger.exception("%s: unexpected failure", self.name, extra={"stream": self.name})
             error = MaskcastError(f"{type(failure).__name__}: {failure}".splitlines()[0])
         ended = "stopped" if self._stop.is_set() else "end of stream"
-        await self._changed(False, str(error) if error else ended)
+        await self._presence.change(False, str(error) if error else ended)
         return not isinstance(error, ModelError)
 
     def _snapshot_file(self) -> Path | None:
@@ -181,7 +131,7 @@ class Supervisor:
     def _job(self, snapshot: Path | None) -> Job:
         return Job(
             open_source=self._open,
-            open_sinks=self._sinks,
+            open_sinks=self._make_sinks,
             prompts=self.settings.prompts,
             max_frames=None,
             progress=self._progress,
@@ -206,7 +156,7 @@ class Supervisor:
             )
         return open_reconnecting(
             settings.source,
-            self._changed_from_thread,
+            self._presence.change_from_thread,
             stream=self.name,
             transport=settings.transport,
             connect=settings.connect_timeout,
@@ -215,34 +165,12 @@ class Supervisor:
             stop=self._closing,
         )
 
-    def _sinks(self, info: StreamInfo) -> Sequence[Sink]:  # noqa: ARG002 - the pipeline asks so
-        settings, sinks = self.settings, list[Sink]()
-        if self._publisher:
-            sinks.append(PublisherSink(self._publisher))
-            mqtt = self._shared.settings.mqtt
-            self._still = StillSink(self._publisher.publish_image, on_events=bool(mqtt and mqtt.images))
-            sinks.append(self._still)
-        if recording := settings.recording:
-            wanted = RecordingSettings(
-                folder=recording.folder,
-                when=recording.when,
-                before=recording.before,
-                after=recording.after,
-                segment_seconds=recording.segment_seconds,
-                segment_bytes=recording.segment_bytes,
-                keep_files=recording.keep_files,
-                keep_bytes=recording.keep_bytes,
-                min_free_bytes=recording.min_free_bytes,
-                codec=recording.codec,
-                quality=recording.quality,
-            )
-            self._recording = RecordingSink(wanted, self.name)
-            sinks.append(self._recording)
-        sinks += [open_sink(out.replace(STREAM_FIELD, self.name), prompts=settings.prompts) for out in settings.out]
-        return sinks
+    def _make_sinks(self, info: StreamInfo) -> Sequence[Sink]:  # noqa: ARG002 - the pipeline asks so
+        mqtt = self._shared.settings.mqtt
+        return self._sinks.make(self._presence.publisher, images=bool(mqtt and mqtt.images))
 
     async def _known(self) -> KnownTracks | None:
-        if self._publisher:
+        if self._presence.publisher:
             return await self._shared.journal.known_tracks(self.name)
         file = self._snapshot_file()
         if self._highest_id == 0 or (file and file.exists()):
@@ -267,13 +195,6 @@ class Supervisor:
             for prompt in self.controls.prompts:
                 metrics.tracks(self.name, prompt, visible[prompt])
 
-    def _published(self, frame: Frame, seconds: float) -> None:
-        self._shared.metrics.observe("publish", seconds)
-        self._shared.metrics.observe("total", time.monotonic() - frame.decoded_at)
-
-    def _answered(self, accepted: bool, count: int) -> None:
-        self._shared.metrics.control(self.name, "accepted" if accepted else "rejected", count)
-
     def _problem(self, error: MaskcastError) -> None:
         kinds = {SourceError: "source", SinkError: "sink", ModelError: "model", UsageError: "settings"}
         kind = next((word for known, word in kinds.items() if isinstance(error, known)), "other")
@@ -289,16 +210,16 @@ class Supervisor:
         metrics, report = self._shared.metrics, self._report
         metrics.frames_dropped(self.name, "reader", report.skipped)
         metrics.frames_dropped(self.name, "sink", report.shed)
-        if self._publisher:
+        if publisher := self._presence.publisher:
             journal = self._shared.journal
             metrics.spool(self.name, journal.depth(self.name), journal.shed(self.name))
-            metrics.broker(self.name, self._publisher.connected, self._publisher.dropped_frames)
-        if self._recording:
-            metrics.recording(self.name, self._recording.recording, self._recording.failures)
+            metrics.broker(self.name, publisher.connected, publisher.dropped_frames)
+        if recording := self._sinks.recording:
+            metrics.recording(self.name, recording.recording, recording.failures)
         tracked, skipped, before = self._asked_before
         now = time.monotonic()
         self._asked_before = (report.frames, report.skipped, now)
-        idle = self.controls.paused or not self.online
+        idle = self.controls.paused or not self._presence.online
         if idle and now - self._last_turn > self._shared.settings.model.lost_after:
             self._nothing_visible()
         seconds = max(now - before, 1e-3)
@@ -312,88 +233,9 @@ class Supervisor:
         """What was seen last is not seen any more, and nothing will say so as long as no frame comes."""
         for prompt in self.controls.prompts:
             self._shared.metrics.tracks(self.name, prompt, 0)
-        if self._publisher:
-            self._publisher.nothing_visible()
+        if self._presence.publisher:
+            self._presence.publisher.nothing_visible()
 
     def state(self) -> dict[str, object]:
         """For a person who asks whether all is well."""
-        return {"online": self.online, "reason": self._reason, "paused": self.controls.paused}
-
-    # What subscribers see, and what they ask for.
-
-    def _changed_from_thread(self, online: bool, reason: str | None) -> None:
-        with suppress(RuntimeError):  # the loop is closed: the process is ending
-            asyncio.run_coroutine_threadsafe(self._changed(online, reason), self._loop)
-
-    async def _changed(self, online: bool, reason: str | None) -> None:
-        if online and not self.online and self._was_online:
-            self._shared.metrics.reconnected(self.name)
-        self._was_online = self._was_online or online
-        if (online, reason) != (self.online, self._reason):
-            say = logger.info if online or self._stop.is_set() else logger.warning
-            say("%s: %s", self.name, "online" if online else f"offline: {reason}", extra={"stream": self.name})
-        self.online, self._reason = online, reason
-        self._shared.metrics.stream_up(self.name, online)
-        await self._tell()
-
-    async def _tell(self) -> None:
-        if self._publisher:
-            await self._publisher.set_status(
-                self.online, self._reason, prompts=self.controls.prompts, paused=self.controls.paused
-            )
-
-    def _discovery_topic(self) -> str | None:
-        """Where the stream is described to Home Assistant, if it is."""
-        mqtt = self._shared.settings.mqtt
-        if not (mqtt and mqtt.home_assistant):
-            return None
-        return discovery_topic(mqtt.address().prefix, self.name, mqtt.discovery_prefix)
-
-    async def _announce(self) -> None:
-        """Describe the stream to Home Assistant."""
-        mqtt, topic = self._shared.settings.mqtt, self._discovery_topic()
-        if self._publisher and mqtt and topic:
-            prompts = self.controls.prompts
-            gone = self._shared.announced.replace(topic, prompts)
-            message = json.dumps(discovery(mqtt.address().prefix, self.name, prompts, gone)).encode()
-            await self._publisher.publish_raw(topic, message)
-
-    async def _leave(self, publisher: Publisher) -> None:
-        """Say goodbye, also to Home Assistant if the stream will not come back."""
-        topic = self._discovery_topic() if self._removed else None
-        if topic:
-            await publisher.publish_raw(topic, b"")
-        if await publisher.close(self._reason or "stopped") and topic:
-            self._shared.announced.forget(topic)
-
-    async def _obey(self, message: ControlMessage) -> tuple[str, ...]:
-        """Do what a control message says.
-
-        Raises:
-            MaskcastError: it cannot be done; nothing has changed.
-        """
-        before = self.controls.prompts
-        match message.action:
-            case "pause" | "resume":
-                self.controls.pause(message.action == "pause")
-            case "snapshot":
-                if self._still is None or not self.online:
-                    raise UsageError(f"no picture: the stream is offline ({self._reason})")
-                self._still.ask()
-            case "set" | "add" | "remove":
-                given = tuple(message.prompts or ())
-                wanted = {
-                    "set": given,
-                    "add": (*before, *given),
-                    "remove": tuple(prompt for prompt in before if prompt not in given),
-                }[message.action]
-                checked = await self._shared.worker.check_prompts(wanted)
-                if len(checked) > MOST_PROMPTS:
-                    raise UsageError(f"{len(checked)} prompts are too many: a stream looks for {MOST_PROMPTS} at most")
-                self.controls.set_prompts(checked)
-                self._shared.metrics.prompts(self.name, checked)
-                if self._publisher:
-                    self._publisher.set_prompts(checked)
-                await self._announce()
-        await self._tell()
-        return self.controls.prompts
+        return {"online": self._presence.online, "reason": self._presence.reason, "paused": self.controls.paused}
