@@ -34,7 +34,7 @@ class CocoSink(BlockingSink):
         super().__init__(str(path))
         self.path = path
         self._spool = partial_path(path).with_suffix(".sqlite")
-        self._categories = {prompt: number for number, prompt in enumerate(prompts, 1)}
+        self._categories = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts), 1)}
         self._info: StreamInfo | None = None
         self._database: sqlite3.Connection | None = None
         self._frames = 0

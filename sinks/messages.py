@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from sinks import rle
 from sinks.downscale import downscaled
+from streaming.prompts import clean_prompts
 from streaming.types import MOST_PROMPTS, Box, Event, Result, Track
 
 Availability: TypeAlias = Literal["online", "offline"]
@@ -198,6 +199,12 @@ ControlPrompt = Annotated[
 RequestId = Annotated[str, Field(min_length=1, max_length=64, json_schema_extra=_PLAIN), AfterValidator(_plain)]
 
 
+def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(prompts)) < len(prompts):
+        raise ValueError("a prompt is given twice")
+    return clean_prompts(prompts)  # what differs in blanks alone is one prompt
+
+
 class ControlMessage(Message):
     """A request to a running stream, published by anyone whom the broker lets: on ``<prefix>/<stream>/control``."""
 
@@ -230,6 +237,7 @@ class ControlMessage(Message):
             description=f"The phrases, 1 to {MOST_PROMPTS} different ones of 1 to 200 characters without control "
             "characters; with `set`, `add` and `remove` only.",
         ),
+        AfterValidator(_different),
     ]
     id: Annotated[RequestId | None, Field(description="Up to 64 characters of your choice, repeated in the reply.")] = (
         None
@@ -241,8 +249,6 @@ class ControlMessage(Message):
             raise ValueError(f"{self.action} needs prompts")
         if self.action not in PROMPT_ACTIONS and "prompts" in self.model_fields_set:
             raise ValueError(f"{self.action} takes no prompts")
-        if len(set(self.prompts)) < len(self.prompts):
-            raise ValueError("a prompt is given twice")
         return self
 
 

@@ -23,7 +23,7 @@ class MotSink(BlockingSink):
         """Write to `path`; `prompts` fixes the numbers of the classes, others follow as they come."""
         super().__init__(str(path))
         self._file = LineFile(path)
-        self._classes = {prompt: number for number, prompt in enumerate(prompts, 1)}
+        self._classes = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts), 1)}
 
     def start_blocking(self, info: StreamInfo) -> None:
         del info

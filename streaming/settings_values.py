@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ByteSize, Field, ValidationInfo
 from sinks.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of
 from streaming.errors import UsageError
+from streaming.prompts import clean_prompt
 from streaming.redaction import redact
 from streaming.types import MOST_PROMPTS
 
@@ -84,12 +85,6 @@ def _device(value: str) -> str:
     return value
 
 
-def _prompt(value: str) -> str:
-    if not value.strip():
-        raise ValueError("is empty: say what to look for")
-    return value.strip()
-
-
 def _prompts(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) < len(values):
         raise ValueError("one of them is given twice")
@@ -140,7 +135,7 @@ Device: TypeAlias = Annotated[str, AfterValidator(_device)]
 Topic: TypeAlias = Annotated[Text, AfterValidator(_topic_level)]
 Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
 StreamId: TypeAlias = Annotated[str, AfterValidator(_id)]
-Prompt: TypeAlias = Annotated[str, Field(max_length=500), AfterValidator(_prompt)]
+Prompt: TypeAlias = Annotated[str, Field(max_length=500), AfterValidator(clean_prompt)]
 Prompts: TypeAlias = Annotated[
     tuple[Prompt, ...], Field(strict=False, min_length=1, max_length=MOST_PROMPTS), AfterValidator(_prompts)
 ]

@@ -16,6 +16,7 @@ from sources import Kind, expand, kind_of, open_source, stream_id
 from streaming.errors import MaskcastError, SourceError, UsageError
 from streaming.pipeline import Job, Report, Snapshot
 from streaming.progress import ProgressDisplay
+from streaming.prompts import clean_prompts
 from streaming.run import exit_code, run_jobs, run_until_stopped
 from streaming.stopping import unless
 from streaming.types import StreamInfo
@@ -99,8 +100,10 @@ def run_track(
     expanded = [single for source in sources for single in expand(source)]
     if stream is not None and len(expanded) > 1:
         raise UsageError(f"--stream names one stream, but there are {len(expanded)} sources")
-    if not any(prompt.strip() for prompt in prompts):
-        raise UsageError("no prompt: say what to look for, for example --prompt person")
+    try:
+        prompts = clean_prompts(prompts)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     outputs.check(expanded)
     _check_presence(expanded)
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])

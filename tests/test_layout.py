@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TYPES = {"streaming.types", "streaming.errors", "streaming.redaction"}
+TYPES = {"streaming.types", "streaming.errors", "streaming.redaction", "streaming.prompts"}
 OURS = {"streaming", "trackers", "sources", "sinks"}
 
 

@@ -217,6 +217,7 @@ def test_nothing_is_replaced_in_keys(tmp_path: Path) -> None:
         (stream(prompts="[]"), "streams.door.prompts: must not be empty"),
         (stream(prompts='["a", " "]'), 'streams.door.prompts[1] = " ": is empty'),
         (stream(prompts='["a", "a "]'), "streams.door.prompts: one of them is given twice"),
+        (stream(prompts='["red car", "red\u00a0 car"]'), "streams.door.prompts: one of them is given twice"),
         (stream(prompts="[1]"), "streams.door.prompts[0] = 1: must be a string"),
         (stream(prompts=json.dumps([f"p{n}" for n in range(33)])), "prompts: must have at most 32 entries"),
         (stream(prompts=json.dumps(["p" * 501])), "streams.door.prompts[0]: must have at most 500 characters"),

@@ -51,6 +51,12 @@ def test_requests_as_people_type_them_are_read(payload: bytes) -> None:
     VALIDATOR.validate(given)
 
 
+def test_prompts_are_cleaned_and_what_differs_in_blanks_alone_is_one() -> None:
+    payload = {"action": "add", "prompts": ["  red \u00a0 car", "dog ", "red car", "dog"]}
+    VALIDATOR.validate(payload)
+    assert parse_control(json.dumps(payload).encode()).prompts == ("red car", "dog")
+
+
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
@@ -73,7 +79,7 @@ def test_requests_as_people_type_them_are_read(payload: bytes) -> None:
         (b'{"action": "set", "prompts": ["  "]}', "prompts[0]: must not be blank"),
         (b'{"action": "set", "prompts": ["a\\nb"]}', "prompts[0]: control characters are not allowed"),
         (b'{"action": "set", "prompts": ["a\\n"]}', "prompts[0]: control characters are not allowed"),
-        (b'{"action": "set", "prompts": ["dog", "dog"]}', "a prompt is given twice"),
+        (b'{"action": "set", "prompts": ["dog", "dog"]}', "prompts: a prompt is given twice"),
         (b'{"action": "pause", "prompts": ["dog"]}', "pause takes no prompts"),
         (b'{"action": "pause", "id": 5}', "id: must be a string"),
         (b'{"action": "pause", "id": ""}', "id: must not be empty"),

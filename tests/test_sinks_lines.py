@@ -208,7 +208,7 @@ def test_mot(tmp_path: Path) -> None:
 
 def test_coco(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
-    run(open_sink(str(path), prompts=["dog", "person"]), info(), stream(6))
+    run(open_sink(str(path), prompts=["dog", "person", "dog"]), info(), stream(6))
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
     found: Any = json.loads(path.read_text(encoding="utf-8"))
     assert [(category["id"], category["name"]) for category in found["categories"]] == [

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from streaming.errors import ModelError, TooLargeError, UsageError
+from streaming.prompts import clean_prompts
 from streaming.types import Event, Frame, KnownTracks, Result
 from trackers import snapshot
 from trackers.association import AssociationTracker
@@ -88,14 +89,15 @@ class Engine:
             raise _model_error(self.device, error) from error
 
     def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
-        """Strip prompts, drop repeats, keep their order.
+        """Clean prompts, see `streaming.prompts`, and see that the model can read them.
 
         Raises:
             UsageError: there is none, or one cannot be read by the model.
         """
-        cleaned = tuple(dict.fromkeys(prompt.strip() for prompt in prompts))
-        if not cleaned:
-            raise UsageError("no prompt: say what to look for, for example --prompt person")
+        try:
+            cleaned = clean_prompts(prompts)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
         for prompt in cleaned:
             self._text.check(prompt)
         return cleaned
