@@ -19,8 +19,9 @@ from streaming.errors import ModelError, UsageError
 from streaming.logs import configure_logs
 from streaming.metrics import Metrics
 from streaming.settings import MqttSettings, Settings, load_settings, restart_needed
+from streaming.shared import Shared
 from streaming.stopping import unless
-from streaming.supervisor import Shared, Supervisor
+from streaming.supervisor import Supervisor
 from streaming.watchdog import Heartbeat, Notifier, watch
 from streaming.web import Health, WebServer
 from streaming.worker import Worker, engine_loader
