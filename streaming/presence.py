@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 from contextlib import suppress
 
@@ -101,10 +102,21 @@ class Presence:
         self._shared.metrics.stream_up(self._name, online)
         await self._tell()
 
-    def change_from_thread(self, online: bool, reason: str | None) -> None:
-        """`change`, from any thread; does not wait."""
+    def change_from_thread(self, online: bool, reason: str | None, ended: threading.Event) -> None:
+        """`change`, from any thread; does not wait.
+
+        Args:
+            online: see `change`.
+            reason: see `change`.
+            ended: set in the event loop when the attempt that says so is over: what arrives later is not told.
+        """
+
+        async def change() -> None:
+            if not ended.is_set():
+                await self.change(online, reason)
+
         with suppress(RuntimeError):  # the loop is closed: the process is ending
-            asyncio.run_coroutine_threadsafe(self.change(online, reason), self._loop)
+            asyncio.run_coroutine_threadsafe(change(), self._loop)
 
     async def _tell(self) -> None:
         if self.publisher:

@@ -97,7 +97,7 @@ class Supervisor:
             self._shared.in_turn.release()
 
     async def _run_once(self) -> bool:
-        self._closing = threading.Event()  # the source that has ended has set its own
+        self._closing = threading.Event()
         file = self._snapshot_file()
         if self.settings.ends():
             await self._presence.change(True, None)
@@ -114,6 +114,7 @@ class Supervisor:
         except Exception as failure:
             logger.exception("%s: unexpected failure", self.name, extra={"stream": self.name})
             error = MaskcastError(f"{type(failure).__name__}: {failure}".splitlines()[0])
+        self._closing.set()  # what its source has said by now and nobody has heard yet is of no interest any more
         ended = "stopped" if self._stop.is_set() else "end of stream"
         await self._presence.change(False, str(error) if error else ended)
         return not isinstance(error, ModelError)
@@ -154,15 +155,16 @@ class Supervisor:
                 connect=settings.connect_timeout,
                 silence=settings.silence_timeout,
             )
+        ended = self._closing
         return open_reconnecting(
             settings.source,
-            self._presence.change_from_thread,
+            lambda online, reason: self._presence.change_from_thread(online, reason, ended),
             stream=self.name,
             transport=settings.transport,
             connect=settings.connect_timeout,
             silence=settings.silence_timeout,
             ca_file=settings.ca_file,
-            stop=self._closing,
+            stop=ended,
         )
 
     def _make_sinks(self, info: StreamInfo) -> Sequence[Sink]:  # noqa: ARG002 - the pipeline asks so

@@ -1,11 +1,15 @@
 """What a stream's supervisor counts and remembers, without a source and a model."""
 
+import asyncio
+import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from streaming import supervisor as supervisors
 from streaming.metrics import Metrics
+from streaming.pipeline import Report
 from streaming.settings import Settings
 from streaming.supervisor import Supervisor
 from streaming.types import KnownTracks, Mask, Result, Track, TrackState
@@ -54,3 +58,27 @@ async def test_ids_go_on_after_a_failure_also_where_nobody_was_told_of_them(tmp_
     snapshot.parent.mkdir(parents=True)
     snapshot.touch()
     assert await one._known() is None, "the snapshot knows better: these tracks have not ended"
+
+
+async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_offline(tmp_path, monkeypatch):
+    one = supervisor(tmp_path, worker=None)
+    said = []
+
+    def open_reconnecting(_source, changed, **_options):
+        said.append(changed)
+
+    async def run_stream(job, _worker, _stop):
+        job.open_source()
+        await asyncio.to_thread(said[-1], True, None)
+        while not one.state()["online"]:
+            await asyncio.sleep(0)
+        late = threading.Thread(target=said[-1], args=(True, None))
+        late.start()
+        late.join()  # said, and not heard yet
+        return Report("door")
+
+    monkeypatch.setattr(supervisors, "open_reconnecting", open_reconnecting)
+    monkeypatch.setattr(supervisors, "run_stream", run_stream)
+    await one._run_once()
+    await asyncio.sleep(0.01)
+    assert one.state() == {"online": False, "reason": "end of stream", "paused": False}
