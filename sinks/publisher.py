@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from sinks.broker import BrokerAddress
@@ -15,7 +15,7 @@ from sinks.connection import Connection, DisconnectedError
 from sinks.control import ControlDesk
 from sinks.control_topic import ControlTopic
 from sinks.journal import Journal
-from sinks.messages import counts_message, process_message, status_message
+from sinks.messages import counts_message, status_message
 from sinks.payload import PayloadBound
 from sinks.sink import Sink
 from streaming.redaction import redact
@@ -302,55 +302,3 @@ class PublisherSink(Sink):
 
     async def finish(self, reason: str | None) -> None:
         """Nothing to close."""
-
-
-class ProcessStatus:
-    """The status of the whole process, retained on ``<prefix>/status``, with a last will of its own."""
-
-    def __init__(self, address: BrokerAddress) -> None:
-        """Prepare; `start` connects."""
-        self._topic = f"{address.prefix}/status"
-        self._streams: tuple[str, ...] = ()
-        self._connection = Connection(
-            address,
-            will_topic=self._topic,
-            will=lambda: process_message("offline", "connection lost", self._streams).json_bytes(),
-        )
-
-    async def start(self) -> None:
-        """Begin to connect, and say ``online``."""
-        await self.set_streams(self._streams)
-        await self._connection.start(required=False)
-
-    @property
-    def was_connected(self) -> bool:
-        """Whether the broker has been reached since the start."""
-        return self._connection.was_connected
-
-    async def set_streams(self, streams: Sequence[str]) -> None:
-        """Say which streams the process serves."""
-        self._streams = tuple(streams)
-        self._connection.retain(self._topic, process_message("online", None, self._streams).json_bytes())
-
-    async def reached(self) -> None:
-        """Wait for the broker."""
-        await self._connection.connected.wait()
-
-    async def withdraw(self, topics: Collection[str]) -> bool:
-        """Remove what the broker retains on these topics, given in full, and wait for the answers; whether it has."""
-        for topic in topics:
-            self._connection.retain(topic, b"")
-        await self._connection.settled()
-        return not any(self._connection.refuses(topic) for topic in topics)
-
-    async def close(self, reason: str | None = None) -> None:
-        """Say ``offline``, and disconnect: within 10 seconds."""
-        why = redact(reason) if reason else "stopped"
-        self._connection.retain(self._topic, process_message("offline", why, self._streams).json_bytes())
-        self._connection.hurry()
-        try:
-            await asyncio.wait_for(self._connection.settled(), FLUSH_SECONDS)
-        except TimeoutError:
-            await self._connection.abort()
-        else:
-            await self._connection.close()

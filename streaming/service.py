@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sinks.home_assistant import discovery_topic
 from sinks.journal import Journal
-from sinks.publisher import ProcessStatus
+from sinks.process_status import ProcessStatus
 from streaming.announced import Announced
 from streaming.cpu import return_memory
 from streaming.errors import ModelError, UsageError

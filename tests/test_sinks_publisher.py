@@ -35,7 +35,8 @@ from sinks.control import ControlDesk
 from sinks.journal import Journal
 from sinks.messages import ControlMessage
 from sinks.payload import SMALLEST_LIMIT, PayloadBound
-from sinks.publisher import ProcessStatus, Publisher, PublisherSink
+from sinks.process_status import ProcessStatus
+from sinks.publisher import Publisher, PublisherSink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Box, Event, EventKind, Frame, Mask, Result, Track, TrackState
 from tests.awaited import awaited
