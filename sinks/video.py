@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -21,13 +21,12 @@ from sinks.partial import check_target, partial_path, publish, set_aside, write_
 from sinks.sink import BlockingSink
 from streaming.errors import SinkError
 from streaming.redaction import redact
-from streaming.types import Frame, Result, StreamInfo
+from streaming.types import Frame, Look, Result, StreamInfo
 
 logger = logging.getLogger(__name__)
 
 UNSPECIFIED = 2
 FILE = "file:"  # keeps FFmpeg from taking a colon in a file's name for a protocol
-MEDIA_TIMEOUT = 10.0  # seconds to open or read the medium for its audio
 
 # A killed process must leave what it wrote playable, so MP4 is written in fragments of a second. The hybrid form hides
 # them at the end under an ordinary index, which every player and editor can seek in, without copying the file. That
@@ -54,9 +53,9 @@ class VideoSink(BlockingSink):
         self._encoder = ""
         self._output: OutputContainer | None = None
         self._stream: VideoStream | None = None
-        self._media: InputContainer | None = None
         self._audio: AudioTracks | None = None
         self._last_pts: int | None = None
+        self._ended = False  # whether the medium's last frame has come
         self._step = 1  # ticks from the last frame but one to the last
         self._durations: dict[int, int] = {}  # by pts, of frames that are still in the encoder
         self._failed = False
@@ -70,7 +69,6 @@ class VideoSink(BlockingSink):
             partial_path(self.path).write_bytes(b"")
         except OSError as error:
             raise write_error(self.path, error) from error
-        self._media = self._open_media(info.media)
 
     def write_blocking(self, result: Result) -> None:
         if self._failed:
@@ -110,15 +108,6 @@ class VideoSink(BlockingSink):
             return write_error(self.path, error)
         return SinkError(f"cannot encode {self.path} with {self._encoder}: {redact(str(error))}; try another codec")
 
-    def _open_media(self, media: str | None) -> InputContainer | None:
-        if media is None:
-            return None
-        try:
-            return av.open(media if "://" in media else FILE + media, timeout=MEDIA_TIMEOUT)
-        except AV_ERRORS as error:
-            logger.warning("%s gets no audio: %s", self.path, redact(str(error)))
-            return None
-
     def _open_output(self, first: Frame) -> None:
         """Open the output; a hardware encoder that has no room for one more session now gives way to software."""
         try:
@@ -131,7 +120,6 @@ class VideoSink(BlockingSink):
             logger.warning("%s: %s cannot be opened (%s); %s encodes", self.path, self._encoder, why, software)
             self._close()
             self._encoder = software
-            self._media = self._open_media(self._require_info().media)
             self._open_with_encoder(first)
 
     def _open_with_encoder(self, first: Frame) -> None:
@@ -151,14 +139,16 @@ class VideoSink(BlockingSink):
         )
         self._stream = stream
         set_up(stream, self._encoder, even_size(info.width, info.height), info.time_base, first.picture.colour)
-        if self._media is not None:
-            _copy_look(self._media, stream, info)
-            self._audio = AudioTracks(self._media, output, suffix)
+        _carry_over(info.look, stream)
+        self._audio = AudioTracks(info.audio, output, suffix)
         output.start_encoding()
 
     def _encode(self, result: Result) -> None:
         info, stream = self._require_info(), self._stream
         assert stream is not None
+        assert self._audio is not None
+        self._audio.take(result.frame.audio)
+        self._ended = result.frame.last
         pts = round(Fraction(result.frame.pts) / info.time_base)
         if self._last_pts is not None:
             pts = max(pts, self._last_pts + 1)  # encoders refuse a time twice
@@ -171,9 +161,10 @@ class VideoSink(BlockingSink):
 
     def _mux(self, packets: list[Packet[Any]]) -> None:
         assert self._output is not None
+        assert self._audio is not None
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts or 0, self._step)
-            if self._audio is not None and packet.dts is not None:
+            if packet.dts is not None:
                 self._audio.mux_until(packet.dts * packet.time_base)
             self._output.mux(packet)
 
@@ -184,10 +175,9 @@ class VideoSink(BlockingSink):
         assert self._last_pts is not None
         last = self._last_pts * info.time_base
         usual = 1 / info.frame_rate if info.frame_rate else self._step * info.time_base
-        media_end = _video_end(self._media) if self._media is not None else None
-        # Only the medium knows how long its last frame lasts. A longer rest means that frames were left out.
-        whole = not early and (media_end is None or media_end - last < 3 * usual)
-        duration = media_end - last if whole and media_end is not None and media_end > last else usual
+        whole = not early and self._ended
+        # Only the medium knows how long its last frame lasts.
+        duration = info.end - last if whole and info.end is not None and info.end > last else usual
         self._step = max(1, round(duration / info.time_base))
         packets = stream.encode(None)
         # The hybrid MP4 takes as the end of the video what its last packet says, though with B-frames another one is
@@ -195,8 +185,8 @@ class VideoSink(BlockingSink):
         if packets and packets[-1].pts is not None:
             self._durations[packets[-1].pts] = self._last_pts + self._step - packets[-1].pts
         self._mux(packets)
-        if self._audio is not None:
-            self._audio.finish(None if whole else last + duration)
+        assert self._audio is not None
+        self._audio.finish(None if whole else last + duration)
 
     def _abandon(self) -> None:
         """Close everything that is open and leave the partial file as it is."""
@@ -205,41 +195,24 @@ class VideoSink(BlockingSink):
 
     def _close(self) -> None:
         output, self._output = self._output, None
-        media, self._media = self._media, None
         self._audio = self._stream = None
         if output is not None:
             with suppress(*AV_ERRORS):  # what led here has been reported
                 output.close()
-        if media is not None:
-            media.close()
 
     def _require_info(self) -> StreamInfo:
         assert self._info is not None, "start comes first"
         return self._info
 
 
-def _copy_look(media: InputContainer, stream: VideoStream, info: StreamInfo) -> None:
-    """Carry over how the medium wants its samples shown: primaries, transfer curve, shape of the pixels."""
-    origin = cast("VideoStream | None", media.streams.best("video"))
-    if origin is None:
-        return
-    look = origin.codec_context
-    if any({look.colorspace, stream.codec_context.colorspace} <= set(same) for same in MATRIX.values()):
-        stream.codec_context.colorspace = look.colorspace
-    if look.color_primaries not in {0, UNSPECIFIED}:
-        stream.codec_context.color_primaries = look.color_primaries
-    if look.color_trc not in {0, UNSPECIFIED}:
-        stream.codec_context.color_trc = look.color_trc
-    aspect = origin.sample_aspect_ratio
-    if aspect:
-        turned = (look.width, look.height) == (info.height, info.width) and info.width != info.height
-        stream.codec_context.sample_aspect_ratio = 1 / aspect if turned else aspect
-
-
-def _video_end(media: InputContainer) -> Fraction | None:
-    """When the last frame of the medium stops being shown, in seconds on the pipeline's clock."""
-    origin = Fraction(media.start_time or 0, av.time_base)
-    video = media.streams.best("video")
-    if video is not None and video.duration and video.time_base:
-        return ((video.start_time or 0) + video.duration) * video.time_base - origin
-    return None
+def _carry_over(look: Look, stream: VideoStream) -> None:
+    """Have the samples shown as the medium wants it: primaries, transfer curve, shape of the pixels."""
+    coded = stream.codec_context
+    if any({look.matrix, coded.colorspace} <= set(same) for same in MATRIX.values()):
+        coded.colorspace = look.matrix
+    if look.primaries not in {0, UNSPECIFIED}:
+        coded.color_primaries = look.primaries
+    if look.transfer not in {0, UNSPECIFIED}:
+        coded.color_trc = look.transfer
+    if look.pixel_aspect:
+        coded.sample_aspect_ratio = look.pixel_aspect

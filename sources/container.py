@@ -6,27 +6,32 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from errno import EIO
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import av
+from av.format import Flags
 from av.stream import Disposition
 
+from sources.audio import Audio
 from sources.clock import MediaClock
 from sources.failure import NO_ANSWER, AccessDeniedError, explain
 from sources.picture import DecodedPicture
 from sources.upright import Upright
 from streaming.errors import SourceError
 from streaming.redaction import redact
-from streaming.types import Frame, StreamInfo
+from streaming.types import Frame, Look, StreamInfo
 
 DEFAULT_RATE = Fraction(25)
 # Rates above this are FFmpeg's guesses from the clock's resolution.
 HIGHEST_RATE = 1000
 # FFmpeg's own unit for the times of containers.
 AV_TIME_BASE = 1_000_000
+# FFmpeg's flags of formats without a header or an index, of whose length it has a guess at most.
+GUESSED_LENGTH: int = cast("Any", Flags.no_timestamps | Flags.generic_index | Flags.ts_discont).value
 # Keeps FFmpeg from taking a colon in a file's name for a protocol.
 FILE = "file:"
 # A live stream may send data for so long without a picture: cameras space their key frames up to 20 s apart.
@@ -109,6 +114,8 @@ class ContainerSource:
             self._live = self._length is None if live is None else live
             rate = self._video.average_rate or self._video.guessed_rate
             self._rate: Fraction | None = rate if rate and rate <= HIGHEST_RATE else None
+            start = Fraction(self._container.start_time or 0, AV_TIME_BASE)
+            self._audio = Audio(() if self._live else self._container.streams.audio, start, opening.shown)
             self._frames = self._produce(stream)
             # The first frame tells the size after rotation, and whether anything decodes at all.
             first = next(self._frames)
@@ -150,8 +157,25 @@ class ContainerSource:
             frame_count=self._expected or estimate,
             duration=self._length,
             live=self._live,
-            media=None if self._live else self._opening.url.removeprefix(FILE),
+            end=self._end(),
+            look=self._look(first),
+            audio=self._audio.tracks,
         )
+
+    def _end(self) -> Fraction | None:
+        """When the last frame stops being shown, on the clock of the frames, if the container tells."""
+        video = self._video
+        if not video.duration or self._live or self._container.format.flags & GUESSED_LENGTH:
+            return None
+        start = Fraction(self._container.start_time or 0, AV_TIME_BASE)
+        return Fraction(((video.start_time or 0) + video.duration) * video.time_base) - start
+
+    def _look(self, first: Frame) -> Look:
+        coded, aspect = self._video.codec_context, self._video.sample_aspect_ratio
+        width, height = first.picture.width, first.picture.height
+        turned = (coded.width, coded.height) == (height, width) and width != height
+        shape = (1 / aspect if turned else aspect) if aspect else None
+        return Look(int(coded.colorspace), int(coded.color_primaries), int(coded.color_trc), shape)
 
     def __iter__(self) -> Iterator[Frame]:
         while (frame := self._advance()) is not None:
@@ -187,16 +211,28 @@ class ContainerSource:
             clock = MediaClock(start / AV_TIME_BASE, step, tick)
         index, pts = 0, 0.0
         before: float | None = None
+        held: Frame | None = None  # of a recording, until it is known whether another one follows
         for decoded in self._decode():
             raw = None if decoded.pts is None or decoded.time_base is None else float(decoded.pts * decoded.time_base)
             now = time.monotonic()
             pts = clock.stamp(raw, now - before if before is not None and self._unending() else None)
             before = now
             captured = datetime.now(UTC) if self._live else started + timedelta(seconds=pts)
-            yield Frame(stream, index, pts, captured, DecodedPicture(decoded), now)
+            frame = Frame(stream, index, pts, captured, DecodedPicture(decoded), now)
             index += 1
-        if not self._stopped:
-            self._check_end(index, pts, step)
+            if self._live:
+                yield frame
+                continue
+            if held is not None:
+                yield replace(held, audio=self._audio.take())
+            held = frame
+        if self._stopped:
+            return
+        failure = self._failure_at_end(index, pts, step)
+        if held is not None:
+            yield replace(held, audio=self._audio.take(), last=failure is None)
+        if failure is not None:
+            raise failure
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """Every frame that decodes; a broken packet costs itself alone."""
@@ -231,6 +267,8 @@ class ContainerSource:
                         self._read_up_to = max(self._read_up_to, end)
                     if packet.stream is self._video:
                         yield packet
+                    else:
+                        self._audio.add(packet)
                     if self._stopped:
                         return
                     heard = time.monotonic()
@@ -261,22 +299,23 @@ class ContainerSource:
             self._broken += count
             return ()
 
-    def _check_end(self, decoded: int, pts: float, step: float) -> None:
-        """Raise if the stream ended before its time."""
+    def _failure_at_end(self, decoded: int, pts: float, step: float) -> SourceError | None:
+        """What to say if the stream ended before its time."""
         shown, expected = self._opening.shown, self._expected
         if decoded == 0:
             reason = explain(self._failure) if self._failure else "no frame of its video could be decoded"
-            raise SourceError(f"{shown}: {reason}")
+            return SourceError(f"{shown}: {reason}")
         if self._unending():
             reason = explain(self._failure) if self._failure else "the other side ended it"
-            raise SourceError(f"{shown}: the stream ended after {decoded} frames: {reason}")
+            return SourceError(f"{shown}: the stream ended after {decoded} frames: {reason}")
         frames = f"{decoded} of {expected} frames decoded" if decoded < expected else f"{decoded} frames decoded"
         # Edit lists hide frames on purpose, so a smaller count alone proves nothing.
         early = self._length is not None and pts < self._length - 2.5 * step
         if self._failure is not None or self._is_cut() or (early and (decoded < expected or self._broken)):
-            raise SourceError(f"{shown}: truncated: {frames}")
+            return SourceError(f"{shown}: truncated: {frames}")
         if self._broken:
-            raise SourceError(f"{shown}: damaged: {self._broken} packets could not be decoded; {frames}")
+            return SourceError(f"{shown}: damaged: {self._broken} packets could not be decoded; {frames}")
+        return None
 
     def _unending(self) -> bool:
         """Whether it comes from a camera or its like, rather than from a recording that plays as one."""

@@ -56,16 +56,16 @@ class Outputs:
             for source in sources:
                 _check_other(spec, source)
 
-    def open(self, info: StreamInfo, prompts: Sequence[str]) -> list[Sink]:
-        """The sinks of one stream, not yet started.
+    def open(self, info: StreamInfo, source: str, prompts: Sequence[str]) -> list[Sink]:
+        """The sinks of the stream of `source`, not yet started.
 
         Raises:
             UsageError: the name made from the stream's id is that of the input, or would be while it is written.
         """
         specs = [spec.replace(STREAM_FIELD, info.stream) for spec in self.specs]
         for spec in specs:
-            if _is_file(spec) and info.media:
-                _check_other(spec, info.media)
+            if _is_file(spec):
+                _check_other(spec, source)
         return [open_sink(spec, prompts=prompts, codec=self.codec, quality=self.quality) for spec in specs]
 
 
@@ -111,7 +111,7 @@ def run_track(
     def job(source: str, name: str, display: ProgressDisplay) -> Job:
         return Job(
             open_source=lambda: open_source(source, stream=name, live=live, transport=rtsp_transport),
-            open_sinks=lambda info: outputs.open(info, prompts),
+            open_sinks=lambda info: outputs.open(info, source, prompts),
             prompts=prompts,
             max_frames=max_frames,
             progress=display.update,

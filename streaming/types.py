@@ -13,10 +13,15 @@ from datetime import datetime
 from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
 
 Image: TypeAlias = NDArray[np.uint8]
 
@@ -65,6 +70,56 @@ class Picture(Protocol):
         """The picture as 8-bit 4:2:0 planes."""
 
 
+class Look(NamedTuple):
+    """How a medium wants its samples shown, beyond `Colour`.
+
+    Attributes:
+        matrix, primaries, transfer: code points of ITU-T H.273; 2 where the medium says nothing.
+        pixel_aspect: width of a pixel by its height, rotation applied; None where the medium says nothing.
+    """
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+    pixel_aspect: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioTrack:
+    """One audio stream of a medium.
+
+    Attributes:
+        index: of the stream in the medium.
+        template: a stream with its codec's parameters, language, title and disposition, as a muxer takes it; None if
+            FFmpeg does not know the codec.
+    """
+
+    index: int
+    template: AudioStream | None
+
+
+class AudioPacket(Protocol):
+    """Coded audio on its way from a medium into the videos that are made of it, which all share it."""
+
+    @property
+    def track(self) -> int:
+        """Position of its track in `StreamInfo.audio`."""
+
+    @property
+    def start(self) -> Fraction:
+        """When its decoding begins, in seconds on the clock of `Frame.pts`; increasing within a track."""
+
+    def coded(self) -> Packet[Any]:
+        """A new packet with its bytes, its times on the clock of `Frame.pts`."""
+
+    def decoded(self) -> list[AudioFrame]:
+        """Its samples, times on the clock of `Frame.pts`, not to be changed. Decoded once, when first asked for.
+
+        Raises:
+            av.FFmpegError: it is damaged.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
     """What a source knows about itself once it is open.
@@ -77,7 +132,9 @@ class StreamInfo:
         frame_count: number of frames, if known; may be an estimate.
         duration: seconds, if known.
         live: True for a stream that cannot wait (the newest frame wins).
-        media: path or URL of the medium, from which a sink can copy the audio; None for live streams and images.
+        end: when the last frame stops being shown, in seconds on the clock of `Frame.pts`, if the container tells.
+        look: how the samples are to be shown.
+        audio: the audio streams, whose packets come with the frames; none for live streams and images.
     """
 
     stream: str
@@ -88,7 +145,9 @@ class StreamInfo:
     frame_count: int | None = None
     duration: float | None = None
     live: bool = False
-    media: str | None = None
+    end: Fraction | None = None
+    look: Look = field(default_factory=Look)
+    audio: tuple[AudioTrack, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +161,9 @@ class Frame:
         captured_at: when the frame was decoded (live) or is shown relative to the start of the run (offline), UTC.
         picture: the pixels.
         decoded_at: `time.monotonic` when the frame came out of the decoder, for latencies.
+        audio: what the medium holds of its audio tracks between the frame before and this one, in the medium's order;
+            with the last frame all that is left.
+        last: whether a recording ends with this frame, and regularly; False also where nobody can know.
     """
 
     stream: str
@@ -110,6 +172,8 @@ class Frame:
     captured_at: datetime
     picture: Picture
     decoded_at: float = field(default_factory=time.monotonic, compare=False)
+    audio: tuple[AudioPacket, ...] = field(default=(), compare=False, repr=False)
+    last: bool = False
 
 
 class Box(NamedTuple):

@@ -1,4 +1,4 @@
-"""Decoded frames, moving masks and small real clips for the tests of the sinks. No source is involved."""
+"""Decoded frames, moving masks and small real clips for the tests of the sinks."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import asyncio
 import json
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
 
-import av
 import cv2
 import numpy as np
 
 from sinks.sink import Sink
+from sources import open_source
 from streaming.types import (
     Box,
     Colour,
@@ -64,28 +66,15 @@ def info(width: int = 320, height: int = 180, **other: Any) -> StreamInfo:
     return StreamInfo(width=width, height=height, **fields)
 
 
-def decode(path: Path, *, media: bool = True) -> tuple[StreamInfo, Iterator[Frame]]:
-    """What a source would make of a video file without rotation."""
-    container = av.open(str(path))
-    video = container.streams.video[0]
-    video.thread_type = "AUTO"
-    time_base = cast("Fraction", video.time_base)
-    origin = Fraction(container.start_time or 0, 1_000_000)
+def decode(path: Path, *, audio: bool = True) -> tuple[StreamInfo, Iterator[Frame]]:
+    """A video file as its source gives it, with or without its audio tracks."""
+    source = open_source(str(path), stream="test")
 
     def frames() -> Iterator[Frame]:
-        with container:
-            for index, decoded in enumerate(container.decode(video)):
-                planes = Planes(
-                    *(
-                        np.frombuffer(cast("Any", plane), np.uint8).reshape(-1, plane.line_size)[:, : plane.width]
-                        for plane in decoded.planes
-                    )
-                )
-                yield frame(index, planes, float(cast("int", decoded.pts) * time_base - origin))
+        with closing(source):
+            yield from source
 
-    width, height = video.width, video.height
-    rate = video.average_rate
-    return info(width, height, time_base=time_base, frame_rate=rate, media=str(path) if media else None), frames()
+    return source.info if audio else replace(source.info, audio=()), frames()
 
 
 def ellipse(size: tuple[int, int], centre: tuple[int, int], axes: tuple[int, int], angle: float = 0) -> Mask:

@@ -74,7 +74,7 @@ def test_a_recording_may_play_as_if_live(recording):
     assert error is None
     assert len(frames) == 20
     assert 1.8 < time.monotonic() - started < 10
-    assert (info.live, info.media) == (True, None)
+    assert (info.live, info.audio) == (True, ())
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_a_folder_in_natural_order(tmp_path):
     assert greys(frames) == [1, 2, 10, 33]
     assert [frame.index for frame in frames] == [0, 1, 2, 3]
     assert [frame.pts for frame in frames] == pytest.approx([0, 0.04, 0.08, 0.12])
-    assert (info.width, info.height, info.frame_count, info.live, info.media) == (60, 40, 4, False, None)
+    assert (info.width, info.height, info.frame_count, info.live, info.audio) == (60, 40, 4, False, ())
     assert (info.frame_rate, info.time_base) == (25, Fraction(1, 25))
     assert info.stream == tmp_path.name
 

@@ -64,7 +64,7 @@ def free_port(kind=socket.SOCK_STREAM):
 def test_rtsp(camera, transport):
     source = open_source(camera.url(), transport=transport)
     info = source.info
-    assert (info.width, info.height, info.live, info.media) == (160, 120, True, None)
+    assert (info.width, info.height, info.live, info.audio) == (160, 120, True, ())
     assert info.stream == f"127.0.0.1-{camera.port}-camera"
     frames = list(itertools.islice(source, 70))
     source.close()
@@ -284,7 +284,7 @@ def test_http_file_is_offline_and_lossless(tmp_path):
         frames = list(source)
         source.close()
         assert not source.info.live
-        assert source.info.media == f"{root}/clip.mp4"
+        assert [track.template.codec_context.name for track in source.info.audio] == ["aac"]
         assert [frame.pts for frame in frames] == pytest.approx(media.times(path), abs=1e-4)
         with pytest.raises(SourceError, match="404"):
             open_source(f"{root}/missing.mp4")
