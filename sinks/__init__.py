@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sinks.filename import STREAM_FIELD
 from sinks.sink import Sink
 from streaming.errors import UsageError
 
 __all__ = ["STREAM_FIELD", "Sink", "open_sink"]
-
-# What stands for the stream's id in the name of a file.
-STREAM_FIELD = "{stream}"
 
 KINDS = (
     "*.mp4, *.mkv, *.mov or *.webm (annotated video), *.jsonl or - (JSON Lines), *.json (COCO / YouTube-VIS), "

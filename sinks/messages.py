@@ -7,7 +7,6 @@ The JSON Schemas under ``docs/schema/`` and the tables of ``docs/mqtt.md`` are g
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from sinks import rle
 from sinks.downscale import downscaled
+from streaming.printable import UNPRINTABLE, check_printable
 from streaming.prompts import clean_prompts
 from streaming.types import MOST_PROMPTS, Box, Event, Result, Track
 
@@ -179,24 +179,17 @@ class ProcessMessage(Message):
     time: Annotated[Time, Field(description="When this status began, UTC; in a last will: when the client connected.")]
 
 
-# Unicode's control characters (Cc) and its two separators of lines: these texts end up in logs and on screens. As a
-# `not` in the schema, because `$` also matches before a final line end in some languages.
-_CONTROLS = r"[\u0000-\u001f\u007f-\u009f\u2028\u2029]"
-
-
-def _plain(text: str) -> str:
-    if re.search(_CONTROLS, text):
-        raise ValueError("control characters are not allowed")
-    return text
-
-
-_PLAIN = {"not": {"pattern": _CONTROLS}}
+# These texts end up in logs and on screens. As a `not`, because `$` also matches before a final line end in some
+# languages.
+_PLAIN = {"not": {"pattern": UNPRINTABLE}}
 ControlPrompt = Annotated[
     str,
     Field(min_length=1, max_length=200, pattern=r"\S", json_schema_extra=_PLAIN),
-    AfterValidator(_plain),
+    AfterValidator(check_printable),
 ]
-RequestId = Annotated[str, Field(min_length=1, max_length=64, json_schema_extra=_PLAIN), AfterValidator(_plain)]
+RequestId = Annotated[
+    str, Field(min_length=1, max_length=64, json_schema_extra=_PLAIN), AfterValidator(check_printable)
+]
 
 
 def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
@@ -234,8 +227,8 @@ class ControlMessage(Message):
             min_length=1,
             max_length=MOST_PROMPTS,
             json_schema_extra={"uniqueItems": True},
-            description=f"The phrases, 1 to {MOST_PROMPTS} different ones of 1 to 200 characters without control "
-            "characters; with `set`, `add` and `remove` only.",
+            description=f"The phrases, 1 to {MOST_PROMPTS} different ones of 1 to 200 characters without control or "
+            "bidirectional ones; with `set`, `add` and `remove` only.",
         ),
         AfterValidator(_different),
     ]

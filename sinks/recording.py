@@ -16,12 +16,13 @@ from typing import Literal
 
 from sinks.annotated import even_size, render
 from sinks.encoder import AV_ERRORS, EncoderSettings, choose_encoder, software_for
+from sinks.filename import file_name
 from sinks.packets import Encoded, LiveEncoder, PacketRing
 from sinks.partial import partial_path
 from sinks.retention import free_bytes, make_room, prune, recording_path
 from sinks.segment import Segment, recover, settle
 from sinks.sink import BlockingSink
-from streaming.errors import SinkError, UsageError
+from streaming.errors import SinkError
 from streaming.redaction import redact
 from streaming.types import Event, EventKind, Frame, Result, StreamInfo
 
@@ -67,7 +68,7 @@ class RecordingSettings:
 
 
 class RecordingSink(BlockingSink):
-    """Writes ``<folder>/<stream>/<UTC time of the first frame>.mp4``, one file after the other.
+    """Writes ``<folder>/<stream>/<UTC time of the first frame>.mp4``, one file after the other; see `file_name`.
 
     A full or broken disk, or an encoder that fails, stops the recording, never the stream: it is logged once, and
     tried again every `RETRY_SECONDS`. A new file begins after `GAP_SECONDS` without a frame, and when the size or the
@@ -86,9 +87,7 @@ class RecordingSink(BlockingSink):
         Raises:
             UsageError: the stream's id cannot be the name of a folder.
         """
-        if stream in {"", ".", ".."} or any(char in "/\\" or not char.isprintable() for char in stream):
-            raise UsageError(f"the stream {stream!r} cannot be recorded: its id must do as the name of a folder")
-        self.folder = settings.folder / stream
+        self.folder = settings.folder / file_name(stream)
         super().__init__(str(self.folder))
         self.settings = settings
         self.segments = 0

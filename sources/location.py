@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from zlib import crc32
 
 from streaming.errors import UsageError
+from streaming.printable import check_printable
 from streaming.redaction import redact
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -28,8 +29,8 @@ DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 
 MAX_ID_LENGTH = 128
 # Ids that are made here are shorter, so that file names have room for more.
 MADE_ID_LENGTH = 64
-# MQTT's level separator and wild cards, path separators, and what no terminal should be sent.
-_FORBIDDEN = re.compile("[/\\\\+#\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# MQTT's level separator and wild cards, and path separators.
+_FORBIDDEN = re.compile(r"[/\\+#]")
 
 
 class Kind(Enum):
@@ -134,10 +135,14 @@ def check_stream_id(stream: str) -> str:
     Raises:
         UsageError: it is empty, too long, or holds what it must not.
     """
+    try:
+        check_printable(stream)
+    except ValueError as error:
+        raise UsageError(f"stream id {stream[:40]!a} cannot be used: it {error}") from None
     if not stream.strip() or stream.startswith((".", "$")) or len(stream) > MAX_ID_LENGTH or _FORBIDDEN.search(stream):
         raise UsageError(
-            f"stream id {stream[:40]!a} cannot be used: 1 to {MAX_ID_LENGTH} characters, no / \\ + # or control "
-            "characters, no . or $ at the start"
+            f"stream id {stream[:40]!a} cannot be used: 1 to {MAX_ID_LENGTH} characters, no / \\ + #, no . or $ at the "
+            "start"
         )
     return stream
 

@@ -15,6 +15,7 @@ import typer
 
 from streaming.cpu import keep_memory, wait_politely
 from streaming.errors import MaskcastError
+from streaming.printable import printable
 from streaming.redaction import redact
 
 app = typer.Typer(
@@ -42,8 +43,13 @@ class Transport(StrEnum):
 
 
 def say(line: str) -> None:
-    """Print a line for the person who started the command, on stderr: stdout may be a sink."""
-    sys.stderr.write(f"{redact(line)}\n")
+    """Print a line, or several, for the person who started the command, on stderr: stdout may be a sink."""
+    sys.stderr.write(f"{shown(line)}\n")
+
+
+def shown(text: str) -> str:
+    """The lines of a text without credentials, and without what drives a terminal."""
+    return "\n".join(printable(line) for line in redact(text).split("\n"))
 
 
 def complain(error: BaseException, *, verbose: bool) -> None:
@@ -188,7 +194,7 @@ def check(
     except MaskcastError as error:
         fail(error, verbose=verbose)
     for line in lines:
-        typer.echo(redact(line))
+        typer.echo(shown(line))
     raise typer.Exit(code)
 
 

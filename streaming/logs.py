@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import select
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+from streaming.printable import printable
 from streaming.redaction import redact
 
 # Whose records are shown at the level that was asked for; all others' from WARNING on.
@@ -34,8 +34,6 @@ MAX_CHARACTERS = 8000
 WRITE_BYTES = 4096
 # What a full pipe may cost the caller, which may be the event loop; until it is empty again it costs nothing more.
 STALL_MILLISECONDS = 10
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure_logs(level: str, format: Literal["text", "json"]) -> None:  # noqa: A002 - the setting's own name
@@ -225,7 +223,7 @@ class _TextLine(logging.Formatter):
             _message(record),
         ]
         parts += _trace(self, record)
-        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], " ".join(parts))
+        return printable(" ".join(parts))
 
 
 class _JsonLine(JsonFormatter):

@@ -1,8 +1,10 @@
-"""Prompts as the whole program knows them: cleaned once, at the door where they come in. Imports nothing of ours."""
+"""Prompts as the whole program knows them: cleaned once, at the door where they come in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from streaming.printable import check_printable
 
 
 def clean_prompt(prompt: str) -> str:
@@ -11,7 +13,7 @@ def clean_prompt(prompt: str) -> str:
     Raises:
         ValueError: it cannot be a prompt; the message goes on after its name.
     """
-    cleaned = " ".join(prompt.split())
+    cleaned = check_printable(" ".join(prompt.split()))
     if not cleaned:
         raise ValueError("is empty: say what to look for")
     return cleaned

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from sinks import STREAM_FIELD
 from sinks.broker import BrokerAddress, parse_address
+from sinks.filename import STREAM_FIELD, with_stream
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
 from streaming.errors import UsageError
 from streaming.settings_file import fill_in, read_toml
@@ -276,7 +276,7 @@ class Settings(Table):
                 raise ValueError(f"streams {other[:40]!a} and {name[:40]!a} differ in case alone; rename one")
             for number, out in enumerate(stream.out):
                 key = f"streams.{name}.out[{number}]"
-                if (first := outputs.setdefault(out.replace(STREAM_FIELD, name), key)) != key:
+                if (first := outputs.setdefault(with_stream(out, name), key)) != key:
                     raise ValueError(f"{first} and {key} are the same file: put {STREAM_FIELD} into its name")
         return self
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sinks import STREAM_FIELD, open_sink
+from sinks import open_sink
+from sinks.filename import with_stream
 from sinks.publisher import Publisher, PublisherSink
 from sinks.recording import RecordingSettings, RecordingSink
 from sinks.sink import Sink
@@ -54,5 +55,5 @@ class StreamSinks:
             )
             self.recording = RecordingSink(wanted, self._name)
             sinks.append(self.recording)
-        sinks += [open_sink(out.replace(STREAM_FIELD, self._name), prompts=settings.prompts) for out in settings.out]
+        sinks += [open_sink(with_stream(out, self._name), prompts=settings.prompts) for out in settings.out]
         return sinks

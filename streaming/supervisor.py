@@ -20,6 +20,7 @@ from streaming.pipeline import Job, Report, Snapshot, run_stream
 from streaming.presence import Presence
 from streaming.settings import StreamSettings
 from streaming.shared import Shared
+from streaming.snapshots import snapshot_file
 from streaming.stopping import first
 from streaming.stream_sinks import StreamSinks
 from streaming.types import KnownTracks, StreamInfo
@@ -122,7 +123,7 @@ class Supervisor:
     def _snapshot_file(self) -> Path | None:
         if not self._shared.snapshots or self.settings.ends():
             return None
-        return self._shared.settings.state.folder / "snapshots" / f"{self.name}.safetensors"
+        return snapshot_file(self._shared.settings.state.folder / "snapshots", self.name)
 
     def _set_aside(self, file: Path) -> None:
         """A snapshot that cannot be used must not keep the stream from running; one such file is kept to look at."""

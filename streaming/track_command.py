@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from sinks import STREAM_FIELD, open_sink
+from sinks.filename import with_stream
 from sinks.partial import partial_path
 from sinks.sink import Sink
 from sources import Kind, expand, kind_of, open_source, stream_id
@@ -18,6 +19,7 @@ from streaming.pipeline import Job, Report, Snapshot
 from streaming.progress import ProgressDisplay
 from streaming.prompts import clean_prompts
 from streaming.run import exit_code, run_jobs, run_until_stopped
+from streaming.snapshots import snapshot_file
 from streaming.stopping import unless
 from streaming.types import StreamInfo
 from streaming.worker import Worker, engine_loader
@@ -62,7 +64,7 @@ class Outputs:
         Raises:
             UsageError: the name made from the stream's id is that of the input, or would be while it is written.
         """
-        specs = [spec.replace(STREAM_FIELD, info.stream) for spec in self.specs]
+        specs = [with_stream(spec, info.stream) for spec in self.specs]
         for spec in specs:
             if _is_file(spec):
                 _check_other(spec, source)
@@ -116,7 +118,7 @@ def run_track(
             max_frames=max_frames,
             progress=display.update,
             problem=problem,
-            snapshot=Snapshot(snapshots / f"{name}.safetensors", snapshot_seconds) if snapshots else None,
+            snapshot=Snapshot(snapshot_file(snapshots, name), snapshot_seconds) if snapshots else None,
         )
 
     async def main(stop: asyncio.Event) -> list[Report]:

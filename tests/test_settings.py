@@ -259,7 +259,7 @@ def test_nothing_is_replaced_in_keys(tmp_path: Path) -> None:
         ('[mqtt]\nurl = "mqtt://h"\nca_file = "x"\n' + MINIMAL, "need a url that begins with mqtts://"),
         ('[mqtt]\nurl = "mqtts://h"\nkey_file = "x"\n' + MINIMAL, "key_file needs a cert_file"),
         (MINIMAL.replace("door", '"../etc"'), 'streams."../etc": 1 to 128 characters, no / \\ + #'),
-        (MINIMAL.replace("door", '"a\\u0000b"'), 'streams."a\\x00b": 1 to 128 characters'),
+        (MINIMAL.replace("door", '"a\\u0000b"'), 'streams."a\\x00b": it holds the control character U+0000'),
         (MINIMAL.replace("door", '"#"'), 'streams."#": 1 to 128 characters'),
         (MINIMAL + MINIMAL.replace("door", "Door"), "streams 'door' and 'Door' differ in case alone"),
     ],
