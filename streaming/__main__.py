@@ -1,5 +1,19 @@
-"""`python -m streaming` is `maskcast`."""
+"""The process `maskcast`, also as `python -m streaming`."""
 
-from streaming.cli import main
+import sys
+from typing import NoReturn
 
-main()
+from streaming import hangup
+
+
+def main() -> NoReturn:
+    """Run the command line; the console script's entry point."""
+    if sys.argv[1:2] == ["run"]:  # before all that takes time; a terminal that is closed ends the other commands
+        hangup.remember()
+    from streaming import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -199,7 +199,7 @@ def check(
 
 
 def main() -> NoReturn:
-    """Run the command line; the console script's entry point."""
+    """Run the command line, and end the process."""
     wait_politely()
     keep_memory()
     code = 0

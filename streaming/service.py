@@ -286,8 +286,7 @@ def run_service(file: Path) -> int:
     Raises:
         MaskcastError: see `Service.run`.
     """
-    import signal
-
+    from streaming.hangup import obeyed
     from streaming.run import run_until_stopped
 
     settings = load_settings(file)
@@ -295,8 +294,8 @@ def run_service(file: Path) -> int:
 
     async def main(stop: asyncio.Event) -> None:
         service = Service(file, settings)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, service.request_reload)
-        await service.run(stop)
+        with obeyed(service.request_reload):
+            await service.run(stop)
 
     run_until_stopped(main)
     return 0

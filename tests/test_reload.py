@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import streaming.__main__
+import streaming.cli
 import streaming.service
 from streaming.errors import UsageError
 from streaming.service import Service
 from streaming.settings import load_settings
-from tests.service import ROOT
+from tests.service import ROOT, eventually
+from tests.service import Service as ServiceProcess
 
 
 class Fake:
@@ -189,3 +194,33 @@ def test_the_process_ends_when_all_that_it_does_has_an_end(tmp_path, end):
     assert frames == list(range(len(frames)))
     if end == "itself":
         assert len(frames) >= 10
+
+
+def test_a_signal_in_the_first_moment_is_remembered_and_obeyed_after_the_start(tmp_path):
+    """SIGHUP as soon as the process can take it: nothing is loaded yet, not even the settings."""
+    running = ServiceProcess(tmp_path, '[streams.door]\nsource = "rtsp://127.0.0.1:9/x"\nprompts = ["object"]\n')
+    running.start()
+    try:
+        status = Path(f"/proc/{running.process.pid}/status")
+
+        def catches_sighup():
+            return int(re.search(r"SigCgt:\s*(\w+)", status.read_text(encoding="ascii"))[1], 16) & 1
+
+        eventually(catches_sighup)
+        running.process.send_signal(signal.SIGHUP)
+        assert "libtorch" not in Path(f"/proc/{running.process.pid}/maps").read_text(encoding="utf-8")
+        eventually(lambda: "reloaded: 1 streams" in running.text() or running.process.poll() is not None, 120)
+        assert running.process.poll() is None
+        assert running.stop() == 0
+    finally:
+        if running.process.poll() is None:
+            running.kill()
+
+
+def test_no_other_command_takes_sighup(monkeypatch):
+    """A terminal that is closed ends what was begun in it."""
+    monkeypatch.setattr(sys, "argv", ["maskcast", "track", "--help"])
+    monkeypatch.setattr(streaming.cli, "main", lambda: None)
+    before = signal.getsignal(signal.SIGHUP)
+    streaming.__main__.main()
+    assert signal.getsignal(signal.SIGHUP) is before
