@@ -6,19 +6,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests import processes
+from tests.patience import eventually
+from tests.ports import free_port
 
 
 class Broker:
@@ -35,19 +31,23 @@ class Broker:
 
     def start(self) -> None:
         command = [executable(), "-c", str(self._config)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        self.stop()
-        raise RuntimeError(f"mosquitto does not start: {self._log.read_text() if self._log.exists() else 'no log'}")
+        self._process = processes.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            eventually(self._listens, what="mosquitto listens")
+        except BaseException:
+            self.stop()
+            raise
+
+    def _listens(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            log = self._log.read_text(encoding="utf-8") if self._log.exists() else "no log"
+            raise RuntimeError(f"mosquitto does not start: {log}")
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
 
     def reload(self) -> None:
         """Let it read its files again, such as who may do what."""
@@ -58,8 +58,7 @@ class Broker:
         """End this very process."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
+            processes.end(process)
 
 
 def keeping(folder: Path) -> list[str]:

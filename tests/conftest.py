@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,37 @@ wait_politely()
 
 import torch  # noqa: E402
 
-from tests import tiny  # noqa: E402 - it imports torch
+from tests import patience, processes, tiny  # noqa: E402 - it imports torch
 from tests.broker import Broker, running  # noqa: E402
+
+
+def pytest_configure() -> None:
+    """Before the workers of xdist are started, so that they are told."""
+    patience.measure()
+
+
+def pytest_report_header() -> str:
+    return f"patience: limits are multiplied by {patience.slowness():.1f} in a worker"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        seconds = marker.args[0] if marker else float(config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(patience.patient(seconds)), append=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    """A process that a test leaves behind is that test's failure, and no other's."""
+    before = processes.children()
+    yield
+    left = processes.children() - before
+    for child in left:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+    assert not left, f"processes that were left behind: {sorted(left)}"
 
 
 @pytest.fixture(autouse=True)

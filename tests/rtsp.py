@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import processes
+from tests.ports import free_port
+
 SYSTEM_PYTHON = "/usr/bin/python3"
 NEEDED = "gi.require_version('GstRtspServer', '1.0')"
 
@@ -25,15 +28,18 @@ class Camera:
 
     def __init__(self, file: Path, arguments: tuple[str, ...]) -> None:
         self._file, self._arguments = file, arguments
-        self.port = 0
+        self.port = free_port()
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
         script = Path(__file__).with_name("rtsp_server.py")
         command = [SYSTEM_PYTHON, str(script), str(self._file), "--port", str(self.port), *self._arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        assert process.stdout is not None
-        self.port = int(process.stdout.readline())
+        process = processes.start(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            assert process.stdout.readline(), "the RTSP server does not start"
+        except BaseException:
+            processes.end(process)
+            raise
         return process
 
     def url(self, *, user: str = "", path: str = "camera", scheme: str = "rtsp") -> str:
@@ -41,10 +47,7 @@ class Camera:
 
     def kill(self) -> None:
         """SIGKILL: connections break, the port is free."""
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        processes.end(self.process)
 
     def restart(self, file: Path | None = None) -> None:
         """Kill it if it runs, and start it anew on the same port; returns when it listens.

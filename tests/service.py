@@ -9,9 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,11 @@ import cv2
 import numpy as np
 import paho.mqtt.client as paho
 
-from tests.broker import free_port
+from tests import processes
+from tests.patience import eventually, patient
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
-
-
-def eventually(true: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
-    """Wait until `true` says something true, and return that."""
-    deadline = time.monotonic() + seconds
-    while not (answer := true()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or true}"
-        time.sleep(0.05)
-    return answer
 
 
 def still_life(file: Path, seconds: float = 4.0, rate: int = 10) -> Path:
@@ -44,12 +36,13 @@ def still_life(file: Path, seconds: float = 4.0, rate: int = 10) -> Path:
     command += ["-r", str(rate), "-i", "-", "-c:v", "libx264", "-preset", "ultrafast", "-g", str(rate)]
     command += ["-bf", "0", "-pix_fmt", "yuv420p", str(file)]
     noise = np.random.default_rng(1)
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as encoder:
+    with processes.running(command, stdin=subprocess.PIPE) as encoder:
         assert encoder.stdin is not None
         for _ in range(int(seconds * rate)):
             grain = noise.integers(-2, 3, picture.shape)
             encoder.stdin.write(np.clip(picture.astype(np.int16) + grain, 0, 255).astype(np.uint8).tobytes())
         encoder.stdin.close()
+        assert encoder.wait(patient(60)) == 0
     return file
 
 
@@ -67,7 +60,7 @@ class Subscriber:
         self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        assert self._subscribed.wait(10)
+        assert self._subscribed.wait(patient(10))
 
     def close(self) -> None:
         self._client.disconnect()
@@ -110,9 +103,7 @@ class Service:
     def start(self) -> None:
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "streaming", "run", str(self.file)]
-            self.process = subprocess.Popen(
-                command, cwd=self.file.parent, stderr=log, stdout=log, env=self._environment
-            )
+            self.process = processes.start(command, cwd=self.file.parent, stderr=log, stdout=log, env=self._environment)
 
     def wait_until_ready(self) -> None:
         eventually(self.ready, 120, "ready")
@@ -124,7 +115,7 @@ class Service:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=patient(5)) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -146,12 +137,11 @@ class Service:
         self.process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        processes.end(self.process)
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(patient(60))
 
     def text(self) -> str:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
@@ -166,5 +156,4 @@ def service(folder: Path, settings: str, **options: Any) -> Iterator[Service]:
         running.wait_until_ready()
         yield running
     finally:
-        if running.process.poll() is None:
-            running.kill()
+        running.kill()

@@ -18,8 +18,9 @@ import pytest
 
 from streaming import check_command, probes
 from streaming.check_command import run_check
-from tests.broker import free_port, running
+from tests.broker import running
 from tests.media import make
+from tests.ports import free_port
 from tests.rtsp import camera
 
 SECRET = "Zq7-unspeakable"

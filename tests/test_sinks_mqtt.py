@@ -29,7 +29,8 @@ from sinks.sink import Sink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Box, Event, EventKind, Result
 from tests.awaited import awaited
-from tests.broker import Broker, free_port, running
+from tests.broker import Broker, running
+from tests.ports import free_port
 from tests.sinks_media import frame, grey, info, tracks
 
 ROOT = Path(__file__).parent.parent

@@ -40,7 +40,8 @@ from sinks.publisher import Publisher, PublisherSink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Box, Event, EventKind, Frame, Mask, Result, Track, TrackState
 from tests.awaited import awaited
-from tests.broker import Broker, free_port, running
+from tests.broker import Broker, running
+from tests.ports import free_port
 from tests.sinks_media import frame, grey, info, tracks
 
 ROOT = Path(__file__).parent.parent

@@ -1,0 +1,41 @@
+"""The tests' own processes: none outlives whoever started it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import processes
+from tests.patience import eventually
+
+ROOT = Path(__file__).parents[1]
+
+
+def runs(process_id):
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not processes.LEASH, reason="no setpriv on this machine (util-linux)")
+def test_a_process_dies_with_the_one_that_started_it():
+    code = (
+        "import os, signal, subprocess, sys; from tests import processes\n"
+        "child = processes.start(['sh', '-c', 'echo runs; exec sleep 600 >/dev/null 2>&1'], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline(); print(child.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    died = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    assert died.returncode == -signal.SIGKILL
+    eventually(lambda: not runs(int(died.stdout)), what="the child of a process that crashed is gone")
+
+
+def test_what_a_process_started_ends_with_it():
+    with processes.running(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE) as process:
+        child = int(process.stdout.readline())
+        assert runs(child)
+        assert process.pid in processes.children()
+    assert process.pid not in processes.children()
+    eventually(lambda: not runs(child), what="the whole group is gone")
