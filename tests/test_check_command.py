@@ -113,7 +113,7 @@ def test_all_is_well(tmp_path: Path, film: Path) -> None:
     assert code == 0, lines
     assert about(lines, "settings")[0].endswith("cameras.toml: 2 streams")
     assert about(lines, "device")
-    assert "loads" in about(lines, "model")[0]
+    assert "complete; tracker memory" in about(lines, "model")[0]
     assert about(lines, "prompts") == ["ok 1 different, all readable"]
     assert about(lines, "mqtt") == [f"ok mqtt://127.0.0.1:{broker.port}/site: connected, MQTT 5, not encrypted"]
     assert "will be made" in about(lines, "state")[0]
@@ -341,7 +341,7 @@ def test_models_that_are_missing_or_damaged(tmp_path: Path, film: Path, tiny_che
     assert detail.startswith("ok")
     assert code == 0
     detail, code = found(f'name = "{tiny_checkpoint}"\ntracker = "memory"')
-    assert "no tracker weights" in detail
+    assert "no memory tracker weights" in detail
     assert code == 2
 
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from torch import nn
 
 from streaming.errors import ModelError, UsageError
+from trackers.checkpoint_config import (
+    DETECTOR_TYPE,
+    VIDEO_TYPE,
+    build_config,
+    kind_of,
+    read_config,
+)
+from trackers.checkpoint_folder import CONFIG, FILES, CheckpointFolder
+from trackers.model_size import check_size
+from trackers.tokenizer import load_tokenizer
+from trackers.weights import Weights
 
 DEFAULT_MODEL = "vil-uob/sam3-litetext-s0"
 EMBEDDED = {"nano": Path(__file__).parent / "nano"}
-DETECTOR_TYPE = "sam3_lite_text"
-VIDEO_TYPE = "sam3_video"
-# Pickled weights can run code when they are loaded, so only these files are ever fetched or read.
-WEIGHTS = "*.safetensors"
-FILES = [WEIGHTS, "*.json", "*.txt"]
+
+
+class NotFetchedError(ModelError):
+    """A checkpoint of the hub that is not in the cache, where nothing may be fetched."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,9 @@ class Checkpoint:
 
     Attributes:
         name: as the user named it.
-        revision: changes whenever the weights do; a hub commit or a digest.
+        kind: its architecture, `sam3_lite_text` or `sam3_video`.
+        size: of its weights' files, in bytes.
+        revision: changes whenever a file of it does; a hub commit or a digest. Empty if the weights were not read.
         detector: a `Sam3LiteTextModel`.
         tokenizer: the tokenizer saved with it.
         video: what the memory tracker needs, or None if there are no tracker weights: the whole `Sam3VideoModel`
@@ -38,6 +47,8 @@ class Checkpoint:
     """
 
     name: str
+    kind: str
+    size: int
     revision: str
     detector: Any
     tokenizer: Any
@@ -66,7 +77,7 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
-def load_checkpoint(name: str = DEFAULT_MODEL, tracker_from: str | None = None) -> Checkpoint:
+def load_checkpoint(name: str = DEFAULT_MODEL, tracker_from: str | None = None, *, weights: bool = True) -> Checkpoint:
     """Load a SAM3-LiteText checkpoint.
 
     Args:
@@ -74,27 +85,60 @@ def load_checkpoint(name: str = DEFAULT_MODEL, tracker_from: str | None = None) 
             network).
         tracker_from: name of a `sam3_video` checkpoint whose tracker to take, for example `facebook/sam3`; None for
             the checkpoint's own, if it has one.
+        weights: False to look at everything as for a run, but fetch nothing and read no weights, only their shapes: the
+            models are then made of zeros that take no memory.
 
     Raises:
         ModelError: one cannot be found or fetched, holds another architecture, its weights do not fit, or the two
             do not share their image encoder.
+        NotFetchedError: it would have to be fetched, and `weights` is False.
     """
-    folder = _locate(name)
-    kind = _architecture(folder, name)
-    if not list(folder.glob(WEIGHTS)):
-        raise ModelError(f"model {name}: no {WEIGHTS} file in it; other weight formats are not loaded for safety")
+    folder = _locate(name, fetch=weights)
+    found = read_config(folder)
+    kind = kind_of(found, name, kinds=(DETECTOR_TYPE, VIDEO_TYPE), detectors=(DETECTOR_TYPE,))
+    held = Weights(folder, read=weights)
+    config = build_config(found, name)
+    model = _build(kind, config, held, name)
+    video = model if kind == VIDEO_TYPE else None
+    detector = model if video is None else model.detector_model
+    tokenizer = load_tokenizer(folder, int(detector.config.text_config.vocab_size))
+    revision = folder.revision() if weights else ""
+    if tracker_from is not None:
+        from trackers.composition import load_tracker
+
+        try:
+            source = _locate(tracker_from, fetch=weights)
+            video = load_tracker(source, held, kind, detector.config, read=weights)
+        except NotFetchedError:
+            raise
+        except ModelError as error:
+            raise ModelError(f"{error}; without its weights --tracker association remains") from error
+        revision = hashlib.sha256(f"{revision} {source.revision()}".encode()).hexdigest()[:40] if weights else ""
+    return Checkpoint(name, kind, held.size, revision, detector, tokenizer, video)
+
+
+def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:
+    """The model of a configuration, filled with these weights and no others."""
     import transformers
 
     # Progress bars and advice of the loader are noise in a service's log; errors still arrive as exceptions.
     transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model_class: Any = transformers.Sam3VideoModel if kind == VIDEO_TYPE else transformers.Sam3LiteTextModel
+    check_size(lambda: model_class(config), weights, "", name)
     try:
+        # Without a folder: it would look for files of its own choice there.
         model, report = model_class.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, local_files_only=True
+            None,
+            config=config,
+            state_dict=weights.tensors(),
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            local_files_only=True,
         )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"model {name}: cannot be loaded: {_first_line(error)}") from error
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:
@@ -103,83 +147,39 @@ def load_checkpoint(name: str = DEFAULT_MODEL, tracker_from: str | None = None) 
             "the checkpoint does not fit its config.json or this version of transformers"
         )
     model.eval().requires_grad_(requires_grad=False)
-    video = model if kind == VIDEO_TYPE else None
-    detector: nn.Module = model.detector_model if video is not None else model
-    revision = _revision(folder)
-    if tracker_from is not None:
-        from trackers.composition import load_tracker
-
-        try:
-            source = _locate(tracker_from)
-            _architecture(source, tracker_from, kinds=(VIDEO_TYPE,), detectors=None)
-            video = load_tracker(source, tracker_from, detector)
-        except ModelError as error:
-            raise ModelError(f"{error}; without its weights --tracker association remains") from error
-        revision = hashlib.sha256(f"{revision} {_revision(source)}".encode()).hexdigest()[:40]
-    return Checkpoint(name, revision, detector, tokenizer, video)
+    return model
 
 
-def _locate(name: str) -> Path:
+def _locate(name: str, *, fetch: bool) -> CheckpointFolder:
     if name in EMBEDDED:
-        if not (EMBEDDED[name] / "config.json").is_file():
+        if not (EMBEDDED[name] / CONFIG).is_file():
             raise ModelError(f"model {name}: the embedded checkpoint is not part of this installation")
-        return EMBEDDED[name]
+        return CheckpointFolder(name, EMBEDDED[name])
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return folder
+        return CheckpointFolder(name, folder)
     if folder.is_file() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise ModelError(f"model {name}: no such folder; give a folder that holds config.json, or owner/name of a hub")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=FILES))
+        snapshot = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=not fetch))
     except GatedRepoError:
         raise ModelError(
-            f"model {name}: its licence must be accepted first: open https://huggingface.co/{name}, accept it, "
+            f"model {name}: its licence must be accepted first: open huggingface.co/{name} in a browser, accept it, "
             "then run `hf auth login`"
         ) from None
     except RepositoryNotFoundError:
         raise ModelError(f"model {name}: no such repository on the hub, or it is private: `hf auth login`") from None
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        if not fetch and isinstance(error, LocalEntryNotFoundError):
+            raise NotFetchedError(f"model {name}: not in the cache") from None
         raise ModelError(
             f"model {name}: cannot be downloaded and is not in the cache ({_first_line(error)}); on a machine with "
             f"network run `hf download {name} --local-dir FOLDER`, copy FOLDER here and use `--model FOLDER`"
         ) from error
-
-
-def _architecture(
-    folder: Path,
-    name: str,
-    *,
-    kinds: tuple[str, ...] = (DETECTOR_TYPE, VIDEO_TYPE),
-    detectors: tuple[str, ...] | None = (DETECTOR_TYPE,),
-) -> str:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        kind = config["model_type"]
-        if kind == VIDEO_TYPE:
-            kind_of_detector = config["detector_config"]["model_type"]
-            if detectors is not None and kind_of_detector not in detectors:
-                raise ModelError(f"model {name}: its detector is {kind_of_detector}; Maskcast needs {DETECTOR_TYPE}")
-    except FileNotFoundError:
-        raise ModelError(f"model {name}: {folder} holds no config.json") from None
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ModelError(f"model {name}: config.json cannot be read: {_first_line(error)}") from error
-    if kind not in kinds:
-        raise ModelError(f"model {name}: it is a {kind} checkpoint; Maskcast needs {' or '.join(kinds)}")
-    return str(kind)
-
-
-def _revision(folder: Path) -> str:
-    """A hub snapshot is named by its commit; any other folder by what is in it."""
-    if folder.parent.name == "snapshots":
-        return folder.name
-    digest = hashlib.sha256()
-    for file in sorted([*folder.glob("*.json"), *folder.glob(WEIGHTS)]):
-        with file.open("rb") as content:
-            digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
-    return digest.hexdigest()[:40]
+    return CheckpointFolder(name, snapshot, commit=snapshot.name)
 
 
 def _first_line(error: BaseException) -> str:

@@ -6,17 +6,24 @@ detector's image features, so the two must share their image encoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from streaming.errors import ModelError
+from trackers.checkpoint_config import (
+    DETECTOR_TYPE,
+    FULL_DETECTOR_TYPE,
+    VIDEO_TYPE,
+    build_config,
+    kind_of,
+    read_config,
+)
+from trackers.checkpoint_folder import CheckpointFolder
+from trackers.model_size import check_size
+from trackers.weights import Weights
 
 BACKBONE = "vision_encoder.backbone."
 # Weights stored in bfloat16 by one of the two differ by up to 2**-8 of their size.
@@ -38,75 +45,79 @@ class TrackerWeights:
     tracker_neck: Any
 
 
-def load_tracker(folder: Path, name: str, detector: Any) -> TrackerWeights:
+def load_tracker(
+    folder: CheckpointFolder, own: Weights, own_kind: str, detector: Any, *, read: bool = True
+) -> TrackerWeights:
     """Read only the tracker from a `sam3_video` folder, whatever its detector is.
 
     Args:
-        folder: holds config.json and safetensors files.
-        name: as the user named it, for messages.
-        detector: the `Sam3LiteTextModel` that the tracker is to work with.
+        folder: of the other checkpoint.
+        own: weights of the checkpoint whose detector the tracker is to work with.
+        own_kind: its architecture.
+        detector: that detector's configuration, a `Sam3LiteTextConfig`.
+        read: False to read no weights but the three that are compared; see `Weights`.
 
     Raises:
         ModelError: it is damaged, or was trained on another image encoder than the detector's.
     """
+    name = folder.name
+    found = read_config(folder)
+    kind_of(found, name, kinds=(VIDEO_TYPE,), detectors=(DETECTOR_TYPE, FULL_DETECTOR_TYPE))
+    weights = Weights(folder, read=read)
+    _check_encoder(weights, name, own, "detector_model." if own_kind == VIDEO_TYPE else "")
+    config = build_config(found, name)
     try:
-        return _load(folder, name, detector)
-    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return _load(weights, config, name, detector)
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise ModelError(f"tracker {name}: cannot be loaded: {reason}") from error
 
 
-def _load(folder: Path, name: str, detector: Any) -> TrackerWeights:
+def _load(weights: Weights, config: Any, name: str, detector: Any) -> TrackerWeights:
     import transformers
     from transformers.models.sam3.modeling_sam3 import Sam3VisionNeck
 
-    config: Any = transformers.Sam3VideoConfig.from_pretrained(folder, local_files_only=True)
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ModelError(f"tracker {name}: no *.safetensors file in it; other weight formats are not loaded for safety")
-    with ExitStack() as stack:
-        opened = [stack.enter_context(safe_open(file, "pt")) for file in files]
-        _check_encoder(opened, name, detector)
-        config.tracker_config.image_size = detector.config.image_size
-        auto: Any = transformers.AutoModel
-        tracker = auto.from_config(config.tracker_config, remove_vision_encoder=True)
-        neck: Any = Sam3VisionNeck(config.detector_config.vision_config)
-        for module, prefix in ((tracker, "tracker_model."), (neck, "tracker_neck.")):
-            # Some versions of Transformers write the prefix twice, and read both.
-            weights = {
-                key.removeprefix(prefix).removeprefix(prefix): tensor.float()
-                for key, tensor in _tensors(opened, prefix)
-            }
-            missing = sorted(module.state_dict().keys() - weights.keys())
-            if missing:
-                raise ModelError(
-                    f"tracker {name}: {len(missing)} weights are missing (first: {prefix}{missing[0]}); "
-                    "it is no sam3_video checkpoint with a tracker"
-                )
-            module.load_state_dict(weights, strict=False)
-            module.eval().requires_grad_(requires_grad=False)
-    return TrackerWeights(config, tracker, neck)
+    config.tracker_config.image_size = detector.image_size
+    makers: tuple[tuple[Callable[[], Any], str], ...] = (
+        (
+            lambda: transformers.Sam3TrackerVideoModel(config.tracker_config, remove_vision_encoder=True),
+            "tracker_model.",
+        ),
+        (lambda: Sam3VisionNeck(config.detector_config.vision_config), "tracker_neck."),
+    )
+    modules = []
+    for make, prefix in makers:
+        check_size(make, weights, prefix, name)
+        module = make()
+        # Some versions of Transformers write the prefix twice, and read both.
+        tensors = {
+            key.removeprefix(prefix).removeprefix(prefix): tensor.float()
+            for key, tensor in weights.tensors(prefix).items()
+        }
+        missing = sorted(module.state_dict().keys() - tensors.keys())
+        if missing:
+            raise ModelError(
+                f"tracker {name}: {len(missing)} weights are missing (first: {prefix}{missing[0]}); "
+                "it is no sam3_video checkpoint with a tracker"
+            )
+        module.load_state_dict(tensors, strict=False)
+        modules.append(module.eval().requires_grad_(requires_grad=False))
+    return TrackerWeights(config, *modules)
 
 
-def _tensors(opened: list[Any], prefix: str) -> Iterator[tuple[str, Tensor]]:
-    for file in opened:
-        for key in file.keys():  # noqa: SIM118 - not a dictionary
-            if key.startswith(prefix):
-                yield key, file.get_tensor(key)
-
-
-def _check_encoder(opened: list[Any], name: str, detector: Any) -> None:
+def _check_encoder(weights: Weights, name: str, own: Weights, own_prefix: str) -> None:
     """Compare the first, a middle and the last matrix of the image encoders."""
-    own = {key: value for key, value in detector.state_dict().items() if key.startswith(BACKBONE) and value.ndim > 1}
-    keys = sorted(own)
+    start = f"{own_prefix}{BACKBONE}"
+    keys = sorted(key for key, shape in own.shapes.items() if key.startswith(start) and len(shape) > 1)
     for key in {keys[0], keys[len(keys) // 2], keys[-1]}:
-        pairs = list(_tensors(opened, f"detector_model.{key}"))
-        same = bool(pairs) and pairs[0][1].shape == own[key].shape
+        bare = key.removeprefix(own_prefix)
+        other = f"detector_model.{bare}"
+        same = weights.shapes.get(other) == own.shapes[key]
         if same:
-            theirs, ours = pairs[0][1].float(), own[key].float().cpu()
+            theirs, ours = weights.tensor(other).float(), own.tensor(key).float()
             same = bool(torch.linalg.norm(theirs - ours) <= TOLERANCE * torch.linalg.norm(ours))
         if not same:
             raise ModelError(
-                f"tracker {name}: it was trained on another image encoder than the model's ({key} differs); "
+                f"tracker {name}: it was trained on another image encoder than the model's ({bare} differs); "
                 "take both from checkpoints of the same family"
             )

@@ -15,11 +15,11 @@ from streaming.prompts import clean_prompts
 from streaming.types import Event, Frame, KnownTracks, Result
 from trackers import snapshot
 from trackers.association import AssociationTracker
-from trackers.checkpoint import DEFAULT_MODEL, Checkpoint, load_checkpoint, resolve_device
+from trackers.checkpoint import DEFAULT_MODEL, resolve_device
+from trackers.choice import choose
 from trackers.detector import Detector
 from trackers.lifecycle import LOST_AFTER
 from trackers.memory_tracker import MemoryTracker
-from trackers.rules import Rules
 from trackers.text import TextEmbedding, TextEncoder
 from trackers.tracker import Tracker
 
@@ -67,12 +67,8 @@ class Engine:
             # cuDNN's attention plans each new shape for tens of milliseconds and keeps the plan for good
             # (pytorch/pytorch#155958); tracks come, go and remember more from frame to frame.
             torch.backends.cuda.enable_cudnn_sdp(False)
-        checkpoint = load_checkpoint(model, tracker_from)
-        rules = (
-            Rules.from_config(checkpoint.video.config, hot_start=hot_start, lost_after=lost_after)
-            if checkpoint.video
-            else Rules(hot_start=hot_start, lost_after=lost_after)
-        )
+        choice = choose(model, tracker, tracker_from=tracker_from, hot_start=hot_start, lost_after=lost_after)
+        checkpoint, rules = choice.checkpoint, choice.rules
         self.revision = checkpoint.revision
         self._text = TextEncoder(checkpoint, self.device, dtype)
         try:
@@ -84,7 +80,11 @@ class Engine:
                 nms_iou=rules.det_nms_thresh,
                 box_margin=rules.box_margin,
             )
-            self._tracker: Tracker[Any] = _make_tracker(tracker, checkpoint, self.device, dtype, rules)
+            self._tracker: Tracker[Any] = (
+                MemoryTracker(checkpoint.video, self.device, dtype, rules)
+                if choice.tracker == "memory"
+                else AssociationTracker(rules.lost_after)
+            )
         except RuntimeError as error:
             raise _model_error(self.device, error) from error
 
@@ -223,25 +223,3 @@ def _model_error(device: torch.device, error: RuntimeError) -> ModelError:
     if isinstance(error, torch.OutOfMemoryError):
         return ModelError(f"{device} is out of memory: use fewer prompts or streams, or another GPU")
     return ModelError(f"the model failed on {device}: {type(error).__name__}: {error}".splitlines()[0])
-
-
-def _make_tracker(
-    name: str | None, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, rules: Rules
-) -> Tracker[Any]:
-    if name not in (None, "memory", "association"):
-        raise UsageError(f"unknown tracker {name!r}: use memory or association")
-    if name == "memory" and checkpoint.video is None:
-        raise UsageError(
-            f"model {checkpoint.name} has no memory tracker weights: use --tracker association or a sam3_video model"
-        )
-    if name == "association" or checkpoint.video is None:
-        if rules.hot_start:
-            raise UsageError("a hot start needs the memory tracker: use --tracker memory with a sam3_video model")
-        return AssociationTracker(rules.lost_after)
-    # A track can be missed or doubled in at most one frame less than it is held back.
-    shortest = max(rules.hotstart_unmatch_thresh, rules.hotstart_dup_thresh) + 1
-    if 0 < rules.hot_start < shortest:
-        raise UsageError(
-            f"a hot start of {rules.hot_start} frames could take no track back: use 0, or {shortest} or more"
-        )
-    return MemoryTracker(checkpoint.video, device, dtype, rules)

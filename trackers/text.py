@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from streaming.errors import UsageError
 from trackers.checkpoint import Checkpoint
+from trackers.tokenizer import check_prompt
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,9 @@ class TextEncoder:
         """Refuse a prompt that the model cannot read.
 
         Raises:
-            UsageError: it is empty or longer than the model's context.
+            UsageError: see `check_prompt`.
         """
-        if not prompt.strip():
-            raise UsageError("the prompt is empty: say what to look for, for example --prompt person")
-        tokens = len(self._checkpoint.tokenizer(prompt.strip()).input_ids)
-        if tokens > self.context_length:
-            raise UsageError(
-                f"prompt too long: {tokens} tokens, the model reads {self.context_length} "
-                f"(start and end included): {prompt.strip()[:60]!r}"
-            )
+        check_prompt(self._checkpoint.tokenizer, self.context_length, prompt.strip())
 
     def embed(self, prompt: str) -> TextEmbedding:
         """The embedding of a prompt; surrounding white space does not count.

@@ -1,0 +1,75 @@
+"""Which tracker follows, by what rules: what is asked for, as far as the checkpoint allows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from streaming.errors import UsageError
+from trackers.checkpoint import Checkpoint, load_checkpoint
+from trackers.rules import Rules
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What an engine is made of.
+
+    Attributes:
+        checkpoint: the model.
+        rules: its own, with what was asked for.
+        tracker: how objects are followed.
+    """
+
+    checkpoint: Checkpoint
+    rules: Rules
+    tracker: Literal["memory", "association"]
+
+
+def choose(
+    model: str,
+    tracker: str | None,
+    *,
+    tracker_from: str | None,
+    hot_start: int,
+    lost_after: float,
+    weights: bool = True,
+) -> Choice:
+    """Load a checkpoint and decide how it is used. `run` and `check` both ask here, so that they cannot disagree.
+
+    Args:
+        model: see `load_checkpoint`.
+        tracker: `memory` or `association`; None for the best that the checkpoint allows.
+        tracker_from: see `load_checkpoint`.
+        hot_start: see `Rules.hot_start`.
+        lost_after: see `Rules.lost_after`.
+        weights: False to find out whether it would work, see `load_checkpoint`.
+
+    Raises:
+        UsageError: there is no such tracker, the checkpoint has no weights for it, or it knows no hot start of that
+            length.
+        ModelError: the checkpoint cannot be used.
+    """
+    checkpoint = load_checkpoint(model, tracker_from, weights=weights)
+    rules = Rules.from_config(checkpoint.video.config) if checkpoint.video else Rules()
+    rules = replace(rules, hot_start=hot_start, lost_after=lost_after)
+    return Choice(checkpoint, rules, _tracker(tracker, checkpoint, rules))
+
+
+def _tracker(name: str | None, checkpoint: Checkpoint, rules: Rules) -> Literal["memory", "association"]:
+    if name not in (None, "memory", "association"):
+        raise UsageError(f"unknown tracker {name!r}: use memory or association")
+    if name == "memory" and checkpoint.video is None:
+        raise UsageError(
+            f"model {checkpoint.name} has no memory tracker weights: use --tracker association or a sam3_video model"
+        )
+    if name == "association" or checkpoint.video is None:
+        if rules.hot_start:
+            raise UsageError("a hot start needs the memory tracker: use --tracker memory with a sam3_video model")
+        return "association"
+    # A track can be missed or doubled in at most one frame less than it is held back.
+    shortest = max(rules.hotstart_unmatch_thresh, rules.hotstart_dup_thresh) + 1
+    if 0 < rules.hot_start < shortest:
+        raise UsageError(
+            f"a hot start of {rules.hot_start} frames could take no track back: use 0, or {shortest} or more"
+        )
+    return "memory"
