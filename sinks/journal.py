@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from sinks.spool import Entry, Spool
-from streaming.types import KnownTracks, Result
+from sinks.spool import IN_MEMORY, Entry, Spool
+from streaming.threads import SerialThread
+from streaming.types import KnownTracks, Picture, Result
 
 __all__ = ["LIMIT", "Entry", "Journal"]
 
+logger = logging.getLogger(__name__)
+
 LIMIT = 100_000  # events a stream that may wait: weeks of a busy camera, about 50 MB on disk
+# Seconds that a stream waits for the disk. SQLite itself waits one second for another process, and a commit flushes
+# nothing; a disk that takes longer does not answer at all.
+ANSWER_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -31,13 +38,17 @@ class Journal:
     counted, and announced in their place by a message ``maskcast.shed/1``.
 
     While the disk refuses to be written, events are kept in memory (the newest 2,000 a stream) and written later.
-    No method but `open` raises because of the disk. All work on the file happens on one thread of its own.
+    No method but `open` raises because of the disk. All work on the file happens on one thread of its own. Where the
+    disk does not answer at all, that thread hangs: nobody waits for it longer than `ANSWER_SECONDS`, and the next 2,000
+    results with events queue up before it.
     """
 
     def __init__(self, file: Path | None, *, limit: int = LIMIT) -> None:
         """Spool into `file`, or into memory; at most `limit` events a stream. Nothing is opened yet."""
         self._spool = Spool(file, limit)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._thread = SerialThread("journal")
+        self._late: set[asyncio.Future[int]] = set()  # what the disk has not taken in time, in order
+        self._lost = 0
         self._closed = False
 
     async def open(self) -> None:
@@ -49,10 +60,29 @@ class Journal:
         await self._run(self._spool.open)
 
     async def append(self, stream: str, result: Result) -> int:
-        """Take all events of `result` in one transaction; returns how many."""
+        """Take all events of `result` in one transaction; returns how many were taken, or are to be."""
         if self._closed or not result.events:
             return 0
-        return await self._run(lambda: self._spool.append(stream, result))
+        if len(self._late) >= IN_MEMORY:
+            self._lost += len(result.events)
+            return 0
+        # Messages need no pixels, and many of them may wait.
+        bare = replace(result, tracks=(), frame=replace(result.frame, audio=(), picture=cast("Picture", None)))
+        appending = self._thread.run(lambda: self._spool.append(stream, bare))
+        await asyncio.wait([appending], timeout=0 if self._late else ANSWER_SECONDS)
+        if appending.done():
+            return appending.result()
+        if not self._late:
+            logger.error("%s: does not answer; until it does, events wait in memory", self._spool.name)
+        self._late.add(appending)
+        appending.add_done_callback(self._came)
+        return len(result.events)
+
+    def _came(self, appended: asyncio.Future[int]) -> None:
+        self._late.discard(appended)
+        if not self._late:
+            logger.info("%s: answers again; %d events were lost meanwhile", self._spool.name, self._lost)
+            self._lost = 0
 
     async def first(self, stream: str, count: int) -> list[Entry]:
         """The oldest messages that wait, at most `count`; an announcement of what was shed is one of them."""
@@ -76,17 +106,22 @@ class Journal:
     async def known_tracks(self, stream: str) -> KnownTracks:
         """What the journalled events, those of earlier runs too, have told of tracks.
 
-        At most 1,000 open tracks a stream are remembered, the newest.
+        At most 1,000 open tracks a stream are remembered, the newest; what the disk has taken where it hangs.
         """
-        return await self._run(lambda: self._spool.known_tracks(stream))
+        asking = self._thread.run(lambda: self._spool.known_tracks(stream))
+        await asyncio.wait([asking], timeout=0 if self._late else ANSWER_SECONDS)
+        return asking.result() if asking.done() else self._spool.remembered_tracks(stream)
 
     async def close(self) -> None:
         """Write what can be written, and close the file. Afterwards nothing is taken any more."""
         if self._closed:
             return
         self._closed = True
-        await self._run(self._spool.close)
-        self._thread.shutdown(wait=False)
+        closing = self._thread.run(self._spool.close)
+        self._thread.close()
+        await asyncio.wait([closing], timeout=ANSWER_SECONDS)
+        if not closing.done():
+            logger.error("%s: does not answer; what it has not taken is lost", self._spool.name)
 
     async def _run(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+        return await self._thread.run(function)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
+from streaming.threads import SerialThread
 from streaming.types import Result, StreamInfo
 
 P = ParamSpec("P")
@@ -17,7 +17,8 @@ T = TypeVar("T")
 class Sink(ABC):
     """Results of one stream, out. The pipeline awaits one call at a time: `start`, `write`…, `finish`.
 
-    Each may raise `SinkError`, after which only `finish` follows.
+    Each may raise `SinkError`, after which only `finish` follows. A call that does not end in time is left behind, and
+    the sink with it; see `streaming.outlet` for how long each may take.
     """
 
     def __init__(self, name: str) -> None:
@@ -49,7 +50,7 @@ class BlockingSink(Sink):
     def __init__(self, name: str) -> None:
         """Prepare the thread; it starts with the first call."""
         super().__init__(name)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"sink {name}")
+        self._thread = SerialThread(f"sink {name}")
 
     @abstractmethod
     def start_blocking(self, info: StreamInfo) -> None:
@@ -64,8 +65,7 @@ class BlockingSink(Sink):
         """See `Sink.finish`."""
 
     async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: function(*args, **kwargs))
+        return await self._thread.run(partial(function, *args, **kwargs))
 
     async def start(self, info: StreamInfo) -> None:
         await self._run(self.start_blocking, info)
@@ -77,4 +77,4 @@ class BlockingSink(Sink):
         try:
             await self._run(self.finish_blocking, reason)
         finally:
-            self._thread.shutdown(wait=False)
+            self._thread.close()

@@ -65,11 +65,11 @@ class _Stream:
 
 
 class Spool:
-    """See `sinks.journal.Journal`. All methods but `depth` and `shed` belong to one thread."""
+    """See `sinks.journal.Journal`. All methods but `depth`, `shed` and `remembered_tracks` belong to one thread."""
 
     def __init__(self, file: Path | None, limit: int) -> None:
         self._file, self._limit = file, limit
-        self._name = str(file) if file else "the journal in memory"
+        self.name = str(file) if file else "the journal in memory"
         self._database: sqlite3.Connection | None = None
         self._streams: dict[str, _Stream] = {}
         self._dirty: set[str] = set()
@@ -147,8 +147,13 @@ class Spool:
         self._write()
 
     def known_tracks(self, name: str) -> KnownTracks:
-        stream = self._stream(name)
-        return KnownTracks(dict(stream.tracks), stream.highest)
+        self._stream(name)
+        return self.remembered_tracks(name)
+
+    def remembered_tracks(self, name: str) -> KnownTracks:
+        """`known_tracks`, from any thread, without the disk."""
+        stream = self._streams.get(name)
+        return KnownTracks(dict(stream.tracks), stream.highest) if stream else KnownTracks({}, 0)
 
     def depth(self, name: str) -> int:
         stream = self._streams.get(name)
@@ -165,7 +170,7 @@ class Spool:
         self._write()
         waiting = sum(len(stream.waiting) for stream in self._streams.values())
         if waiting:
-            logger.error("%s: %d events could not be written and are lost", self._name, waiting)
+            logger.error("%s: %d events could not be written and are lost", self.name, waiting)
         database, self._database = self._database, None
         with suppress(sqlite3.Error):
             # Checkpointed, and so flushed: after a regular end, a power cut takes nothing any more.
@@ -258,7 +263,7 @@ class Spool:
             stream.rewrite_tracks = False
         self._dirty.clear()
         if recovered:
-            logger.warning("%s can be written again", self._name)
+            logger.warning("%s can be written again", self.name)
             for name, stream in self._streams.items():  # what could not be read could not be counted either
                 stream.stored = self._count(name, stream.start, stream.next)
 
@@ -281,7 +286,7 @@ class Spool:
     def _refused(self, error: sqlite3.Error) -> bool:
         """Note that the disk has refused; returns whether it is worth trying again now, with another file."""
         if self._retry_at is None:
-            logger.error("%s: %s; events are kept in memory, trying again", self._name, error)
+            logger.error("%s: %s; events are kept in memory, trying again", self.name, error)
         self._retry_at = time.monotonic() + RETRY_SECONDS
         if result_code(error) in DAMAGE and self._file is not None:
             self._begin_anew(str(error))
@@ -298,7 +303,7 @@ class Spool:
             set_aside(self._file, why)
             self._database = connect(str(self._file))
         except (sqlite3.Error, OSError, DamagedError) as error:
-            logger.error("%s: %s; until the next start memory must do", self._name, error)  # noqa: TRY400
+            logger.error("%s: %s; until the next start memory must do", self.name, error)  # noqa: TRY400
             self._file = None
             self._database = connect(":memory:")
         for name, stream in self._streams.items():

@@ -216,14 +216,14 @@ def main() -> NoReturn:
 def leave(code: int) -> NoReturn:
     """End the process with this exit code, whatever threads are still at work.
 
-    The model and the decoders work on daemon threads, inside native code that cannot be interrupted. All that they were
-    to deliver has been delivered by now. Where the interpreter took itself apart under one of them, the process ended
-    with a segmentation fault in place of its exit code, about once in 14 times.
+    The model, the decoders and the sinks work on threads, inside native code or at a disk that cannot be interrupted.
+    All that they were to deliver has been delivered or given up by now. Where the interpreter took itself apart under
+    one of them, the process ended with a segmentation fault in place of its exit code, about once in 14 times.
     """
     logging.shutdown()  # what it counts in place of repeating it
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
             stream.flush()
-    if any(thread.daemon for thread in threading.enumerate()):
+    if threading.active_count() > 1:
         os._exit(code)
     sys.exit(code)

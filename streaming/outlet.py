@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 from sinks.sink import Sink
 from streaming.errors import MaskcastError, SinkError
 from streaming.mailbox import Closed, Mailbox
+from streaming.threads import as_exception
 from streaming.types import Result, StreamInfo
 
 # Results that wait for a slow sink. Each holds a decoded picture (3 MB at 1080p), so few.
 CAPACITY = 4
+# Seconds after which a call of a sink counts as hanging. A disk that has to spin up or a share that comes back answers
+# within half a minute; NFS itself takes a minute for its first time-out (nfs(5), `timeo`).
+START_SECONDS, WRITE_SECONDS = 60.0, 120.0
+# All sinks wait for this one, and nobody has to reach a disk for it: the journal gives it up earlier.
+NOTE_SECONDS = 10.0
+# A long video is brought into order at its end, with one more pass over the file.
+FINISH_SECONDS = 600.0
+# What a sink that hung before may take to close; it goes on by itself if it wakes up later.
+HUNG_FINISH_SECONDS = 2.0
 
 
 class Outlet:
@@ -23,6 +34,7 @@ class Outlet:
         self._problem = problem
         self.sink = sink
         self.error: SinkError | None = None
+        self._hung = False
         self._info = info
         self._mailbox: Mailbox[Result] = Mailbox(CAPACITY, drop_oldest=info.live)
         self._task: asyncio.Task[None] | None = None
@@ -34,22 +46,13 @@ class Outlet:
 
     async def start(self) -> None:
         """Open the sink and begin to feed it; a failure is kept in `error`."""
-        try:
-            await self.sink.start(self._info)
-        except Exception as error:  # noqa: BLE001 - any failure of a sink is this sink's alone
-            self._fail(error)
-            await self._mailbox.close(discard=True)
-            return
-        self._task = asyncio.create_task(self._feed())
+        if await self._managed(self.sink.start(self._info), START_SECONDS, "opening it"):
+            self._task = asyncio.create_task(self._feed())
 
     async def put(self, result: Result, *, wait: bool = False) -> None:
         """Hand over a result; offline, or with `wait`, this waits for the sink. A broken sink takes and forgets it."""
         if result.events and self._task is not None and self.error is None:
-            try:
-                await self.sink.note(result)
-            except Exception as error:  # noqa: BLE001
-                self._fail(error)
-                await self._mailbox.close(discard=True)
+            await self._managed(self.sink.note(result), NOTE_SECONDS, "noting events")
         with suppress(Closed):
             await self._mailbox.put(result, wait=wait)
 
@@ -58,20 +61,37 @@ class Outlet:
         await self._mailbox.close()
         if self._task is not None:
             await self._task
-        try:
-            await self.sink.finish(self.error.args[0] if self.error else reason)
-        except Exception as error:  # noqa: BLE001
-            self._fail(error)
+        seconds = HUNG_FINISH_SECONDS if self._hung else FINISH_SECONDS
+        await self._managed(self.sink.finish(self.error.args[0] if self.error else reason), seconds, "closing it")
 
     async def _feed(self) -> None:
+        with suppress(Closed):
+            while await self._managed(self.sink.write(await self._mailbox.get()), WRITE_SECONDS, "writing"):
+                pass
+
+    async def _managed(self, call: Coroutine[Any, Any, None], seconds: float, doing: str) -> bool:
+        """Await a call of the sink, but not longer than `seconds`; whether it went well. A failure is kept in `error`.
+
+        A call that hangs is left behind, on a task of its own: it may not even heed that it is cancelled.
+        """
+        task = asyncio.ensure_future(_tamed(call))
         try:
-            while True:
-                await self.sink.write(await self._mailbox.get())
-        except Closed:
-            return
-        except Exception as error:  # noqa: BLE001
-            self._fail(error)
-            await self._mailbox.close(discard=True)
+            await asyncio.wait([task], timeout=seconds)
+        finally:  # cancelled from outside, too
+            hangs = not task.done()
+            task.cancel()
+            task.add_done_callback(_fetch)
+        error = _fetch(task)
+        if hangs:
+            self._hung = True
+            error = SinkError(
+                f"{self.sink.name}: {doing} has not ended in {seconds:.0f} s: given up; look at its disk or its server"
+            )
+        if error is None:
+            return True
+        self._fail(error)
+        await self._mailbox.close(discard=True)
+        return False
 
     def _fail(self, error: Exception) -> None:
         if self.error is not None:  # the first failure is the cause, later ones are its consequences
@@ -83,3 +103,23 @@ class Outlet:
             self.error = SinkError(f"{self.sink.name}: {detail}")
             self.error.__cause__ = error
         self._problem(self.error)
+
+
+async def _tamed(call: Coroutine[Any, Any, None]) -> None:
+    """Await `call`; nothing that it raises ends more than the task that awaits it."""
+    try:
+        await call
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        raise as_exception(error) from error
+
+
+def _fetch(task: asyncio.Future[None]) -> Exception | None:
+    """Why a task failed, if it has; asked, or the event loop complains that nobody did."""
+    if not task.done():
+        return None
+    if task.cancelled():
+        return RuntimeError("cancelled")
+    failure = task.exception()
+    return None if failure is None else as_exception(failure)

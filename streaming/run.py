@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from streaming.errors import MaskcastError
@@ -36,6 +37,14 @@ async def run_jobs(worker: Worker, at_once: Sequence[Job], in_turn: Sequence[Job
     return [*(report for report in reports if isinstance(report, Report)), *last]
 
 
+class _Executor(ThreadPoolExecutor):
+    """The event loop's, for name look-ups and the like: the end does not wait for a server or a disk that hangs."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
+        """End without waiting; see `streaming.cli.leave`."""
+        super().shutdown(wait=False, cancel_futures=True)
+
+
 def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
     """Run `main` in a new event loop; SIGINT and SIGTERM set its stop event, a second one ends the process at once.
 
@@ -52,6 +61,7 @@ def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -
             stop.set()
 
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(_Executor(thread_name_prefix="asyncio"))
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt)
         return await main(stop)

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from sinks.sink import Sink
@@ -174,7 +175,8 @@ class Supervisor:
 
     async def _known(self) -> KnownTracks | None:
         if self._presence.publisher:
-            return await self._shared.journal.known_tracks(self.name)
+            known = await self._shared.journal.known_tracks(self.name)
+            return replace(known, highest=max(known.highest, self._highest_id))  # the journal's disk may hang
         file = self._snapshot_file()
         if self._highest_id == 0 or (file and file.exists()):
             return None

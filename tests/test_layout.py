@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TYPES = {"streaming.types", "streaming.errors", "streaming.redaction", "streaming.printable", "streaming.prompts"}
+TYPES = {
+    "streaming.types",
+    "streaming.errors",
+    "streaming.redaction",
+    "streaming.printable",
+    "streaming.prompts",
+    "streaming.threads",
+}
 OURS = {"streaming", "trackers", "sources", "sinks"}
 
 

@@ -9,12 +9,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sinks import journal as journal_module
 from sinks import spool, spool_file
 from sinks.journal import Journal
 from streaming.errors import SinkError
@@ -406,3 +408,39 @@ async def test_a_write_does_not_hold_up_the_frames(tmp_path: Path) -> None:
     assert longest < 0.25  # the loop runs on while the thread writes
     assert journal.depth("door") == 200
     await journal.close()
+
+
+@awaited
+async def test_a_disk_that_does_not_answer_holds_nobody_and_gets_its_events_when_it_wakes_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(journal_module, "ANSWER_SECONDS", 0.2)
+    journal, go = Journal(tmp_path / "journal.sqlite"), threading.Event()
+    await journal.open()
+    await journal.append("door", result(0))
+    hanging = journal._thread.run(lambda: go.wait(60))
+    async with asyncio.timeout(30):
+        for index in range(1, 5):
+            assert await journal.append("door", result(index)) == 1
+        known = await journal.known_tracks("door")
+    assert known.highest == 1, "what the disk has taken"
+    assert ["does not answer" in record.message for record in caplog.records] == [True], "said once"
+    go.set()
+    await hanging
+    assert frames(await messages(journal)) == [0, 1, 2, 3, 4]
+    assert (await journal.known_tracks("door")).highest == 5
+    await journal.close()
+
+
+@awaited
+async def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(journal_module, "ANSWER_SECONDS", 0.2)
+    journal, go = Journal(tmp_path / "journal.sqlite"), threading.Event()
+    await journal.open()
+    journal._thread.run(lambda: go.wait(60))
+    async with asyncio.timeout(30):
+        await journal.close()
+    assert "does not answer; what it has not taken is lost" in caplog.text
+    go.set()
