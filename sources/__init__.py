@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sources.location import LIVE_SCHEMES, Kind, check_stream_id, expand, kind_of, scheme_of, stream_id
+from sources.pixels import MAX_PIXELS
 from sources.source import Source
 from streaming.errors import UsageError
 from streaming.redaction import redact
@@ -28,6 +29,7 @@ def open_source(
     connect: float | None = None,
     silence: float | None = None,
     ca_file: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Source:
     """Open what `spec` names.
 
@@ -41,6 +43,7 @@ def open_source(
         silence: seconds without data after which a network stream counts as dead; None for what its kind needs.
         ca_file: what a server behind TLS must prove itself with; None to encrypt without verifying. See
             `sources.network.network_opener`.
+        max_pixels: largest picture that is decoded, width times height.
 
     Raises:
         UsageError: the spec or the id can never be right.
@@ -61,13 +64,14 @@ def open_source(
                 connect=connect,
                 silence=silence,
                 ca_file=ca_file,
+                max_pixels=max_pixels,
             )
             if scheme_of(spec) in LIVE_SCHEMES or source.info.duration is None:
                 return source
         case Kind.CAMERA:
             from sources.camera import open_camera
 
-            return open_camera(spec, name, live=live is not False)
+            return open_camera(spec, name, live=live is not False, max_pixels=max_pixels)
         case Kind.IMAGES:
             from sources.images import ImagesSource
 
@@ -75,7 +79,7 @@ def open_source(
         case Kind.FILE:
             from sources.video import open_video
 
-            source = open_video(Path(spec), name, live=bool(live))
+            source = open_video(Path(spec), name, live=bool(live), max_pixels=max_pixels)
     if live:
         from sources.paced import PacedSource
 
@@ -92,6 +96,7 @@ def open_reconnecting(
     connect: float | None = None,
     silence: float | None = None,
     ca_file: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
     stop: threading.Event | None = None,
 ) -> ReconnectingSource:
     """Open a network stream or a camera that is connected again, for ever, whenever it is lost.
@@ -104,6 +109,7 @@ def open_reconnecting(
         connect: seconds to wait for a connection; None for the default.
         silence: seconds without data after which it connects again; None for what its kind needs.
         ca_file: as for `open_source`.
+        max_pixels: largest picture that is decoded, width times height.
         stop: an event of this source alone that ends the wait for the first connection, and the source.
 
     Raises:
@@ -119,7 +125,9 @@ def open_reconnecting(
     from sources.reconnecting import ReconnectingSource
 
     if kind is Kind.CAMERA:
-        return ReconnectingSource(lambda: open_camera(spec, name, live=True), name, changed, stop=stop)
+        return ReconnectingSource(
+            lambda: open_camera(spec, name, live=True, max_pixels=max_pixels), name, changed, stop=stop
+        )
     connect_now = network_opener(
         spec,
         name,
@@ -128,6 +136,7 @@ def open_reconnecting(
         connect=connect,
         silence=silence,
         ca_file=ca_file,
+        max_pixels=max_pixels,
     )
 
     def opens() -> Source:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from sources.container import ContainerSource, Opening
 from sources.detached import DetachedSource
+from sources.pixels import MAX_PIXELS
 from streaming.errors import SourceError
 
 SILENCE_SECONDS = 10.0
 
 
-def open_camera(spec: str, stream: str, *, live: bool) -> DetachedSource:
+def open_camera(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> DetachedSource:
     """Open `camera:N` or `/dev/videoN`; see `ContainerSource`.
 
     Raises:
@@ -21,5 +22,6 @@ def open_camera(spec: str, stream: str, *, live: bool) -> DetachedSource:
     if not device.exists():
         found = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
         raise SourceError(f"{spec}: no such camera (found: {found})")
-    opening = Opening(str(device), spec, format="video4linux2", timeout=(SILENCE_SECONDS, SILENCE_SECONDS))
+    patience = (SILENCE_SECONDS, SILENCE_SECONDS)
+    opening = Opening(str(device), spec, format="video4linux2", timeout=patience, max_pixels=max_pixels)
     return DetachedSource(lambda: ContainerSource(opening, stream, live=live), f"receive {stream}")

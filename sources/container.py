@@ -20,6 +20,7 @@ from sources.audio import Audio
 from sources.clock import MediaClock
 from sources.failure import NO_ANSWER, AccessDeniedError, explain
 from sources.picture import DecodedPicture
+from sources.pixels import MAX_PIXELS, oversize, oversize_unseen
 from sources.upright import Upright
 from streaming.errors import SourceError
 from streaming.redaction import redact
@@ -54,6 +55,7 @@ class Opening(NamedTuple):
         options: for the demuxer and its protocols.
         timeout: seconds to wait for the connection and for data; None for ever.
         endless: it never ends by itself, even if it tells a length.
+        max_pixels: largest picture that is decoded, width times height.
     """
 
     url: str
@@ -62,6 +64,7 @@ class Opening(NamedTuple):
     options: dict[str, str] | None = None
     timeout: tuple[float, float] | None = None
     endless: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 class ContainerSource:
@@ -83,13 +86,16 @@ class ContainerSource:
         self._at_work = threading.Lock()
         self._failure: Exception | None = None
         self._broken = 0
+        self._oversize: str | None = None  # of the first picture that was too large
+        # For the decoders with which FFmpeg finds out what is in it, and for the one that goes on.
+        bound = {"max_pixels": str(opening.max_pixels)}
         self._read_up_to = 0.0
         started = time.monotonic()
         try:
             self._container = av.open(
                 opening.url,
                 format=opening.format,
-                options=opening.options or {},
+                options=bound | (opening.options or {}),
                 timeout=opening.timeout,
                 metadata_errors="replace",
             )
@@ -109,6 +115,7 @@ class ContainerSource:
             raise raised from (None if quotes_credentials else error)
         try:
             self._video: Any = self._best_stream()
+            self._video.codec_context.options = bound
             self._length = self._duration()
             self._expected = int(self._video.frames)
             self._live = self._length is None if live is None else live
@@ -135,6 +142,9 @@ class ContainerSource:
             raise SourceError(f"{shown}: is a text file; give a video file")
         if video.codec_context is None:
             raise SourceError(f"{shown}: no decoder for the codec of its video; convert it to H.264 first")
+        coded: Any = video.codec_context
+        if reason := oversize(coded.width, coded.height, self._opening.max_pixels):
+            raise SourceError(f"{shown}: {reason}")
         return video
 
     def _duration(self) -> float | None:
@@ -244,6 +254,9 @@ class ContainerSource:
                 seen = True
                 yield from upright.apply(frame)
                 last_picture = time.monotonic()
+            if self._oversize and self._unending():
+                self._failure = SourceError(self._oversize)
+                return
             if self._live and time.monotonic() - last_picture > patience:
                 self._failure = SourceError(f"data comes in, but no picture could be decoded for {patience:.0f} s")
                 return
@@ -295,20 +308,35 @@ class ContainerSource:
             return decode()
         except av.EOFError:
             return ()
-        except (av.FFmpegError, OSError):
+        except (av.FFmpegError, OSError) as error:
+            self._oversize = self._oversize or self._refused_for_size(error)
             self._broken += count
             return ()
+
+    def _refused_for_size(self, error: Exception) -> str | None:
+        """What to say if the decoder refused a picture for its size.
+
+        Some decoders keep the size that they refuse; others forget it and say EINVAL, or ERANGE (dav1d).
+        """
+        context, most = self._video.codec_context, self._opening.max_pixels
+        forgotten = isinstance(error, av.ArgumentError) and not context.width
+        if forgotten or isinstance(error, av.error.OverflowError):
+            return oversize_unseen(most)
+        return oversize(context.width, context.height, most)
 
     def _failure_at_end(self, decoded: int, pts: float, step: float) -> SourceError | None:
         """What to say if the stream ended before its time."""
         shown, expected = self._opening.shown, self._expected
         if decoded == 0:
             reason = explain(self._failure) if self._failure else "no frame of its video could be decoded"
+            reason = self._oversize or reason
             return SourceError(f"{shown}: {reason}")
         if self._unending():
             reason = explain(self._failure) if self._failure else "the other side ended it"
             return SourceError(f"{shown}: the stream ended after {decoded} frames: {reason}")
         frames = f"{decoded} of {expected} frames decoded" if decoded < expected else f"{decoded} frames decoded"
+        if self._oversize is not None:
+            return SourceError(f"{shown}: {self._oversize}; {frames}")
         # Edit lists hide frames on purpose, so a smaller count alone proves nothing.
         early = self._length is not None and pts < self._length - 2.5 * step
         if self._failure is not None or self._is_cut() or (early and (decoded < expected or self._broken)):

@@ -9,6 +9,7 @@ from typing import Literal
 from sources.container import ContainerSource, Opening
 from sources.detached import DetachedSource
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, LIVE_SCHEMES, is_hls, scheme_of
+from sources.pixels import MAX_PIXELS
 from streaming.errors import UsageError
 from streaming.redaction import redact
 
@@ -30,6 +31,7 @@ def open_network(
     connect: float | None = None,
     silence: float | None = None,
     ca_file: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> DetachedSource:
     """Open a network stream; see `ContainerSource`, and `network_opener` for the arguments.
 
@@ -37,7 +39,14 @@ def open_network(
         SourceError: no answer, refused, or no video in it.
     """
     opens = network_opener(
-        url, stream, live=live, transport=transport, connect=connect, silence=silence, ca_file=ca_file
+        url,
+        stream,
+        live=live,
+        transport=transport,
+        connect=connect,
+        silence=silence,
+        ca_file=ca_file,
+        max_pixels=max_pixels,
     )
     return DetachedSource(opens, f"receive {stream}")
 
@@ -51,6 +60,7 @@ def network_opener(
     connect: float | None = None,
     silence: float | None = None,
     ca_file: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Callable[[], ContainerSource]:
     """What opens a network stream, once each time that it is called, on the thread that calls it.
 
@@ -64,6 +74,7 @@ def network_opener(
         ca_file: PEM file of the authorities, or of the server's own certificate, that a server behind TLS must prove
             itself with. None to encrypt without verifying, as FFmpeg does: hardly a camera has a certificate that the
             machine's authorities would vouch for.
+        max_pixels: largest picture that is decoded, width times height.
 
     Raises:
         UsageError: there is no such `ca_file`.
@@ -95,6 +106,11 @@ def network_opener(
     if live is None and scheme in LIVE_SCHEMES:
         live = True
     opening = Opening(
-        url, redact(url), options=options, timeout=(connect or CONNECT_SECONDS, silence), endless=scheme in LIVE_SCHEMES
+        url,
+        redact(url),
+        options=options,
+        timeout=(connect or CONNECT_SECONDS, silence),
+        endless=scheme in LIVE_SCHEMES,
+        max_pixels=max_pixels,
     )
     return lambda: ContainerSource(opening, stream, live=live)

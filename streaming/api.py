@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 
+from sources.pixels import MAX_PIXELS
 from sources.source import Source
 from streaming.cpu import keep_memory, wait_politely
 from streaming.errors import UsageError
@@ -26,6 +27,7 @@ def track(
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Result]:
     """Track what matches the prompts in a video, a stream, a camera or images, frame by frame.
 
@@ -40,6 +42,7 @@ def track(
         stream: id of the stream; by default made from the source's name.
         live: True to skip to the newest frame whenever the model is late; by default only for live sources.
         max_frames: stop after this many.
+        max_pixels: largest picture that is decoded, width times height.
 
     Yields:
         One `Result` a frame.
@@ -57,7 +60,7 @@ def track(
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
-    with closing(open_source(str(source), stream=stream, live=live)) as opened:
+    with closing(open_source(str(source), stream=stream, live=live, max_pixels=max_pixels)) as opened:
         engine = Engine(model or DEFAULT_MODEL, device, tracker)
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
         with closing(_read_ahead(opened)) as frames:

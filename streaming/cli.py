@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from streaming.cpu import keep_memory, wait_politely
 from streaming.errors import MaskcastError
 from streaming.printable import printable
@@ -111,6 +112,12 @@ def track(
     rtsp_transport: Annotated[
         Transport, typer.Option(help="How RTSP's media travels: tcp loses nothing, udp has less delay.")
     ] = Transport.TCP,
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            min=1, max=HIGHEST_MAX_PIXELS, help="Largest picture, width times height; larger ones are refused."
+        ),
+    ] = MAX_PIXELS,
     codec: Annotated[str | None, typer.Option(help="Video encoder; by default H.264, on hardware if it works.")] = None,
     quality: Annotated[
         int | None, typer.Option(min=0, max=63, help="Video quality as the encoder's CRF; lower is better.")
@@ -133,6 +140,7 @@ def track(
             live=live,
             max_frames=max_frames,
             rtsp_transport=rtsp_transport.value,
+            max_pixels=max_pixels,
             tracker_from=tracker_from,
             hot_start=hot_start,
             snapshots=snapshots,

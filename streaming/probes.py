@@ -87,6 +87,7 @@ def probe_source(name: str, stream: StreamSettings) -> list[Finding]:
             connect=min(stream.connect_timeout, LONGEST_WAIT_SECONDS),
             silence=min(stream.silence_timeout, LONGEST_WAIT_SECONDS),
             ca_file=stream.ca_file,
+            max_pixels=stream.max_pixels,
         )
         try:
             frame = next(iter(source), None)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, Validati
 from sinks.broker import BrokerAddress, parse_address
 from sinks.filename import STREAM_FIELD, with_stream
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
+from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from streaming.errors import UsageError
 from streaming.settings_file import fill_in, read_toml
 from streaming.settings_problems import problem_lines
@@ -213,6 +214,12 @@ class StreamSettings(Table):
     )
     live: bool | None = Field(
         default=None, description="Skip to the newest frame, or process every one; by default as the source is."
+    )
+    max_pixels: int = Field(
+        default=MAX_PIXELS,
+        ge=1,
+        le=HIGHEST_MAX_PIXELS,
+        description="Largest picture, width times height; larger ones are refused before they are decoded.",
     )
     weight: float = Field(
         default=1.0, ge=0.01, le=100.0, description="Share of the model when there are too many frames."

@@ -156,6 +156,7 @@ class Supervisor:
                 live=settings.live,
                 connect=settings.connect_timeout,
                 silence=settings.silence_timeout,
+                max_pixels=settings.max_pixels,
             )
         ended = self._closing
         return open_reconnecting(
@@ -166,6 +167,7 @@ class Supervisor:
             connect=settings.connect_timeout,
             silence=settings.silence_timeout,
             ca_file=settings.ca_file,
+            max_pixels=settings.max_pixels,
             stop=ended,
         )
 

@@ -14,6 +14,7 @@ from sinks.filename import with_stream
 from sinks.partial import partial_path
 from sinks.sink import Sink
 from sources import Kind, expand, kind_of, open_source, stream_id
+from sources.pixels import MAX_PIXELS
 from streaming.errors import MaskcastError, SourceError, UsageError
 from streaming.pipeline import Job, Report, Snapshot
 from streaming.progress import ProgressDisplay
@@ -83,6 +84,7 @@ def run_track(
     live: bool | None = None,
     max_frames: int | None = None,
     rtsp_transport: Literal["tcp", "udp"] = "tcp",
+    max_pixels: int = MAX_PIXELS,
     tracker_from: str | None = None,
     hot_start: int = 0,
     snapshots: Path | None = None,
@@ -112,7 +114,9 @@ def run_track(
 
     def job(source: str, name: str, display: ProgressDisplay) -> Job:
         return Job(
-            open_source=lambda: open_source(source, stream=name, live=live, transport=rtsp_transport),
+            open_source=lambda: open_source(
+                source, stream=name, live=live, transport=rtsp_transport, max_pixels=max_pixels
+            ),
             open_sinks=lambda info: outputs.open(info, source, prompts),
             prompts=prompts,
             max_frames=max_frames,
