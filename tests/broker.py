@@ -54,6 +54,10 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 
+    def log(self) -> str:
+        """What it has said so far."""
+        return self._log.read_text(encoding="utf-8")
+
     def stop(self) -> None:
         """End this very process."""
         process, self._process = self._process, None

@@ -16,7 +16,7 @@ wait_politely()
 
 import torch  # noqa: E402
 
-from tests import patience, processes, tiny  # noqa: E402 - it imports torch
+from tests import forked, patience, processes, tiny  # noqa: E402 - it imports torch
 from tests.broker import Broker, running  # noqa: E402
 
 
@@ -41,7 +41,7 @@ def _no_process_is_left() -> Iterator[None]:
     """A process that a test leaves behind is that test's failure, and no other's."""
     before = processes.children()
     yield
-    left = processes.children() - before
+    left = processes.children() - before - forked.servers()
     for child in left:
         with suppress(ProcessLookupError, ChildProcessError):
             os.kill(child, signal.SIGKILL)

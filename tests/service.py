@@ -20,6 +20,7 @@ import numpy as np
 import paho.mqtt.client as paho
 
 from tests import processes
+from tests.forked import Maskcast
 from tests.patience import eventually, patient
 from tests.ports import free_port
 
@@ -87,13 +88,14 @@ class Subscriber:
 class Service:
     """A running `maskcast run`."""
 
-    def __init__(self, folder: Path, settings: str, *, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, settings: str, *, fresh: bool = False) -> None:
+        """With `fresh` the process begins with its imports, for tests of its first moments."""
         self.file = folder / "cameras.toml"
         self.log = folder / "service.log"
         self.port = free_port()
-        self._environment = {**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})}
+        self._fresh = fresh
         self.configure(settings)
-        self.process: subprocess.Popen[bytes]
+        self.process: Maskcast | subprocess.Popen[bytes]
 
     def configure(self, settings: str) -> None:
         shared = f'[http]\nlisten = "127.0.0.1:{self.port}"\n[log]\nformat = "json"\n'
@@ -101,9 +103,13 @@ class Service:
         self.file.write_text(shared + model + settings, encoding="utf-8")
 
     def start(self) -> None:
+        if not self._fresh:
+            self.process = Maskcast("run", self.file, folder=self.file.parent, log=self.log)
+            return
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "streaming", "run", str(self.file)]
-            self.process = processes.start(command, cwd=self.file.parent, stderr=log, stdout=log, env=self._environment)
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            self.process = processes.start(command, cwd=self.file.parent, stderr=log, stdout=log, env=environment)
 
     def wait_until_ready(self) -> None:
         eventually(self.ready, 120, "ready")
@@ -137,7 +143,8 @@ class Service:
         self.process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
-        processes.end(self.process)
+        self.process.kill()
+        self.process.wait()
 
     def stop(self) -> int:
         self.process.terminate()

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import aiomqtt
@@ -19,8 +18,9 @@ from sinks.control import ControlDesk, parse_control
 from sinks.home_assistant import discovery
 from sinks.messages import event_message, shed_message
 from streaming.types import Box, Event, EventKind, Result
-from tests import broker, sinks_media
-from tests.test_track_command import command
+from tests import broker, processes, sinks_media
+from tests.patience import eventually, patient
+from tests.test_track_command import run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -43,16 +43,14 @@ def test_count(tmp_path, tiny_checkpoint):
 @needs_ffmpeg
 def test_subscribe(tmp_path, tiny_checkpoint):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=2)
-    with broker.running(tmp_path / "broker") as server:
+    with broker.running(tmp_path / "broker", lines=["log_type subscribe"]) as server:
         listen = [sys.executable, str(EXAMPLES / "subscribe.py"), "127.0.0.1", str(server.port)]
-        with subprocess.Popen(listen, stdout=subprocess.PIPE, text=True) as subscriber:
-            try:
-                time.sleep(1.5)  # it says nothing before the first message
-                out = f"mqtt://127.0.0.1:{server.port}/maskcast"
-                subprocess.run(command(clip, "--prompt", "cat", "--out", out, model=tiny_checkpoint), check=True)
-                assert re.fullmatch(r"clip \d+ \d+ cat \d+\n", subscriber.stdout.readline())
-            finally:
-                subscriber.kill()
+        with processes.running(listen, stdout=subprocess.PIPE, text=True) as subscriber:
+            eventually(lambda: "maskcast/" in server.log(), what="it subscribes; it says nothing before a message")
+            out = f"mqtt://127.0.0.1:{server.port}/maskcast"
+            done = run(clip, "--prompt", "cat", "--out", out, model=tiny_checkpoint)
+            assert done.exit_code == 0, done.stderr
+            assert re.fullmatch(r"clip \d+ \d+ cat \d+\n", subscriber.stdout.readline())
 
 
 def test_the_readme_shows_commands_that_exist():
@@ -77,10 +75,12 @@ async def answers(port, prompts, serve):
     async with aiomqtt.Client("127.0.0.1", port) as maskcast:
         await maskcast.subscribe("maskcast/door/control", qos=1)
         control = await asyncio.create_subprocess_exec(
-            sys.executable, str(EXAMPLES / "control.py"), "127.0.0.1", str(port), "door", *prompts, stdout=-1
+            *processes.LEASH,
+            *(sys.executable, str(EXAMPLES / "control.py"), "127.0.0.1", str(port), "door", *prompts),
+            stdout=subprocess.PIPE,
         )
         desk = ControlDesk("door", handle, lambda: in_force)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(patient(30)):
             message = await anext(aiter(maskcast.messages))
             # First an answer to somebody else, which is not to be taken for one's own.
             stranger = await desk.receive(b'{"action": "pause", "id": "stranger"}' if serve else b"?")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import processes
+from tests import forked, processes
 from tests.patience import eventually
 
 ROOT = Path(__file__).parents[1]
@@ -39,3 +39,14 @@ def test_what_a_process_started_ends_with_it():
         assert process.pid in processes.children()
     assert process.pid not in processes.children()
     eventually(lambda: not runs(child), what="the whole group is gone")
+
+
+def test_a_forked_process_is_like_a_fresh_one(tmp_path):
+    """It has its own folder, output and exit code; signals are tested wherever a service runs."""
+    (tmp_path / "x.jpg").write_bytes(b"no picture")
+    arguments = ["track", "x.jpg", "--prompt", "cat", "--model", "nano"]
+    command = [sys.executable, "-m", "streaming", *arguments]
+    fresh = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = forked.run(*arguments, folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (fresh.returncode, fresh.stdout, fresh.stderr)
+    assert done.returncode == 3

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +21,9 @@ import streaming.service
 from streaming.errors import UsageError
 from streaming.service import Service
 from streaming.settings import load_settings
-from tests.service import ROOT, eventually
+from tests import forked
+from tests.patience import eventually, patient
+from tests.service import ROOT
 from tests.service import Service as ServiceProcess
 
 
@@ -181,14 +182,12 @@ def test_the_process_ends_when_all_that_it_does_has_an_end(tmp_path, end):
         f'prompts = ["object"]\nout = ["{{stream}}.jsonl"]\n',
         encoding="utf-8",
     )
-    with subprocess.Popen([sys.executable, "-m", "streaming", "run", str(file)], cwd=ROOT) as process:
+    with forked.running("run", file, folder=tmp_path, log=tmp_path / "log") as process:
         if end == "signal":
             part = tmp_path / "clip.partial.jsonl"
-            while not (part.exists() and part.stat().st_size):
-                assert process.poll() is None
-                time.sleep(0.05)
+            eventually(lambda: (part.exists() and part.stat().st_size) or process.poll() is not None)
             process.send_signal(signal.SIGTERM)
-        assert process.wait(120) == 0
+        assert process.wait(patient(120)) == 0, (tmp_path / "log").read_text()
     lines = (tmp_path / "clip.jsonl").read_text(encoding="utf-8").splitlines()
     frames = [json.loads(line)["frame"] for line in lines]
     assert frames == list(range(len(frames)))
@@ -198,7 +197,8 @@ def test_the_process_ends_when_all_that_it_does_has_an_end(tmp_path, end):
 
 def test_a_signal_in_the_first_moment_is_remembered_and_obeyed_after_the_start(tmp_path):
     """SIGHUP as soon as the process can take it: nothing is loaded yet, not even the settings."""
-    running = ServiceProcess(tmp_path, '[streams.door]\nsource = "rtsp://127.0.0.1:9/x"\nprompts = ["object"]\n')
+    settings = '[streams.door]\nsource = "rtsp://127.0.0.1:9/x"\nprompts = ["object"]\n'
+    running = ServiceProcess(tmp_path, settings, fresh=True)
     running.start()
     try:
         status = Path(f"/proc/{running.process.pid}/status")
@@ -209,12 +209,11 @@ def test_a_signal_in_the_first_moment_is_remembered_and_obeyed_after_the_start(t
         eventually(catches_sighup)
         running.process.send_signal(signal.SIGHUP)
         assert "libtorch" not in Path(f"/proc/{running.process.pid}/maps").read_text(encoding="utf-8")
-        eventually(lambda: "reloaded: 1 streams" in running.text() or running.process.poll() is not None, 120)
+        eventually(lambda: "reloaded: 1 streams" in running.text() or running.process.poll() is not None)
         assert running.process.poll() is None
         assert running.stop() == 0
     finally:
-        if running.process.poll() is None:
-            running.kill()
+        running.kill()
 
 
 def test_no_other_command_takes_sighup(monkeypatch):

@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import time
 
 import pytest
 from safetensors import safe_open
 
-from tests import sinks_media, tiny
+from tests import forked, sinks_media, tiny
+from tests.patience import eventually
 from tests.test_track_command import command, one_line, run
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
@@ -33,25 +31,24 @@ def test_ids_survive_a_kill(tmp_path, video_checkpoint):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=20)
     snapshots, first, second = tmp_path / "snapshots", tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     shared = ("--prompt", "cat", "--stream", "door", "--snapshots", snapshots, "--snapshot-seconds", 0.5)
-    with subprocess.Popen(command(clip, *shared, "--out", first, model=video_checkpoint)) as process:
-        file = snapshots / "door.safetensors"
-        deadline = time.monotonic() + 60
-        partial = tmp_path / "first.partial.jsonl"
-        while not (file.exists() and partial.exists() and '"id"' in partial.read_text()):
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
+    file, partial, log = snapshots / "door.safetensors", tmp_path / "first.partial.jsonl", tmp_path / "log"
+    arguments = command(clip, *shared, "--out", first, model=video_checkpoint)
+    with forked.running(*arguments, folder=tmp_path, log=log) as process:
+
+        def kept_and_told():
+            assert process.poll() is None, log.read_text()
+            return file.exists() and partial.exists() and '"id"' in partial.read_text()
+
+        eventually(kept_and_told)
+        process.kill()
     before = ids(partial)
     assert any(before), "a run that tracks nothing shows nothing"
 
     kept = state(file)
     assert kept["next_id"] > max(set.union(*before)) + 1000, "ids that were given after the snapshot are left out too"
 
-    done = subprocess.run(
-        command(clip, *shared, "--out", second, "--max-frames", 10, model=video_checkpoint), check=False
-    )
-    assert done.returncode == 0
+    done = forked.run(*command(clip, *shared, "--out", second, "--max-frames", 10, model=video_checkpoint))
+    assert done.returncode == 0, done.stderr
     assert len(second.read_text().splitlines()) == 10
     gone_on = state(file)
     assert gone_on["step"] == kept["step"] + 10, "the second process began where the first one was killed"

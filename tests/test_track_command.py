@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import jsonschema
@@ -21,8 +20,9 @@ from typer.testing import CliRunner
 from streaming import track
 from streaming.cli import app
 from streaming.errors import ModelError, SourceError, UsageError
-from tests import broker, sinks_media
+from tests import broker, forked, sinks_media
 from tests.clips import clip
+from tests.patience import eventually, patient
 from tests.rtsp import camera
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schema"
@@ -35,11 +35,12 @@ def validator(name):
 
 
 def command(*arguments, model):
-    return [sys.executable, "-m", "streaming", "track", *map(str, arguments), "--model", str(model), "--device", "cpu"]
+    """Arguments of `maskcast`, for a process of its own."""
+    return ["track", *map(str, arguments), "--model", str(model), "--device", "cpu"]
 
 
 def run(*arguments, model="unused"):
-    """In this process: fast, for what ends before the model is loaded."""
+    """In this process."""
     return CliRunner().invoke(app, ["track", *map(str, arguments), "--model", str(model), "--device", "cpu"])
 
 
@@ -52,12 +53,9 @@ def test_the_shown_run(tmp_path, tiny_checkpoint):
     """The run that the issue shows: 241 frames, same size, same duration to one frame, every line and mask valid."""
     source = clip("19_cyclist.mp4")
     video, lines = tmp_path / "out.mp4", tmp_path / "out.jsonl"
-    done = subprocess.run(
-        command(source, "--prompt", "person", "--out", video, "--out", lines, model=tiny_checkpoint),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = command(source, "--prompt", "person", "--out", video, "--out", lines, model=tiny_checkpoint)
+    fresh = [sys.executable, "-m", "streaming", *arguments]
+    done = subprocess.run(fresh, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"19_cyclist: 241 frames, \d+ tracks, [\d.]+ frames/s\n", done.stderr)
     assert done.stdout == ""
@@ -98,21 +96,13 @@ def test_from_rtsp_to_mqtt(tmp_path, tiny_checkpoint, short):
         subscriber.subscribe("maskcast/door/+", qos=1)
         subscriber.loop_start()
         try:
-            assert subscribed.wait(10)
+            assert subscribed.wait(patient(10))
             lines = tmp_path / "door.jsonl"
             mqtt = f"mqtt://127.0.0.1:{server.port}/maskcast"
             arguments = (rtsp.url(), "--prompt", "person", "--stream", "door", "--max-frames", 20)
-            done = subprocess.run(
-                command(*arguments, "--out", mqtt, "--out", lines, model=tiny_checkpoint),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = forked.run(*command(*arguments, "--out", mqtt, "--out", lines, model=tiny_checkpoint))
             assert done.returncode == 0, done.stderr
-            deadline = time.monotonic() + 10
-            while [status["status"] for status in received["status"]][-1:] != ["offline"]:
-                assert time.monotonic() < deadline, received["status"]
-                time.sleep(0.05)
+            eventually(lambda: received["status"] and received["status"][-1]["status"] == "offline")
         finally:
             subscriber.loop_stop()
             subscriber.disconnect()
@@ -138,17 +128,17 @@ def test_an_interrupt_leaves_finished_outputs(tmp_path, tiny_checkpoint, number)
     source = sinks_media.clip(tmp_path / "long.mp4", seconds=60)
     video, lines = tmp_path / "out.mp4", tmp_path / "out.jsonl"
     arguments = (source, "--prompt", "person", "--out", video, "--out", lines)
-    with subprocess.Popen(command(*arguments, model=tiny_checkpoint), stderr=subprocess.PIPE, text=True) as process:
-        partial = tmp_path / "out.partial.jsonl"
-        deadline = time.monotonic() + 60
-        while not (partial.exists() and partial.stat().st_size > 3000):
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
+    partial, log = tmp_path / "out.partial.jsonl", tmp_path / "log"
+    with forked.running(*command(*arguments, model=tiny_checkpoint), folder=tmp_path, log=log) as process:
+
+        def tracks():
+            assert process.poll() is None, log.read_text()
+            return partial.exists() and partial.stat().st_size > 3000
+
+        eventually(tracks)
         process.send_signal(number)
-        _, said = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert "(interrupted)" in said
+        assert process.wait(patient(60)) == 130
+    assert "(interrupted)" in log.read_text()
     frames = len(lines.read_text().splitlines())
     assert 0 < frames < 1500
     assert len(sinks_media.times(video)) == frames
@@ -156,12 +146,8 @@ def test_an_interrupt_leaves_finished_outputs(tmp_path, tiny_checkpoint, number)
 
 @needs_ffmpeg
 def test_json_lines_on_stdout_are_the_default(tiny_checkpoint, short):
-    done = subprocess.run(
-        command(short, "--prompt", "person", "--max-frames", 5, model=tiny_checkpoint),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = forked.run(*command(short, "--prompt", "person", "--max-frames", 5, model=tiny_checkpoint))
+    assert done.returncode == 0, done.stderr
     assert [json.loads(line)["frame"] for line in done.stdout.splitlines()] == [0, 1, 2, 3, 4]
 
 
@@ -283,13 +269,11 @@ def test_unwritable_folder(tmp_path, tiny_checkpoint, short):
 def test_the_python_api(tiny_checkpoint, short):
     results = list(track(short, ["person"], model=str(tiny_checkpoint), device="cpu", max_frames=6))
     assert [result.frame.index for result in results] == list(range(6))
+    before = threading.active_count()
     for result in track(str(short), "person", model=str(tiny_checkpoint), device="cpu"):
         assert result.frame.picture.rgb().shape == (180, 320, 3)
         break
-    before = threading.active_count()
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before - 1 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    eventually(lambda: threading.active_count() <= before, what="its threads end when nobody asks it for more")
 
 
 def test_the_python_api_raises_one_of_its_own_errors(tmp_path, tiny_checkpoint):
