@@ -15,6 +15,7 @@ from streaming.supervisor import Supervisor
 from streaming.types import KnownTracks, Mask, Result, Track, TrackState
 from streaming.worker import Turn
 from tests.frames import frame
+from tests.patience import eventually_async
 
 pytestmark = pytest.mark.anyio
 
@@ -70,8 +71,7 @@ async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_off
     async def run_stream(job, _worker, _stop):
         job.open_source()
         await asyncio.to_thread(said[-1], True, None)
-        while not one.state()["online"]:
-            await asyncio.sleep(0)
+        await eventually_async(lambda: one.state()["online"])
         late = threading.Thread(target=said[-1], args=(True, None))
         late.start()
         late.join()  # said, and not heard yet
