@@ -56,10 +56,22 @@ class StillSink(Sink):
         self._publish, self._on_events = publish, on_events
         self._asked = self._wanted = False
         self._last = -PAUSE
+        self._newest: Result | None = None
 
     def ask(self) -> None:
         """Wish for a still of the next result."""
         self._asked = True
+
+    async def repeat(self) -> bool:
+        """Publish a still of the newest result, where no next one is to come soon; whether there was one.
+
+        Raises:
+            SinkError: it cannot be encoded.
+        """
+        if self._newest is None:
+            return False
+        await self._take(self._newest)
+        return True
 
     async def start(self, info: StreamInfo) -> None:
         """Nothing to open."""
@@ -70,12 +82,15 @@ class StillSink(Sink):
             self._wanted = True
 
     async def write(self, result: Result) -> None:
+        self._newest = result
         due = self._wanted and time.monotonic() - self._last >= PAUSE
-        if not (self._asked or due):
-            return
+        if self._asked or due:
+            await self._take(result)
+
+    async def _take(self, result: Result) -> None:
         self._asked = self._wanted = False
         self._last = time.monotonic()
         await self._publish(await asyncio.to_thread(annotated_jpeg, result))
 
-    async def finish(self, reason: str | None) -> None:
-        """Nothing to close."""
+    async def finish(self, reason: str | None) -> None:  # noqa: ARG002 - there is nothing to close
+        self._newest = None

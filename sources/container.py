@@ -193,18 +193,22 @@ class ContainerSource:
 
     def _advance(self) -> Frame | None:
         """The next frame; None at the end, when everything has been released."""
-        with self._at_work:
-            frame, self._first = self._first, None
-            try:
-                if frame is None and not self._stopped:
-                    frame = next(self._frames, None)
-            except BaseException:
-                self._release()
-                raise
-            if frame is None or self._stopped:
-                self._release()
-                return None
-            return frame
+        try:
+            with self._at_work:
+                frame, self._first = self._first, None
+                try:
+                    if frame is None and not self._stopped:
+                        frame = next(self._frames, None)
+                except BaseException:
+                    self._release()
+                    raise
+                if frame is None or self._stopped:
+                    self._release()
+                    return None
+                return frame
+        finally:
+            if self._stopped:  # `close` may have come just before the lock was free
+                self.close()
 
     def _produce(self, stream: str) -> Generator[Frame, None, None]:
         # Frame threads hold frames back: fast for files, late for cameras.
@@ -360,7 +364,7 @@ class ContainerSource:
     def close(self) -> None:
         self._stopped = True
         # What another thread is reading from must not be freed under it: it will see the flag and release it itself.
-        if self._at_work.acquire(timeout=1.0):
+        if self._at_work.acquire(blocking=False):
             try:
                 self._release()
             finally:

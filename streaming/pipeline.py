@@ -11,8 +11,8 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
     Raises:
         MaskcastError: it could not begin. What goes wrong later is in the report, next to what was delivered.
     """
-    opening = in_daemon_thread(job.open_source, "open source")
+    opening = in_daemon_thread(job.open_source, "open source", unwanted=lambda source: source.close())
     try:
         source = await unless(stop, opening)
     except MaskcastError:
@@ -140,34 +140,52 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         raise _source_error("source", error) from error
     if source is None:
         return Report(stream="", interrupted=True)
-    info = source.info
     try:
-        prompts = job.controls.prompts if job.controls else tuple(job.prompts)
-        lane, pending = await worker.open_stream(
-            prompts,
-            job.snapshot.file if job.snapshot else None,
-            await job.known() if job.known else None,
-            live=info.live,
-            weight=job.weight,
-        )
-        run = _Run(job, worker, source, lane, prompts, pending)
-        await asyncio.gather(*(outlet.start() for outlet in run.outlets))
+        run = await _begin(job, worker, source)
     except BaseException:
-        source.close()
+        _close(source)
         raise
-    job.progress(info, run.report)
-    reading = in_daemon_thread(_reader(source, run), f"read {info.stream}")
+    job.progress(run.info, run.report)
+    reading = in_daemon_thread(_reader(source, run), f"read {run.info.stream}")
+    reading.add_done_callback(_fetch)
+    left_behind = False
     try:
         await run.track(stop, reading)
+    except asyncio.CancelledError:  # the process ends, and does not wait any longer
+        left_behind = True
+        raise
     finally:
         await run.frames.close(discard=True)
-        source.close()
-        await asyncio.gather(*(outlet.finish(run.reason) for outlet in run.outlets))
-        await asyncio.wait([reading], timeout=CLOSE_SECONDS)
-        if reading.done() and not reading.cancelled():
-            reading.exception()  # fetched, or the event loop complains of it
+        closing = _close(source)
+        if not left_behind:
+            await asyncio.gather(*(outlet.finish(run.reason) for outlet in run.outlets))
+            await asyncio.wait([reading, closing], timeout=CLOSE_SECONDS)
     run.report.seconds = time.monotonic() - run.started
     return run.report
+
+
+async def _begin(job: Job, worker: Worker, source: Source) -> _Run:
+    """Take a place at the model and open the sinks.
+
+    Raises:
+        MaskcastError: it cannot begin; the place is free again.
+    """
+    prompts = job.controls.prompts if job.controls else tuple(job.prompts)
+    lane, pending = await worker.open_stream(
+        prompts,
+        job.snapshot.file if job.snapshot else None,
+        await job.known() if job.known else None,
+        live=source.info.live,
+        weight=job.weight,
+    )
+    try:
+        run = _Run(job, worker, source, lane, prompts, pending)
+        await asyncio.gather(*(outlet.start() for outlet in run.outlets))
+    except Exception:
+        with suppress(MaskcastError):
+            await worker.close_stream(lane)
+        raise
+    return run
 
 
 class _Run:
@@ -257,7 +275,7 @@ class _Run:
             elif wait > 0:
                 coming = asyncio.sleep(wait)
             else:
-                coming = self.frames.ready() if self.info.live else self.frames.get()
+                coming = self.frames.ready()  # taken only when nothing can come between any more
             frame = asyncio.ensure_future(coming)
             changed = asyncio.ensure_future(controls.changed.wait()) if controls else None
             done = await first(stop, [frame, changed] if changed else [frame])
@@ -265,8 +283,11 @@ class _Run:
                 return None
             if done is not frame or (controls and controls.paused) or wait > 0:
                 continue
-            item = await frame
-            return self.frames.take if self.info.live else partial(_itself, item)
+            await frame
+            if self.info.live:
+                return self.frames.take
+            item = await self.frames.get()
+            return lambda: item
 
     async def _follow(self, controls: Controls) -> None:
         controls.changed.clear()
@@ -321,8 +342,17 @@ def _reader(source: Source, run: _Run) -> Callable[[], None]:
     return read
 
 
-def _itself(frame: Frame) -> Frame:
-    return frame
+def _close(source: Source) -> asyncio.Future[None]:
+    """Close a source off the event loop: a decoder may be at work for long, a connection says goodbye."""
+    closing = in_daemon_thread(source.close, "close source")
+    closing.add_done_callback(_fetch)
+    return closing
+
+
+def _fetch(future: asyncio.Future[None]) -> None:
+    """Ask a future how it ended, or the event loop complains that nobody did."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _source_error(name: str, error: Exception) -> SourceError:

@@ -151,9 +151,7 @@ class Presence:
             case "pause" | "resume":
                 self._controls.pause(message.action == "pause")
             case "snapshot":
-                if self._sinks.still is None or not self.online:
-                    raise UsageError(f"no picture: the stream is offline ({self.reason})")
-                self._sinks.still.ask()
+                await self._still()
             case "set" | "add" | "remove":
                 given = tuple(message.prompts or ())
                 wanted = {
@@ -171,6 +169,20 @@ class Presence:
                 await self._announce()
         await self._tell()
         return self._controls.prompts
+
+    async def _still(self) -> None:
+        """Have a still published: of the next frame, or of the last one while none is looked at.
+
+        Raises:
+            MaskcastError: there is none.
+        """
+        still = self._sinks.still
+        if still is None or not self.online:
+            raise UsageError(f"no picture: the stream is offline ({self.reason})")
+        if not self._controls.paused:
+            still.ask()
+        elif not await still.repeat():
+            raise UsageError("no picture: the stream was paused before its first frame")
 
     def _published(self, frame: Frame, seconds: float) -> None:
         self._shared.metrics.observe("publish", seconds)

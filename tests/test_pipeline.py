@@ -5,6 +5,7 @@ import itertools
 import threading
 import time
 import weakref
+from dataclasses import replace
 from fractions import Fraction
 from itertools import count
 
@@ -206,7 +207,7 @@ def test_an_interrupt_finishes_the_outputs():
 def test_an_interrupt_does_not_wait_for_a_source_that_hangs():
     hang = threading.Event()
     started = time.monotonic()
-    (report,) = run([job(lambda: hang.wait(20), Record())], stop_after=0.2)
+    (report,) = run([job(lambda: hang.wait(20) and Frames(), Record())], stop_after=0.2)
     assert report.interrupted
     assert time.monotonic() - started < 5
     hang.set()
@@ -604,3 +605,96 @@ def test_events_reach_a_sink_that_is_too_slow_for_the_frames():
     sink.note = note
     (report,) = run([], Eventful(), live=[live_job(source, sink)])
     assert len(sink.indices) < len(noted) == report.frames
+
+
+@pytest.mark.parametrize("change", ["pause", "prompts"])
+def test_no_frame_of_an_offline_stream_is_lost_however_the_controls_change(change):
+    """The change comes at any moment, also in the very one in which a frame could be taken."""
+    source, sink, controls = Frames(150, interval=0.001), Record(), Controls(["cat"])
+    offline = replace(job(source, sink), controls=controls)
+
+    async def meddle():
+        for number in itertools.count():
+            await asyncio.sleep(0.0013)
+            if change == "prompts":
+                controls.set_prompts([f"cat {number}"])
+            else:
+                controls.pause(True)
+                await asyncio.sleep(0)
+                controls.pause(False)
+
+    async def main():
+        worker = Worker(Model)
+        await worker.start()
+        meddling = asyncio.create_task(meddle())
+        await asyncio.wait_for(run_stream(offline, worker, asyncio.Event()), 60)
+        meddling.cancel()
+        worker.close()
+
+    asyncio.run(main())
+    assert sink.indices == list(range(150))
+
+
+def test_a_stream_whose_sinks_cannot_be_opened_gives_its_place_back():
+    def refuse(_info):
+        raise UsageError("no such codec")
+
+    async def main():
+        worker, sink, sources = Worker(Model), Record(), [Frames(3) for _ in range(3)]
+        await worker.start()
+        for source in sources:
+            with pytest.raises(UsageError, match="no such codec"):
+                await run_stream(replace(job(source), open_sinks=refuse), worker, asyncio.Event())
+        assert all([await asyncio.to_thread(source.closed.wait, 30) for source in sources])
+        assert worker._lanes == 0
+        assert not worker._engine.waiting, "the model has forgotten them"
+        await run_stream(job(Frames(3), sink), worker, asyncio.Event())
+        worker.close()
+        return sink.indices
+
+    assert asyncio.run(main()) == [0, 1, 2]
+
+
+def test_a_source_that_comes_when_nobody_waits_for_it_any_more_is_closed():
+    async def main():
+        stop, go, source = asyncio.Event(), threading.Event(), Frames(3)
+
+        def open_late():
+            go.wait(60)
+            return source
+
+        stop.set()
+        report = await run_stream(job(open_late), None, stop)
+        assert report.interrupted
+        assert not source.closed.is_set()
+        go.set()
+        assert await asyncio.to_thread(source.closed.wait, 60)
+
+    asyncio.run(main())
+
+
+def test_a_source_that_takes_its_time_to_close_holds_up_nobody():
+    class Slow(Frames):
+        """Its close hangs until it is let go."""
+
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.go = threading.Event()
+
+        def close(self):
+            self.go.wait(60)
+            super().close()
+
+    slow, other = Slow(3), Record()
+
+    async def main():
+        worker = Worker(Model)
+        await worker.start()
+        reports = await asyncio.wait_for(run_jobs(worker, [], [job(slow), job(Frames(5), other)], asyncio.Event()), 30)
+        assert not slow.closed.is_set(), "and is still at it"
+        slow.go.set()
+        worker.close()
+        return reports
+
+    assert [report.frames for report in asyncio.run(main())] == [3, 5]
+    assert other.indices == list(range(5))

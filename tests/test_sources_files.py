@@ -341,3 +341,26 @@ def test_a_change_of_size_in_mid_stream_is_followed(tmp_path):
 
 def test_pyav_is_quiet_unless_asked():
     assert av.logging.get_level() is None
+
+
+def test_closing_waits_for_no_decoder_at_work_which_then_releases_everything(tmp_path):
+    """The decoder is inside a frame, as on a slow disk, while the source is closed from elsewhere."""
+    source = open_source(str(media.make(tmp_path / "clip.mp4")))
+    released = []
+    source._release = lambda: released.append(threading.current_thread())
+    inside, go = threading.Event(), threading.Event()
+
+    def frames():
+        inside.set()
+        go.wait(60)
+        yield None
+
+    source._first, source._frames = None, frames()
+    reader = threading.Thread(target=lambda: list(source))
+    reader.start()
+    assert inside.wait(60)
+    source.close()
+    assert not released, "it would be freed under the decoder"
+    go.set()
+    reader.join(60)
+    assert reader in released
