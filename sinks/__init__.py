@@ -14,7 +14,7 @@ __all__ = ["STREAM_FIELD", "Sink", "open_sink"]
 
 KINDS = (
     "*.mp4, *.mkv, *.mov or *.webm (annotated video), *.jsonl or - (JSON Lines), *.json (COCO / YouTube-VIS), "
-    "*.txt (MOTChallenge), mqtt://host/prefix or mqtts://host/prefix"
+    "*.txt (MOTChallenge), mqtt[s]://host/prefix"
 )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from streaming.errors import UsageError
-from streaming.redaction import redact
+from streaming.redaction import UNCLEAR, is_unclear, place_of
 
 DEFAULT_PREFIX = "maskcast"
 
@@ -42,9 +42,9 @@ class BrokerAddress:
     key_file: Path | None = None
 
     def __str__(self) -> str:
-        """The URL without credentials."""
+        """What is shown of it: scheme, host and port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}/{self.prefix}"
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
 
 
 def parse_address(url: str) -> BrokerAddress:
@@ -53,19 +53,22 @@ def parse_address(url: str) -> BrokerAddress:
     Raises:
         UsageError: the URL is malformed or says more than that.
     """
-    form = "mqtt://[user:password@]host[:port]/prefix"
+    form = "mqtt[s]://[user:password@]host[:port]/prefix"
+    shown = place_of(url)
+    if is_unclear(url):
+        raise UsageError(f"{shown}: {UNCLEAR}")
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise UsageError(f"{redact(url)}: {redact(str(error))}; write {form}") from error
+    except ValueError:  # its text quotes what may be a password
+        raise UsageError(f"{shown}: not a broker's URL; write {form}") from None
     if not parts.hostname:
-        raise UsageError(f"{redact(url)} names no broker; write {form}")
+        raise UsageError(f"{shown} names no broker; write {form}")
     if parts.query or parts.fragment:
-        raise UsageError(f"{redact(url)}: '?' and '#' have no meaning here; in a password write them as %3F and %23")
+        raise UsageError(f"{shown}: '?' and '#' have no meaning here; in a password write them as %3F and %23")
     prefix = unquote(parts.path).strip("/") or DEFAULT_PREFIX
     if any(character in "+#" or ord(character) < 32 for character in prefix):
-        raise UsageError(f"{redact(url)}: a topic cannot contain '+', '#' or control characters")
+        raise UsageError(f"{shown}: a topic cannot contain '+', '#' or control characters")
     tls = parts.scheme == "mqtts"
     return BrokerAddress(
         host=parts.hostname,

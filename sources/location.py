@@ -6,13 +6,14 @@ import os
 import re
 from enum import Enum
 from glob import glob, has_magic
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 from zlib import crc32
 
 from streaming.errors import UsageError
 from streaming.printable import check_printable
-from streaming.redaction import redact
+from streaming.redaction import UNCLEAR, is_unclear, place_of, without_named_secrets
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset(
@@ -76,31 +77,33 @@ def scheme_of(url: str) -> str:
 
 
 def is_hls(url: str) -> bool:
-    """Whether a URL names an HLS playlist.
+    """Whether a URL names an HLS playlist."""
+    return re.split("[?#]", url, maxsplit=1)[0].lower().endswith(".m3u8")
+
+
+def host_and_port(url: str) -> tuple[str | None, int | None]:
+    """Host and port of a URL, whatever its password holds.
 
     Raises:
-        ValueError: it is no URL.
+        ValueError: the port is no number; the message may quote it.
     """
-    return urlsplit(redact(url)).path.lower().endswith(".m3u8")
+    authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    parts = urlsplit(f"//{authority.rpartition('@')[2]}")
+    return parts.hostname, parts.port
 
 
 def _check_url(url: str) -> None:
-    shown, scheme = redact(url), scheme_of(url)
+    shown, scheme = place_of(url), scheme_of(url)
     if scheme not in LIVE_SCHEMES | HTTP_SCHEMES:
         known = ", ".join(sorted(LIVE_SCHEMES | HTTP_SCHEMES))
         raise UsageError(f"unknown scheme in {shown}: use a path, camera:0 or one of {known}")
+    if is_unclear(url):
+        raise UsageError(f"{shown}: {UNCLEAR}")
     try:
-        parts = urlsplit(shown)  # passwords may hold what confuses it
-        port = parts.port
-        complete = bool(parts.hostname or (port and scheme in {"udp", "rtp", "srt"}))
-    except ValueError as error:
-        raise UsageError(f"{shown}: not a URL: {error}") from error
-    authority = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0]
-    # A host and a port, as far as anyone can see, is left to prove itself.
-    plain = authority.startswith("[") or re.fullmatch(r"[^:]*(:\d*)?", authority)
-    if "***@" in shown and "@" not in authority and not plain:
-        raise UsageError(f"{shown}: write / ? # in its user name or password as %2F %3F %23")
-    if not complete:
+        host, port = host_and_port(url)
+    except ValueError:  # its text quotes what may be a password
+        raise UsageError(f"{shown}: not a URL: its host or port cannot be read") from None
+    if not (host or (port and scheme in {"udp", "rtp", "srt"})):
         raise UsageError(f"{shown}: no host in the URL: write {scheme}://host/path")
 
 
@@ -167,8 +170,9 @@ def stream_id(spec: str) -> str:
 
 
 def _name_of_url(url: str) -> str:
-    """Everything that tells one camera from another: host, unusual port, path and query."""
-    parts = urlsplit(redact(url))
-    port = f"-{parts.port}" if parts.port and parts.port != DEFAULT_PORTS.get(parts.scheme) else ""
-    shown = re.sub(r"[\w.-]+=\*\*\*[_&;]?", "", f"{parts.path}?{parts.query}")
-    return f"{parts.hostname or parts.scheme}{port}{shown}"
+    """Host and unusual port; what else tells one camera from another may be secret, and is a digest."""
+    host, number = host_and_port(url)
+    port = f"-{number}" if number and number != DEFAULT_PORTS.get(scheme_of(url)) else ""
+    rest = re.sub("^[^/?#]*", "", url.partition("://")[2])
+    digest = f"-{sha256(without_named_secrets(rest).encode()).hexdigest()[:8]}" if rest.strip("/?#") else ""
+    return f"{host or scheme_of(url)}{port}{digest}"

@@ -11,7 +11,7 @@ from sources.detached import DetachedSource
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, LIVE_SCHEMES, is_hls, scheme_of
 from sources.pixels import MAX_PIXELS
 from streaming.errors import UsageError
-from streaming.redaction import redact
+from streaming.redaction import place_of
 
 # Long enough for a camera that must wait for its next key frame, short enough to notice that it is gone.
 CONNECT_SECONDS = 10.0
@@ -107,7 +107,8 @@ def network_opener(
         live = True
     opening = Opening(
         url,
-        redact(url),
+        # Several cameras may be behind one host, and what tells them apart in the URL is not shown.
+        f"{place_of(url)} ({stream})",
         options=options,
         timeout=(connect or CONNECT_SECONDS, silence),
         endless=scheme in LIVE_SCHEMES,

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from streaming import model_probe, probes
 from streaming.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
@@ -54,15 +53,13 @@ def run_check(file: Path | None, *, say: Callable[[str], None] = lambda _: None)
     """
     lines: list[str] = []
 
-    def tell(finding: Finding, secrets: Sequence[str] = ()) -> None:
+    def tell(finding: Finding) -> None:
         detail = redact(" ".join(finding.detail.split()))
-        for secret in secrets:
-            detail = detail.replace(secret, "***")
         lines.append(f"{finding.verdict:<4}  {finding.what:<{width}}  {detail}")
         say(lines[-1])
 
     if file is None:
-        todo, secrets = _machine(), []
+        todo = _machine()
         width = max(len(probe.what) for probe in todo)
     else:
         width = len("settings")
@@ -72,11 +69,11 @@ def run_check(file: Path | None, *, say: Callable[[str], None] = lambda _: None)
             for problem in str(error).splitlines():
                 tell(Finding(Verdict.FAIL, "settings", problem))
             return lines, error.exit_code
-        todo, secrets = _everything(settings), _secrets(settings)
+        todo = _everything(settings)
         width = min(40, max(width, *(len(probe.what) for probe in todo)))
         tell(Finding(Verdict.OK, "settings", f"{file}: {_count(len(settings.streams), 'stream')}"))
 
-    findings = asyncio.run(_run(todo, lambda finding: tell(finding, secrets)))
+    findings = asyncio.run(_run(todo, tell))
     return lines, min((finding.exit_code for finding in findings if finding.verdict is Verdict.FAIL), default=0)
 
 
@@ -206,20 +203,6 @@ def _encoders() -> list[Finding]:
             kind = "hardware" if software_for(name) else "software"
             findings.append(Finding(Verdict.OK, "encoder", f"{form}: {name} ({kind})"))
     return findings
-
-
-def _secrets(settings: Settings) -> list[str]:
-    """Passwords as they stand in the settings: a last net under what libraries may quote in their errors."""
-    found = []
-    for url in (*(stream.source for stream in settings.streams.values()), settings.mqtt.url if settings.mqtt else ""):
-        try:
-            password = urlsplit(url).password
-        except ValueError:
-            continue
-        found += [password, unquote(password)] if password else []
-    if settings.mqtt is not None and settings.mqtt.password is not None:
-        found.append(settings.mqtt.password.get_secret_value())
-    return [secret for secret in found if len(secret) > 3]
 
 
 def _count(number: int, noun: str) -> str:

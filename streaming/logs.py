@@ -18,7 +18,7 @@ from typing import Any, Literal, TextIO
 from pythonjsonlogger.json import JsonFormatter
 
 from streaming.printable import printable
-from streaming.redaction import redact
+from streaming.redaction import mask, redact
 
 # Whose records are shown at the level that was asked for; all others' from WARNING on.
 PACKAGES = ("streaming", "sinks", "sources", "trackers", "maskcast")
@@ -206,6 +206,7 @@ def _shown(text: str) -> str:
     recognised: the first part ends before its last URL, the second begins with a whole line.
     """
     if len(text) > MAX_CHARACTERS:
+        text = mask(text)
         first, second = text[: MAX_CHARACTERS // 2], text[-MAX_CHARACTERS // 2 :]
         url = first.rfind("://", first.rfind("\n") + 1)
         first, second = first if url < 0 else first[:url], second.partition("\n")[2]

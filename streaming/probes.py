@@ -19,12 +19,11 @@ from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 from sources import Kind, kind_of, open_source
 from sources.location import scheme_of
 from streaming.errors import MaskcastError, SinkError, SourceError, UsageError
-from streaming.redaction import redact
+from streaming.redaction import place_of, redact
 
 if TYPE_CHECKING:
     from sinks.broker import BrokerAddress
@@ -94,8 +93,7 @@ def probe_source(name: str, stream: StreamSettings) -> list[Finding]:
         finally:
             source.close()
     except MaskcastError as error:
-        # The path and the query of a URL may be secrets that nobody can recognise, so only the host is shown.
-        reason = str(error).removeprefix(f"{redact(url)}: ").removeprefix(f"{url}: ")
+        reason = str(error).removeprefix(f"{place_of(url)} ({name}): ").removeprefix(f"{url}: ")
         return [Finding(Verdict.FAIL, what, f"{place}: {reason}", SourceError.exit_code)]
     if frame is None:
         return [Finding(Verdict.FAIL, what, f"{place}: no picture came", SourceError.exit_code)]
@@ -110,7 +108,7 @@ def probe_source(name: str, stream: StreamSettings) -> list[Finding]:
 
 def _host(url: str) -> str:
     """Host and port; without the scheme, or an @ further on in a message would look like the end of credentials."""
-    return urlsplit(redact(url)).netloc.rpartition("@")[2]
+    return place_of(url).partition("://")[2]
 
 
 def probe_broker(mqtt: MqttSettings) -> list[Finding]:

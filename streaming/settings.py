@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
@@ -16,6 +18,7 @@ from sinks.filename import STREAM_FIELD, with_stream
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from streaming.errors import UsageError
+from streaming.redaction import hide
 from streaming.settings_file import fill_in, read_toml
 from streaming.settings_problems import problem_lines
 from streaming.settings_values import (
@@ -305,12 +308,26 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
     document = read_toml(file)
     filled = fill_in(document, environment, file.name)
     try:
-        return Settings.model_validate(filled, context={"folder": Path(os.path.abspath(file)).parent})  # noqa: PTH100
+        settings = Settings.model_validate(filled, context={"folder": Path(os.path.abspath(file)).parent})  # noqa: PTH100
     except ValidationError as error:
         # Without the cause: its text, and so a traceback, would quote what was given.
         raise UsageError("\n".join(problem_lines(error, Settings, document, file.name))) from None
     except RecursionError:
         raise UsageError(f"{file.name}: nested too deeply") from None
+    hide(_passwords(settings))
+    return settings
+
+
+def _passwords(settings: Settings) -> Iterator[str]:
+    """Those that stand in the file itself, as they are written and as they are meant."""
+    urls = [stream.source for stream in settings.streams.values()]
+    if settings.mqtt is not None:
+        urls.append(settings.mqtt.url)
+        yield settings.mqtt.address().password or ""
+    for url in urls:
+        user = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[0]
+        password = user.partition(":")[2]
+        yield from (password, unquote(password))
 
 
 def restart_needed(old: Settings, new: Settings) -> list[str]:

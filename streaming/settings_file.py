@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from streaming.errors import UsageError
-from streaming.redaction import redact
+from streaming.redaction import hide, redact
+from streaming.url_values import encoded
 
 MAX_BYTES = 1 << 20
 MAX_PROBLEMS = 10
 # `$${` is the escape; a ${ that names nothing is a mistake rather than text.
 _FIELD = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+# Keys whose values are URLs, if they hold a `://`.
+URL_KEYS = frozenset({"source", "url"})
+_NO_TEXT = "{}: holds a control character, or is not UTF-8"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -57,6 +61,9 @@ def read_toml(file: Path) -> dict[str, Any]:
 def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str) -> dict[str, Any]:
     """A copy of the document with `${NAME}` replaced in its string values, once: nothing is expanded further.
 
+    In a URL a value is percent-encoded as its place there needs, see `url_values.encoded`. From now on no message shows
+    a value, see `redaction.hide`.
+
     Args:
         document: as read.
         environment: the variables.
@@ -66,6 +73,7 @@ def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str)
         UsageError: a variable is not set, or a string holds what no setting may; by key and variable, never by value.
     """
     problems: list[str] = []
+    used: set[str] = set()
 
     def text(value: str, path: tuple[str | int, ...]) -> str:
         def variable(match: re.Match[str]) -> str:
@@ -79,14 +87,24 @@ def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str)
             elif wanted not in environment:
                 problems.append(f"{dotted(path)}: the environment variable {wanted} is not set")
             else:
-                return environment[wanted]
+                return written(environment[wanted], match)
             return ""
 
-        filled = _FIELD.sub(variable, value)
-        # Control characters and undecodable bytes (which the environment can bring) have no place in any setting.
-        if any(unicodedata.category(character) in {"Cc", "Cs"} for character in filled):
-            problems.append(f"{dotted(path)}: holds a control character, or is not UTF-8")
-        return filled
+        def written(found: str, match: re.Match[str]) -> str:
+            used.add(found)
+            # Control characters and undecodable bytes (which the environment can bring) have no place in any setting.
+            if not _is_text(found):
+                problems.append(_NO_TEXT.format(dotted(path)))
+            elif "://" in value and path[-1] in URL_KEYS:
+                try:
+                    return encoded(found, value, match.start())
+                except ValueError as error:
+                    problems.append(f"{dotted(path)}: ${{{match['name']}}}: {error}")
+            return found
+
+        if not _is_text(value):
+            problems.append(_NO_TEXT.format(dotted(path)))
+        return _FIELD.sub(variable, value)
 
     def walk(value: Any, path: tuple[str | int, ...]) -> Any:
         if len(problems) >= MAX_PROBLEMS:
@@ -103,9 +121,14 @@ def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str)
         filled: dict[str, Any] = walk(document, ())
     except RecursionError:
         raise UsageError(f"{name}: nested too deeply") from None
+    hide(used)
     if problems:
         raise UsageError("\n".join(f"{name}: {problem}" for problem in problems[:MAX_PROBLEMS]))
     return filled
+
+
+def _is_text(value: str) -> bool:
+    return not any(unicodedata.category(character) in {"Cc", "Cs"} for character in value)
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

@@ -66,7 +66,9 @@ def _line(detail: dict[str, Any], settings: type[BaseModel], document: dict[str,
     if kind == "literal_error":
         field = _field(settings, path)
         choices = choices_of(field.annotation) if field is not None else []
-        return f"{key}{given}: must be {' or '.join(choices)}{_meant(_raw(document, path), choices)}"
+        written = _raw(document, path)
+        hint = f'; write "{written}"' if str(written) in choices else _meant(written, choices)
+        return f"{key}{given}: must be {' or '.join(choices)}{hint}"
     if kind in _KINDS:
         return f"{key}{given}: must be {_KINDS[kind]}"
     if kind in {"greater_than_equal", "less_than_equal"}:

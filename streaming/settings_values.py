@@ -13,7 +13,7 @@ from sinks.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of
 from streaming.errors import UsageError
 from streaming.prompts import clean_prompt
-from streaming.redaction import redact
+from streaming.redaction import UNCLEAR, place_of, redact
 from streaming.types import MOST_PROMPTS
 
 # What `kind_of` and `parse_address` may say beside the value itself; all else could quote a piece of it.
@@ -21,7 +21,7 @@ _SAFE_REASONS = (
     "use a path, ",
     "cameras are numbered",
     "no host in the URL",
-    "write / ? # in its user name",
+    UNCLEAR,
     "'?' and '#' have no meaning here",
     "a topic cannot contain",
 )
@@ -34,7 +34,7 @@ class Location(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return repr(redact(str(self)))
+        return repr(place_of(self) if "://" in self else redact(self))
 
 
 def _folder(info: ValidationInfo) -> Path:
@@ -71,7 +71,7 @@ def _quietly(check: Callable[[], object], value: str, otherwise: str) -> None:
     try:
         check()
     except UsageError as error:
-        reason = str(error).rpartition(redact(value))[2].removeprefix(": ")
+        reason = str(error).rpartition(place_of(value))[2].removeprefix(": ")
         raise ValueError(reason if reason.startswith(_SAFE_REASONS) else otherwise) from None
 
 

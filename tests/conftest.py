@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from streaming import redaction
 from streaming.cpu import wait_politely
 
 wait_politely()
@@ -53,6 +54,12 @@ def _no_process_is_left() -> Iterator[None]:
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test hides is no secret for the next."""
+    monkeypatch.setattr(redaction, "_secrets", ())
 
 
 @pytest.fixture(scope="session")

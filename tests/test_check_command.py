@@ -97,15 +97,17 @@ def about(lines: list[str], what: str) -> list[str]:
     return [f"{verdict} {detail}" for verdict, part, detail in found if part == what]
 
 
-def test_all_is_well(tmp_path: Path, film: Path) -> None:
+def test_all_is_well(tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    password = f"12/{SECRET}@?#%41 &"  # raw, it would be read as a host, a port, a path...
+    monkeypatch.setenv("PASSWORD", password)
     with (
-        running(tmp_path / "broker", user="cam", password=SECRET) as broker,
-        camera(film, "--user", "viewer", "--password", SECRET) as server,
+        running(tmp_path / "broker", user="cam", password=password) as broker,
+        camera(film, "--user", "viewer", "--password", password) as server,
     ):
         text = (
-            f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}/site"\nusername = "cam"\npassword = "{SECRET}"\n'
+            f'[mqtt]\nurl = "mqtt://cam:${{PASSWORD}}@127.0.0.1:{broker.port}/site"\n'
             f'[http]\nlisten = "127.0.0.1:{free_port()}"\n'
-            + stream(server.url(user=f"viewer:{SECRET}"))
+            + stream(server.url(user="viewer:${PASSWORD}"))
             + '[streams.door.recording]\nfolder = "recordings"\nkeep_bytes = "600 MB"\ncodec = "libx264"\n'
             + stream(str(film), "file", 'out = ["{stream}.jsonl"]')
         )
@@ -115,7 +117,7 @@ def test_all_is_well(tmp_path: Path, film: Path) -> None:
     assert about(lines, "device")
     assert "complete; tracker memory" in about(lines, "model")[0]
     assert about(lines, "prompts") == ["ok 1 different, all readable"]
-    assert about(lines, "mqtt") == [f"ok mqtt://127.0.0.1:{broker.port}/site: connected, MQTT 5, not encrypted"]
+    assert about(lines, "mqtt") == [f"ok mqtt://127.0.0.1:{broker.port}: connected, MQTT 5, not encrypted"]
     assert "will be made" in about(lines, "state")[0]
     assert "free" in about(lines, "http")[0]
     assert about(lines, "encoder") == ["ok libx264: libx264"]

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from streaming.errors import UsageError
+from streaming.redaction import redact
 from streaming.settings import DEFAULT_MODEL, Settings, load_settings, restart_needed
 from streaming.settings_reference import with_tables
 
@@ -153,7 +155,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
 def test_variables_fill_strings_once_and_wherever_they_stand(tmp_path: Path) -> None:
     text = stream('ca_file = "${A}.pem"', source="rtsps://u:${B}@h/${A}", prompts='["${A} and $${A} for $5"]')
     door = load(tmp_path, text, {"A": "x", "B": "${A}$${"}).streams["door"]
-    assert door.source == "rtsps://u:${A}$${@h/x"
+    assert unquote(door.source) == "rtsps://u:${A}$${@h/x"
     assert door.prompts == ("x and ${A} for $5",)
     assert door.ca_file == tmp_path / "x.pem"
 
@@ -175,6 +177,111 @@ def test_only_names_are_variables(tmp_path: Path, text: str) -> None:
 def test_values_that_no_setting_can_hold(tmp_path: Path, value: str) -> None:
     with pytest.raises(UsageError, match=r"streams.door.source: holds a control character"):
         load(tmp_path, stream(source="rtsp://u:${P}@h/"), {"P": value})
+
+
+RAW = [
+    "/s3c",
+    "12/s3c",
+    "s3c#x",
+    "s3c?x",
+    "s3c@x",
+    "s3c:x",
+    "s3c%41",
+    "s3c%",
+    "s3c[x]",
+    "s 3c",
+    "1883/@s3c",
+    "ü&=+;$",
+    "",
+]
+
+
+@pytest.mark.parametrize("password", RAW)
+def test_any_password_is_taken_as_it_is(tmp_path: Path, password: str) -> None:
+    text = '[mqtt]\nurl = "mqtt://me:${P}@10.0.0.1:1/site"\n' + stream(
+        source="rtsp://me:${P}@cam:554/x?token=${P}&c=1#${P}"
+    )
+    found = load(tmp_path, text, {"P": password})
+    assert found.mqtt is not None
+    address = found.mqtt.address()
+    assert (address.host, address.port, address.prefix) == ("10.0.0.1", 1, "site")
+    assert (address.username, address.password) == ("me", password)
+    parts = urlsplit(found.streams["door"].source)
+    assert (parts.hostname, parts.port, parts.path, parts.username) == ("cam", 554, "/x", "me")
+    assert unquote(parts.password or "") == password
+    assert parse_qs(parts.query, keep_blank_values=True) == {"token": [password], "c": ["1"]}
+    assert unquote(parts.fragment) == password
+
+
+@pytest.mark.parametrize(
+    ("source", "value", "filled"),
+    [
+        ("rtsp://${V}@h/x", "me:pa:s/s", "rtsp://me:pa%3As%2Fs@h/x"),
+        ("rtsp://${V}:x@h/", "m:e", "rtsp://m%3Ae:x@h/"),
+        ("rtsp://${V}/x", "10.0.0.1:554", "rtsp://10.0.0.1:554/x"),
+        ("rtsp://h:${V}/x", "554", "rtsp://h:554/x"),
+        ("${V}://h/x", "rtsps", "rtsps://h/x"),
+        ("http://h/${V}/x", "a/b c?d@e", "http://h/a/b%20c%3Fd%40e/x"),
+        ("http://h/x?${V}", "a=1&b=c d", "http://h/x?a=1&b=c%20d"),
+        ("http://h/x?a=${V}", "1&b=2", "http://h/x?a=1%26b%3D2"),
+        ("rtmp://me:${V}@h/live/x", "p@ss%41", "rtmp://me:p@ss%41@h/live/x"),
+        ("rtmp://h/live/${V}", "key?sign=a%41", "rtmp://h/live/key?sign=a%41"),
+        ("${V}", "rtsp://me:p%40ss@h/x", "rtsp://me:p%40ss@h/x"),
+        ("http://h/$${V}", "no", "http://h/${V}"),
+    ],
+)
+def test_a_value_is_written_as_its_place_needs(tmp_path: Path, source: str, value: str, filled: str) -> None:
+    assert load(tmp_path, stream(source=source), {"V": value}).streams["door"].source == filled
+
+
+@pytest.mark.parametrize(
+    ("source", "value", "said"),
+    [
+        ("rtsp://${V}/x", "me:Zq7-@h", "${V}: the value in the place of the host must be a host"),
+        ("rtsp://h:${V}/x", "1/Zq7-", "in the place of the host"),
+        ("rtsp://${V}", "evil/Zq7-", "in the place of the host"),
+        ("${V}://h/", "rtsp://u:Zq7-@evil", "before :// must be a scheme"),
+        ("rtmp://me:${V}@h/live/x", "Zq7-/x", "with / ? # cannot be written into the URL of this protocol"),
+        ("${V}", "rtsp://me:12/Zq7-@h/x", "write / ? # in its user name or password as %2F %3F %23"),
+        ("rtsp://me:12/Zq7-@h/x", "", "write / ? # in its user name or password as %2F %3F %23"),
+        ("rtsp://me:/Zq7-@h/x", "", "write / ? # in its user name or password as %2F %3F %23"),
+        ("rtsp://me:Zq7-", "", "not a source"),
+    ],
+)
+def test_a_value_that_could_be_read_as_something_else_is_refused(
+    tmp_path: Path, source: str, value: str, said: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, stream(source=source), {"V": value})
+    assert said in str(caught.value)
+    assert "Zq7-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["mqtt://me:12/s3c@h/x", "mqtt://me:/s3c@h/x", "mqtt://me:12#s3c@h/x", "mqtt://h:1/a@b"]
+)
+def test_a_brokers_password_written_raw_is_not_read_as_a_host(tmp_path: Path, url: str) -> None:
+    found = refusal(tmp_path, f'[mqtt]\nurl = "{url}"\n{MINIMAL}')
+    assert "mqtt.url: write / ? # in its user name or password as %2F %3F %23" in found
+
+
+def test_a_broker_with_an_at_in_its_prefix_is_understood_where_its_host_is_certain(tmp_path: Path) -> None:
+    found = load(tmp_path, f'[mqtt]\nurl = "mqtt://10.0.0.1:1/a@b"\n{MINIMAL}')
+    assert found.mqtt is not None
+    assert (found.mqtt.address().host, found.mqtt.address().prefix) == ("10.0.0.1", "a@b")
+
+
+def test_what_came_from_the_environment_is_shown_nowhere(tmp_path: Path) -> None:
+    environment = {"A": "Zq7-one", "B": "Zq7-t/wo", "C": "Zq7-three", "D": "Zq7-four", "E": "one"}
+    text = '[state]\nfolder = "${D}"\n[mqtt]\nurl = "mqtt://h"\nusername = "${A}"\npassword = "${C}"\n'
+    load(tmp_path, text + stream(source="rtsp://u:${B}@h/${E}"), environment)
+    assert redact("Zq7-one Zq7-t/wo Zq7-t%2Fwo Zq7-t%2fwo Zq7-three Zq7-four one") == "*** *** *** *** *** *** one"
+
+
+def test_passwords_of_the_file_itself_are_shown_nowhere(tmp_path: Path) -> None:
+    text = '[mqtt]\nurl = "mqtt://u@h"\npassword = "Zq7-one"\n' + stream(source="rtsp://u:Zq7-t%2Fwo@h/")
+    load(tmp_path, text, {})
+    assert redact("Zq7-one Zq7-t%2Fwo Zq7-t/wo") == "*** *** ***"
 
 
 def test_nothing_is_replaced_in_keys(tmp_path: Path) -> None:
@@ -253,7 +360,10 @@ def test_nothing_is_replaced_in_keys(tmp_path: Path) -> None:
             '[mqtt]\nurl = "mqtt://h"\nmax_payload = "1 KiB"\n' + MINIMAL,
             'mqtt.max_payload = "1 KiB": must be from 65536',
         ),
-        ('[mqtt]\nurl = "mqtt://h"\nprotocol = 5\n' + MINIMAL, "mqtt.protocol = 5: must be 5 or 3.1.1"),
+        (
+            '[mqtt]\nurl = "mqtt://h"\nprotocol = 5\n' + MINIMAL,
+            'mqtt.protocol = 5: must be 5 or 3.1.1; write "5"',
+        ),
         ('[mqtt]\nurl = "mqtt://h"\npassword = "x"\n' + MINIMAL, "mqtt: password needs a username"),
         ('[mqtt]\nurl = "mqtt://u@h"\nusername = "v"\n' + MINIMAL, "the user name is given twice"),
         ('[mqtt]\nurl = "mqtt://h"\nca_file = "x"\n' + MINIMAL, "need a url that begins with mqtts://"),

@@ -256,7 +256,7 @@ async def test_a_refusal_keeps_id_and_action_and_loses_credentials() -> None:
     stream = Stream(UsageError("no room for\nmore, see rtsp://me:secret@camera/1"))
     found = await stream.ask(b'{"action": "add", "prompts": ["dog"], "id": "mine"}')
     assert (found["id"], found["action"], found["status"], found["prompts"]) == ("mine", "add", "rejected", ["person"])
-    assert found["reason"] == "no room for more, see rtsp://***@camera/1"
+    assert found["reason"] == "no room for more, see rtsp://camera"
 
 
 @awaited

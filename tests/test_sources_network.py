@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import shutil
 import signal
 import socket
@@ -65,7 +66,7 @@ def test_rtsp(camera, transport):
     source = open_source(camera.url(), transport=transport)
     info = source.info
     assert (info.width, info.height, info.live, info.audio) == (160, 120, True, ())
-    assert info.stream == f"127.0.0.1-{camera.port}-camera"
+    assert re.fullmatch(f"127.0.0.1-{camera.port}-[0-9a-f]{{8}}", info.stream)
     frames = list(itertools.islice(source, 70))
     source.close()
     times = [frame.pts for frame in frames]
@@ -86,8 +87,8 @@ def test_a_live_stream_may_be_read_without_loss(camera):
 
 def test_wrong_path(camera):
     with pytest.raises(SourceError, match="404") as raised:
-        open_source(camera.url(path="nowhere"))
-    assert "nowhere" in str(raised.value)
+        open_source(camera.url(path="nowhere"), stream="door")
+    assert str(raised.value).startswith(f"rtsp://127.0.0.1:{camera.port} (door): ")
     assert raised.value.exit_code == 3
 
 
@@ -99,10 +100,10 @@ def test_refused_and_accepted_credentials_are_never_shown(endless):
             assert "ecret" not in str(raised.value)
             assert "//me" not in str(raised.value)
             assert "ecret" not in "".join(traceback.format_exception(raised.value))
-            assert f"127.0.0.1:{server.port}/camera" in str(raised.value)
+            assert f"127.0.0.1:{server.port}" in str(raised.value)
         source = open_source(server.url(user=f"me:{QUOTED}"))
         assert "ecret" not in repr(source.info)
-        assert source.info.stream == f"127.0.0.1-{server.port}-camera"
+        assert source.info.stream.startswith(f"127.0.0.1-{server.port}-")
         source.close()
 
 
