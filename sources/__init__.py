@@ -75,7 +75,7 @@ def open_source(
         case Kind.IMAGES:
             from sources.images import ImagesSource
 
-            source = ImagesSource(spec, name, live=bool(live))
+            source = ImagesSource(spec, name, live=bool(live), max_pixels=max_pixels)
         case Kind.FILE:
             from sources.video import open_video
 

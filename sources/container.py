@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from sources.audio import Audio
 from sources.clock import MediaClock
 from sources.failure import NO_ANSWER, AccessDeniedError, explain
 from sources.picture import DecodedPicture
+from sources.picture_file import size_in_header
 from sources.pixels import MAX_PIXELS, oversize, oversize_unseen
 from sources.upright import Upright
 from streaming.errors import SourceError
@@ -41,6 +42,8 @@ PICTURELESS_SECONDS = 30.0
 LONGEST_LIVE_GAP_SECONDS = 60.0
 # A container is cut off when all its streams end this much before the length in its header.
 CUT_SECONDS = 0.5
+# Brands of files that hold pictures rather than sequences (ISO/IEC 23008-12), which FFmpeg gives tile by tile.
+PHOTOGRAPHS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
 # So many damaged packets in a row that the demuxer itself reports are the end.
 DAMAGED_IN_A_ROW = 100
 
@@ -138,6 +141,9 @@ class ContainerSource:
         if video is None or video.disposition & Disposition.attached_pic:
             kinds = sorted({stream.type for stream in streams if stream is not video})
             raise SourceError(f"{shown}: holds no video, only {', '.join(kinds) or 'nothing'}; give a video file")
+        tiled = sum(stream.type == "video" for stream in streams) > 1
+        if tiled and self._container.metadata.get("major_brand") in PHOTOGRAPHS:
+            raise SourceError(f"{shown}: a photograph in tiles; give it as a file whose name ends in .heic or .avif")
         if self._container.format.name == "tty":  # FFmpeg would film the text as a terminal shows it
             raise SourceError(f"{shown}: is a text file; give a video file")
         if video.codec_context is None:
@@ -254,7 +260,7 @@ class ContainerSource:
         patience = max(PICTURELESS_SECONDS, sum(self._opening.timeout or ()))
         seen, last_picture = False, time.monotonic()
         for packet in self._packets():
-            for frame in self._attempt(packet.decode, count=seen):
+            for frame in self._attempt(packet, count=seen):
                 seen = True
                 yield from upright.apply(frame)
                 last_picture = time.monotonic()
@@ -265,7 +271,7 @@ class ContainerSource:
                 self._failure = SourceError(f"data comes in, but no picture could be decoded for {patience:.0f} s")
                 return
         if self._failure is not None and not self._live:
-            for frame in self._attempt(lambda: self._video.codec_context.decode(None), count=seen):
+            for frame in self._attempt(None, count=seen):
                 yield from upright.apply(frame)
         yield from upright.apply(None)
 
@@ -306,23 +312,28 @@ class ContainerSource:
             else:
                 return
 
-    def _attempt(self, decode: Callable[[], Sequence[av.VideoFrame]], *, count: bool) -> Sequence[av.VideoFrame]:
-        """What decodes; a failure counts unless it comes before the first picture, where recordings may be cut."""
+    def _attempt(self, packet: Any, *, count: bool) -> Sequence[av.VideoFrame]:
+        """What a packet, or None for the end, decodes to.
+
+        A failure counts unless it comes before the first picture, where recordings may be cut.
+        """
         try:
-            return decode()
+            return cast("Sequence[av.VideoFrame]", self._video.codec_context.decode(packet))
         except av.EOFError:
             return ()
         except (av.FFmpegError, OSError) as error:
-            self._oversize = self._oversize or self._refused_for_size(error)
+            self._oversize = self._oversize or self._refused_for_size(error, packet)
             self._broken += count
             return ()
 
-    def _refused_for_size(self, error: Exception) -> str | None:
+    def _refused_for_size(self, error: Exception, packet: Any) -> str | None:
         """What to say if the decoder refused a picture for its size.
 
         Some decoders keep the size that they refuse; others forget it and say EINVAL, or ERANGE (dav1d).
         """
         context, most = self._video.codec_context, self._opening.max_pixels
+        if packet is not None and not context.width and (size := size_in_header(bytes(packet))):
+            return oversize(*size, most)
         forgotten = isinstance(error, av.ArgumentError) and not context.width
         if forgotten or isinstance(error, av.error.OverflowError):
             return oversize_unseen(most)

@@ -1,4 +1,4 @@
-"""Folders and globs of still images as the frames of a stream."""
+"""Folders and globs of still pictures as the frames of a stream."""
 
 from __future__ import annotations
 
@@ -9,53 +9,78 @@ from fractions import Fraction
 from glob import glob
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from sources.failure import explain
 from sources.location import IMAGE_SUFFIXES, is_pattern, natural_order
 from sources.picture import ArrayPicture
+from sources.picture_file import StillPicture, read_pictures
+from sources.pixels import MAX_PIXELS
 from streaming.errors import SourceError
-from streaming.types import Frame, Image, StreamInfo
+from streaming.types import Frame, StreamInfo
 
-# Images have no clock; this is the rate at which FFmpeg reads image sequences.
+# Pictures have no clock; this is the rate at which FFmpeg reads image sequences.
 RATE = Fraction(25)
+# Animations count in milliseconds.
+ANIMATION_TIME_BASE = Fraction(1, 1000)
 
 
 class ImagesSource:
-    """Images in natural order of their names (2 before 10); see `sources.source.Source`."""
+    """Pictures in natural order of their files' names (2 before 10); see `sources.source.Source`.
 
-    def __init__(self, spec: str, stream: str, *, live: bool) -> None:
-        """Find the images of a folder, a glob or a single path.
+    A file with several pictures gives them all. Where it is the only file, they keep the times that it gives them.
+    """
+
+    def __init__(self, spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> None:
+        """Find the pictures of a folder, a glob or a single path.
 
         Raises:
             SourceError: there are none, or none of them can be read.
         """
-        self._spec, self._stopped = spec, False
+        self._spec, self._stopped, self._max_pixels = spec, False, max_pixels
         self._paths = find_images(spec)
         if not self._paths:
             raise SourceError(f"{spec}: no images in it (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
-        first = next((image for image in map(read_image, self._paths) if image is not None), None)
-        if first is None:
-            raise SourceError(f"{spec}: none of the {len(self._paths)} images can be read; the first: {self._paths[0]}")
+        first = self._first()
         count = len(self._paths)
+        # What an animation gives is known when it ends.
+        self._animated = count == 1 and not first.alone
         self.info = StreamInfo(
-            stream, first.shape[1], first.shape[0], 1 / RATE, RATE, count, float(count / RATE), live=live
+            stream,
+            width=first.image.shape[1],
+            height=first.image.shape[0],
+            time_base=ANIMATION_TIME_BASE if self._animated else 1 / RATE,
+            frame_rate=None if self._animated else RATE,
+            frame_count=None if self._animated else count,
+            duration=None if self._animated else float(count / RATE),
+            live=live,
         )
+
+    def _first(self) -> StillPicture:
+        reason = ""
+        for path in self._paths:
+            try:
+                return next(read_pictures(path, self._max_pixels))
+            except SourceError as error:
+                reason = reason or f"{path}: {error}"
+        raise SourceError(f"{self._spec}: none of the {len(self._paths)} images can be read; the first: {reason}")
 
     def __iter__(self) -> Iterator[Frame]:
         started = datetime.now(UTC)
-        broken: list[Path] = []
-        for index, path in enumerate(self._paths):
-            if self._stopped:
-                return
-            image = read_image(path)
-            if image is None:
-                broken.append(path)
-                continue
-            pts = float(index / RATE)
-            captured = datetime.now(UTC) if self.info.live else started + timedelta(seconds=pts)
-            yield Frame(self.info.stream, index, pts, captured, ArrayPicture(image))
+        broken: list[str] = []
+        index, pts = 0, Fraction(0)
+        for path in self._paths:
+            before = index
+            try:
+                for picture in read_pictures(path, self._max_pixels):
+                    if self._stopped:
+                        return
+                    captured = datetime.now(UTC) if self.info.live else started + timedelta(seconds=float(pts))
+                    yield Frame(self.info.stream, index, float(pts), captured, ArrayPicture(picture.image))
+                    index += 1
+                    pts += (picture.seconds if self._animated else None) or 1 / RATE
+            except SourceError as error:
+                broken.append(f"{path}: {error}")
+                if index == before:  # it leaves a gap
+                    index, pts = index + 1, pts + 1 / RATE
         if broken:
             raise SourceError(
                 f"{self._spec}: {len(broken)} of {len(self._paths)} images cannot be read; the first: {broken[0]}"
@@ -84,13 +109,3 @@ def find_images(spec: str) -> list[Path]:
         raise SourceError(f"{spec}: {explain(error)}") from error
     images = (file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(file))  # noqa: PTH112
     return sorted(images, key=lambda file: natural_order(str(file)))
-
-
-def read_image(path: Path) -> Image | None:
-    """The image as ``(H, W, 3)`` uint8 RGB, turned as its EXIF data says; None if it cannot be read."""
-    try:
-        data = np.fromfile(path, np.uint8)
-        decoded = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB) if data.size else None
-    except (OSError, cv2.error):
-        return None
-    return None if decoded is None else np.ascontiguousarray(decoded, dtype=np.uint8)

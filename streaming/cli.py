@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -210,6 +211,9 @@ def main() -> NoReturn:
     """Run the command line, and end the process."""
     wait_politely()
     keep_memory()
+    # Damaged pictures are told in our own words.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     code = 0
     try:
         app()
