@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
-from sinks.spool import IN_MEMORY, Entry, Spool
+from sinks.spool import IN_MEMORY, Spool
+from sinks.spool_stream import Entry
 from streaming.threads import SerialThread
 from streaming.types import KnownTracks, Picture, Result
 
@@ -37,10 +38,11 @@ class Journal:
     cut, and when the file was found damaged at the start. At most `limit` events a stream wait; the oldest are shed,
     counted, and announced in their place by a message ``maskcast.shed/1``.
 
-    While the disk refuses to be written, events are kept in memory (the newest 2,000 a stream) and written later.
-    No method but `open` raises because of the disk. All work on the file happens on one thread of its own. Where the
-    disk does not answer at all, that thread hangs: nobody waits for it longer than `ANSWER_SECONDS`, and the next 2,000
-    results with events queue up before it.
+    While the disk refuses to be read or written, also at the start, events are kept in memory (the newest 2,000 a
+    stream) and written later, behind those that the file has. Nothing in the file is believed unseen: a damaged one is
+    set aside as ``name.damaged``. No method raises because of the disk. All work on the file happens on one thread of
+    its own. Where the disk does not answer at all, that thread hangs: nobody waits for it longer than `ANSWER_SECONDS`,
+    and the next 2,000 results with events queue up before it.
     """
 
     def __init__(self, file: Path | None, *, limit: int = LIMIT) -> None:
@@ -52,12 +54,36 @@ class Journal:
         self._closed = False
 
     async def open(self) -> None:
-        """Open the file now; without this call, the first use opens it, and falls back to memory if it cannot.
+        """Open the file now; without this call, the first use opens it. A disk that does not answer is not waited for.
 
         Raises:
-            SinkError: the file cannot be opened, or another process uses it.
+            SinkError: another process uses the file.
         """
-        await self._run(self._spool.open)
+        opening = self._thread.run(self._spool.open)
+        await asyncio.wait([opening], timeout=ANSWER_SECONDS)
+        if opening.done():
+            opening.result()
+        else:
+            logger.error("%s: does not answer; until it does, events wait in memory", self._spool.name)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why events are kept in memory alone; None while they are on disk."""
+        return self._spool.refusal
+
+    def try_again(self) -> None:
+        """If the disk has refused, see whether it does still; the next event would, but may take long to come."""
+        if self.refusal and not self._late and not self._closed:
+            self._thread.run(self._spool.write)
+
+    async def streams(self) -> set[str]:
+        """The streams of which the journal knows, those of earlier runs too."""
+        return set() if self._closed else await self._run(self._spool.names)
+
+    async def forget(self, stream: str) -> None:
+        """Forget a stream with all that waits; should it come back, its events have new ids."""
+        if not self._closed:
+            await self._run(lambda: self._spool.forget(stream))
 
     async def append(self, stream: str, result: Result) -> int:
         """Take all events of `result` in one transaction; returns how many were taken, or are to be."""

@@ -2,66 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import time
 import uuid
-from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from sinks.messages import event_message, shed_message
-from sinks.spool_file import DAMAGE, DamagedError, Transaction, boot_id, connect, result_code, set_aside
+from sinks.messages import event_message
+from sinks.spool_file import (
+    DamagedError,
+    Transaction,
+    boot_id,
+    check_event,
+    connect,
+    connect_copy,
+    is_damage,
+    load,
+    result_code,
+    set_journal_aside,
+)
+from sinks.spool_stream import Entry, SpooledStream, event_text
 from streaming.errors import SinkError
-from streaming.types import Box, Event, EventKind, KnownTracks, Result
+from streaming.types import KnownTracks, Result
 
 logger = logging.getLogger(__name__)
 
 IN_MEMORY = 2_000  # events a stream, about 1 MB, kept while the disk refuses to be written
-OPEN_TRACKS = 1_000  # a stream
 RETRY_SECONDS = 5.0  # between attempts to write to a disk that has refused
 OLDEST = "SELECT sequence, payload FROM event WHERE stream = ? AND sequence >= ? ORDER BY sequence"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One message for the topic ``events``.
-
-    Attributes:
-        sequence: its number in the stream; goes up.
-        payload: the message.
-    """
-
-    sequence: int
-    payload: bytes
-
-
-@dataclass(slots=True)
-class _Stream:
-    """What is known of one stream; the file is brought up to it at each commit.
-
-    Numbers below `next` that are above `sent` and neither stored nor waiting were shed: no other record is needed to
-    announce them.
-    """
-
-    id: str
-    next: int = 1  # number of the next event
-    sent: int = 0  # all events up to this number are done with
-    shed: int = 0
-    highest: int = 0  # id of a track
-    low: int = 1  # stored events below this number are void
-    stored: int = 0  # events in the file, without the void ones
-    waiting: deque[tuple[int, bytes]] = field(default_factory=deque)  # events not yet in the file; all newer than those
-    tracks: dict[int, Event] = field(default_factory=dict)
-    changed_tracks: set[int] = field(default_factory=set)  # since the last commit
-    rewrite_tracks: bool = False  # too many have changed to remember which
-
-    @property
-    def start(self) -> int:
-        """Stored events from this number on count."""
-        return max(self.low, self.sent + 1)
 
 
 class Spool:
@@ -71,32 +40,29 @@ class Spool:
         self._file, self._limit = file, limit
         self.name = str(file) if file else "the journal in memory"
         self._database: sqlite3.Connection | None = None
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, SpooledStream] = {}
         self._dirty: set[str] = set()
         self._retry_at: float | None = None  # the disk has refused; when to try again
+        self._begun = False
+        self._unsigned = False  # the file does not yet say in which run of the system it is written
+        self._elsewhere = False  # the file itself is not open; there may be a copy to read
+        self._unread = False  # nor could it be read
+        self.refusal: str | None = None  # what the disk refuses with
 
     def open(self) -> None:
-        if self._database is not None:
+        if self._begun:
             return
-        target = ":memory:"
-        if self._file is not None:
-            target = str(self._file)
-            try:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise SinkError(f"cannot make the folder of the journal {target}: {error.strerror}") from error
         try:
-            try:
-                self._database = connect(target)
-            except DamagedError as error:
-                assert self._file is not None
-                set_aside(self._file, str(error))
-                self._database = connect(target)
-        except (sqlite3.Error, OSError, DamagedError) as error:
-            busy = result_code(error) == sqlite3.SQLITE_BUSY
-            advice = "another process uses it: give each its own" if busy else "choose another file or free its disk"
-            raise SinkError(f"cannot open the journal {target}: {error}; {advice}") from error
-        self._load(self._database)
+            self._begin()
+        except (sqlite3.Error, OSError) as error:
+            if result_code(error) != sqlite3.SQLITE_BUSY:
+                self._begin_elsewhere(error)
+                return
+            raise SinkError(
+                f"cannot open the journal {self.name}: {error}; another process uses it: give each its own"
+            ) from error
+        self._begun = True
+        self.write()
 
     def append(self, name: str, result: Result) -> int:
         stream = self._stream(name)
@@ -104,12 +70,12 @@ class Spool:
             payload = event_message(result, event, f"{stream.id}-{stream.next}").json_bytes()
             stream.waiting.append((stream.next, payload))
             stream.next += 1
-            _follow(stream, event)
+            stream.follow(event)
         excess = stream.stored + len(stream.waiting) - self._limit
         if excess > 0:
             self._shed_oldest(name, stream, excess)
         self._dirty.add(name)
-        self._write()
+        self.write()
         while len(stream.waiting) > IN_MEMORY:  # only while the disk refuses
             stream.waiting.popleft()
             stream.shed += 1
@@ -117,26 +83,36 @@ class Spool:
 
     def first(self, name: str, count: int) -> list[Entry]:
         stream = self._stream(name)
-        self._write()
+        self.write()
         rows = self._read(f"{OLDEST} LIMIT ?", (name, stream.start, count))
         if rows is None:
             return []
+        try:
+            for _, payload in rows:
+                check_event(payload)
+        except DamagedError as error:
+            if self._begin_anew(str(error)):
+                self.write()
+            rows = []
         found = [Entry(*row) for row in rows]
         found += [Entry(*one) for one in stream.waiting if one[0] > stream.sent][: count - len(found)]
         entries: list[Entry] = []
         expected = stream.sent + 1
         for entry in found:
             if entry.sequence > expected:
-                entries.append(_announcement(name, stream, expected, entry.sequence))
+                entries.append(stream.announcement(name, expected, entry.sequence))
             entries.append(entry)
             expected = entry.sequence + 1
         if not found and stream.next > expected:
-            entries.append(_announcement(name, stream, expected, stream.next))
-        return entries[:count]
+            entries.append(stream.announcement(name, expected, stream.next))
+        del entries[count:]
+        if entries:
+            stream.offered = entries[-1].sequence
+        return entries
 
     def remove(self, name: str, up_to: int) -> None:
         stream = self._stream(name)
-        up_to = min(up_to, stream.next - 1)
+        up_to = min(up_to, stream.offered)  # of before the numbers were moved: it is handed out again
         if up_to <= stream.sent:
             return
         stream.stored -= self._count(name, stream.start, up_to)
@@ -144,7 +120,7 @@ class Spool:
         while stream.waiting and stream.waiting[0][0] <= up_to:
             stream.waiting.popleft()
         self._dirty.add(name)
-        self._write()
+        self.write()
 
     def known_tracks(self, name: str) -> KnownTracks:
         self._stream(name)
@@ -164,58 +140,92 @@ class Spool:
         return stream.shed if stream else 0
 
     def close(self) -> None:
-        if self._database is None:
+        if self._database is None and not self._streams:
             return
-        self._retry_at = None
-        self._write()
+        self._retry_at = None if self._retry_at is None else 0.0
+        self.write()
         waiting = sum(len(stream.waiting) for stream in self._streams.values())
         if waiting:
             logger.error("%s: %d events could not be written and are lost", self.name, waiting)
         database, self._database = self._database, None
+        if database is None:
+            return
         with suppress(sqlite3.Error):
             # Checkpointed, and so flushed: after a regular end, a power cut takes nothing any more.
             database.execute("UPDATE system SET boot = ''")
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()
 
-    def _stream(self, name: str) -> _Stream:
-        if self._database is None:
+    def forget(self, name: str) -> None:
+        """Forget a stream with all that waits."""
+        self._stream(name)
+        self.write()  # a file that came back may tell of it
+        del self._streams[name]
+        self._dirty.add(name)
+        self.write()
+
+    def names(self) -> set[str]:
+        return set(self._streams)
+
+    def _stream(self, name: str) -> SpooledStream:
+        if not self._begun:
             try:
                 self.open()
             except SinkError as error:
-                logger.error("%s; until the next start events are kept in memory only", error)  # noqa: TRY400
-                self._file = None
-                self.open()
+                self._begin_elsewhere(error)
         if name not in self._streams:
-            self._streams[name] = _Stream(uuid.uuid4().hex)
+            self._streams[name] = SpooledStream(uuid.uuid4().hex)
         return self._streams[name]
 
-    def _load(self, database: sqlite3.Connection) -> None:
-        for name, *numbers in database.execute("SELECT name, id, next, sent, shed, highest FROM stream"):
-            self._streams[name] = _Stream(*numbers)
-        for name, count in database.execute("SELECT stream, COUNT(*) FROM event GROUP BY stream").fetchall():
-            if name in self._streams:
-                self._streams[name].stored = count
-        for name, number, text in database.execute("SELECT stream, id, event FROM track ORDER BY id"):
-            if name in self._streams:
-                self._streams[name].tracks[number] = _event(number, text)
-        boot = database.execute("SELECT boot FROM system").fetchone()
-        here = boot_id()
-        if boot is not None and boot[0] not in {"", here}:
-            # The system went down under us. Numbers that were given and sent may not have reached the disk, and a
-            # subscriber would take other events under the same numbers for repetitions.
-            for name, stream in self._streams.items():
-                stream.id = uuid.uuid4().hex
-                self._dirty.add(name)
-        try:
-            with Transaction(database):
-                database.execute("DELETE FROM system")
-                database.execute("INSERT INTO system VALUES (?)", (here,))
-        except sqlite3.Error as error:
-            self._refused(error)
-        self._write()
+    def _begin(self) -> None:
+        """Open the file, or one in memory if there is to be none, and take up what is in it.
 
-    def _shed_oldest(self, name: str, stream: _Stream, excess: int) -> None:
+        Raises:
+            sqlite3.Error, OSError: the disk refuses.
+        """
+        try:
+            database = connect(self._file)
+            try:
+                found, boot = load(database)
+            except BaseException:
+                database.close()
+                raise
+        except DamagedError as error:
+            assert self._file is not None
+            set_journal_aside(self._file, str(error))
+            database, found, boot = connect(self._file), {}, ""
+        if self._database is not None:
+            self._database.close()
+        self._database = database
+        if self._unread or not self._begun:
+            self._take_up(found, boot)
+        self._elsewhere = self._unread = False
+        self._unsigned = True
+        self._dirty.update(self._streams)
+
+    def _take_up(self, found: dict[str, SpooledStream], boot: str) -> None:
+        # The system went down under us. Numbers that were given and sent may not have reached the disk, and a
+        # subscriber would take other events under the same numbers for repetitions.
+        lost = boot not in {"", boot_id()}
+        for name, earlier in found.items():
+            if lost:
+                earlier.id = uuid.uuid4().hex
+            if name in self._streams:
+                self._streams[name].continue_after(earlier)
+            else:
+                self._streams[name] = earlier
+
+    def _begin_elsewhere(self, error: Exception) -> None:
+        """The file cannot be opened: go on in memory, with a copy of it to read if that can be had."""
+        self._begun = self._elsewhere = self._unread = True
+        if self._file is not None and not isinstance(error, SinkError):  # then it is somebody else's
+            with suppress(sqlite3.Error, OSError, DamagedError):
+                copy = connect_copy(self._file)
+                self._take_up(*load(copy))
+                self._database, self._unread = copy, False
+        self._refused(error)
+
+    def _shed_oldest(self, name: str, stream: SpooledStream, excess: int) -> None:
         if excess < stream.stored:
             rows = self._read(f"{OLDEST} LIMIT 1 OFFSET ?", (name, stream.start, excess))
             if not rows:  # the disk cannot be read either; the memory has a bound of its own
@@ -234,40 +244,52 @@ class Spool:
 
     def _read(self, query: str, values: tuple[str | int, ...]) -> list[tuple[int, bytes]] | None:
         """The rows found, or None when the file cannot be read."""
-        assert self._database is not None
+        if self._database is None:
+            return []
         try:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
             self._refused(error)
             return None
 
-    def _write(self) -> None:
+    def write(self) -> None:
         """Bring the file up to what is known; on failure everything stays known and is tried again later."""
-        assert self._database is not None
-        if not self._dirty or (self._retry_at is not None and time.monotonic() < self._retry_at):
+        if self._retry_at is not None and time.monotonic() < self._retry_at:
             return
         try:
+            if self._elsewhere:
+                self._begin()
+            if not self._dirty and not self._unsigned and self._retry_at is None:
+                return
+            assert self._database is not None
             with Transaction(self._database):
+                if self._unsigned:
+                    self._database.execute("DELETE FROM system")
+                    self._database.execute("INSERT INTO system VALUES (?)", (boot_id(),))
                 for name in self._dirty:
-                    self._write_stream(self._database, name, self._streams[name])
-        except sqlite3.Error as error:
+                    self._write_stream(self._database, name, self._streams.get(name))
+        except (sqlite3.Error, OSError) as error:
             if self._refused(error):
-                self._write()
+                self.write()
             return
-        recovered, self._retry_at = self._retry_at is not None, None
-        for name in self._dirty:
-            stream = self._streams[name]
+        recovered, self._retry_at, self.refusal = self._retry_at is not None, None, None
+        for stream in [self._streams[name] for name in self._dirty if name in self._streams]:
             stream.stored += len(stream.waiting)
             stream.waiting.clear()
             stream.changed_tracks.clear()
             stream.rewrite_tracks = False
         self._dirty.clear()
+        self._unsigned = False
         if recovered:
             logger.warning("%s can be written again", self.name)
             for name, stream in self._streams.items():  # what could not be read could not be counted either
                 stream.stored = self._count(name, stream.start, stream.next)
 
-    def _write_stream(self, database: sqlite3.Connection, name: str, stream: _Stream) -> None:
+    def _write_stream(self, database: sqlite3.Connection, name: str, stream: SpooledStream | None) -> None:
+        if stream is None:
+            for table, column in (("stream", "name"), ("event", "stream"), ("track", "stream")):
+                database.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608 - ours
+            return
         database.execute(
             "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?)",
             (name, stream.id, stream.next, stream.sent, stream.shed, stream.highest),
@@ -281,70 +303,38 @@ class Spool:
             if event is None:
                 database.execute("DELETE FROM track WHERE stream = ? AND id = ?", (name, number))
             else:
-                database.execute("INSERT OR REPLACE INTO track VALUES (?, ?, ?)", (name, number, _text(event)))
+                database.execute("INSERT OR REPLACE INTO track VALUES (?, ?, ?)", (name, number, event_text(event)))
 
-    def _refused(self, error: sqlite3.Error) -> bool:
+    def _refused(self, error: Exception) -> bool:
         """Note that the disk has refused; returns whether it is worth trying again now, with another file."""
+        if is_damage(error) and not self._elsewhere:
+            return self._begin_anew(str(error))
+        self.refusal = getattr(error, "strerror", None) or str(error)
         if self._retry_at is None:
-            logger.error("%s: %s; events are kept in memory, trying again", self.name, error)
+            logger.warning("%s: %s; events are kept in memory, trying again", self.name, self.refusal)
         self._retry_at = time.monotonic() + RETRY_SECONDS
-        if result_code(error) in DAMAGE and self._file is not None:
-            self._begin_anew(str(error))
-            return True
         return False
 
-    def _begin_anew(self, why: str) -> None:
-        """The file turned out damaged: begin another one with what memory holds; the rest is shed."""
-        assert self._database is not None
+    def _begin_anew(self, why: str) -> bool:
+        """The file turned out damaged: begin another one with what memory holds; the rest is shed.
+
+        Returns:
+            Whether the damaged one is out of the way.
+        """
         assert self._file is not None
-        with suppress(sqlite3.Error):
-            self._database.close()
-        try:
-            set_aside(self._file, why)
-            self._database = connect(str(self._file))
-        except (sqlite3.Error, OSError, DamagedError) as error:
-            logger.error("%s: %s; until the next start memory must do", self.name, error)  # noqa: TRY400
-            self._file = None
-            self._database = connect(":memory:")
+        database, self._database = self._database, None
+        if database is not None:
+            with suppress(sqlite3.Error):
+                database.close()
         for name, stream in self._streams.items():
             stream.shed += stream.stored
             stream.stored = 0
             stream.low = max(stream.low, stream.waiting[0][0] if stream.waiting else stream.next)
             stream.rewrite_tracks = True
             self._dirty.add(name)
-        with suppress(sqlite3.Error), Transaction(self._database):
-            self._database.execute("INSERT INTO system VALUES (?)", (boot_id(),))
-        self._retry_at = 0.0
-
-
-def _announcement(name: str, stream: _Stream, first: int, following: int) -> Entry:
-    """That the events from `first` to before `following` were shed, under the number of the last of them."""
-    sequence = following - 1
-    return Entry(sequence, shed_message(name, f"{stream.id}-{sequence}", following - first).json_bytes())
-
-
-def _follow(stream: _Stream, event: Event) -> None:
-    """Keep the table of open tracks."""
-    number = event.track_id
-    stream.highest = max(stream.highest, number)
-    if event.kind is EventKind.ENDED:
-        stream.tracks.pop(number, None)
-    elif event.kind is EventKind.STARTED or number in stream.tracks:
-        stream.tracks[number] = event
-        if len(stream.tracks) > OPEN_TRACKS:
-            oldest = min(stream.tracks)
-            del stream.tracks[oldest]
-            stream.changed_tracks.add(oldest)
-    stream.changed_tracks.add(number)
-    if len(stream.changed_tracks) > 2 * OPEN_TRACKS:  # the disk has refused for long
-        stream.changed_tracks.clear()
-        stream.rewrite_tracks = True
-
-
-def _text(event: Event) -> str:
-    return json.dumps([event.kind.value, event.prompt, event.score, *event.bbox])
-
-
-def _event(number: int, text: str) -> Event:
-    kind, prompt, score, *box = json.loads(text)
-    return Event(EventKind(kind), number, prompt, score, Box(*box))
+        self._elsewhere = True
+        try:
+            set_journal_aside(self._file, why)
+        except OSError as error:
+            return self._refused(error)
+        return True

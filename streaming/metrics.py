@@ -99,6 +99,9 @@ class Metrics:
         )
         self._spooled = gauge("spool_events", "Events on disk that wait for the broker.", "stream")
         self._shed = counter("spool_events_shed_total", "Events lost because the spool was full.", "stream")
+        self._in_memory = gauge(
+            "state_in_memory", "1 while the state folder cannot be written and what it should keep is in memory alone."
+        )
         self._recording = gauge("recording", "1 while video is being written.", "stream")
         self._recording_failures = counter(
             "recording_failures_total", "Times that recording stopped for an error, such as a full disk.", "stream"
@@ -168,6 +171,10 @@ class Metrics:
         """Take the number of events on disk, and the growing total of those lost to its bound."""
         self._set(self._spooled, depth, stream)
         self._total(self._shed, shed_total, stream)
+
+    def state_in_memory(self, on: bool) -> None:
+        """Say whether the state folder refuses to be written."""
+        self._in_memory.set(on)
 
     def broker(self, stream: str, connected: bool, dropped_frames_total: float) -> None:
         """Take the state of the connection, and the growing total of frames that were not sent."""

@@ -86,10 +86,12 @@ class Snapshot:
     Attributes:
         file: read at the start if it exists; written whole or not at all.
         seconds: between two writings; up to ten times that where one takes long, see `SAVING_SHARE`.
+        resume: whether to go on with what is in the file.
     """
 
     file: Path
     seconds: float
+    resume: bool = True
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ async def _begin(job: Job, worker: Worker, source: Source) -> _Run:
     prompts = job.controls.prompts if job.controls else tuple(job.prompts)
     lane, pending = await worker.open_stream(
         prompts,
-        job.snapshot.file if job.snapshot else None,
+        job.snapshot.file if job.snapshot and job.snapshot.resume else None,
         await job.known() if job.known else None,
         live=source.info.live,
         weight=job.weight,

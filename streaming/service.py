@@ -49,6 +49,7 @@ class Service:
         self._file, self._settings = file, settings
         self._streams: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}  # streams that finish what they have begun
+        self._journal = Journal(settings.state.folder / "journal.sqlite", limit=settings.state.max_events)
         self._metrics = Metrics()
         self._heartbeat = Heartbeat()
         self._notifier = Notifier()
@@ -65,7 +66,8 @@ class Service:
         """Serve until `stop`, or until every stream has come to an end of its own.
 
         Raises:
-            UsageError: a port or a folder that the settings name cannot be used.
+            UsageError: a port that the settings name cannot be used.
+            SinkError: another process uses the state folder.
             ModelError: the model cannot be loaded, or fails again and again.
         """
         settings, model = self._settings, self._settings.model
@@ -74,14 +76,12 @@ class Service:
             if settings.http.listen
             else None
         )
-        journal = Journal(settings.state.folder / "journal.sqlite", limit=settings.state.max_events)
         if web:
             web.start()
         self._heartbeat.busy("model", LOADING_SECONDS)
         watching = asyncio.create_task(watch(self._heartbeat, self._notifier, STALLED_SECONDS))
         try:
-            settings.state.folder.mkdir(parents=True, exist_ok=True)
-            await journal.open()
+            await self._journal.open()
             worker = Worker(
                 engine_loader(
                     model.name,
@@ -105,7 +105,7 @@ class Service:
             configure_logs(settings.log.level, settings.log.format)
             self._metrics.build_info(version("maskcast"), model.name)
             announced = Announced(settings.state.folder / "home_assistant.json")
-            shared = Shared(settings, worker, journal, announced, self._metrics, await worker.has_snapshots())
+            shared = Shared(settings, worker, self._journal, announced, self._metrics, await worker.has_snapshots())
             withdrawing = None
             if settings.mqtt:
                 self._process = ProcessStatus(settings.mqtt.address())
@@ -121,13 +121,11 @@ class Service:
                     withdrawing.cancel()
                 await announced.close()
                 worker.close()
-        except OSError as error:
-            raise UsageError(f"{settings.state.folder}: {error.strerror or error}; name a writable folder") from error
         finally:
             self._notifier.stopping()
             watching.cancel()
             self._notifier.close()
-            await journal.close()
+            await self._journal.close()
             if web:
                 web.close()
 
@@ -246,6 +244,8 @@ class Service:
     # How the process is.
 
     def _measure(self) -> None:
+        self._journal.try_again()
+        self._metrics.state_in_memory(self._journal.refusal is not None)
         rates = [supervisor.measure() for supervisor, task in self._streams.values() if not task.done()]
         wanted, got = sum(rate for rate, _ in rates), sum(rate for _, rate in rates)
         overloaded = got < OVERLOAD_SHARE * wanted
@@ -274,7 +274,9 @@ class Service:
             reason = reason or "the model is being loaded"
         elif self._process and not self._process.was_connected:
             reason = reason or "the broker has not been reached yet"
-        return Health(reason is None, reason, {"streams": streams})
+        refusal = self._journal.refusal
+        state = f"in memory: {refusal}" if refusal else "on disk"
+        return Health(reason is None, reason, {"state": state, "streams": streams})
 
 
 def run_service(file: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from streaming.presence import Presence
 from streaming.settings import StreamSettings
 from streaming.shared import Shared
 from streaming.snapshots import snapshot_file
+from streaming.state_files import set_aside
 from streaming.stopping import first
 from streaming.stream_sinks import StreamSinks
 from streaming.types import KnownTracks, StreamInfo
@@ -50,6 +52,7 @@ class Supervisor:
         self._asked_before = (0, 0, time.monotonic())
         self._last_turn = time.monotonic()
         self._highest_id = 0
+        self._resume = True
 
     def stop(self, *, removed: bool = False) -> None:
         """Let `run` end; `removed` if the stream is not in the settings any more."""
@@ -112,7 +115,7 @@ class Supervisor:
             error = failure
             self._problem(failure)
             if isinstance(failure, SnapshotError) and file:
-                self._set_aside(file)
+                self._give_up(file)
         except Exception as failure:
             logger.exception("%s: unexpected failure", self.name, extra={"stream": self.name})
             error = MaskcastError(f"{type(failure).__name__}: {failure}".splitlines()[0])
@@ -126,12 +129,15 @@ class Supervisor:
             return None
         return snapshot_file(self._shared.settings.state.folder / "snapshots", self.name)
 
-    def _set_aside(self, file: Path) -> None:
-        """A snapshot that cannot be used must not keep the stream from running; one such file is kept to look at."""
-        with suppress(OSError):
-            file.replace(file.with_name(f"{file.name}.damaged"))
+    def _give_up(self, file: Path) -> None:
+        """A snapshot that cannot be used must not keep the stream from running, on a read-only disk neither."""
+        try:
+            set_aside(file)
+        except OSError:
+            self._resume = False
 
-    def _job(self, snapshot: Path | None) -> Job:
+    def _job(self, file: Path | None) -> Job:
+        seconds = self._shared.settings.state.snapshot_seconds
         return Job(
             open_source=self._open,
             open_sinks=self._make_sinks,
@@ -139,7 +145,7 @@ class Supervisor:
             max_frames=None,
             progress=self._progress,
             problem=self._problem,
-            snapshot=Snapshot(snapshot, self._shared.settings.state.snapshot_seconds) if snapshot else None,
+            snapshot=Snapshot(file, seconds, self._resume) if file else None,
             known=self._known,
             controls=self.controls,
             weight=self.settings.weight,
@@ -180,7 +186,7 @@ class Supervisor:
             known = await self._shared.journal.known_tracks(self.name)
             return replace(known, highest=max(known.highest, self._highest_id))  # the journal's disk may hang
         file = self._snapshot_file()
-        if self._highest_id == 0 or (file and file.exists()):
+        if self._highest_id == 0 or (file and self._resume and await asyncio.to_thread(os.path.exists, file)):
             return None
         return KnownTracks({}, self._highest_id)  # nobody was told of events, but recordings show ids
 

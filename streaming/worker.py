@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -144,7 +145,7 @@ class Worker:
             engine = self._loaded
             if snapshot is not None:
                 engine.require_snapshots()
-                if snapshot.exists():
+                with suppress(FileNotFoundError):
                     return engine.resume_stream(snapshot, prompts, known)
             return engine.reopen_stream(prompts, known) if known else (engine.open_stream(prompts), [])
 

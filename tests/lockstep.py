@@ -38,7 +38,9 @@ class Ours:
         dtype: torch.dtype = torch.float32,
         **changes: Any,
     ) -> None:
-        checkpoint = Checkpoint("test", uuid4().hex, video.detector_model, tokenizer or tiny.tokenizer(), video)
+        checkpoint = Checkpoint(
+            "test", "sam3_video", 0, uuid4().hex, video.detector_model, tokenizer or tiny.tokenizer(), video
+        )
         self.rules = rules or Rules.reference(video.config, **changes)
         self.detector = Detector(
             checkpoint,

@@ -14,6 +14,7 @@ TYPES = {
     "streaming.redaction",
     "streaming.printable",
     "streaming.prompts",
+    "streaming.state_files",
     "streaming.threads",
 }
 OURS = {"streaming", "trackers", "sources", "sinks"}

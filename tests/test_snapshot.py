@@ -1,4 +1,6 @@
 import json
+import os
+import stat
 
 import numpy as np
 import pytest
@@ -120,6 +122,94 @@ def test_a_damaged_snapshot_is_one_clear_line(running, tmp_path, harm):
         snapshot.load(ours.tracker, file, "a")
     assert "\n" not in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+def first_life(**changes):
+    return lambda document, _: document["lives"][0].update(changes)
+
+
+def filled(name, value):
+    return lambda _, tensors: tensors[name].fill_(value)
+
+
+DAMAGED = {
+    "next_id above all bounds": lambda document, _: document.update(next_id=2**63),
+    "next_id below its ids": lambda document, _: document.update(next_id=1),
+    "next_id a fraction": lambda document, _: document.update(next_id=5.5),
+    "next_id a text": lambda document, _: document.update(next_id="x"),
+    "step above all bounds": lambda document, _: document.update(step=10**30),
+    "step negative": lambda document, _: document.update(step=-1),
+    "step a bool": lambda document, _: document.update(step=True),
+    "pts no number": lambda document, _: document.update(pts=float("nan")),
+    "pts of 400 digits": lambda document, _: document.update(pts=10**400),
+    "prompts numbers": lambda document, _: document.update(prompts=[1, 2]),
+    "lives no list": lambda document, _: document.update(lives=3),
+    "more lives than a stream may have": lambda document, _: document.update(lives=document["lives"] * 40),
+    "prompt none": first_life(prompt=None),
+    "prompt another": first_life(prompt="zebra"),
+    "state unknown": first_life(state="asleep"),
+    "state ended": first_life(state="ended"),
+    "box of text": first_life(bbox=["a", None, 1, 1]),
+    "box of three": first_life(bbox=[1, 2, 3]),
+    "score above 1": first_life(score=1.5),
+    "score a text": first_life(score="x"),
+    "last seen infinite": first_life(last_seen=float("inf")),
+    "hits negative": first_life(hits=-1),
+    "id out of its number": first_life(id=0),
+    "ids repeated": filled("ids", 1),
+    "memories of the future": filled("spatial.steps", 2**62),
+    "pointers of the future": filled("pointers.steps", 2**62),
+    "started in the future": filled("first_step", 2**62),
+    "never to be ended": filled("keep_alive", 2**40),
+    "never hidden": filled("last_occluded", 2**40),
+    "shared out of bounds": filled("shared", -5),
+    "looks huge": filled("looks", 1e30),
+    "memories infinite": filled("spatial", float("inf")),
+    "a type that is another": lambda _, tensors: tensors.update(ids=tensors["ids"].float()),
+    "a million ids": lambda _, tensors: tensors.update(ids=torch.arange(1, 1_000_001)),
+    "a tensor more": lambda _, tensors: tensors.update(more=torch.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("harm", DAMAGED.values(), ids=DAMAGED)
+def test_no_number_is_believed_unseen(running, tmp_path, harm):
+    ours, state = running
+    file = tmp_path / "s"
+    snapshot.take(state, "a", final=True).write(file)
+    with safe_open(file, "pt") as opened:
+        document = json.loads(opened.metadata()["snapshot"])
+        tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
+    harm(document, tensors)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file, {"snapshot": json.dumps(document)})
+    with pytest.raises(SnapshotError, match="damaged") as caught:
+        snapshot.load(ours.tracker, file, "a")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("thing", ["folder", "fifo", "long head", "deep"])
+def test_what_is_no_snapshot_at_all(running, tmp_path, thing):
+    file = tmp_path / "s"
+    if thing == "folder":
+        file.mkdir()
+    elif thing == "fifo":
+        os.mkfifo(file)
+    elif thing == "long head":
+        file.write_bytes((100_000_000).to_bytes(8, "little") + b"{")
+    else:
+        save_file({"ids": torch.zeros(1)}, file, {"snapshot": "[" * 100_000})
+    with pytest.raises(SnapshotError, match="damaged"):
+        snapshot.load(running[0].tracker, file, "a")
+
+
+def test_only_their_owner_reads_what_cameras_saw(running, tmp_path):
+    ours, state = running
+    file = tmp_path / "snapshots" / "s"
+    snapshot.take(state, "a", final=True).write(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    file.chmod(0o644)
+    snapshot.load(ours.tracker, file, "a")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_device_that_fails_is_not_the_snapshots_fault(running, tmp_path, monkeypatch):

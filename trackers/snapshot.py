@@ -7,8 +7,6 @@ can never disagree. It is written beside its place and moved there: a process th
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,19 +18,24 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from streaming.errors import ModelError, SnapshotError
-from streaming.types import Box, TrackState
-from trackers.lifecycle import Life
-from trackers.memory import History
+from streaming.state_files import tighten, write_whole
 from trackers.memory_state import MemoryState
 from trackers.memory_tracker import MemoryTracker
+from trackers.snapshot_checks import (
+    MARKS,
+    NUMBERS,
+    Document,
+    check_file,
+    check_shapes,
+    check_values,
+    read_document,
+)
 
 FORMAT = "maskcast.snapshot/3"
+# What reading and checking something else than a snapshot raises.
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError)
 # More than start between two snapshots, even if some of them cannot be written.
 RESERVED_IDS = 10_000
-# Of `History`, one for each entry.
-MARKS = ("steps", "sure", "seen")
-# Of `SlotTable`, one number a track.
-NUMBERS = ("ids", "first_step", "keep_alive", "unmatched", "last_occluded")
 
 
 @dataclass(frozen=True)
@@ -56,19 +59,10 @@ class SavedState:
         Raises:
             OSError: it cannot be written; an older snapshot is unharmed.
         """
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # Always the same name: a process that is killed here leaves one such file, not one a time.
-        temporary = file.with_name(f".{file.name}.partial")
         try:
-            save_file(self.tensors, temporary, {"snapshot": self.document})
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(file)
+            write_whole(file, lambda part: save_file(self.tensors, part, {"snapshot": self.document}))
         except SafetensorError as error:
             raise OSError(f"snapshot {file}: {error}") from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink()
 
 
 def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
@@ -118,9 +112,9 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
         SnapshotError: it is damaged, or belongs to another model.
         ModelError: the device fails.
     """
-    if not file.is_file():
-        raise FileNotFoundError(f"snapshot {file}: no such file")
     try:
+        check_file(file)
+        tighten(file)
         with safe_open(file, "pt") as opened:
             document = json.loads(opened.metadata()["snapshot"])
             if document["format"] != FORMAT:
@@ -129,45 +123,33 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
                 raise SnapshotError(
                     f"snapshot {file}: it was taken with another model; remove it, or use the model that it belongs to"
                 )
-            return _restore(tracker, document, {name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
+            return _restore(tracker, read_document(document, tracker.rules.max_tracks), opened)
+    except FileNotFoundError:
+        raise
     except (torch.OutOfMemoryError, torch.AcceleratorError) as error:  # not the file's fault: it is kept
         raise ModelError(f"snapshot {file} cannot be taken up on {tracker.device}: {type(error).__name__}") from error
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError) as error:
-        raise SnapshotError(f"snapshot {file}: damaged ({type(error).__name__}: {error}); remove it") from error
+    except (SafetensorError, OSError, *DAMAGE) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise SnapshotError(f"snapshot {file}: damaged ({reason}); remove it") from error
 
 
-def _restore(tracker: MemoryTracker, document: dict[str, Any], tensors: dict[str, Tensor]) -> MemoryState:
-    state = tracker.new_state(document["prompts"])
-    state.step, state.pts, state.resumed = document["step"], document["pts"], True
-    state.lifecycle.restore(
-        (
-            Life(**{**life, "state": TrackState(life["state"]), "bbox": Box(*life["bbox"])})
-            for life in document["lives"]
-        ),
-        document["next_id"],
-    )
+def _restore(tracker: MemoryTracker, document: Document, opened: Any) -> MemoryState:
+    state = tracker.new_state(document.prompts)
     table = state.table
+    names = opened.keys()
+    check_shapes({name: opened.get_slice(name) for name in names}, table, len(document.lives))
+    tensors: dict[str, Tensor] = {name: opened.get_tensor(name) for name in names}
+    check_values(tensors, document, tracker.rules)
+    state.step, state.pts, state.resumed = document.step, document.pts, True
+    state.lifecycle.restore(document.lives, document.next_id)
     rows = table.add(tensors["ids"].numpy(), state.step, 0)
     for name in NUMBERS:
         getattr(table, name)[rows] = tensors[name].numpy()
     table.shared[np.ix_(rows, rows)] = tensors["shared"].numpy()
-    table.looks[rows] = _finite(tensors["looks"]).numpy()
+    table.looks[rows] = tensors["looks"].numpy()
     for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
-        _fill(history, rows, tensors[name])
+        values = history.values
+        values[torch.from_numpy(rows).to(values.device)] = tensors[name].to(values)
         for mark in MARKS:
             getattr(history, mark)[rows] = tensors[f"{name}.{mark}"].numpy()
-    if sorted(table.ids[rows].tolist()) != sorted(life.id for life in state.lifecycle):
-        raise ValueError("tracks and memories disagree")
     return state
-
-
-def _fill(history: History, rows: Any, values: Tensor) -> None:
-    if values.shape[1:] != history.values.shape[1:]:
-        raise ValueError("memories of another shape")
-    history.values[torch.from_numpy(rows).to(history.values.device)] = _finite(values).to(history.values)
-
-
-def _finite(values: Tensor) -> Tensor:
-    if not bool(torch.isfinite(values).all()):
-        raise ValueError("memories that are no numbers")
-    return values

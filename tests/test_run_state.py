@@ -1,0 +1,31 @@
+"""`maskcast run` with a state folder that cannot be used, or holds what nobody has written there."""
+
+from __future__ import annotations
+
+import json
+import stat
+
+from tests.rtsp import camera
+from tests.service import eventually, service, still_life
+
+
+def test_a_disk_that_is_away_at_the_start_is_used_when_it_comes_back(tmp_path):
+    state = tmp_path / "maskcast-state"
+    state.write_text("no folder: what cannot be written by anyone", encoding="utf-8")
+    with camera(still_life(tmp_path / "still.mp4"), "--loop") as door:
+        table = f'[streams.door]\nsource = "{door.url()}"\nprompts = ["object"]\n'
+        with service(tmp_path, "[state]\nsnapshot_seconds = 0.5\n" + table) as running:
+            eventually(lambda: running.metric("maskcast_frames_total", stream="door") > 3, 60, "tracked all the same")
+            assert json.loads(running.get("/readyz")[1])["state"].startswith("in memory: ")
+            eventually(lambda: running.metric("maskcast_state_in_memory") == 1, 60, "said to the metrics")
+            state.unlink()
+            files = [state / "journal.sqlite", state / "snapshots" / "door.safetensors"]
+            eventually(lambda: all(file.exists() for file in files), 60, "the disk is used")
+            eventually(lambda: running.metric("maskcast_state_in_memory") == 0, 60, "and that is said")
+            assert json.loads(running.get("/readyz")[1])["state"] == "on disk"
+            assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+            assert {stat.S_IMODE(file.parent.stat().st_mode) for file in files} == {0o700}
+            assert running.stop() == 0
+    messages = [line["message"] for line in map(json.loads, running.text().splitlines()) if line["level"] != "INFO"]
+    assert len([message for message in messages if "kept in memory" in message]) == 1
+    assert "Traceback" not in running.text()
