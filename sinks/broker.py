@@ -28,6 +28,7 @@ class BrokerAddress:
         ca_file: certificates of the authorities to trust, PEM; None for those of the system.
         cert_file: our own certificate, PEM, for brokers that ask for one.
         key_file: its key, PEM, not encrypted; None if it is in `cert_file`.
+        client_id: of the process, and what those of its streams begin with; None to make one up.
     """
 
     host: str
@@ -40,6 +41,7 @@ class BrokerAddress:
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    client_id: str | None = None
 
     def __str__(self) -> str:
         """What is shown of it: scheme, host and port."""

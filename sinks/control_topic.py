@@ -9,8 +9,9 @@ from collections import deque
 from contextlib import suppress
 
 from sinks.client import RefusedError
-from sinks.connection import Connection, DisconnectedError, Incoming
+from sinks.connection import Connection, DisconnectedError
 from sinks.control import ControlDesk
+from sinks.incoming import Incoming
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,12 @@ class ControlTopic:
         self._request, self._flooded = asyncio.Event(), asyncio.Event()
         self._second, self._within = 0.0, 0  # when the present second began, and the requests since
         self._rejected = 0
+        connection.subscribe(self._topic, self._take)
 
-    def take(self, request: Incoming) -> None:
+    def _take(self, request: Incoming) -> None:
         """Queue a request, or drop it under a flood. Does not wait."""
+        if request.retained:  # a command of long ago, which would be obeyed again at each reconnect
+            return
         if self._flooded.is_set():
             self._rejected += 1
             return
@@ -54,8 +58,7 @@ class ControlTopic:
             self._request.set()
 
     async def serve(self) -> None:
-        """Subscribe and answer until cancelled."""
-        await self._connection.subscribe(self._topic)
+        """Answer until cancelled."""
         await asyncio.gather(self._answer(), self._stem(), self._sum_up())
 
     async def _answer(self) -> None:
@@ -84,7 +87,7 @@ class ControlTopic:
             await self._reply(self._desk.reject(reason, self._rejected), None)
             await asyncio.sleep(DEAF_SECONDS)
             self._flooded.clear()
-            await self._connection.subscribe(self._topic)
+            self._connection.subscribe(self._topic, self._take)
 
     async def _reply(self, payload: bytes, correlation: bytes | None) -> None:
         with suppress(DisconnectedError, RefusedError):  # whoever asked is gone too or may not know, or asks again

@@ -23,11 +23,13 @@ class FramePayload(NamedTuple):
     Attributes:
         payload: the message.
         downscale: of its masks, see `sinks.messages.frame_message`; a power of two.
+        limit: bytes that it may have.
         left_out: number of tracks that did not fit, the smallest ones.
     """
 
     payload: bytes
     downscale: int
+    limit: int
     left_out: int
 
 
@@ -52,9 +54,14 @@ class PayloadBound:
         self._downscale = 1
         self._wait = 0  # frames before finer masks are tried again
 
-    def encode(self, result: Result) -> FramePayload:
-        """The message for `result`."""
-        downscale, limit = self._downscale, self._limit
+    def encode(self, result: Result, room: int | None = None) -> FramePayload:
+        """The message for `result`.
+
+        Args:
+            result: of a frame.
+            room: bytes that the broker takes, if they are fewer. What even then does not fit is the empty frame.
+        """
+        downscale, limit = self._downscale, self._limit if room is None else min(self._limit, room)
         payload = frame_message(result, downscale).json_bytes()
         self._wait = max(0, self._wait - 1)
         while downscale > 1 and len(payload) < ROOM * limit and not self._wait:
@@ -73,4 +80,4 @@ class PayloadBound:
             tracks = tracks[: min(len(tracks) - 1, len(tracks) * limit // len(payload))]
             kept = tuple(sorted(tracks, key=lambda track: track.id))
             payload = frame_message(replace(result, tracks=kept), downscale).json_bytes()
-        return FramePayload(payload, downscale, len(result.tracks) - len(tracks))
+        return FramePayload(payload, downscale, limit, len(result.tracks) - len(tracks))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from sinks.broker import BrokerAddress
-from sinks.connection import Connection
+from sinks.connection import Connection, Trial
 from sinks.messages import process_message
 from sinks.publisher import FLUSH_SECONDS
 from streaming.redaction import redact
@@ -17,18 +17,22 @@ class ProcessStatus:
 
     def __init__(self, address: BrokerAddress) -> None:
         """Prepare; `start` connects."""
-        self._topic = f"{address.prefix}/status"
         self._streams: tuple[str, ...] = ()
         self._connection = Connection(
             address,
-            will_topic=self._topic,
-            will=lambda: process_message("offline", "connection lost", self._streams).json_bytes(),
+            None,
+            status_topic=f"{address.prefix}/status",
+            will=lambda: process_message("offline", "connection lost", self._streams),
         )
 
     async def start(self) -> None:
         """Begin to connect, and say ``online``."""
         await self.set_streams(self._streams)
         await self._connection.start(required=False)
+
+    async def trial(self) -> Trial:
+        """See `Connection.trial`."""
+        return await self._connection.trial()
 
     @property
     def was_connected(self) -> bool:
@@ -38,7 +42,7 @@ class ProcessStatus:
     async def set_streams(self, streams: Sequence[str]) -> None:
         """Say which streams the process serves."""
         self._streams = tuple(streams)
-        self._connection.retain(self._topic, process_message("online", None, self._streams).json_bytes())
+        self._connection.status.say(process_message("online", None, self._streams))
 
     async def reached(self) -> None:
         """Wait for the broker."""
@@ -54,7 +58,7 @@ class ProcessStatus:
     async def close(self, reason: str | None = None) -> None:
         """Say ``offline``, and disconnect: within 10 seconds."""
         why = redact(reason) if reason else "stopped"
-        self._connection.retain(self._topic, process_message("offline", why, self._streams).json_bytes())
+        self._connection.status.say(process_message("offline", why, self._streams))
         self._connection.hurry()
         try:
             await asyncio.wait_for(self._connection.settled(), FLUSH_SECONDS)

@@ -8,10 +8,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from sinks.broker import BrokerAddress
-from sinks.client import RefusedError
-from sinks.connection import Connection, DisconnectedError
+from sinks.client import RefusedError, TooLargeError
+from sinks.connection import Connection, DisconnectedError, Trial
 from sinks.control import ControlDesk
 from sinks.control_topic import ControlTopic
 from sinks.journal import Journal
@@ -69,7 +70,7 @@ class Publisher:
         self._bound = PayloadBound(max_payload)
         self.stream = stream
         self.dropped_frames = 0
-        self._journal, self._live, self._limit, self._published = journal, live, max_payload, published
+        self._journal, self._live, self._published = journal, live, published
         self._base = f"{address.prefix}/{stream}"
         self._prompts = tuple(prompts)
         self._counts: dict[str, int] = {}
@@ -83,13 +84,13 @@ class Publisher:
         self._tasks: list[asyncio.Task[None]] = []
         self._connection = Connection(
             address,
-            will_topic=f"{self._base}/status",
-            will=lambda: status_message(stream, "offline", "connection lost", prompts=self._prompts).json_bytes(),
+            stream,
+            status_topic=f"{self._base}/status",
+            will=lambda: status_message(stream, "offline", "connection lost", prompts=self._prompts),
         )
         self._control: ControlTopic | None = None
         if control is not None:
             self._control = ControlTopic(self._connection, self._base, stream, control)
-            self._connection.receive = self._control.take
 
     @property
     def connected(self) -> bool:
@@ -120,6 +121,10 @@ class Publisher:
         if self._control is not None:
             pumps.append(self._control.serve())
         self._tasks = [asyncio.create_task(pump) for pump in pumps]
+
+    async def trial(self) -> Trial:
+        """See `Connection.trial`."""
+        return await self._connection.trial()
 
     async def note(self, result: Result) -> None:
         """Journal the events of a result; they are sent as soon as there is a connection."""
@@ -157,6 +162,10 @@ class Publisher:
         """
         self._online = (online, None if reason is None else redact(reason), paused)
         self.set_prompts(self._prompts if prompts is None else prompts)
+
+    def image_room(self) -> int | None:
+        """Bytes that a picture may have so that the broker takes it; None if any will do."""
+        return self._connection.room(f"{self._base}/image")
 
     async def publish_image(self, jpeg: bytes) -> None:
         """Publish a picture, retained, on ``image``."""
@@ -219,7 +228,7 @@ class Publisher:
         message = status_message(
             self.stream, "online" if online else "offline", reason, prompts=self._prompts, paused=paused
         )
-        self._connection.retain(f"{self._base}/status", message.json_bytes())
+        self._connection.status.say(message)
 
     def _tell_counts(self, visible: Counter[str]) -> None:
         """Publish how many objects are seen now, if that is news."""
@@ -245,17 +254,19 @@ class Publisher:
                 self._busy = True
                 try:
                     await self._send_frame(result, began)
-                except DisconnectedError:
+                except (DisconnectedError, RefusedError):
                     self.dropped_frames += 1
                 finally:
                     self._busy = False
 
     async def _send_frame(self, result: Result, began: float) -> None:
-        found = await asyncio.to_thread(self._bound.encode, result) if result.tracks else self._bound.encode(result)
+        topic = f"{self._base}/tracks"
+        encode = partial(self._bound.encode, result, self._connection.room(topic))
+        found = await asyncio.to_thread(encode) if result.tracks else encode()
         if found.left_out and not self._left_out:
-            logger.warning("%s: the smallest tracks do not fit into a message of %d bytes", self.stream, self._limit)
+            logger.warning("%s: the smallest tracks do not fit into a message of %d bytes", self.stream, found.limit)
         self._left_out = found.left_out
-        await self._connection.publish(f"{self._base}/tracks", found.payload, expiry=EXPIRY)
+        await self._connection.publish(topic, found.payload, expiry=EXPIRY)
         if self._published is not None:
             self._published(result.frame, time.monotonic() - began)
 
@@ -271,7 +282,11 @@ class Publisher:
             # Started in order, they are written in order; one that fails takes the connection with it.
             sending = [self._connection.publish(topic, entry.payload, qos=1) for entry in entries]
             outcome = await asyncio.gather(*sending, return_exceptions=True)
-            failed = next((number for number, error in enumerate(outcome) if error is not None), len(entries))
+            # What is too large for the broker is left out, which has been told: it will not get smaller.
+            failed = next(
+                (n for n, error in enumerate(outcome) if error is not None and not isinstance(error, TooLargeError)),
+                len(entries),
+            )
             if failed:
                 await self._journal.remove(self.stream, entries[failed - 1].sequence)
             if failed == len(entries):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 
 import cv2
+from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from sinks.annotated import codes, render
@@ -16,12 +18,20 @@ from streaming.types import EventKind, Result, StreamInfo
 
 # Full HD cameras give about 150 kB so; that is what a dashboard shows and a broker carries without effort.
 MAX_WIDTH, QUALITY = 1280, 80
+MIN_WIDTH = 64  # pixels; about 1 kB
 # Seconds between two stills for events: a crowd that comes in is one picture, not fifty.
 PAUSE = 2.0
 
 
-def annotated_jpeg(result: Result) -> bytes:
-    """The frame with its tracks drawn on it, at most `MAX_WIDTH` pixels wide, as JPEG.
+def annotated_jpeg(result: Result, room: int | None = None) -> bytes:
+    """The frame with its tracks drawn on it, as JPEG.
+
+    Args:
+        result: of the frame.
+        room: bytes that it may have; None for any number. It is made smaller until it fits, down to `MIN_WIDTH`.
+
+    Returns:
+        A picture of at most `MAX_WIDTH` pixels in width.
 
     Raises:
         SinkError: it cannot be encoded.
@@ -29,7 +39,16 @@ def annotated_jpeg(result: Result) -> bytes:
     picture = result.frame.picture
     drawn = render(result, picture.width, picture.height)
     width = min(drawn.width, MAX_WIDTH)
-    matrix, levels = codes(picture.colour)
+    data = _encode(result, drawn, width)
+    while room is not None and len(data) > room and width > MIN_WIDTH:
+        # The bytes go with the pixels, nearly; a little less, so that it ends soon.
+        width = max(MIN_WIDTH, int(0.95 * width * math.sqrt(room / len(data))))
+        data = _encode(result, drawn, width)
+    return data
+
+
+def _encode(result: Result, drawn: VideoFrame, width: int) -> bytes:
+    matrix, levels = codes(result.frame.picture.colour)
     image = VideoReformatter().reformat(
         drawn,
         width=width,
@@ -50,10 +69,22 @@ def annotated_jpeg(result: Result) -> bytes:
 class StillSink(Sink):
     """Hands annotated stills to `publish`: soon after a track starts or is recovered, and after `ask`."""
 
-    def __init__(self, publish: Callable[[bytes], Awaitable[None]], *, on_events: bool) -> None:
-        """With `on_events` False only `ask` leads to a still."""
+    def __init__(
+        self,
+        publish: Callable[[bytes], Awaitable[None]],
+        *,
+        on_events: bool,
+        room: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            publish: takes a JPEG.
+            on_events: otherwise only `ask` leads to a still.
+            room: bytes that a still may have now; None for any number.
+        """
         super().__init__("still")
-        self._publish, self._on_events = publish, on_events
+        self._publish, self._on_events, self._room = publish, on_events, room
         self._asked = self._wanted = False
         self._last = -PAUSE
         self._newest: Result | None = None
@@ -90,7 +121,7 @@ class StillSink(Sink):
     async def _take(self, result: Result) -> None:
         self._asked = self._wanted = False
         self._last = time.monotonic()
-        await self._publish(await asyncio.to_thread(annotated_jpeg, result))
+        await self._publish(await asyncio.to_thread(annotated_jpeg, result, self._room()))
 
     async def finish(self, reason: str | None) -> None:  # noqa: ARG002 - there is nothing to close
         self._newest = None

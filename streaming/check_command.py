@@ -118,8 +118,8 @@ def _everything(settings: Settings) -> list[Probe]:
     todo = [Probe("model", model, MODEL_SECONDS, ModelError)]
     mqtt, address = settings.mqtt, settings.http.address()
     if mqtt is not None:
-        seconds = 2 * probes.BROKER_SECONDS
-        todo.append(Probe("mqtt", lambda: probes.probe_broker(mqtt), seconds, SinkError))
+        seconds = probes.BROKER_SECONDS + len(prompts) * probes.BROKER_STREAM_SECONDS
+        todo.append(Probe("mqtt", lambda: probes.probe_broker(mqtt, prompts), seconds, SinkError))
     folder = settings.state.folder
     todo.append(Probe("state", lambda: probes.probe_folder("state", folder), LOCAL_SECONDS, SinkError))
     if address is not None:

@@ -9,16 +9,17 @@ import asyncio
 import errno
 import http.client
 import os
+import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sources import Kind, kind_of, open_source
 from sources.location import scheme_of
@@ -27,9 +28,12 @@ from streaming.redaction import place_of, redact
 
 if TYPE_CHECKING:
     from sinks.broker import BrokerAddress
+    from sinks.connection import Trial
+    from sinks.messages import ControlMessage
     from streaming.settings import MqttSettings, RecordingSettings, StreamSettings
 
-BROKER_SECONDS = 10.0
+# Two attempts, one a version of MQTT, and what a connection more takes, on a slow line too.
+BROKER_SECONDS, BROKER_STREAM_SECONDS = 20.0, 1.0
 HTTP_SECONDS = 2.0
 # A probe is not a service: what does not answer in this time is reported, whatever the settings allow it.
 LONGEST_WAIT_SECONDS = 20.0
@@ -111,16 +115,31 @@ def _host(url: str) -> str:
     return place_of(url).partition("://")[2]
 
 
-def probe_broker(mqtt: MqttSettings) -> list[Finding]:
-    """Connect with the real credentials and certificates, and disconnect; nothing is published."""
+def probe_broker(mqtt: MqttSettings, streams: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Connect as `maskcast run` does, for the process and for each stream, and disconnect; nothing is published.
+
+    Args:
+        mqtt: which broker.
+        streams: the prompts of each.
+    """
     address = mqtt.address()
+    if address.client_id is not None:  # a process that runs under it must not be disturbed
+        address = replace(address, client_id=f"{address.client_id}-check-{secrets.token_hex(4)}")
     place = str(address)
     try:
-        spoken = asyncio.run(_connect(address))
-    except MaskcastError as error:
+        trial, failures, refused = asyncio.run(_try_broker(address, streams))
+    except SinkError as error:
         return [Finding(Verdict.FAIL, "mqtt", f"{place}: {error}", SinkError.exit_code)]
-    details = f"connected, MQTT {spoken}, {'TLS' if address.tls else 'not encrypted'}"
-    findings = [Finding(Verdict.OK, "mqtt", f"{place}: {details}")]
+    if failures:
+        detail = f"{place}: {', '.join(failures)}: {next(iter(failures.values()))}"
+        findings = [Finding(Verdict.FAIL, "mqtt", detail, SinkError.exit_code)]
+    else:
+        details = f"connected, MQTT {trial.protocol}, {'TLS' if address.tls else 'not encrypted'}"
+        if trial.limits.packet is not None:
+            details += f", packets of at most {trial.limits.packet} bytes"
+        findings = [Finding(Verdict.OK, "mqtt", f"{place}: {details}")]
+    if refused:
+        findings.append(Finding(Verdict.WARN, "mqtt", f"{place}: the broker refuses {', '.join(refused)}"))
     local = address.host in {"localhost", "127.0.0.1", "::1"}
     if address.password is not None and not address.tls and not local:
         advice = "the password travels in the clear: use mqtts:// where the broker allows it"
@@ -128,47 +147,38 @@ def probe_broker(mqtt: MqttSettings) -> list[Finding]:
     return findings
 
 
-async def _connect(address: BrokerAddress) -> str:
-    """Connect and disconnect; the version of MQTT that the broker speaks with us."""
-    import aiomqtt
+async def _try_broker(
+    address: BrokerAddress, streams: Mapping[str, Sequence[str]]
+) -> tuple[Trial, dict[str, SinkError], list[str]]:
+    """How the process gets in, why streams do not, and what the broker does not take.
 
-    from sinks.client import wants_older
+    Raises:
+        SinkError: the process does not get in.
+    """
+    from sinks.control import ControlDesk
+    from sinks.journal import Journal
+    from sinks.process_status import ProcessStatus
+    from sinks.publisher import Publisher
 
-    try:
-        async with asyncio.timeout(BROKER_SECONDS):
-            try:
-                return await _connect_as(address, address.protocol)
-            except aiomqtt.MqttCodeError as error:
-                if address.protocol != "5" or not wants_older(error):
-                    raise
-                return await _connect_as(address, "3.1.1")
-    except TimeoutError:
-        raise SinkError(f"no answer in {BROKER_SECONDS:.0f} s; {_advice('', tls=address.tls)}") from None
-    except (aiomqtt.MqttError, OSError, ValueError) as error:
-        raise SinkError(f"{_one_line(error)}; {_advice(str(error), tls=address.tls)}") from None
+    async def obey(_: ControlMessage) -> tuple[str, ...]:
+        raise UsageError("nothing runs")
 
+    refused: set[str] = set()
+    failures: dict[str, SinkError] = {}
 
-async def _connect_as(address: BrokerAddress, protocol: Literal["5", "3.1.1"]) -> str:
-    from sinks.client import make_client
+    async def try_stream(name: str, prompts: Sequence[str]) -> None:
+        desk = ControlDesk(name, obey, lambda: prompts)
+        try:
+            trial = await Publisher(address, name, journal=Journal(None), prompts=prompts, control=desk).trial()
+        except SinkError as error:
+            failures[name] = error
+        else:
+            refused.update(trial.refused)
 
-    client = await make_client(address, protocol, timeout=BROKER_SECONDS)
-    async with client:
-        return protocol
-
-
-def _advice(text: str, *, tls: bool) -> str:
-    lower = text.lower()
-    if "cannot use our certificate" in lower or "cannot read the authorities" in lower:
-        return "PEM files are needed, the key without a pass phrase"
-    if "certificate" in lower:
-        return "check ca_file, cert_file, and that the broker's certificate names this host"
-    if "authori" in lower or "user name" in lower or "password" in lower:
-        return "check username and password, and what the broker lets this user do"
-    if "name resolution" in lower or "not known" in lower:
-        return "check the host's name and the network"
-    if tls:
-        return "check host and port, that this port speaks TLS, and whether it wants a certificate of ours (cert_file)"
-    return "check that the broker runs, its host and port, and that this port does not want TLS (mqtts://)"
+    trial = await ProcessStatus(address).trial()
+    refused.update(trial.refused)
+    await asyncio.gather(*(try_stream(name, prompts) for name, prompts in streams.items()))
+    return trial, failures, sorted(refused)
 
 
 def probe_folder(what: str, folder: Path) -> list[Finding]:

@@ -23,6 +23,7 @@ from streaming.settings_file import fill_in, read_toml
 from streaming.settings_problems import problem_lines
 from streaming.settings_values import (
     BrokerUrl,
+    ClientId,
     Device,
     FilePath,
     Listen,
@@ -89,6 +90,11 @@ class MqttSettings(Table):
     cert_file: FilePath | None = Field(default=None, description="PEM file of this client's certificate.")
     key_file: FilePath | None = Field(default=None, description="PEM file of its key, if that is not in `cert_file`.")
     protocol: Literal["5", "3.1.1"] = Field(default="5", description="Version of MQTT.")
+    client_id: ClientId | None = Field(
+        default=None,
+        description="Client id of the process, where the broker prescribes one; streams append `-` and their id. "
+        "Each process needs its own.",
+    )
     max_payload: Annotated[ByteSize, Field(ge=65_536, le=256_000_000)] = Field(
         default=ByteSize(262_144), description="Largest message; bigger masks are sent at a lower resolution."
     )
@@ -122,6 +128,7 @@ class MqttSettings(Table):
             ca_file=self.ca_file,
             cert_file=self.cert_file,
             key_file=self.key_file,
+            client_id=self.client_id,
         )
 
 

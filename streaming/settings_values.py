@@ -105,6 +105,12 @@ def _topic_level(value: str) -> str:
     return value.strip("/")
 
 
+def _client_id(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must be printable characters")
+    return value
+
+
 def _listen(value: str) -> str:
     if value and host_and_port(value) is None:
         raise ValueError('must be host:port, such as 127.0.0.1:9464 or [::1]:9464, or "" for none')
@@ -133,6 +139,7 @@ BrokerUrl: TypeAlias = Annotated[Text, AfterValidator(_broker_url)]
 ModelName: TypeAlias = Annotated[Text, AfterValidator(_model_name)]
 Device: TypeAlias = Annotated[str, AfterValidator(_device)]
 Topic: TypeAlias = Annotated[Text, AfterValidator(_topic_level)]
+ClientId: TypeAlias = Annotated[Text, AfterValidator(_client_id)]
 Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
 StreamId: TypeAlias = Annotated[str, AfterValidator(_id)]
 Prompt: TypeAlias = Annotated[str, Field(max_length=500), AfterValidator(clean_prompt)]

@@ -37,7 +37,7 @@ class StreamSinks:
         """
         settings, sinks = self._settings, list[Sink]()
         if publisher:
-            self.still = StillSink(publisher.publish_image, on_events=images)
+            self.still = StillSink(publisher.publish_image, on_events=images, room=publisher.image_room)
             sinks += [PublisherSink(publisher), self.still]
         if recording := settings.recording:
             wanted = RecordingSettings(

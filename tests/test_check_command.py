@@ -16,6 +16,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
+from sinks import connector
 from streaming import check_command, probes
 from streaming.check_command import run_check
 from tests.broker import running
@@ -190,7 +191,7 @@ def test_cameras_fail_each_for_its_own_reason(tmp_path: Path, film: Path, silent
 @sockets_left_to_the_collector
 @pytest.mark.usefixtures("no_model", "_collected")
 def test_a_broker_that_refuses_or_is_not_there(tmp_path: Path, film: Path, silent: int, monkeypatch) -> None:
-    monkeypatch.setattr(probes, "BROKER_SECONDS", 2.0)
+    monkeypatch.setattr(connector, "TIMEOUT", 2.0)
     with running(tmp_path / "broker", user="cam", password="right") as broker:
         for url, said in (
             (f"mqtt://cam:{SECRET}@127.0.0.1:{broker.port}", "check username and password"),
@@ -211,7 +212,7 @@ def test_a_broker_that_refuses_or_is_not_there(tmp_path: Path, film: Path, silen
 def test_the_brokers_certificate_is_verified(
     tmp_path: Path, film: Path, certificate: tuple[Path, Path], monkeypatch
 ) -> None:
-    monkeypatch.setattr(probes, "BROKER_SECONDS", 3.0)
+    monkeypatch.setattr(connector, "TIMEOUT", 3.0)
     cert, key = certificate
     listener = [f"certfile {cert}", f"keyfile {key}", f"cafile {cert}", "require_certificate true"]
     with running(tmp_path / "broker", lines=listener) as broker:

@@ -22,7 +22,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from sinks import connection, mqtt, open_sink, publisher, rle
+from sinks import connection, connector, mqtt, open_sink, publisher, rle
 from sinks.broker import parse_address
 from sinks.mqtt import MqttSink
 from sinks.sink import Sink
@@ -225,6 +225,9 @@ async def test_a_stalled_broker_does_not_stall_a_live_stream(monkeypatch: pytest
             publish = await reader.readexactly(header[1] if header[1] < 128 else await _length(reader, header[1]))
             topic = publish[1] + 256 * publish[0]
             writer.write(bytes([0x40, 2]) + publish[2 + topic : 4 + topic])  # PUBACK
+        header = await reader.readexactly(2)
+        subscribe = await reader.readexactly(header[1])
+        writer.write(bytes([0x90, 4]) + subscribe[:2] + bytes([0, 0]))  # SUBACK
         await stalled.wait()
         writer.close()
 
@@ -316,7 +319,7 @@ async def test_broker_down_at_the_start() -> None:
 
 @awaited
 async def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "TIMEOUT", 0.3)
+    monkeypatch.setattr(connector, "TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         sink = open_sink(f"mqtt://127.0.0.1:{silent.getsockname()[1]}/site")
         started = time.monotonic()

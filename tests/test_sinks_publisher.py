@@ -14,22 +14,21 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import aiomqtt
 import cv2
-import jsonschema
 import numpy as np
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from pycocotools import mask as coco
 
-from sinks import connection, control_topic, publisher
+from sinks import connection, connector, control_topic, publisher
 from sinks.broker import BrokerAddress, parse_address
 from sinks.control import ControlDesk
 from sinks.journal import Journal
@@ -38,101 +37,18 @@ from sinks.payload import SMALLEST_LIMIT, PayloadBound
 from sinks.process_status import ProcessStatus
 from sinks.publisher import Publisher, PublisherSink
 from streaming.errors import SinkError, UsageError
-from streaming.types import Box, Event, EventKind, Frame, Mask, Result, Track, TrackState
+from streaming.types import Frame, Mask, Result, Track, TrackState
 from tests.awaited import awaited
 from tests.broker import Broker, running
 from tests.ports import free_port
+from tests.publishing import PLANES, ROOT, SCHEMAS, at, publishing, result, subscriber, until
 from tests.sinks_media import frame, grey, info, tracks
-
-ROOT = Path(__file__).parent.parent
-SCHEMAS = {
-    json.loads(file.read_text())["properties"]["schema"]["const"]: jsonschema.Draft202012Validator(
-        json.loads(file.read_text())
-    )
-    for file in (ROOT / "docs" / "schema").glob("*.json")
-}
-PLANES = grey(180, 320)
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.2)
-
-
-def at(broker: Broker, **other: Any) -> BrokerAddress:
-    return replace(parse_address(f"mqtt://127.0.0.1:{broker.port}/site"), **other)
-
-
-def result(index: int, *, event: bool = False, count: int = 3) -> Result:
-    events = (Event(EventKind.STARTED, index + 1, "person", 0.9, Box(1, 2, 3, 4)),) if event else ()
-    return Result(frame(index, PLANES), tracks((180, 320), index, count), events)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - a test may poll
-            await asyncio.sleep(0.01)
-
-
-class Subscriber:
-    """Collects what is published, each message checked against its schema; connects again when the broker does."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[str, Any, aiomqtt.Message]] = []
-        self.connected = False
-
-    def of(self, topic: str) -> list[Any]:
-        return [body for found, body, _ in self.messages if found == f"site/{topic}"]
-
-    async def listen(self, address: dict[str, Any], topics: str) -> None:
-        while True:
-            try:
-                async with aiomqtt.Client(**address) as client:
-                    await client.subscribe(topics, qos=1)
-                    self.connected = True
-                    async for message in client.messages:
-                        self._take(message)
-            except aiomqtt.MqttError:
-                self.connected = False
-                await asyncio.sleep(0.02)
-
-    def _take(self, message: aiomqtt.Message) -> None:
-        topic, body = str(message.topic), bytes(message.payload or b"")  # type: ignore[arg-type]
-        if topic.endswith(("/image", "/raw", "/control")):
-            self.messages.append((topic, body, message))
-            return
-        found = json.loads(body)
-        SCHEMAS[found["schema"]].validate(found)
-        self.messages.append((topic, found, message))
-
-
-@asynccontextmanager
-async def subscriber(port: int, topics: str = "site/#") -> AsyncIterator[Subscriber]:
-    found = Subscriber()
-    address = {"hostname": "127.0.0.1", "port": port, "protocol": aiomqtt.ProtocolVersion.V5}
-    listening = asyncio.create_task(found.listen(address, topics))
-    await until(lambda: found.connected or listening.done())
-    try:
-        yield found
-    finally:
-        if listening.done():
-            listening.result()
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-
-
-@asynccontextmanager
-async def publishing(address: BrokerAddress, journal: Journal | None = None, **other: Any) -> AsyncIterator[Publisher]:
-    own = journal or Journal(None)
-    one = Publisher(address, "door", journal=own, **other)
-    await one.start(required=False)
-    try:
-        yield one
-    finally:
-        await one.close("stopped")
-        if journal is None:
-            await own.close()
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -229,10 +145,10 @@ async def test_events_of_an_outage_arrive_afterwards_in_order(broker: Broker, tm
             memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
             assert not one.connected
             # The broker keeps nothing over its restart: who listens before we connect gets everything.
-            one._connection._address = at(broker, port=free_port())
+            one._connection._connector.address = at(broker, port=free_port())
             broker.start()
             await until(lambda: found.connected)
-            one._connection._address = at(broker)
+            one._connection._connector.address = at(broker)
             await until(lambda: one.connected)
         await produce(one, 0.2)
         await until(lambda: journal.depth("door") == 0)
@@ -275,7 +191,7 @@ from pathlib import Path
 from sinks.broker import parse_address
 from sinks.journal import Journal
 from sinks.publisher import Publisher
-from tests.test_sinks_publisher import result
+from tests.publishing import result
 async def main():
     journal = Journal(Path(sys.argv[2]))
     publisher = Publisher(parse_address(sys.argv[1]), "door", journal=journal)
@@ -480,7 +396,7 @@ def _failed_handshakes() -> Iterator[None]:
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine to make certificates")
 @awaited
 async def test_certificates_are_verified_on_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "TIMEOUT", 2.0)
+    monkeypatch.setattr(connector, "TIMEOUT", 2.0)
     made = certificates(tmp_path / "certificates")
     lines = [f"certfile {made['broker']}", f"keyfile {made['broker key']}", f"cafile {made['ca']}"]
     with running(tmp_path / "broker", lines=[*lines, "require_certificate true"]) as broker:
@@ -544,7 +460,7 @@ async def test_requests_are_answered_where_we_say(broker: Broker) -> None:
     async with aiomqtt.Client("127.0.0.1", broker.port, protocol=v5) as client, subscriber(broker.port) as found:
         await older(client)
         async with publishing(at(broker), control=desk(obey)) as one:
-            await until(lambda: one.connected and one._connection._topics)
+            await until(lambda: one.connected and "site/door/control" in one._connection._topics)
             await asyncio.sleep(0.2)
             await ask(client, b'{"action": "set", "prompts": ["dog"], "id": "x"}', b"\x00\xff")
             await ask(client, b"\xff\xfe not JSON")
@@ -573,7 +489,7 @@ async def test_a_request_that_fails_is_answered_and_the_next_one_too(
 
     async with aiomqtt.Client("127.0.0.1", broker.port) as client, subscriber(broker.port) as found:
         async with publishing(at(broker, protocol="3.1.1"), control=desk(fail)) as one:
-            await until(lambda: one.connected and one._connection._topics)
+            await until(lambda: one.connected and "site/door/control" in one._connection._topics)
             for _ in range(2):
                 await client.publish("site/door/control", b'{"action": "pause"}', qos=1)
             await until(lambda: len(found.of("door/control/reply")) == 2)
@@ -609,7 +525,7 @@ client.loop_stop()
     async with subscriber(broker.port, "site/door/control/reply") as found:
         found_replies = functools.partial(found.of, "door/control/reply")
         async with publishing(at(broker), control=desk(obey, answered)) as one:
-            await until(lambda: one.connected and one._connection._topics)
+            await until(lambda: one.connected and "site/door/control" in one._connection._topics)
             process = await asyncio.create_subprocess_exec(sys.executable, "-c", flood)
             slowest, index = 0.0, 0
             while process.returncode is None or not found_replies():
@@ -632,7 +548,7 @@ client.loop_stop()
             # It listens again afterwards.
             before = len(found_replies())
             async with aiomqtt.Client("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
-                await until(lambda: one._connection._topics)
+                await until(lambda: "site/door/control" in one._connection._topics)
                 await ask(client, b'{"action": "resume", "id": "after"}')
                 await until(lambda: len(found_replies()) > before)
             assert found_replies()[-1]["id"] == "after"
@@ -740,7 +656,7 @@ async def test_published_frames_keep_the_bound(broker: Broker, caplog: pytest.Lo
 @awaited
 async def test_a_hundred_streams_without_a_broker_leave_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each attempt to connect that hangs holds a thread of the pool that others need too."""
-    monkeypatch.setattr(connection, "TIMEOUT", 0.5)
+    monkeypatch.setattr(connector, "TIMEOUT", 0.5)
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.05)
     logging.getLogger("sinks.connection").setLevel(logging.ERROR)
     silent = socket.create_server(("127.0.0.1", 0))
