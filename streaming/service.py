@@ -72,7 +72,7 @@ class Service:
         """
         settings, model = self._settings, self._settings.model
         web = (
-            WebServer(settings.http.listen, self._metrics, self.health, self.readiness)
+            WebServer(settings.http.listen, self._metrics, self.health, self.readiness, hosts=settings.http.hosts)
             if settings.http.listen
             else None
         )

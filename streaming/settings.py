@@ -26,6 +26,7 @@ from streaming.settings_values import (
     ClientId,
     Device,
     FilePath,
+    Hosts,
     Listen,
     ModelName,
     Outs,
@@ -156,6 +157,12 @@ class HttpSettings(Table):
 
     listen: Listen = Field(
         default="127.0.0.1:9464", description='host:port of `/metrics`, `/healthz` and `/readyz`; `""` switches it off.'
+    )
+
+    hosts: Hosts = Field(
+        default=(),
+        description="Names under which it is asked, besides `localhost`, that in `listen` and IP addresses; others are "
+        "refused.",
     )
 
     def address(self) -> tuple[str, int] | None:

@@ -117,6 +117,12 @@ def _listen(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value) is None:
+        raise ValueError("must be a host's name, without a port")
+    return value
+
+
 def host_and_port(value: str) -> tuple[str, int] | None:
     """Read `host:port` or `[IPv6]:port`; None if it is neither."""
     parts = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", value)
@@ -141,6 +147,7 @@ Device: TypeAlias = Annotated[str, AfterValidator(_device)]
 Topic: TypeAlias = Annotated[Text, AfterValidator(_topic_level)]
 ClientId: TypeAlias = Annotated[Text, AfterValidator(_client_id)]
 Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
+Hosts: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], Field(strict=False, max_length=64)]
 StreamId: TypeAlias = Annotated[str, AfterValidator(_id)]
 Prompt: TypeAlias = Annotated[str, Field(max_length=500), AfterValidator(clean_prompt)]
 Prompts: TypeAlias = Annotated[

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import http
 import io
+import ipaddress
 import json
 import logging
+import re
 import socket
 import socketserver
 import sys
@@ -62,6 +64,8 @@ class WebServer:
         metrics: what ``/metrics`` shows.
         health: answers ``/healthz``: does the process make progress? Called on the server's threads.
         ready: answers ``/readyz``: can it do its work? Called on the server's threads.
+        hosts: names that clients may call it by, besides localhost, the one in `listen` and any IP address. Others are
+            refused: a page in somebody's browser could have its own name point here (DNS rebinding).
         connection_seconds: after which a connection is closed, finished or not.
     """
 
@@ -72,9 +76,11 @@ class WebServer:
         health: Callable[[], Health],
         ready: Callable[[], Health],
         *,
+        hosts: Iterable[str] = (),
         connection_seconds: float = CONNECTION_SECONDS,
     ) -> None:
         self._listen = listen
+        self._hosts = frozenset(name.lower() for name in ("localhost", listen.rpartition(":")[0], *hosts))
         self._seconds = connection_seconds
         self._metrics = make_wsgi_app(metrics.registry)
         self._questions = {"/healthz": health, "/readyz": ready}
@@ -122,7 +128,9 @@ class WebServer:
         """The WSGI application."""
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         headers: list[tuple[str, str]] = [("Content-Type", "text/plain; charset=utf-8")]
-        if method not in {"GET", "HEAD"}:
+        if not self._is_known(environ.get("HTTP_HOST")):
+            status, body = "421 Misdirected Request", b"this name is not served: add it to [http] hosts\n"
+        elif method not in {"GET", "HEAD"}:
             status, body = "405 Method Not Allowed", b"only GET and HEAD\n"
             headers.append(("Allow", "GET, HEAD"))
         elif path == "/metrics":
@@ -134,6 +142,17 @@ class WebServer:
             status, body = "404 Not Found", b"try /metrics, /healthz or /readyz\n"
         start_response(status, [*headers, ("Content-Length", str(len(body))), ("Cache-Control", "no-store")])
         return [] if method == "HEAD" else [body]
+
+    def _is_known(self, host: str | None) -> bool:
+        """Whether a Host header names this server. Without one it is no browser that asks."""
+        if host is None:
+            return True
+        name = re.sub(r":\d*$", "", host).lower().removesuffix(".")
+        try:
+            ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            return name in self._hosts
+        return True
 
     def _scrape(self, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], bytes]:
         answers: list[tuple[str, list[tuple[str, str]]]] = []

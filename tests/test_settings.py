@@ -352,6 +352,7 @@ def test_nothing_is_replaced_in_keys(tmp_path: Path) -> None:
         (f"[worker]\nmax_batch = 0x{'f' * 300}\n" + MINIMAL, "worker.max_batch = a very large number: must be"),
         ('[model]\ndevice = "gpu"\n' + MINIMAL, 'model.device = "gpu": must be auto, cpu or cuda:N'),
         ('[http]\nlisten = "9464"\n' + MINIMAL, 'http.listen = "9464": must be host:port'),
+        ('[http]\nhosts = ["a:80"]\n' + MINIMAL, 'http.hosts[0] = "a:80": must be a host\'s name, without a port'),
         ('[log]\nlevel = "verbose"\n' + MINIMAL, 'log.level = "verbose": must be debug or info or warning or error'),
         ('[mqtt]\nurl = "tcp://h"\n' + MINIMAL, "mqtt.url: must begin with mqtt:// or mqtts://"),
         ('[mqtt]\nurl = "mqtt://h/a?b"\n' + MINIMAL, "mqtt.url: '?' and '#' have no meaning here"),

@@ -92,6 +92,30 @@ def test_readiness_shows_each_stream(serve):
     assert json.loads(body)["streams"] == details["streams"]
 
 
+KNOWN = ["localhost", "LOCALHOST:80", "localhost.", "127.0.0.1", "10.1.2.3:9464", "[::1]:9464", "box", "Scraper:1"]
+UNKNOWN = ["evil.example", "localhost.evil.example:80", "127.0.0.1.evil.example", "", ":80", "a,localhost", "box:80:80"]
+
+
+@pytest.mark.parametrize(("host", "known"), [(host, True) for host in KNOWN] + [(host, False) for host in UNKNOWN])
+def test_a_page_that_has_its_own_name_point_here_learns_nothing(metrics, host, known):
+    server = WebServer("box:0", metrics, lambda: FINE, lambda: FINE, hosts=["scraper"])
+    assert server._is_known(host) is known
+
+
+def test_only_names_that_it_is_known_by_are_served(serve):
+    server = serve(hosts=["metrics.local"])
+    for path in ("/metrics", "/healthz", "/readyz", "/nothing"):
+        status, _, body = ask(server, path, headers={"Host": "evil.example"})
+        assert (status, body) == (421, b"this name is not served: add it to [http] hosts\n")
+    assert ask(server, "/healthz", headers={"Host": f"metrics.local:{server.port}"})[0] == 200
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+        assert b" 421 " in client.makefile("rb").readline()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")  # as load balancers ask
+        assert b" 200 " in client.makefile("rb").readline()
+
+
 def test_credentials_are_not_published(serve):
     url = "rtsp://admin:secret@cam/1"
     unready = Health(ok=False, reason=f"cannot open {url}", details={"streams": {"door": {"tried": [url]}}})
