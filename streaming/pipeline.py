@@ -1,6 +1,6 @@
 """One stream from its source through the model to its sinks.
 
-    reader thread → mailbox → model thread (shared by all streams) → one outlet a sink
+    reader thread → mailbox → converter thread → model thread (shared by all streams) → one outlet a sink
 
 Offline every stage waits for the next; live the newest frame wins and what is dropped is counted.
 """
@@ -13,12 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinks.sink import Sink
 from sources.source import Source
 from streaming.controls import Controls
+from streaming.conversion import Converter
 from streaming.errors import MaskcastError, ModelError, SourceError
 from streaming.mailbox import Closed, Mailbox
 from streaming.outlet import Outlet
@@ -159,6 +161,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
     finally:
         await run.frames.close(discard=True)
         closing = _close(source)
+        run.converter.close()
         if not left_behind:
             await asyncio.gather(*(outlet.finish(run.reason) for outlet in run.outlets))
             await asyncio.wait([reading, closing], timeout=CLOSE_SECONDS)
@@ -205,6 +208,7 @@ class _Run:
         self.info = source.info
         self.report = Report(self.info.stream)
         self.frames: Mailbox[Frame] = Mailbox(1 if self.info.live else READ_AHEAD, drop_oldest=self.info.live)
+        self.converter = Converter(self.info.stream)
         self.outlets = [Outlet(sink, self.info, self._record) for sink in job.open_sinks(self.info)]
         self.started = time.monotonic()
         self.reason: str | None = None  # why the stream stopped early
@@ -254,7 +258,7 @@ class _Run:
                 return
             if self._job.max_rate:
                 due = max(due + 1 / self._job.max_rate, time.monotonic())
-            turn = await self._worker.step(self._lane, take)
+            turn = await self._worker.step(self._lane, partial(self.converter.begin, take))
             self._job.turn(turn)
             await self._deliver(turn.results)
             if time.monotonic() > due_save:

@@ -29,7 +29,7 @@ class Presence:
     Without a broker it knows the status, and nobody is told.
 
     Attributes:
-        publisher: of the stream, if there is a broker.
+        publisher: of the stream, between `start` and `leave`, if there is a broker.
         online: whether frames come.
         reason: why not.
     """
@@ -43,7 +43,7 @@ class Presence:
         sinks: StreamSinks,
         stop: asyncio.Event,
     ) -> None:
-        """Prepare; nothing is announced before `start`.
+        """Prepare; nothing is announced before `start`, which may come again after `leave`.
 
         Args:
             name: id of the stream.
@@ -58,16 +58,16 @@ class Presence:
         self._name, self._shared, self._controls, self._sinks, self._stop = name, shared, controls, sinks, stop
         self._loop = asyncio.get_running_loop()
         self._was_online = False
-        mqtt = shared.settings.mqtt
-        self.publisher = self._make_publisher(settings, mqtt) if mqtt else None
+        self._live = not settings.ends() or settings.live is True
+        self.publisher: Publisher | None = None
 
-    def _make_publisher(self, settings: StreamSettings, mqtt: MqttSettings) -> Publisher:
+    def _make_publisher(self, mqtt: MqttSettings) -> Publisher:
         return Publisher(
             mqtt.address(),
             self._name,
             journal=self._shared.journal,
-            prompts=settings.prompts,
-            live=not settings.ends() or settings.live is True,
+            prompts=self._controls.prompts,
+            live=self._live,
             max_payload=int(mqtt.max_payload),
             control=ControlDesk(self._name, self._obey, lambda: self._controls.prompts, self._answered),
             published=self._published,
@@ -75,19 +75,21 @@ class Presence:
 
     async def start(self) -> None:
         """Begin to connect and to announce."""
-        if self.publisher:
+        if mqtt := self._shared.settings.mqtt:
+            self.publisher = self._make_publisher(mqtt)
             await self._tell()
             await self.publisher.start(required=False)
             await self._announce()
 
     async def leave(self, *, removed: bool) -> None:
         """Say goodbye; if `removed` also to Home Assistant, since the stream will not come back."""
-        if not self.publisher:
+        publisher, self.publisher = self.publisher, None
+        if not publisher:
             return
         topic = self._discovery_topic() if removed else None
         if topic:
-            await self.publisher.publish_raw(topic, b"")
-        if await self.publisher.close(self.reason or "stopped") and topic:
+            await publisher.publish_raw(topic, b"")
+        if await publisher.close(self.reason or "stopped") and topic:
             self._shared.announced.forget(topic)
 
     async def change(self, online: bool, reason: str | None) -> None:

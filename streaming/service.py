@@ -7,6 +7,7 @@ import gc
 import logging
 import time
 from collections.abc import Iterable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sinks.journal import Journal
 from sinks.process_status import ProcessStatus
 from streaming.announced import Announced
 from streaming.cpu import return_memory
-from streaming.errors import ModelError, UsageError
+from streaming.errors import MaskcastError, ModelError, UsageError
 from streaming.logs import configure_logs
 from streaming.metrics import Metrics
 from streaming.settings import MqttSettings, Settings, load_settings, restart_needed
@@ -56,6 +57,8 @@ class Service:
         self._ready = False
         self._overloaded = False
         self._reload = asyncio.Event()
+        self._worker: Worker | None = None
+        self._given_up: list[str] = []  # streams whose supervisor has failed for good, which is a bug
         self._process: ProcessStatus | None = None
 
     def request_reload(self) -> None:
@@ -68,7 +71,8 @@ class Service:
         Raises:
             UsageError: a port that the settings name cannot be used.
             SinkError: another process uses the state folder.
-            ModelError: the model cannot be loaded, or fails again and again.
+            ModelError: the model cannot be loaded, fails again and again, or its thread has died.
+            MaskcastError: a stream was given up that should run.
         """
         settings, model = self._settings, self._settings.model
         web = (
@@ -79,10 +83,11 @@ class Service:
         if web:
             web.start()
         self._heartbeat.busy("model", LOADING_SECONDS)
+        beat = partial(self._heartbeat.beat, "model")
         watching = asyncio.create_task(watch(self._heartbeat, self._notifier, STALLED_SECONDS))
         try:
             await self._journal.open()
-            worker = Worker(
+            worker = self._worker = Worker(
                 engine_loader(
                     model.name,
                     model.device,
@@ -90,10 +95,11 @@ class Service:
                     tracker_from=model.tracker_from,
                     hot_start=model.hot_start,
                     lost_after=model.lost_after,
+                    beat=beat,
                 ),
                 max_batch=settings.worker.max_batch,
                 batch_wait=settings.worker.batch_wait,
-                beat=lambda: self._heartbeat.beat("model"),
+                beat=beat,
             )
             await unless(stop, asyncio.ensure_future(worker.start()))
             if stop.is_set():
@@ -136,20 +142,23 @@ class Service:
         logger.info("ready: %d streams", len(self._streams))
         measured = trimmed = time.monotonic()
         stopped = asyncio.ensure_future(stop.wait())
+        died = asyncio.ensure_future(shared.worker.thread.died.wait())
         try:
             while not stop.is_set():
                 reload = asyncio.ensure_future(self._reload.wait())
                 running = [task for _, task in self._streams.values() if not task.done()]
                 if not running:
-                    return
+                    break
                 await asyncio.wait(
-                    [stopped, reload, *running], timeout=MEASURE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    [stopped, died, reload, *running], timeout=MEASURE_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
                 reload.cancel()
                 if self._reload.is_set():
                     self._reload.clear()
                     await self._read_again(shared)
-                if shared.worker.failures >= HOPELESS:
+                if shared.worker.thread.death:
+                    raise shared.worker.thread.death
+                if shared.worker.thread.failures >= HOPELESS:
                     raise ModelError(f"the model failed {HOPELESS} times in a row; start again")
                 if time.monotonic() - measured >= MEASURE_SECONDS:
                     measured = time.monotonic()
@@ -161,6 +170,9 @@ class Service:
                     await asyncio.to_thread(return_memory)
         finally:
             stopped.cancel()
+            died.cancel()
+        if self._given_up:
+            raise MaskcastError(f"given up: {', '.join(self._given_up)}; see the log, and start again")
 
     async def _withdraw(self, process: ProcessStatus, mqtt: MqttSettings, announced: Announced) -> None:
         """Take back what Home Assistant was told of streams that went while the process was stopped."""
@@ -206,6 +218,7 @@ class Service:
             await supervisor.run()
         except Exception:  # a bug in one stream must not take the others down
             logger.exception("%s: given up", supervisor.name, extra={"stream": supervisor.name})
+            self._given_up.append(supervisor.name)
 
     def _let_go(self, name: str, *, removed: bool = False) -> None:
         """Tell a stream to end."""
@@ -262,9 +275,15 @@ class Service:
                 logger.info("no longer overloaded: %.1f frames/s", got)
 
     def health(self) -> Health:
-        """Whether the event loop and the model's thread get on."""
-        stalled = self._heartbeat.stalled(STALLED_SECONDS)
-        return Health(not stalled, f"no progress: {', '.join(stalled)}" if stalled else None)
+        """Whether the event loop and the model's thread get on, and nothing is given up that should run."""
+        reason = None
+        if self._worker and self._worker.thread.death:
+            reason = str(self._worker.thread.death)
+        elif stalled := self._heartbeat.stalled(STALLED_SECONDS):
+            reason = f"no progress: {', '.join(stalled)}"
+        elif self._given_up:
+            reason = f"given up: {', '.join(self._given_up)}"
+        return Health(reason is None, reason)
 
     def readiness(self) -> Health:
         """Whether frames can be tracked and published; the state of each stream beside it."""

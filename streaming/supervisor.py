@@ -61,17 +61,35 @@ class Supervisor:
         self._stop.set()
 
     async def run(self) -> None:
-        """Serve the stream until `stop`, or to its end if it has one."""
+        """Serve the stream until `stop`, or to its end if it has one. A bug in here is not its end."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self._run()
+            except Exception:
+                logger.exception(
+                    "%s: failed unexpectedly, begun again in %.0f s", self.name, pause, extra={"stream": self.name}
+                )
+            await self._pause(pause)
+            if self._stop.is_set():
+                return None
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _run(self) -> None:
         self._shared.metrics.stream_up(self.name, False)
         self._shared.metrics.prompts(self.name, self.controls.prompts)
-        await self._presence.start()
         left_behind = False
         try:
+            await self._presence.start()
             await self._serve()
         except asyncio.CancelledError:  # the process ends, and does not wait any longer
             left_behind = True
             raise
+        except Exception as bug:
+            self._presence.reason = f"failed unexpectedly, see the log: {type(bug).__name__}"
+            raise
         finally:
+            self._presence.online = False
             if not left_behind:
                 await self._presence.leave(removed=self._removed)
             self._shared.metrics.remove_stream(self.name)
@@ -84,9 +102,13 @@ class Supervisor:
                 return
             if time.monotonic() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause)
+            await self._pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless it is time to stop."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
 
     async def _attempt(self) -> bool:
         """Run the pipeline once; whether that was all that is to be done."""

@@ -43,11 +43,15 @@ class SerialThread:
     def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
         """The future of the result of `function`, which is run also when nobody waits for it any more."""
         call, future = _settling(function, None)
+        self.put(call)
+        return future
+
+    def put(self, call: Callable[[], None]) -> None:
+        """Have `call`, which never raises, made. From any thread, one at a time."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
         self._calls.put(call)
-        return future
 
     def close(self) -> None:
         """Let the thread end after the calls that it was given; does not wait."""

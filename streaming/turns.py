@@ -1,18 +1,30 @@
 """Whose turn it is at the model: live streams before those that can wait, and fair shares among equals.
 
-Shares are kept by start-time fair queueing (Goyal et al. 1996) with one frame as the unit of work: each stream has a
-virtual time that grows by 1/weight a turn, and the one that is furthest behind comes next. A stream that was idle
-begins at the clock of the others, so that it can neither save up turns nor starve anybody. Under overload equal
-weights thus mean equal rates, and a stream that wants less than its share leaves the rest to the others.
+Shares are kept by start-time fair queueing (Goyal et al. 1996) with a second of the model as the unit of work: each
+stream has a virtual time that grows with what its turns cost, over its weight, and the one that is furthest behind
+comes next. A stream that was idle begins at the clock of the others, so that it can neither save up turns nor starve
+anybody. Under overload equal weights thus mean equal parts of the model's time, whatever a turn of each costs: among
+equal streams equal rates, and one with 32 prompts slows down itself. One that wants less than its share leaves the rest
+to the others.
+
+Two things keep a costly stream from taking by the length of its turns what it may not take by their number. It shares a
+pass with cheap ones only when it is about as far behind as they are. And before its turn begins, the model waits a
+little for a stream that is still further behind and will have its next frame in a moment; that one pays for the wait.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 S = TypeVar("S")
+
+# Turns of the first that another stream may be ahead and still share its pass: the costs of equal streams vary.
+TOGETHER = 2.0
+# Of what a turn costs, so much is worth waiting for a stream that should have come before it.
+WAIT_SHARE = 0.1
 
 
 @dataclass(eq=False)
@@ -22,14 +34,25 @@ class Lane(Generic[S]):
     Attributes:
         stream: what the model keeps of it.
         live: whether it goes before streams that can wait.
-        weight: its share of the turns when there are not enough for all; positive.
-        time: virtual time, in turns of weight 1.
+        weight: its share of the model when there is not enough for all; positive.
+        prompts: how many things it looks for, by which the cost of a pass is shared out.
+        time: virtual time, in seconds of the model at weight 1.
+        cost: seconds that its last turn took; None before the first.
+        done: `time.monotonic` of the end of that turn.
     """
 
     stream: S
     live: bool
     weight: float
+    prompts: int = 1
     time: float = 0.0
+    cost: float | None = None
+    done: float = -math.inf
+
+    @property
+    def step(self) -> float:
+        """Virtual time that a turn takes."""
+        return (self.cost or 0.0) / self.weight
 
 
 class Asking(Protocol):
@@ -44,25 +67,67 @@ A = TypeVar("A", bound=Asking)
 
 
 class Turns:
-    """Chooses; remembers the virtual clock of each class."""
+    """Chooses; remembers the lanes and the virtual clock of each class. For one thread.
+
+    Attributes:
+        lanes: of all streams, to be added and removed as they come and go.
+    """
 
     def __init__(self) -> None:
         """Begin at time 0."""
+        self.lanes: list[Lane[Any]] = []
         self._clock = {True: 0.0, False: 0.0}
+        self._usual = 0.0  # seconds a prompt in the last pass
+        self._awaited: list[Lane[Any]] = []
 
-    def choose(self, asked: Sequence[A], most: int) -> list[A]:
+    def choose(self, asked: Sequence[A], most: int, idle: float = 0.0) -> list[A]:
         """Up to `most` of the requests, those whose turn it is; all live or none.
 
         Args:
             asked: at least one, at most one a lane, in order of arrival.
             most: at least 1.
+            idle: seconds for which the model had nothing to do but to wait for those that `patience` spoke of.
         """
-        live = any(one.lane.live for one in asked)
+        for lane in self._awaited:
+            lane.time += idle / len(self._awaited) / lane.weight
+        self._awaited = []
+        waiting = self._in_order(asked)
+        first = waiting[0].lane
+        self._clock[first.live] = first.time
+        return [one for one in waiting[:most] if one.lane.time <= first.time + TOGETHER * first.step]
+
+    def patience(self, asked: Sequence[A], now: float) -> float:
+        """Seconds to wait for streams that should come before those that have asked; 0 or less for none."""
+        first = self._in_order(asked)[0].lane
+        here = {id(one.lane) for one in asked}
+        due = {
+            id(lane): lane.done + WAIT_SHARE * (first.cost or 0.0) - now
+            for lane in self.lanes
+            if id(lane) not in here and lane.live == first.live and lane.time + lane.step <= first.time
+        }
+        self._awaited = [lane for lane in self.lanes if due.get(id(lane), 0.0) > 0]
+        return max(due.values(), default=0.0)
+
+    def charge(self, lanes: Sequence[Lane[Any]], seconds: float, now: float) -> None:
+        """Share out what a pass took among those that were in it, by their prompts.
+
+        A lane's first turn also holds what happens only once, and is charged as the one before it was.
+
+        Args:
+            lanes: that shared the pass.
+            seconds: that it took.
+            now: `time.monotonic`.
+        """
+        each = seconds / sum(lane.prompts for lane in lanes)
+        for lane in lanes:
+            charged = each if lane.cost is not None else min(each, self._usual)
+            lane.time += charged * lane.prompts / lane.weight
+            lane.cost, lane.done = each * lane.prompts, now
+        self._usual = each
+
+    def _in_order(self, asked: Sequence[A]) -> list[A]:
+        """Those whose class comes first, the furthest behind before the others; first come, first served."""
         for one in asked:
             one.lane.time = max(one.lane.time, self._clock[one.lane.live])
-        candidates = [one for one in asked if one.lane.live == live]
-        chosen = sorted(candidates, key=lambda one: one.lane.time)[:most]  # stable: first come, first served
-        self._clock[live] = chosen[0].lane.time
-        for one in chosen:
-            one.lane.time += 1 / one.lane.weight
-        return chosen
+        live = any(one.lane.live for one in asked)
+        return sorted((one for one in asked if one.lane.live == live), key=lambda one: one.lane.time)

@@ -5,6 +5,7 @@ import itertools
 import threading
 import time
 import weakref
+from concurrent.futures import Future
 from dataclasses import replace
 from fractions import Fraction
 from itertools import count
@@ -354,17 +355,24 @@ def test_what_was_held_back_is_handed_out_even_when_the_model_fails_or_the_strea
     assert len(slow.indices) >= 12
 
 
+def ready(one):
+    """What a converter hands out, for a frame that needs no conversion."""
+    converted = Future()
+    converted.set_result(one)
+    return converted
+
+
 def test_the_worker_outlives_those_who_stop_waiting():
     async def main():
         worker = Worker(lambda: Model(seconds=0.2))
         await worker.start()
         stream, _ = await worker.open_stream(["cat"])
-        waiting = asyncio.ensure_future(worker.step(stream, lambda: frame(0)))
-        queued = asyncio.ensure_future(worker.step(stream, lambda: frame(1)))
+        waiting = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(0))))
+        queued = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(1))))
         await asyncio.sleep(0.05)
         waiting.cancel()
         queued.cancel()
-        turn = await worker.step(stream, lambda: frame(2))
+        turn = await worker.step(stream, lambda: ready(frame(2)))
         assert [result.frame.index for result in turn.results] == [2]
 
     asyncio.run(main())
@@ -535,7 +543,7 @@ def test_what_does_not_fit_together_is_done_one_by_one_and_a_failure_is_its_own_
         worker = Worker(lambda: model)
         await worker.start()
         reports = await run_jobs(worker, jobs, [], asyncio.Event())
-        failures.append(worker.failures)
+        failures.append(worker.thread.failures)
         worker.close()
         return reports
 
@@ -552,7 +560,7 @@ def test_a_pass_that_fails_is_one_failure_however_many_share_it():
         await worker.start()
         await run_jobs(worker, [job(Frames(3), Record()) for _ in range(4)], [], asyncio.Event())
         worker.close()
-        return worker.failures
+        return worker.thread.failures
 
     assert asyncio.run(main()) < 4
 

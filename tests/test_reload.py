@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import streaming.__main__
 import streaming.cli
 import streaming.service
-from streaming.errors import UsageError
+from streaming.errors import MaskcastError, ModelError, UsageError
 from streaming.service import Service
 from streaming.settings import load_settings
 from tests import forked
@@ -223,3 +223,46 @@ def test_no_other_command_takes_sighup(monkeypatch):
     before = signal.getsignal(signal.SIGHUP)
     streaming.__main__.main()
     assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_a_stream_that_is_given_up_turns_health_red_and_the_exit_code_with_it(tmp_path, monkeypatch):
+    class Broken(Fake):
+        async def run(self):
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(streaming.service, "Supervisor", Broken)
+    file = tmp_path / "cameras.toml"
+    file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
+
+    async def main():
+        service = Service(file, load_settings(file))
+        assert service.health().ok
+        thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
+        with pytest.raises(MaskcastError, match="given up: a"):
+            await service._serve(SimpleNamespace(worker=SimpleNamespace(thread=thread)), asyncio.Event())
+        assert service.health().reason == "given up: a"
+
+    asyncio.run(main())
+
+
+def test_the_death_of_the_models_thread_turns_health_red_and_ends_the_process_with_code_5(tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming.service, "Supervisor", Fake)
+    file = tmp_path / "cameras.toml"
+    file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
+
+    async def main():
+        service = Service(file, load_settings(file))
+        thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
+        service._worker = SimpleNamespace(thread=thread)
+        serving = asyncio.ensure_future(service._serve(SimpleNamespace(worker=service._worker), asyncio.Event()))
+        await asyncio.sleep(0)
+        assert service.health().ok
+        thread.death = ModelError("the model's thread has ended")
+        assert service.health().reason == "the model's thread has ended"
+        thread.died.set()
+        with pytest.raises(ModelError) as caught:
+            await serving
+        assert caught.value.exit_code == 5
+        await service._close_streams()
+
+    asyncio.run(main())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from streaming.prompts import clean_prompts
 from streaming.types import Event, Frame, KnownTracks, Result
 from trackers import snapshot
 from trackers.association import AssociationTracker
-from trackers.checkpoint import DEFAULT_MODEL, resolve_device
+from trackers.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_device
 from trackers.choice import choose
 from trackers.detector import Detector
 from trackers.lifecycle import LOST_AFTER
@@ -45,6 +45,7 @@ class Engine:
         tracker_from: str | None = None,
         hot_start: int = 0,
         lost_after: float = LOST_AFTER,
+        beat: Callable[[], None] | None = None,
     ) -> None:
         """Load a checkpoint.
 
@@ -55,6 +56,8 @@ class Engine:
             tracker_from: see `load_checkpoint`.
             hot_start: of the memory tracker, see `Rules.hot_start`.
             lost_after: see `Lifecycle`.
+            beat: called whenever a pass has got on, so that one that takes minutes on a CPU can be told from one that
+                hangs. Not on a GPU, which takes a fraction of a second and only queues its layers.
 
         Raises:
             UsageError: the device or the tracker does not exist, or the checkpoint has no weights for it.
@@ -71,6 +74,8 @@ class Engine:
         checkpoint, rules = choice.checkpoint, choice.rules
         self.revision = checkpoint.revision
         self._text = TextEncoder(checkpoint, self.device, dtype)
+        if beat is not None and self.device.type == "cpu":
+            _beat_between_layers(checkpoint, beat)
         try:
             self._detector = Detector(
                 checkpoint,
@@ -217,6 +222,15 @@ class Engine:
     def close_stream(self, stream: TrackedStream) -> list[Result]:
         """The results still held back when a stream ends."""
         return self._tracker.flush(stream.state)
+
+
+def _beat_between_layers(checkpoint: Checkpoint, beat: Callable[[], None]) -> None:
+    """Call `beat` after each layer; the longest of them at full size takes seconds on a CPU."""
+    video = checkpoint.video
+    for model in (checkpoint.detector, *((video.tracker_model, video.tracker_neck) if video else ())):
+        for module in model.modules():
+            if next(module.children(), None) is None:
+                module.register_forward_hook(lambda *_: beat())
 
 
 def _model_error(device: torch.device, error: RuntimeError) -> ModelError:
