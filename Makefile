@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SYSTEM_PACKAGES := mosquitto ffmpeg gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 
-.PHONY: setup system-packages check test slow-test demo clean
+.PHONY: setup system-packages check test slow-test requirements demo clean
 
 setup: $(VENV)/installed
 
@@ -36,6 +36,14 @@ test: setup system-packages check
 
 slow-test: setup
 	$(BIN)/python -m pytest -m slow
+
+# What the container installs, with hashes: all of it, and all but torch and the CUDA libraries, which are x86-64's.
+requirements: setup
+	$(BIN)/pip install --quiet uv
+	echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet pyproject.toml - --constraint constraints.txt --generate-hashes \
+		--no-emit-index-url --no-annotate --custom-compile-command 'make requirements' --python-version 3.12 \
+		--python-platform x86_64-manylinux_2_28 --output-file deploy/requirements-cuda.txt
+	awk '/^[a-z]/ {left = /^(torch|triton|nvidia-|cuda-)/} !left' deploy/requirements-cuda.txt >deploy/requirements.txt
 
 demo: setup
 	$(BIN)/maskcast demo

@@ -1,5 +1,6 @@
 """The systemd unit, the container file and what their documentation says, as far as each can be tried."""
 
+import itertools
 import json
 import re
 import shlex
@@ -8,10 +9,13 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from streaming.metrics import Metrics, reference
 from streaming.settings import HttpSettings, StateSettings
@@ -75,6 +79,8 @@ def test_the_unit_says_what_months_unattended_need():
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("MemoryMax", "80%"),
+        ("TasksMax", "4096"),
         ("NoNewPrivileges", "yes"),
         ("PrivateTmp", "yes"),
         ("ProtectSystem", "strict"),
@@ -103,15 +109,90 @@ def test_the_container_runs_what_the_unit_runs_but_not_as_root():
     assert json.loads(given["ENTRYPOINT"][0]) + json.loads(given["CMD"][0]) == ["maskcast", *start.split()[1:]]
     assert int(given["USER"][-1].split(":")[0]) > 0
     assert given["VOLUME"] == ["/var/lib/maskcast"]
-    assert re.fullmatch(r"docker\.io/library/python:3\.\d+-slim", given["FROM"][0])
+    # By digest, which the build has to be given: without one there is no such reference.
+    assert re.fullmatch(r"docker\.io/library/python:3\.\d+-slim@\$\{PYTHON_DIGEST\}", given["FROM"][0])
+    assert "PYTHON_DIGEST" in given["ARG"]
     order = [name for name, _ in instructions()]
     assert order.index("USER") > max(index for index, name in enumerate(order) if name == "RUN")
 
 
 def test_the_container_installs_torch_for_the_cpu_unless_told_otherwise():
     assert ("ARG", "TORCH_INDEX=https://download.pytorch.org/whl/cpu") in instructions()
-    (torch,) = [arguments for name, arguments in instructions() if name == "RUN" and arguments.endswith(" torch")]
+    assert ("ARG", "TORCH=cpu") in instructions()
+    (torch,) = [arguments for name, arguments in instructions() if name == "RUN" and "torch.txt" in arguments]
     assert '--index-url "$TORCH_INDEX"' in torch
+
+
+def test_the_container_installs_nothing_without_a_hash(tmp_path):
+    runs = [arguments for name, arguments in instructions() if name == "RUN"]
+    installs = [step for run in runs for step in re.findall(r"pip install [^&;|]+", run)]
+    assert len(installs) == 3
+    assert all("--require-hashes" in step or "--no-index /src" in step for step in installs)
+    assert all("--no-deps" in step for step in installs)
+    (script,) = [run for run in runs if "torch.txt" in run]
+    # As the container's shell runs it, with a pip that tells what it was given.
+    (tmp_path / "pip").write_text('#!/bin/sh\necho "pip $@"; for last; do :; done; cat "$last"\n')
+    (tmp_path / "pip").chmod(0o755)
+    (tmp_path / "constraints.txt").write_text("torch==2.13.0\ntqdm==1\n")
+    for name in ("requirements.txt", "requirements-cuda.txt"):
+        (tmp_path / name).write_text(f"{name}\n")
+
+    def run(**arguments):
+        return subprocess.run(
+            ["sh", "-c", script.replace("/src/", f"{tmp_path}/")],
+            env={"PATH": f"{tmp_path}:/usr/bin:/bin", "TORCH_INDEX": "index", **arguments},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    given = run(TORCH="cpu", TORCH_SHA256="abc")
+    assert given.returncode == 0, given.stderr
+    assert [line for line in given.stdout.splitlines() if not line.startswith("pip")] == [
+        "torch==2.13.0 --hash=sha256:abc",
+        "requirements.txt",
+    ]
+    assert run(TORCH="cuda").stdout.splitlines()[1:] == ["requirements-cuda.txt"]
+    refused = run(TORCH="cpu")
+    assert refused.returncode != 0
+    assert "give the hash of the wheel" in refused.stderr
+
+
+def pinned(name):
+    """The versions in a list of requirements, each of which has hashes."""
+    text = (DEPLOY / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line.split() for line in text.splitlines() if not line.startswith("#")]
+    assert all(
+        len(line) > 1 and all(re.fullmatch("--hash=sha256:[0-9a-f]{64}", word) for word in line[1:]) for line in lines
+    )
+    return dict(line[0].split("==") for line in lines)
+
+
+def closure(texts):
+    """The names of all that these requirements need, as it is installed here."""
+    found = set()
+    waiting = list(texts)
+    while waiting:
+        requirement = Requirement(waiting.pop())
+        name = canonicalize_name(requirement.name)
+        if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            found.add(name)
+            waiting += metadata.requires(name) or ()
+    return found
+
+
+def test_the_lists_hold_what_is_needed_in_the_versions_that_are_tested():
+    constraints = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line
+    )
+    constraints = {canonicalize_name(name): version for name, version in constraints.items()}
+    cpu, cuda = pinned("requirements.txt"), pinned("requirements-cuda.txt")
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    assert closure(needed) - {"torch"} <= cpu.keys(), "run: make requirements"
+    assert {"torch", "setuptools"} <= cuda.keys()
+    assert cpu.items() <= cuda.items()
+    assert not {name for name in cpu if re.match("torch|triton|nvidia|cuda", name)}
+    assert {name: constraints.get(name, version) for name, version in cuda.items()} == cuda, "run: make requirements"
 
 
 def test_the_container_copies_what_there_is_and_every_package():
@@ -174,3 +255,17 @@ def test_the_documentation_names_files_that_exist():
         assert (DEPLOY / target).exists(), target
     for name in re.findall(r"\bdeploy/[\w.]+", README):
         assert (ROOT / name).exists(), name
+
+
+def test_the_documented_container_can_write_nowhere_and_do_little():
+    (line,) = [line for line in README.replace("\\\n", " ").splitlines() if line.startswith("podman run -d --name")]
+    words = line.split()
+    assert {"--read-only", "--cap-drop=all", "no-new-privileges", "--memory", "--pids-limit"} <= set(words)
+    # What is written has a place of its own.
+    places = {target.split(":")[-1] for option, target in itertools.pairwise(words) if option == "--tmpfs"}
+    places |= {target.split(":")[1] for option, target in itertools.pairwise(words) if option == "-v"}
+    assert {"/tmp", "/var/lib/maskcast"} <= places
+    environment = [word for name, rest in instructions() if name == "ENV" for word in shlex.split(rest)]
+    for key in ("HOME", "XDG_CACHE_HOME", "HF_HOME"):
+        assert any(word.startswith(f"{key}=/var/lib/maskcast") for word in environment)
+    assert "PYTHONDONTWRITEBYTECODE=1" in environment
