@@ -1,12 +1,14 @@
 import json
 import shutil
+from dataclasses import fields
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from streaming.errors import ModelError, UsageError
-from trackers.checkpoint import load_checkpoint, resolve_device
+from trackers.checkpoint import EMBEDDED, load_checkpoint, resolve_device
+from trackers.rules import Rules
 
 
 @pytest.fixture
@@ -107,3 +109,12 @@ def test_devices():
 def test_cuda_asked_for_and_absent():
     with pytest.raises(UsageError, match=r"cuda is not available \(0 CUDA devices found\): use --device cpu or auto"):
         resolve_device("cuda")
+
+
+def test_the_rules_that_a_checkpoint_sets_are_kept():
+    """`nano` was measured with its own (trackers/nano/README.md); the library knows nothing of them."""
+    stored = json.loads((EMBEDDED["nano"] / "config.json").read_text(encoding="utf-8"))
+    own = {field.name for field in fields(Rules)} & stored.keys()
+    assert {"box_margin", "recognise_looks", "select_memories"} <= own
+    rules = Rules.from_config(load_checkpoint("nano").video.config)
+    assert {name: getattr(rules, name) for name in own} == {name: stored[name] for name in own}

@@ -8,6 +8,7 @@ from typing import Any
 
 from streaming.errors import ModelError
 from trackers.checkpoint_folder import CONFIG, MOST_CONFIG_BYTES, CheckpointFolder
+from trackers.rules import Rules
 
 DETECTOR_TYPE = "sam3_lite_text"
 VIDEO_TYPE = "sam3_video"
@@ -51,6 +52,8 @@ _ACTIVATIONS = frozenset({"gelu", "quick_gelu", "relu", "silu"})
 _ROPE_TYPES = frozenset({"default", "axial"})
 # Older names that Transformers still reads, and what it derives.
 _ALSO = frozenset({"image_size", "rope_theta", "memory_attention_rope_theta"})
+# Maskcast's own, which a checkpoint that was made for it may set beside the library's.
+_RULES = frozenset(field.name for field in fields(Rules))
 
 
 def read_config(folder: CheckpointFolder) -> dict[str, Any]:
@@ -124,6 +127,8 @@ def _clean(found: dict[str, Any], config_class: Any, name: str, where: str) -> d
 
     general = {field.name for field in fields(PreTrainedConfig)}
     known = ({field.name for field in fields(config_class)} - general) | set(config_class.attribute_map) | _ALSO
+    if config_class.model_type == VIDEO_TYPE:
+        known |= _RULES
     parts = config_class.sub_configs_defaults
     cleaned: dict[str, Any] = {}
     for key, value in found.items():
