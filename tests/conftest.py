@@ -19,6 +19,8 @@ import torch  # noqa: E402
 
 from tests import forked, patience, processes, tiny  # noqa: E402 - it imports torch
 from tests.broker import Broker, running  # noqa: E402
+from tests.service import still_life  # noqa: E402
+from tests.shared import once  # noqa: E402
 
 
 def pytest_configure() -> None:
@@ -65,7 +67,13 @@ def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random `sam3_lite_text` checkpoint that detects something."""
-    return tiny.save(tmp_path_factory.mktemp("tiny"))
+    return once(tmp_path_factory, "tiny", tiny.save)
+
+
+@pytest.fixture(scope="session")
+def still_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of four seconds in which the objects of the demo stand still; see `tests.service`."""
+    return once(tmp_path_factory, "still", lambda folder: still_life(folder / "still.mp4")) / "still.mp4"
 
 
 @pytest.fixture

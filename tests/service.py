@@ -99,7 +99,7 @@ class Service:
 
     def configure(self, settings: str) -> None:
         shared = f'[http]\nlisten = "127.0.0.1:{self.port}"\n[log]\nformat = "json"\n'
-        model = "" if "[model]" in settings else '[model]\nname = "nano"\nlost_after = 30.0\n'
+        model = "" if "[model]" in settings else f'[model]\nname = "nano"\nlost_after = {patient(30.0)}\n'
         self.file.write_text(shared + model + settings, encoding="utf-8")
 
     def start(self) -> None:

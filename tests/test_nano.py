@@ -5,6 +5,7 @@ regression anywhere (pre-processing, detector, association, memory, resizing) tu
 """
 
 import importlib
+import pickle
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sources.picture import ArrayPicture
 from streaming.demo import CLIP, PROMPTS
 from streaming.types import Frame
 from tests.frames import START
+from tests.shared import once
 from trackers.checkpoint import EMBEDDED, load_checkpoint
 from trackers.detector import Detector
 from trackers.engine import Engine
@@ -31,7 +33,7 @@ DEMO_IOU = 0.84
 SEED = 900_500  # training never uses seeds from 900,000 on
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def training():
     """Imports a module of training/, which are scripts beside each other."""
     sys.path.insert(0, str(TRAINING))
@@ -78,37 +80,58 @@ def test_detection(training):
     assert alarms / absent <= FALSE_ALARMS
 
 
-def follow(engine, frames, prompts):
-    """For each frame the masks by track id, as published."""
-    stream = engine.open_stream(prompts)
-    tracks = []
-    for index, image in enumerate(frames):
-        moment = Frame("clip", index, index / 25, START, ArrayPicture(image.copy()))
-        ((result,),) = engine.step([stream], [moment])
-        tracks.append({track.id: track.mask.full() for track in result.tracks})
-    return tracks
+def follow(tracker, cases):
+    """For each case and frame the masks by track id, as published."""
+    engine = Engine("nano", "cpu", tracker)
+    answers = []
+    for case in cases:
+        stream = engine.open_stream([case.prompt.text()])
+        tracks = []
+        for index, image in enumerate(case.clip.frames):
+            moment = Frame("clip", index, index / 25, START, ArrayPicture(image.copy()))
+            ((result,),) = engine.step([stream], [moment])
+            tracks.append({track.id: track.mask for track in result.tracks})
+        answers.append(tracks)
+    return answers
+
+
+def full(answers):
+    """Whole masks, as they are scored."""
+    return [[{name: mask.full() for name, mask in frame.items()} for frame in tracks] for tracks in answers]
+
+
+@pytest.fixture(scope="session")
+def occlusions(training, tmp_path_factory):
+    """Six objects that hide, and what the memory tracker says of them."""
+    pytest.importorskip("trackeval", reason="TrackEval is not installed")
+    cases = training("tracking_score").occlusion_cases(6, 840_001)
+    folder = once(
+        tmp_path_factory,
+        "occlusions",
+        lambda made: (made / "answers").write_bytes(pickle.dumps(follow("memory", cases))),
+    )
+    return cases, full(pickle.loads((folder / "answers").read_bytes()))
 
 
 @pytest.mark.parametrize("tracker", ["memory", "association"])
-def test_tracking(training, tracker):
+def test_tracking(training, tracker, request):
     pytest.importorskip("trackeval", reason="TrackEval is not installed")
     score = training("tracking_score")
-    engine = Engine("nano", "cpu", tracker)
-    cases = [*score.random_cases(4, SEED, frames=24), *score.occlusion_cases(2, SEED)]
-    answers = [follow(engine, case.clip.frames, [case.prompt.text()]) for case in cases]
-    table = score.score_tracks(cases, answers)
+    cases = score.random_cases(4, SEED, frames=24)
+    if tracker == "memory":  # what is asked of its ids below is also asked of its masks
+        hidden, followed = request.getfixturevalue("occlusions")
+    else:
+        hidden = score.occlusion_cases(2, SEED)
+        followed = full(follow(tracker, hidden))
+    table = score.score_tracks([*cases, *hidden], [*full(follow(tracker, cases)), *followed])
     floor = FLOORS[tracker]
     assert table["idf1"] >= floor["idf1"], table
     assert table["j"] >= floor["j"], table
 
 
-def test_ids_are_kept_through_full_occlusions(training):
+def test_ids_are_kept_through_full_occlusions(training, occlusions):
     """Two of these six objects come back unseen by memory: they are recognised by their looks, or lose their ids."""
-    pytest.importorskip("trackeval", reason="TrackEval is not installed")
-    score = training("tracking_score")
-    engine = Engine("nano", "cpu", "memory")
-    cases = score.occlusion_cases(6, 840_001)
-    table = score.score_tracks(cases, [follow(engine, case.clip.frames, [case.prompt.text()]) for case in cases])
+    table = training("tracking_score").score_tracks(*occlusions)
     assert table["ids_kept"] >= IDS_KEPT, table
     assert table["idf1"] >= FLOORS["memory"]["idf1"], table
 

@@ -3,44 +3,51 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import closing
+
+import pytest
 
 from tests import broker as brokers
+from tests.media import ffmpeg
+from tests.patience import eventually
 from tests.rtsp import camera
-from tests.service import Subscriber, eventually, service, still_life
+from tests.service import Subscriber, service
 
 
-@contextmanager
-def site(tmp_path):
+@pytest.fixture
+def site(tmp_path, still_scene):
     """A broker, what it was told, a camera, and settings for the stream `door`."""
-    with brokers.running(tmp_path / "broker") as broker, camera(still_life(tmp_path / "still.mp4"), "--loop") as door:
-        listener = Subscriber(broker.port)
+    with (
+        brokers.running(tmp_path / "broker") as broker,
+        camera(still_scene, "--loop") as door,
+        closing(Subscriber(broker.port)) as listener,
+    ):
         head = f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}/site"\n'
-        yield head, listener, f'[streams.door]\nsource = "{door.url()}"\nprompts = ["object"]\n'
-        listener.close()
+        yield head, listener, f'[streams.door]\nsource = "{door.url()}"\nprompts = ["object"]\nmax_rate = 4.0\n'
 
 
-def test_a_snapshot_that_cannot_be_used_costs_only_itself(tmp_path):
+def test_a_snapshot_that_cannot_be_used_costs_only_itself(tmp_path, site):
     snapshots = tmp_path / "maskcast-state" / "snapshots"
-    with site(tmp_path) as (head, listener, door):
-        with service(tmp_path, head + door) as running:
-            eventually(lambda: listener.ids("door"), 60, "tracks")
-            assert running.stop() == 0
-        (snapshots / "door.safetensors").write_bytes(b"no snapshot")
-        frames = len(listener.of("door", "tracks"))
-        with service(tmp_path, head + door) as running:
-            eventually(lambda: len(listener.of("door", "tracks")) > frames + 3, 30, "frames in spite of it")
-            assert listener.last("door", "status")["status"] == "online"
-            assert (snapshots / "door.safetensors.damaged").read_bytes() == b"no snapshot"
-            assert running.stop() == 0
-        problems = [line for line in map(json.loads, running.text().splitlines()) if line["level"] == "ERROR"]
-        assert len(problems) == 1
-        assert "snapshot" in problems[0]["message"]
+    head, listener, door = site
+    with service(tmp_path, head + door) as running:
+        eventually(lambda: listener.ids("door"), 60, "tracks")
+        assert running.stop() == 0
+    (snapshots / "door.safetensors").write_bytes(b"no snapshot")
+    frames = len(listener.of("door", "tracks"))
+    with service(tmp_path, head + door) as running:
+        eventually(lambda: len(listener.of("door", "tracks")) > frames + 3, 30, "frames in spite of it")
+        assert listener.last("door", "status")["status"] == "online"
+        assert (snapshots / "door.safetensors.damaged").read_bytes() == b"no snapshot"
+        assert running.stop() == 0
+    problems = [line for line in map(json.loads, running.text().splitlines()) if line["level"] == "ERROR"]
+    assert len(problems) == 1
+    assert "snapshot" in problems[0]["message"]
 
 
-def test_what_a_camera_that_is_away_or_paused_saw_last_is_not_told_for_ever(tmp_path):
+def test_what_a_camera_that_is_away_or_paused_saw_last_is_not_told_for_ever(tmp_path, site):
     short = '[model]\nname = "nano"\nlost_after = 1.0\n'
-    with site(tmp_path) as (head, listener, door), service(tmp_path, short + head + door) as running:
+    head, listener, door = site
+    with service(tmp_path, short + head + door) as running:
 
         def counted():
             told = listener.last("door", "counts").get("counts", {}).get("object", 0)
@@ -54,9 +61,10 @@ def test_what_a_camera_that_is_away_or_paused_saw_last_is_not_told_for_ever(tmp_
         assert running.stop() == 0
 
 
-def test_a_reload_does_not_wait_for_a_stream_that_waits_for_another(tmp_path):
+def test_a_reload_does_not_wait_for_a_stream_that_waits_for_another(tmp_path, still_scene):
     """Files are tracked one after the other; one of them may take hours."""
-    film = still_life(tmp_path / "film.mp4", seconds=120.0)
+    film = tmp_path / "film.mp4"
+    ffmpeg("-stream_loop", "99", "-i", still_scene, "-c", "copy", film)
     table = '[streams.{0}]\nsource = "{1}"\nprompts = ["object"]\nout = ["{0}.jsonl"]\n'
     first, second, third = (table.format(name, film) for name in ("first", "second", "third"))
     with service(tmp_path, first + second) as running:
