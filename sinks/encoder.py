@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -95,9 +96,13 @@ def encoder_options(name: str, settings: EncoderSettings, *, live: bool) -> dict
     if name == "libvpx-vp9":
         return {"crf": quality, "b": "0", "cpu-used": "4", "row-mt": "1"}
     if name == "libsvtav1":
+        # It writes to the error output by itself, past FFmpeg's log, and hears of that through the environment alone.
+        os.environ.setdefault("SVT_LOG", "0")
         return {"crf": quality, "preset": "8", **options}
     if live and name in {"libx264", "libx265"}:
-        return {"crf": quality, "preset": "veryfast", **options}  # a live stream cannot wait for a smaller file
+        options = {"preset": "veryfast", **options}  # a live stream cannot wait for a smaller file
+    if name == "libx265":
+        options["x265-params"] = "log-level=none"  # as SVT-AV1 does
     return {"crf": quality, **options}
 
 

@@ -2,42 +2,75 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 from sinks.lines import LineFile
 from sinks.sink import BlockingSink
 from streaming.types import Result, StreamInfo, TrackState
 
+# The format has one class that is evaluated, the pedestrian; TrackEval refuses results of any other.
+CLASS = 1
+LONGEST_NAME = 50  # bytes of a prompt in the name of its file
+
 
 class MotSink(BlockingSink):
     """Boxes of confirmed tracks, frames counted from 1, pixels from 0.
 
-    ``class`` is the number of the prompt, from 1, in the order given; ``visibility`` is -1, which means unknown.
+    Of several prompts, each has a file of its own beside that of all: ``name.<prompt>.txt``, a whole one at the end as
+    well. ``visibility`` is -1, which means unknown.
 
     Raises:
-        SinkError: the file cannot be created or written.
+        SinkError: a file cannot be created or written.
     """
 
     def __init__(self, path: Path, prompts: Sequence[str] = ()) -> None:
-        """Write to `path`; `prompts` fixes the numbers of the classes, others follow as they come."""
+        """Write to `path`; `prompts` are those that may have a file of their own."""
         super().__init__(str(path))
-        self._file = LineFile(path)
-        self._classes = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts), 1)}
+        self._all = LineFile(path)
+        several = list(dict.fromkeys(prompts)) if len(set(prompts)) > 1 else []
+        names = prompt_names(several)
+        self._by_prompt = {
+            prompt: LineFile(path.with_name(f"{path.stem}.{name}{path.suffix}"))
+            for prompt, name in zip(several, names, strict=True)
+        }
 
     def start_blocking(self, info: StreamInfo) -> None:
         del info
-        self._file.open()
+        for file in self._files:
+            file.open()
 
     def write_blocking(self, result: Result) -> None:
         for track in result.tracks:
             if track.state is not TrackState.CONFIRMED:
                 continue
-            number = self._classes.setdefault(track.prompt, len(self._classes) + 1)
             box = ",".join(f"{value:g}" for value in track.mask.bbox)
-            row = f"{result.frame.index + 1},{track.id},{box},{track.score:.4f},{number},-1"
-            self._file.append(row.encode())
-        self._file.flush_if_due()
+            row = f"{result.frame.index + 1},{track.id},{box},{track.score:.4f},{CLASS},-1".encode()
+            self._all.append(row)
+            if track.prompt in self._by_prompt:
+                self._by_prompt[track.prompt].append(row)
+        for file in self._files:
+            file.flush_if_due()
 
     def finish_blocking(self, reason: str | None) -> None:
-        self._file.finish(complete=reason is None)
+        with ExitStack() as each:  # also where one fails
+            for file in self._files:
+                each.callback(file.finish, complete=reason is None)
+
+    @property
+    def _files(self) -> list[LineFile]:
+        return [self._all, *self._by_prompt.values()]
+
+
+def prompt_names(prompts: Sequence[str]) -> list[str]:
+    """Names that a file may have, one for each prompt, none twice: ``red car`` is ``red-car``."""
+    names: list[str] = []
+    for prompt in prompts:
+        words = re.sub(r"\W+", "-", prompt.lower()).encode()[:LONGEST_NAME].decode(errors="ignore")
+        base = words.strip("-") or "prompt"
+        candidates = (base if number == 1 else f"{base}-{number}" for number in count(1))
+        names.append(next(name for name in candidates if name not in names))
+    return names
