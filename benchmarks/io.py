@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sinks import open_sink, rle
-from sinks.messages import frame_message
+from sinks.frame_message import frame_message
 from sinks.overlay import draw
 from sources import open_source
 from streaming.pipeline import Job, run_stream

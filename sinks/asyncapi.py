@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from sinks.frame_message import FileFrameMessage, FrameMessage
 from sinks.messages import (
     ControlMessage,
     CountsMessage,
     EventMessage,
-    FrameMessage,
     Message,
     ProcessMessage,
     ReplyMessage,
@@ -23,6 +23,7 @@ from sinks.messages import (
 
 MESSAGES: dict[str, type[Message]] = {
     "frame": FrameMessage,
+    "frame2": FileFrameMessage,
     "event": EventMessage,
     "shed": ShedMessage,
     "status": StatusMessage,
@@ -60,7 +61,7 @@ class Topic:
 TOPICS: dict[str, Topic] = {
     "tracks": Topic(
         "{prefix}/{stream}/tracks",
-        ("frame",),
+        ("frame", "frame2"),
         0,
         False,
         "send",
@@ -105,6 +106,12 @@ _PARAMETERS = {
 }
 
 
+def schema_id(name: str) -> str:
+    """Format and version of a message in `MESSAGES`, as its field ``schema`` has it."""
+    [identity] = get_args(MESSAGES[name].model_fields["schema_"].annotation)
+    return str(identity)
+
+
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI document, as what its YAML is made from."""
     return {
@@ -142,7 +149,7 @@ def asyncapi_text() -> str:
     """The AsyncAPI document in YAML, as the text of ``docs/asyncapi.yaml``."""
     import yaml  # a tool of the developers; nothing that runs needs it
 
-    head = "# Generated from the types in sinks/messages.py: python -m sinks.schema\n"
+    head = "# Generated from the types in sinks/messages.py and sinks/frame_message.py: python -m sinks.schema\n"
     return head + yaml.safe_dump(asyncapi(), sort_keys=False, allow_unicode=True, width=120)
 
 

@@ -49,7 +49,7 @@ class CocoSink(BlockingSink):
             self._database.executescript(
                 # The journal keeps the file readable when the process is killed or the disk is full.
                 "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF;"
-                "CREATE TABLE frames (number INTEGER PRIMARY KEY, frame INTEGER);"
+                "CREATE TABLE frames (number INTEGER PRIMARY KEY, name TEXT);"
                 "CREATE TABLE tracks (id INTEGER PRIMARY KEY, category INTEGER, confirmed INTEGER, score REAL);"
                 "CREATE TABLE masks (track INTEGER, number INTEGER, box TEXT, area INTEGER, height INTEGER,"
                 " width INTEGER, counts TEXT, PRIMARY KEY (track, number)) WITHOUT ROWID;"
@@ -94,7 +94,9 @@ class CocoSink(BlockingSink):
     def _store(self, database: sqlite3.Connection, result: Result) -> None:
         number = self._frames
         self._frames += 1
-        database.execute("INSERT INTO frames VALUES (?, ?)", (number, result.frame.index))
+        # The format thinks of a folder with one image a frame; the numbers are those of the decoded frames.
+        name = result.frame.file_name or f"{result.frame.stream}/{result.frame.index:06d}.jpg"
+        database.execute("INSERT INTO frames VALUES (?, ?)", (number, name))
         for track in result.tracks:
             category = self._categories.setdefault(track.prompt, len(self._categories) + 1)
             database.execute(
@@ -115,11 +117,10 @@ class CocoSink(BlockingSink):
         info = self._info
         assert info is not None
         file.write('{"info": {"description": "Maskcast"}, "licenses": [],\n"videos": [')
-        names = database.execute("SELECT frame FROM frames ORDER BY number")
+        names = database.execute("SELECT name FROM frames ORDER BY number")
         video = {"id": 1, "name": info.stream, "width": info.width, "height": info.height, "length": self._frames}
         file.write(json.dumps(video)[:-1] + ', "file_names": [')
-        # The format thinks of a folder with one image a frame; the numbers are those of the decoded frames.
-        _write_joined(file, (json.dumps(f"{info.stream}/{frame:06d}.jpg") for (frame,) in names))
+        _write_joined(file, (json.dumps(name) for (name,) in names))
         file.write(']}],\n"categories": [')
         categories = ({"id": number, "name": prompt} for prompt, number in self._categories.items())
         _write_joined(file, (json.dumps(category) for category in categories))

@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from sinks.frame_message import frame_message
 from sinks.lines import LineFile
-from sinks.messages import frame_message
 from sinks.sink import BlockingSink
 from streaming.errors import SinkError
 from streaming.types import Result, StreamInfo
@@ -16,7 +16,7 @@ _failure: str | None = None  # why the standard output is of no use any more, to
 
 
 class JsonLinesSink(BlockingSink):
-    """One `maskcast.frame/1` object a line in a file, which is ``name.partial.jsonl`` until the stream has ended.
+    """One `maskcast.frame` object a line in a file, which is ``name.partial.jsonl`` until the stream has ended.
 
     Raises:
         SinkError: the file cannot be created or written.
@@ -40,7 +40,7 @@ class JsonLinesSink(BlockingSink):
 
 
 class StdoutSink(BlockingSink):
-    """One `maskcast.frame/1` object a line on the standard output, each written at once, for pipes.
+    """One `maskcast.frame` object a line on the standard output, each written at once, for pipes.
 
     Raises:
         SinkError: the reader has closed the pipe (``| head``), or the output cannot be written.

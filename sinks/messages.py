@@ -1,4 +1,4 @@
-"""The published formats, version 1: what MQTT subscribers and readers of JSON Lines get, and what they may ask for.
+"""The published formats: what MQTT subscribers get and what they may ask for; frames are in `sinks.frame_message`.
 
 The JSON Schemas under ``docs/schema/`` and the tables of ``docs/mqtt.md`` are generated from these classes by
 ``python -m sinks.schema``. Any change of the fields asks for a new version, because the schemas admit no other fields.
@@ -14,11 +14,9 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from sinks import rle
-from sinks.downscale import downscaled
 from streaming.printable import UNPRINTABLE, check_printable
 from streaming.prompts import clean_prompts
-from streaming.types import MOST_PROMPTS, Box, Event, Result, Track
+from streaming.types import MOST_PROMPTS, Box, Event, Result
 
 Availability: TypeAlias = Literal["online", "offline"]
 Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]
@@ -60,51 +58,6 @@ class Message(BaseModel):
     def json_bytes(self) -> bytes:
         """The message as one line of JSON in UTF-8, without the line end."""
         return self.model_dump_json(by_alias=True).encode()
-
-
-class Segmentation(Message):
-    """A mask in COCO's compressed run-length encoding; ``pycocotools.mask.decode`` reads it as it is."""
-
-    size: Annotated[
-        tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]],
-        Field(description="Height and width of the mask: the frame's, divided by `downscale`, rounded up."),
-    ]
-    counts: Annotated[str, Field(min_length=1, description="Compressed run lengths, column by column.")]
-
-
-class TrackMessage(Message):
-    """One object in one frame."""
-
-    id: TrackId
-    prompt: Prompt
-    state: Annotated[
-        Literal["tentative", "confirmed"], Field(description="A tentative track may still prove to be a mistake.")
-    ]
-    score: Score
-    bbox: BoundingBox
-    area: Annotated[int, Field(ge=0, description="Number of set pixels, at the size of the frame.")]
-    segmentation: Annotated[Segmentation, Field(description="The mask in COCO's compressed run-length encoding.")]
-
-
-class FrameMessage(Message):
-    """All objects that are visible in one frame: a line of JSON Lines, a message on ``<prefix>/<stream>/tracks``."""
-
-    schema_: Annotated[Literal["maskcast.frame/1"], Field(alias="schema", description="Format and version.")]
-    stream: StreamId
-    frame: FrameIndex
-    pts: Seconds
-    time: Annotated[Time, Field(description="When the frame was decoded (live) or is shown (offline), UTC.")]
-    width: Annotated[int, Field(ge=1, description="Width of the frame in pixels.")]
-    height: Annotated[int, Field(ge=1, description="Height of the frame in pixels.")]
-    downscale: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="Pixels of the frame, in each direction, that one pixel of the masks stands for: 1 unless the "
-            "message would be too large. A mask's pixel is set where any of them is.",
-        ),
-    ]
-    tracks: Annotated[list[TrackMessage], Field(description="In order of id; empty when nothing is visible.")]
 
 
 class TrackReference(Message):
@@ -261,53 +214,24 @@ class ReplyMessage(Message):
     time: Annotated[Time, Field(description="When the request was answered, UTC.")]
 
 
-def _time(moment: datetime) -> str:
+def utc_time(moment: datetime) -> str:
+    """As `Time` has it."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _score(score: float) -> float:
+def rounded_score(score: float) -> float:
+    """As `Score` has it."""
     # A score is for people and thresholds: four decimals say enough. NaN has no place in JSON; it means "no idea".
     return round(min(max(score, 0.0), 1.0), 4) if math.isfinite(score) else 0.0
 
 
-def _bbox(box: Box) -> tuple[float, float, float, float]:
+def rounded_bbox(box: Box) -> tuple[float, float, float, float]:
+    """As `BoundingBox` has it."""
     return (round(box.x, 1), round(box.y, 1), round(box.width, 1), round(box.height, 1))
 
 
 def _now() -> str:
-    return _time(datetime.now(UTC))
-
-
-def _track(track: Track, downscale: int) -> TrackMessage:
-    mask = downscaled(track.mask, downscale)
-    return TrackMessage(
-        id=track.id,
-        prompt=track.prompt,
-        state="confirmed" if track.state == "confirmed" else "tentative",
-        score=_score(track.score),
-        bbox=_bbox(track.mask.bbox),
-        area=track.mask.area,
-        segmentation=Segmentation(size=mask.size, counts=rle.encode(mask)),
-    )
-
-
-def frame_message(result: Result, downscale: int = 1) -> FrameMessage:
-    """The published form of one frame's result, its masks reduced by `downscale` (see `sinks.downscale`).
-
-    Boxes and areas stay those of the masks at the frame's size.
-    """
-    frame = result.frame
-    return FrameMessage(
-        schema_="maskcast.frame/1",
-        stream=frame.stream,
-        frame=frame.index,
-        pts=round(frame.pts, 6),
-        time=_time(frame.captured_at),
-        width=frame.picture.width,
-        height=frame.picture.height,
-        downscale=downscale,
-        tracks=[_track(track, downscale) for track in result.tracks],
-    )
+    return utc_time(datetime.now(UTC))
 
 
 def event_message(result: Result, event: Event, event_id: str) -> EventMessage:
@@ -320,9 +244,9 @@ def event_message(result: Result, event: Event, event_id: str) -> EventMessage:
         track=TrackReference(id=event.track_id, prompt=event.prompt),
         frame=result.frame.index,
         pts=round(result.frame.pts, 6),
-        time=_time(result.frame.captured_at),
-        score=_score(event.score),
-        bbox=_bbox(event.bbox),
+        time=utc_time(result.frame.captured_at),
+        score=rounded_score(event.score),
+        bbox=rounded_bbox(event.bbox),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from sinks.messages import frame_message
+from sinks.frame_message import frame_message
 from streaming.errors import UsageError
 from streaming.types import Result
 
@@ -22,7 +22,7 @@ class FramePayload(NamedTuple):
 
     Attributes:
         payload: the message.
-        downscale: of its masks, see `sinks.messages.frame_message`; a power of two.
+        downscale: of its masks, see `sinks.frame_message.frame_message`; a power of two.
         limit: bytes that it may have.
         left_out: number of tracks that did not fit, the smallest ones.
     """

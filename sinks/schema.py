@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sinks.asyncapi import MESSAGES, TOPICS, asyncapi_text
+from sinks.asyncapi import MESSAGES, TOPICS, asyncapi_text, schema_id
 from sinks.messages import Message
 
 _GENERATED = re.compile(r"(<!-- generated: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -42,7 +42,7 @@ def _table(name: str) -> str:
                 "you" if topic.action == "receive" else "Maskcast",
                 str(topic.qos),
                 "yes" if topic.retain else "no",
-                ", ".join(f"[`maskcast.{name}/1`](schema/{name}.json)" for name in topic.messages) or "JPEG",
+                ", ".join(f"[`{schema_id(name)}`](schema/{name}.json)" for name in topic.messages) or "JPEG",
                 topic.summary,
             )
             for topic in TOPICS.values()

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from glob import glob
+from glob import glob, has_magic
+from itertools import takewhile
 from pathlib import Path
 
 from sources.failure import explain
@@ -36,7 +37,7 @@ class ImagesSource:
             SourceError: there are none, or none of them can be read.
         """
         self._spec, self._stopped, self._max_pixels = spec, False, max_pixels
-        self._paths = find_images(spec)
+        self._paths, self._root = find_images(spec), _root(spec)
         if not self._paths:
             raise SourceError(f"{spec}: no images in it (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
         first = self._first()
@@ -74,7 +75,9 @@ class ImagesSource:
                     if self._stopped:
                         return
                     captured = datetime.now(UTC) if self.info.live else started + timedelta(seconds=float(pts))
-                    yield Frame(self.info.stream, index, float(pts), captured, ArrayPicture(picture.image))
+                    name = _file_name(path, self._root) if picture.alone else None
+                    still = ArrayPicture(picture.image)
+                    yield Frame(self.info.stream, index, float(pts), captured, still, file_name=name)
                     index += 1
                     pts += (picture.seconds if self._animated else None) or 1 / RATE
             except SourceError as error:
@@ -88,6 +91,20 @@ class ImagesSource:
 
     def close(self) -> None:
         self._stopped = True
+
+
+def _root(spec: str) -> Path:
+    """The folder that a spec names: itself, the folder of a file, or the part of a glob before its wild cards."""
+    path = Path(spec)
+    if is_pattern(spec):
+        return Path(*takewhile(lambda part: not has_magic(part), path.parts))
+    return path if path.is_dir() else path.parent
+
+
+def _file_name(path: Path, root: Path) -> str:
+    """The name of a file below a folder, with `/`; bytes that are no UTF-8 are escaped."""
+    name = os.path.relpath(path, root).replace(os.sep, "/")
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def find_images(spec: str) -> list[Path]:

@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from sinks import home_assistant, publisher
-from sinks.asyncapi import MESSAGES, TOPICS, asyncapi_text
+from sinks.asyncapi import MESSAGES, TOPICS, asyncapi_text, schema_id
 from sinks.control import parse_control
 from sinks.downscale import downscaled
-from sinks.messages import frame_message
+from sinks.frame_message import frame_message
 from sinks.schema import schema_text, with_tables
 from streaming.types import Result
 from tests import broker
@@ -95,10 +95,10 @@ def test_links_lead_somewhere() -> None:
 
 def test_the_json_examples_follow_their_schemas() -> None:
     shown = [json.loads(block.replace("5f0c…", "5f0c" * 8)) for block in blocks("json")]
-    assert {one["schema"] for one in shown} == {f"maskcast.{name}/1" for name in MESSAGES if name != "control"}
+    names = {schema_id(name): name for name in MESSAGES if name != "control"}
+    assert {one["schema"] for one in shown} == set(names)
     for one in shown:
-        name = one["schema"].removeprefix("maskcast.").removesuffix("/1")
-        jsonschema.validate(one, referred(f"./schema/{name}.json"))
+        jsonschema.validate(one, referred(f"./schema/{names[one['schema']]}.json"))
     [request] = re.findall(r"-t site/door/control -q 1 -m '(.*)'", PAGE)
     assert parse_control(request.encode()).prompts == ("dog",)
 
@@ -221,7 +221,7 @@ def test_payloads_are_schemas_that_accept_the_shown_messages() -> None:
             continue
         schema = referred(message["payload"]["schema"]["$ref"])
         jsonschema.Draft202012Validator.check_schema(schema)
-        example = shown.get(f"maskcast.{name}/1", {"action": "pause"})
+        example = shown.get(schema_id(name), {"action": "pause"})
         jsonschema.validate(example, schema)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**example, "more": 1}, schema)

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,15 @@ def test_coco(tmp_path: Path) -> None:
             assert np.array_equal(coco.decode(segmentation).astype(np.bool_), mask.full())
             assert annotation["areas"][index] == mask.area
             assert annotation["bboxes"][index] == list(mask.bbox)
+
+
+def test_coco_names_the_files_that_the_frames_are(tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    frames = [replace(one, frame=replace(one.frame, index=2 * one.frame.index)) for one in stream(3)]
+    frames[1] = replace(frames[1], frame=replace(frames[1].frame, file_name='b/strée "2".png'))
+    run(open_sink(str(path)), info(), frames)
+    [video] = json.loads(path.read_text(encoding="utf-8"))["videos"]
+    assert video["file_names"] == ["test/000000.jpg", 'b/strée "2".png', "test/000004.jpg"]
 
 
 def test_coco_has_null_where_a_track_is_not_seen(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,12 @@ import pytest
 from pycocotools import mask as coco
 
 from sinks.downscale import downscaled
+from sinks.frame_message import FrameMessage, frame_message
 from sinks.messages import (
     ControlMessage,
-    FrameMessage,
     Message,
     counts_message,
     event_message,
-    frame_message,
     process_message,
     reply_message,
     shed_message,
@@ -53,6 +53,16 @@ def test_the_published_schema_is_the_codes_own(name: str) -> None:
     text = (SCHEMAS / f"{name}.json").read_text(encoding="utf-8")
     assert text == schema_text(MESSAGES[name]), "run: python -m sinks.schema"
     jsonschema.Draft202012Validator.check_schema(json.loads(text))
+
+
+def test_a_frame_with_a_file_of_its_own_is_version_2() -> None:
+    plain = result(*tracks(SIZE, 0))
+    named = replace(plain, frame=replace(plain.frame, file_name="monday/000004.jpg"))
+    found = validate("frame2", frame_message(named))
+    assert (found.pop("schema"), found.pop("file_name")) == ("maskcast.frame/2", "monday/000004.jpg")
+    first = validate("frame", frame_message(plain))
+    assert first.pop("schema") == "maskcast.frame/1"
+    assert found == first
 
 
 def test_frame_is_as_designed() -> None:

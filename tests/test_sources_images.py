@@ -7,6 +7,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from sources import expand, open_source
 from streaming.errors import SourceError
@@ -171,3 +172,43 @@ def test_a_folder_of_videos_is_its_videos(tmp_path):
     assert expand(str(tmp_path)) == [str(tmp_path)]
     assert expand("rtsp://host/x") == ["rtsp://host/x"]
     assert expand(str(tmp_path / "*.nothing")) == [str(tmp_path / "*.nothing")]
+
+
+def names(spec):
+    return [frame.file_name for frame in open_source(str(spec))]
+
+
+def test_frames_carry_the_name_of_their_file(tmp_path, monkeypatch):
+    for name in ("000001.jpg", "000002.jpg", "b/000003.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name)
+    assert names(tmp_path) == ["000001.jpg", "000002.jpg"]
+    assert names(tmp_path / "**/*.jpg") == ["000001.jpg", "000002.jpg", "b/000003.jpg"]
+    assert names(tmp_path / "b" / "0*.jpg") == ["000003.jpg"]
+    assert names(tmp_path / "b" / "000003.jpg") == ["000003.jpg"]
+    monkeypatch.chdir(tmp_path)
+    assert names("*/*.jpg") == ["b/000003.jpg"]
+    assert names(".") == ["000001.jpg", "000002.jpg"]
+
+
+def test_names_stay_with_their_pictures_when_others_are_broken(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"{number}.png", (number, number, number))
+    (tmp_path / "1.png").write_bytes(b"broken")
+    source = iter(open_source(str(tmp_path)))
+    frames = [next(source), next(source)]
+    assert greys(frames) == [0, 2]
+    assert [frame.file_name for frame in frames] == ["0.png", "2.png"]
+
+
+def test_a_name_that_is_no_text_is_escaped(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    path.write_bytes(write(tmp_path / "x.png").read_bytes())
+    assert names(path) == ["caf\\xe9.png"]
+
+
+def test_pictures_that_share_a_file_have_no_name(tmp_path):
+    pictures = [Image.new("L", (8, 8), level) for level in (1, 2)]
+    pictures[0].save(tmp_path / "1.tiff", save_all=True, append_images=pictures[1:])
+    write(tmp_path / "2.png")
+    assert names(tmp_path) == [None, None, "2.png"]
