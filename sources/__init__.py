@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sources.location import LIVE_SCHEMES, Kind, check_stream_id, expand, kind_of, scheme_of, stream_id
+from sources.location import LIVE_SCHEMES, STDIN, Kind, check_stream_id, expand, kind_of, scheme_of, stream_id
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
 from streaming.errors import UsageError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sources.network import Transport
     from sources.reconnecting import ReconnectingSource
 
-__all__ = ["Kind", "Source", "expand", "kind_of", "open_reconnecting", "open_source", "stream_id"]
+__all__ = ["STDIN", "Kind", "Source", "expand", "kind_of", "open_reconnecting", "open_source", "stream_id"]
 
 
 def open_source(
@@ -34,7 +34,7 @@ def open_source(
     """Open what `spec` names.
 
     Args:
-        spec: a path, a folder or glob of images, a URL, `camera:N` or `/dev/videoN`.
+        spec: a path, a folder or glob of images, `-` for standard input, a URL, `camera:N` or `/dev/videoN`.
         stream: id of the stream; None to make one from the spec.
         live: True to let frames be dropped (recordings then play at their own speed), False to keep every frame; None
             for what the source is by nature.
@@ -79,7 +79,7 @@ def open_source(
         case Kind.FILE:
             from sources.video import open_video
 
-            source = open_video(Path(spec), name, live=bool(live), max_pixels=max_pixels)
+            source = open_video(spec, name, live=bool(live), max_pixels=max_pixels)
     if live:
         from sources.paced import PacedSource
 

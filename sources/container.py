@@ -18,7 +18,10 @@ from av.stream import Disposition
 
 from sources.audio import Audio
 from sources.clock import MediaClock
-from sources.failure import NO_ANSWER, AccessDeniedError, explain
+from sources.continuity import Continuity
+from sources.extent import AV_TIME_BASE, Extent
+from sources.failure import NO_ANSWER, NOTHING_CAME, AccessDeniedError, explain
+from sources.location import HTTP_SCHEMES, scheme_of
 from sources.picture import DecodedPicture
 from sources.picture_file import size_in_header
 from sources.pixels import MAX_PIXELS, oversize, oversize_unseen
@@ -30,18 +33,17 @@ from streaming.types import Frame, Look, StreamInfo
 DEFAULT_RATE = Fraction(25)
 # Rates above this are FFmpeg's guesses from the clock's resolution.
 HIGHEST_RATE = 1000
-# FFmpeg's own unit for the times of containers.
-AV_TIME_BASE = 1_000_000
-# FFmpeg's flags of formats without a header or an index, of whose length it has a guess at most.
-GUESSED_LENGTH: int = cast("Any", Flags.no_timestamps | Flags.generic_index | Flags.ts_discont).value
+# FFmpeg's flags of formats in which pictures may follow one another without a time: elementary streams, images, parts
+# of a multipart message.
+UNTIMED: int = cast("Any", Flags.no_timestamps | Flags.generic_index).value
+# Of input without time stamps of its own, which are made to the millisecond from when its pictures come.
+REAL_TIME_BASE = Fraction(1, 1000)
 # Keeps FFmpeg from taking a colon in a file's name for a protocol.
 FILE = "file:"
 # A live stream may send data for so long without a picture: cameras space their key frames up to 20 s apart.
 PICTURELESS_SECONDS = 30.0
 # A live stream that leaps further ahead than this has set its clock.
 LONGEST_LIVE_GAP_SECONDS = 60.0
-# A container is cut off when all its streams end this much before the length in its header.
-CUT_SECONDS = 0.5
 # Brands of files that hold pictures rather than sequences (ISO/IEC 23008-12), which FFmpeg gives tile by tile.
 PHOTOGRAPHS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
 # So many damaged packets in a row that the demuxer itself reports are the end.
@@ -59,6 +61,7 @@ class Opening(NamedTuple):
         timeout: seconds to wait for the connection and for data; None for ever.
         endless: it never ends by itself, even if it tells a length.
         max_pixels: largest picture that is decoded, width times height.
+        piped: it can be read once, and may come as it is made.
     """
 
     url: str
@@ -68,6 +71,7 @@ class Opening(NamedTuple):
     timeout: tuple[float, float] | None = None
     endless: bool = False
     max_pixels: int = MAX_PIXELS
+    piped: bool = False
 
 
 class ContainerSource:
@@ -92,7 +96,6 @@ class ContainerSource:
         self._oversize: str | None = None  # of the first picture that was too large
         # For the decoders with which FFmpeg finds out what is in it, and for the one that goes on.
         bound = {"max_pixels": str(opening.max_pixels)}
-        self._read_up_to = 0.0
         started = time.monotonic()
         try:
             self._container = av.open(
@@ -111,6 +114,8 @@ class ContainerSource:
                 # FFmpeg takes an RTSP server's silence for a bad answer.
                 silent = time.monotonic() - started > 0.8 * min(opening.timeout)
                 reason = NO_ANSWER if silent else reason
+            if isinstance(error, av.InvalidDataError) and opening.piped:
+                reason = NOTHING_CAME
             # PyAV's error quotes the URL as it is, and a traceback would print it.
             quotes_credentials = redact(str(error)) != str(error)
             denied = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
@@ -119,11 +124,13 @@ class ContainerSource:
         try:
             self._video: Any = self._best_stream()
             self._video.codec_context.options = bound
-            self._length = self._duration()
-            self._expected = int(self._video.frames)
-            self._live = self._length is None if live is None else live
-            rate = self._video.average_rate or self._video.guessed_rate
+            self._extent = Extent(self._container, self._video)
+            self._live = self._extent.length is None if live is None else live
+            self._timeless = self._is_timeless()
+            self._continuity = None if self._unending() else Continuity(self._container.format)
+            rate = None if self._timeless else self._video.average_rate or self._video.guessed_rate
             self._rate: Fraction | None = rate if rate and rate <= HIGHEST_RATE else None
+            self._time_base: Fraction = REAL_TIME_BASE if self._timeless else self._video.time_base
             start = Fraction(self._container.start_time or 0, AV_TIME_BASE)
             self._audio = Audio(() if self._live else self._container.streams.audio, start, opening.shown)
             self._frames = self._produce(stream)
@@ -153,38 +160,30 @@ class ContainerSource:
             raise SourceError(f"{shown}: {reason}")
         return video
 
-    def _duration(self) -> float | None:
-        """Length of the video in seconds."""
-        if self._container.format.name == "avi" and self._video.frames and self._video.average_rate:
-            # Its header knows; FFmpeg's own answer would shrink with the file.
-            return float(self._video.frames / self._video.average_rate)
-        if self._video.duration:
-            return float(self._video.duration * self._video.time_base)
-        return self._container.duration / AV_TIME_BASE if self._container.duration else None
+    def _is_timeless(self) -> bool:
+        """Whether pictures come as they are made and have no time stamps, such as JPEGs over HTTP.
+
+        Where FFmpeg found no start, the stamps that its packets have later are made up, of a rate that is made up.
+        """
+        given = self._video.start_time is not None or not self._container.format.flags & UNTIMED
+        return not given and (self._arriving() or (self._opening.piped and self._live))
 
     def _describe(self, first: Frame) -> StreamInfo:
-        estimate = round(self._length * self._rate) if self._length and self._rate else None
+        length = self._extent.length
+        estimate = round(length * self._rate) if length and self._rate else None
         return StreamInfo(
             stream=first.stream,
             width=first.picture.width,
             height=first.picture.height,
-            time_base=self._video.time_base,
+            time_base=self._time_base,
             frame_rate=self._rate,
-            frame_count=self._expected or estimate,
-            duration=self._length,
+            frame_count=self._extent.frames or estimate,
+            duration=length,
             live=self._live,
-            end=self._end(),
+            end=None if self._live else self._extent.end,
             look=self._look(first),
             audio=self._audio.tracks,
         )
-
-    def _end(self) -> Fraction | None:
-        """When the last frame stops being shown, on the clock of the frames, if the container tells."""
-        video = self._video
-        if not video.duration or self._live or self._container.format.flags & GUESSED_LENGTH:
-            return None
-        start = Fraction(self._container.start_time or 0, AV_TIME_BASE)
-        return Fraction(((video.start_time or 0) + video.duration) * video.time_base) - start
 
     def _look(self, first: Frame) -> Look:
         coded, aspect = self._video.codec_context, self._video.sample_aspect_ratio
@@ -221,7 +220,7 @@ class ContainerSource:
         self._video.thread_type = "SLICE" if self._live else "AUTO"
         started = datetime.now(UTC)
         step = float(1 / (self._rate or DEFAULT_RATE))
-        tick = min(float(self._video.time_base), step)
+        tick = min(float(self._time_base), step)
         start: int | None = self._container.start_time
         if self._container.format.name == "avi":  # has decoding times only; what is made from them starts late
             start = None
@@ -233,9 +232,12 @@ class ContainerSource:
         before: float | None = None
         held: Frame | None = None  # of a recording, until it is known whether another one follows
         for decoded in self._decode():
-            raw = None if decoded.pts is None or decoded.time_base is None else float(decoded.pts * decoded.time_base)
+            raw: float | None = None
+            if decoded.pts is not None and decoded.time_base is not None and not self._timeless:
+                raw = float(decoded.pts * decoded.time_base)
             now = time.monotonic()
-            pts = clock.stamp(raw, now - before if before is not None and self._unending() else None)
+            held_against_time = self._timeless or self._unending()
+            pts = clock.stamp(raw, now - before if before is not None and held_against_time else None)
             before = now
             captured = datetime.now(UTC) if self._live else started + timedelta(seconds=pts)
             frame = Frame(stream, index, pts, captured, DecodedPicture(decoded), now)
@@ -248,7 +250,7 @@ class ContainerSource:
             held = frame
         if self._stopped:
             return
-        failure = self._failure_at_end(index, pts, step)
+        failure = self._failure_at_end(index)
         if held is not None:
             yield replace(held, audio=self._audio.take(), last=failure is None)
         if failure is not None:
@@ -270,7 +272,7 @@ class ContainerSource:
             if self._live and time.monotonic() - last_picture > patience:
                 self._failure = SourceError(f"data comes in, but no picture could be decoded for {patience:.0f} s")
                 return
-        if self._failure is not None and not self._live:
+        if not self._live:  # after an error nobody has asked the decoder yet for what it still holds
             for frame in self._attempt(None, count=seen):
                 yield from upright.apply(frame)
         yield from upright.apply(None)
@@ -285,9 +287,9 @@ class ContainerSource:
             try:
                 for packet in self._container.demux(*streams):
                     damaged = 0
-                    if packet.dts is not None and packet.time_base is not None:
-                        end = float((packet.dts + (packet.duration or 0)) * packet.time_base)
-                        self._read_up_to = max(self._read_up_to, end)
+                    if self._continuity is not None:
+                        self._continuity.correct(packet)
+                    self._extent.note(packet)
                     if packet.stream is self._video:
                         yield packet
                     else:
@@ -307,10 +309,17 @@ class ContainerSource:
                     self._failure = error
                     return
             except (av.FFmpegError, OSError) as error:
-                self._failure = error
+                if not self._is_end(error):
+                    self._failure = error
                 return
             else:
                 return
+
+    def _is_end(self, error: Exception) -> bool:
+        """Whether it is what FFmpeg makes of the end of an HTTP answer that does not tell its length."""
+        container = self._container
+        unknown = scheme_of(self._opening.url) in HTTP_SCHEMES and container.format.name != "hls" and container.size < 0
+        return unknown and getattr(error, "errno", None) == EIO
 
     def _attempt(self, packet: Any, *, count: bool) -> Sequence[av.VideoFrame]:
         """What a packet, or None for the end, decodes to.
@@ -339,9 +348,9 @@ class ContainerSource:
             return oversize_unseen(most)
         return oversize(context.width, context.height, most)
 
-    def _failure_at_end(self, decoded: int, pts: float, step: float) -> SourceError | None:
+    def _failure_at_end(self, decoded: int) -> SourceError | None:
         """What to say if the stream ended before its time."""
-        shown, expected = self._opening.shown, self._expected
+        shown, expected = self._opening.shown, self._extent.frames
         if decoded == 0:
             reason = explain(self._failure) if self._failure else "no frame of its video could be decoded"
             reason = self._oversize or reason
@@ -352,9 +361,7 @@ class ContainerSource:
         frames = f"{decoded} of {expected} frames decoded" if decoded < expected else f"{decoded} frames decoded"
         if self._oversize is not None:
             return SourceError(f"{shown}: {self._oversize}; {frames}")
-        # Edit lists hide frames on purpose, so a smaller count alone proves nothing.
-        early = self._length is not None and pts < self._length - 2.5 * step
-        if self._failure is not None or self._is_cut() or (early and (decoded < expected or self._broken)):
+        if self._failure is not None or (not self._live and self._extent.is_cut()):
             return SourceError(f"{shown}: truncated: {frames}")
         if self._broken:
             return SourceError(f"{shown}: damaged: {self._broken} packets could not be decoded; {frames}")
@@ -362,15 +369,12 @@ class ContainerSource:
 
     def _unending(self) -> bool:
         """Whether it comes from a camera or its like, rather than from a recording that plays as one."""
-        return self._live and (self._opening.endless or (self._opening.timeout is not None and self._length is None))
+        return self._live and self._arriving()
 
-    def _is_cut(self) -> bool:
-        """Whether all streams end well before the length that the container's header gives."""
-        length = self._container.duration
-        if not length or self._live:
-            return False
-        start = (self._container.start_time or 0) / AV_TIME_BASE
-        return self._read_up_to - start < length / AV_TIME_BASE - CUT_SECONDS
+    def _arriving(self) -> bool:
+        """Whether data comes as it is made, as far as its kind tells."""
+        opening = self._opening
+        return opening.endless or (opening.timeout is not None and self._extent.length is None)
 
     def close(self) -> None:
         self._stopped = True

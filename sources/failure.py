@@ -9,6 +9,11 @@ from streaming.redaction import redact
 
 NO_ANSWER = "no answer in time; check the address, the network and whether the device is on"
 
+NOTHING_CAME = (
+    "nothing that is a video came through it; an MP4 whose index is at its end cannot be read so: give the file "
+    "itself, or make it with -movflags +faststart"
+)
+
 
 class AccessDeniedError(SourceError):
     """The server refused the user name or the password."""

@@ -15,6 +15,7 @@ from streaming.errors import UsageError
 from streaming.printable import check_printable
 from streaming.redaction import UNCLEAR, is_unclear, place_of, without_named_secrets
 
+STDIN = "-"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"})
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
@@ -153,7 +154,9 @@ def check_stream_id(stream: str) -> str:
 def stream_id(spec: str) -> str:
     """A usable id from a source's name: the file's stem, the camera's number, or the URL less what is secret."""
     kind = kind_of(spec)
-    if kind is Kind.NETWORK:
+    if spec == STDIN:
+        name = "stdin"
+    elif kind is Kind.NETWORK:
         name = _name_of_url(spec)
     elif kind is Kind.CAMERA:
         name = spec.rsplit("/", 1)[-1]

@@ -1,26 +1,44 @@
-"""Video files."""
+"""Video files, and what comes through pipes."""
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 from sources.container import FILE, ContainerSource, Opening
+from sources.detached import DetachedSource
 from sources.failure import explain
+from sources.location import STDIN
 from sources.pixels import MAX_PIXELS
+from sources.source import Source
 from streaming.errors import SourceError
 
 
-def open_video(path: Path, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> ContainerSource:
-    """Open a file of any container and codec that FFmpeg reads; see `ContainerSource`.
+def open_video(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> Source:
+    """Open a file of any container and codec that FFmpeg reads, or `-` for standard input; see `ContainerSource`.
+
+    What cannot be sought in (a pipe, a socket, a device) is read once, on a thread of its own: whoever writes to it may
+    be silent for as long as he likes.
 
     Raises:
         SourceError: it is missing, empty, unreadable, or holds no video.
     """
     try:
-        status = path.stat()
+        status = os.fstat(0) if spec == STDIN else Path(spec).stat()
     except OSError as error:
-        raise SourceError(f"{path}: {explain(error)}") from error
-    if stat.S_ISREG(status.st_mode) and status.st_size == 0:
-        raise SourceError(f"{path}: the file is empty")
-    return ContainerSource(Opening(f"{FILE}{path}", str(path), max_pixels=max_pixels), stream, live=live)
+        raise SourceError(f"{shown(spec)}: {explain(error)}") from error
+    regular = stat.S_ISREG(status.st_mode)
+    if regular and status.st_size == 0:
+        raise SourceError(f"{shown(spec)}: the file is empty")
+    # FFmpeg's `fd:` is the standard input that can be sought in where it is a file.
+    url = "fd:" if spec == STDIN else f"{FILE}{spec}"
+    opening = Opening(url, shown(spec), piped=not regular, max_pixels=max_pixels)
+    if regular:
+        return ContainerSource(opening, stream, live=live)
+    return DetachedSource(lambda: ContainerSource(opening, stream, live=live), f"read {stream}")
+
+
+def shown(spec: str) -> str:
+    """What people are told."""
+    return "standard input" if spec == STDIN else spec

@@ -34,7 +34,7 @@ def track(
     Decoding runs ahead on a thread of its own; the model runs in the caller's thread. Leaving the loop ends both.
 
     Args:
-        source: as on the command line: a path, a glob, a URL, or `camera:0`.
+        source: as on the command line: a path, a glob, `-` for standard input, a URL, or `camera:0`.
         prompts: one phrase or several; an object belongs to one of them.
         model: Hugging Face id or folder; None for the default checkpoint.
         device: `auto`, `cpu` or `cuda:N`.

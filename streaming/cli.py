@@ -73,7 +73,10 @@ def fail(error: MaskcastError, *, verbose: bool) -> NoReturn:
 def track(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Path, folder or glob of images, URL, camera:0 or /dev/video0."),
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Path, folder or glob of images, - for standard input, URL, camera:0 or /dev/video0.",
+        ),
     ],
     prompt: Annotated[
         list[str] | None, typer.Option("--prompt", "-p", help="What to look for; may be given several times.")

@@ -13,7 +13,7 @@ from sinks import STREAM_FIELD, open_sink
 from sinks.filename import with_stream
 from sinks.partial import partial_path
 from sinks.sink import Sink
-from sources import Kind, expand, kind_of, open_source, stream_id
+from sources import STDIN, Kind, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
 from streaming.errors import MaskcastError, SourceError, UsageError
 from streaming.pipeline import Job, Report, Snapshot
@@ -108,6 +108,8 @@ def run_track(
         prompts = clean_prompts(prompts)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if expanded.count(STDIN) > 1:
+        raise UsageError(f"source {STDIN} is standard input, which can be read once")
     outputs.check(expanded)
     _check_presence(expanded)
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
@@ -165,7 +167,8 @@ def _check_presence(sources: Sequence[str]) -> None:
         SourceError: none of the sources exists.
     """
     local = {Kind.FILE, Kind.IMAGES}
-    if all(kind_of(source) in local and not has_magic(source) and not Path(source).exists() for source in sources):
+    named = [source for source in sources if source != STDIN and kind_of(source) in local and not has_magic(source)]
+    if len(named) == len(sources) and not any(Path(source).exists() for source in named):
         raise SourceError(f"{sources[0]}: no such file")
 
 

@@ -1,0 +1,55 @@
+"""One clock for a recording whose time stamps may begin anew in the middle."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, cast
+
+from av.format import ContainerFormat, Flags
+from av.packet import Packet
+
+# FFmpeg's flag of formats whose stamps may be discontinuous: MPEG transport and program streams, HLS. In others, such
+# as MP4 and Matroska, a gap is meant.
+DISCONTINUOUS: int = cast("Any", Flags.ts_discont).value
+# A step forward of more seconds, is a new beginning: FFmpeg's own
+# `-dts_delta_threshold`.
+LONGEST_STEP = 10
+# A step back of more seconds is one too; less is a packet out of order.
+LONGEST_STEP_BACK = 1
+
+
+class Continuity:
+    """Moves the stamps of all streams together, as FFmpeg's command line does: sound stays with its pictures."""
+
+    def __init__(self, container: ContainerFormat) -> None:
+        """Begin; nothing is moved before the first discontinuity, and nothing at all where a gap is meant."""
+        self._discontinuous = bool(container.flags & DISCONTINUOUS)
+        self._offset = Fraction(0)
+        self._due: dict[int, Fraction] = {}  # by stream: when its next packet is due
+        self._newest: Fraction | None = None  # decoding time of the last packet of any stream
+
+    def correct(self, packet: Packet[Any]) -> None:
+        """Put a packet onto the one clock. Packets come in the medium's order."""
+        if packet.time_base is None or not self._discontinuous:
+            return
+        self._move(packet, self._offset)
+        if packet.dts is None or packet.stream.type not in {"video", "audio"}:  # the others are sparse
+            return
+        index, time = packet.stream.index, packet.dts * packet.time_base
+        due = self._due.get(index, self._newest)
+        back = LONGEST_STEP_BACK if index in self._due else LONGEST_STEP  # streams do not begin together
+        if due is not None and not -back <= time - due <= LONGEST_STEP:
+            self._offset -= time - due
+            self._move(packet, due - time)
+            time = due
+        self._newest = time
+        self._due[index] = time + (packet.duration or 0) * packet.time_base
+
+    @staticmethod
+    def _move(packet: Packet[Any], seconds: Fraction) -> None:
+        assert packet.time_base is not None
+        ticks = round(seconds / packet.time_base)
+        if packet.dts is not None:
+            packet.dts += ticks
+        if packet.pts is not None:
+            packet.pts += ticks
