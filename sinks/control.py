@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from sinks.messages import ControlMessage, reply_message
+from sinks.messages import ACTIONS, Action, ControlMessage, reply_message
 from streaming.errors import MaskcastError
 from streaming.redaction import redact
 
@@ -129,6 +130,7 @@ class ControlDesk:
         prompts: Callable[[], Sequence[str]],
         answered: Callable[[bool, int], None] = lambda _accepted, _count: None,
         clock: Callable[[], float] = time.monotonic,
+        allowed: Collection[Action] = ACTIONS,
     ) -> None:
         """Serve `stream`.
 
@@ -138,8 +140,10 @@ class ControlDesk:
             prompts: the prompts in force.
             answered: is told of each reply whether it accepts, and for how many requests it stands.
             clock: seconds that never go back.
+            allowed: the actions that are carried out.
         """
         self._stream = stream
+        self._allowed = allowed
         self._handle = handle
         self._prompts = prompts
         self._answered = answered
@@ -149,8 +153,12 @@ class ControlDesk:
         self._refused = 0  # requests above the rate that no reply has counted yet
         self._summed_at = float("-inf")
 
-    async def receive(self, payload: bytes) -> bytes | None:
-        """The reply to a request, or None for one above the rate that a later reply counts."""
+    def admit(self, payload: bytes) -> ControlMessage | bytes | None:
+        """The request in a message, to be carried out; or the reply to one that is not.
+
+        Returns:
+            None for one above the rate that a later reply counts.
+        """
         now = self._clock()
         self._tokens = min(BURST, self._tokens + (now - self._filled_at) * RATE)
         self._filled_at = now
@@ -158,13 +166,27 @@ class ControlDesk:
             self._refused += 1
             return self.refusals()
         self._tokens -= 1
-        request: ControlMessage | None = None
         try:
             request = parse_control(payload)
-            prompts: Sequence[str] = await self._handle(request)
+        except ControlError as error:
+            return self.reject(str(error))
+        except BaseException:  # a panic of the parser too: whatever a request provokes must not end the stream
+            logger.exception("%s: a control request failed", self._stream)
+            return self.reject("internal error, see the log")
+        if request.action not in self._allowed:
+            reason = f"{request.action} is not allowed here, only {', '.join(self._allowed)}: see the setting control"
+            return self.reject(reason, request=request)
+        return request
+
+    async def carry_out(self, request: ControlMessage) -> bytes:
+        """The reply to a request that was admitted, once it has been carried out or refused."""
+        try:
+            prompts = await self._handle(request)
+        except asyncio.CancelledError:
+            raise
         except MaskcastError as error:
             return self.reject(" ".join(redact(str(error)).split()), request=request)
-        except Exception:  # whatever a request provokes must not end the stream
+        except BaseException:  # as above
             logger.exception("%s: a control request failed", self._stream)
             return self.reject("internal error, see the log", request=request)
         self._answered(True, 1)

@@ -12,6 +12,7 @@ from sinks.client import RefusedError
 from sinks.connection import Connection, DisconnectedError
 from sinks.control import ControlDesk
 from sinks.incoming import Incoming
+from sinks.messages import PROMPT_ACTIONS, ControlMessage
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,9 @@ DEAF_SECONDS = 5.0  # without a subscription after a flood
 
 
 class ControlTopic:
-    """Answers the requests on ``<base>/control`` one after the other, on ``<base>/control/reply``.
+    """Answers the requests on ``<base>/control``, on ``<base>/control/reply``.
+
+    Changes of prompts wait for the model, and are made one after the other; all else is done at once, before them.
 
     A response topic in a request is ignored on purpose: nothing is published where a message says. Under a flood, what
     waits is rejected with a single reply, and the subscription is given up for some seconds, so that the broker, not
@@ -33,7 +36,8 @@ class ControlTopic:
         self._connection, self._stream, self._desk = connection, stream, desk
         self._topic = f"{base}/control"
         self._waiting: deque[Incoming] = deque()
-        self._request, self._flooded = asyncio.Event(), asyncio.Event()
+        self._changes: deque[tuple[ControlMessage, Incoming]] = deque()
+        self._request, self._change, self._flooded = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._second, self._within = 0.0, 0  # when the present second began, and the requests since
         self._rejected = 0
         connection.subscribe(self._topic, self._take)
@@ -49,9 +53,11 @@ class ControlTopic:
         if now - self._second > 1:
             self._second, self._within = now, 0
         self._within += 1
-        if self._within > FLOOD or len(self._waiting) >= WAITING:
-            self._rejected = len(self._waiting) + 1
+        waiting = len(self._waiting) + len(self._changes)
+        if self._within > FLOOD or waiting >= WAITING:
+            self._rejected = waiting + 1
             self._waiting.clear()
+            self._changes.clear()
             self._flooded.set()
         else:
             self._waiting.append(request)
@@ -59,17 +65,31 @@ class ControlTopic:
 
     async def serve(self) -> None:
         """Answer until cancelled."""
-        await asyncio.gather(self._answer(), self._stem(), self._sum_up())
+        await asyncio.gather(self._answer(), self._make_changes(), self._stem(), self._sum_up())
 
     async def _answer(self) -> None:
         while True:
             await self._request.wait()
             self._request.clear()
             while self._waiting:
-                request = self._waiting.popleft()
-                reply = await self._desk.receive(request.payload)
-                if reply is not None:
-                    await self._reply(reply, request.correlation)
+                incoming = self._waiting.popleft()
+                admitted = self._desk.admit(incoming.payload)
+                if isinstance(admitted, ControlMessage):
+                    if admitted.action in PROMPT_ACTIONS:
+                        self._changes.append((admitted, incoming))
+                        self._change.set()
+                        continue
+                    admitted = await self._desk.carry_out(admitted)
+                if admitted is not None:
+                    await self._reply(admitted, incoming.correlation)
+
+    async def _make_changes(self) -> None:
+        while True:
+            await self._change.wait()
+            self._change.clear()
+            while self._changes:
+                request, incoming = self._changes.popleft()
+                await self._reply(await self._desk.carry_out(request), incoming.correlation)
 
     async def _sum_up(self) -> None:
         while True:

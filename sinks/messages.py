@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Annotated, Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -20,6 +20,7 @@ from streaming.types import MOST_PROMPTS, Box, Event, Result
 
 Availability: TypeAlias = Literal["online", "offline"]
 Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
 PROMPT_ACTIONS = ("set", "add", "remove")  # the actions that take prompts
 
 Score = Annotated[float, Field(ge=0, le=1, description="Confidence of the detection that last supported the track.")]

@@ -58,6 +58,7 @@ class Presence:
         self._name, self._shared, self._controls, self._sinks, self._stop = name, shared, controls, sinks, stop
         self._loop = asyncio.get_running_loop()
         self._was_online = False
+        self._allowed = settings.control
         self._live = not settings.ends() or settings.live is True
         self.publisher: Publisher | None = None
 
@@ -69,8 +70,13 @@ class Presence:
             prompts=self._controls.prompts,
             live=self._live,
             max_payload=int(mqtt.max_payload),
-            control=ControlDesk(self._name, self._obey, lambda: self._controls.prompts, self._answered),
+            control=self._make_desk() if self._allowed else None,
             published=self._published,
+        )
+
+    def _make_desk(self) -> ControlDesk:
+        return ControlDesk(
+            self._name, self._obey, lambda: self._controls.prompts, self._answered, allowed=self._allowed
         )
 
     async def start(self) -> None:

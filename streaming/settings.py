@@ -15,6 +15,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, Validati
 
 from sinks.broker import BrokerAddress, parse_address
 from sinks.filename import STREAM_FIELD, with_stream
+from sinks.messages import ACTIONS
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from streaming.errors import UsageError
@@ -22,6 +23,7 @@ from streaming.redaction import hide
 from streaming.settings_file import fill_in, read_toml
 from streaming.settings_problems import problem_lines
 from streaming.settings_values import (
+    Actions,
     BrokerUrl,
     ClientId,
     Device,
@@ -242,6 +244,10 @@ class StreamSettings(Table):
         default=1.0, ge=0.01, le=100.0, description="Share of the model when there are too many frames."
     )
     max_rate: float | None = Field(default=None, ge=0.01, le=1000.0, description="Most frames a second.")
+    control: Actions = Field(
+        default=ACTIONS,
+        description="What may be asked for on the topic `control`; `[]` switches it off.",
+    )
     out: Outs = Field(
         default=(), description="Files to write as well, of sources that end; `{stream}` stands for the stream's id."
     )

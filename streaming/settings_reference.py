@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import typing
 from pathlib import Path
@@ -58,9 +59,10 @@ def _table(name: str, model: type[BaseModel]) -> str:
 
 
 def _kind(field: FieldInfo) -> str:
-    if choices := choices_of(field.annotation):
-        return " or ".join(f'`"{choice}"`' for choice in choices)
     types = _types(field.annotation)
+    if choices := choices_of(field.annotation):
+        named = " or ".join(f'`"{choice}"`' for choice in choices)
+        return f"list of {named}" if tuple in types else named
     if bool in types:
         return "true or false"
     if tuple in types:
@@ -79,6 +81,8 @@ def _default(field: FieldInfo) -> str:
         return "**required**"
     if value is None or value == ():
         return ""
+    if isinstance(value, tuple):
+        return f"`{json.dumps(value)}`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, ByteSize):

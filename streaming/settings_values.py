@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, ByteSize, Field, ValidationInfo
 
 from sinks.broker import parse_address
+from sinks.messages import ACTIONS, Action
 from sources.location import check_stream_id, kind_of, scheme_of
 from streaming.errors import UsageError
 from streaming.prompts import clean_prompt
@@ -154,4 +155,5 @@ Prompts: TypeAlias = Annotated[
     tuple[Prompt, ...], Field(strict=False, min_length=1, max_length=MOST_PROMPTS), AfterValidator(_prompts)
 ]
 Out: TypeAlias = Annotated[Text, AfterValidator(_out)]
+Actions: TypeAlias = Annotated[tuple[Action, ...], Field(strict=False, max_length=len(ACTIONS))]
 Outs: TypeAlias = Annotated[tuple[Out, ...], Field(strict=False, max_length=16)]

@@ -20,6 +20,7 @@ from sinks.messages import event_message, shed_message
 from streaming.types import Box, Event, EventKind, Result
 from tests import broker, processes, sinks_media
 from tests.patience import eventually, patient
+from tests.test_sinks_control import answered
 from tests.test_track_command import run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -83,9 +84,9 @@ async def answers(port, prompts, serve):
         async with asyncio.timeout(patient(30)):
             message = await anext(aiter(maskcast.messages))
             # First an answer to somebody else, which is not to be taken for one's own.
-            stranger = await desk.receive(b'{"action": "pause", "id": "stranger"}' if serve else b"?")
+            stranger = await answered(desk, b'{"action": "pause", "id": "stranger"}' if serve else b"?")
             await maskcast.publish("maskcast/door/control/reply", stranger, qos=1)
-            await maskcast.publish("maskcast/door/control/reply", await desk.receive(message.payload), qos=1)
+            await maskcast.publish("maskcast/door/control/reply", await answered(desk, message.payload), qos=1)
             printed, _ = await control.communicate()
         assert control.returncode == 0
         return printed.decode()

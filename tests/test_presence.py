@@ -26,13 +26,11 @@ def result(index):
 class Stream:
     """The stream `door`, online and without a broker; `stills` are those that were published."""
 
-    def __init__(self, tmp_path):
-        settings = Settings.model_validate(
-            {"streams": {"door": {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"]}}}, context={"folder": tmp_path}
-        )
-        supervisor = Supervisor(
-            "door", settings.streams["door"], SimpleNamespace(settings=settings, metrics=Metrics(), snapshots=True)
-        )
+    def __init__(self, tmp_path, mqtt=None, **options):
+        door = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"], **options}
+        self.settings = Settings.model_validate({"mqtt": mqtt, "streams": {"door": door}}, context={"folder": tmp_path})
+        shared = SimpleNamespace(settings=self.settings, metrics=Metrics(), snapshots=True, journal=None)
+        supervisor = Supervisor("door", self.settings.streams["door"], shared)
         self.presence, self.stills = supervisor._presence, []
         self.presence.online, self.presence.reason = True, None
         self.still = StillSink(self._publish, on_events=False)
@@ -69,3 +67,13 @@ async def test_a_still_that_there_is_not_is_refused(tmp_path):
     stream.presence.online, stream.presence.reason = False, "connection lost"
     with pytest.raises(UsageError, match="the stream is offline"):
         await stream.ask("snapshot")
+
+
+@pytest.mark.parametrize(("control", "actions"), [([], None), (["pause"], ("pause",))])
+async def test_the_control_topic_takes_what_the_settings_allow(tmp_path, control, actions):
+    stream = Stream(tmp_path, mqtt={"url": "mqtt://127.0.0.1:1/site"}, control=control)
+    publisher = stream.presence._make_publisher(stream.settings.mqtt)
+    if actions is None:
+        assert publisher._control is None, "not even a subscription"
+    else:
+        assert publisher._control._desk._allowed == actions

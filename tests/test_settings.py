@@ -85,6 +85,7 @@ def test_defaults_of_the_smallest_file(tmp_path: Path) -> None:
         1.0,
     )
     assert (door.max_rate, door.out, door.recording) == (None, (), None)
+    assert door.control == ("set", "add", "remove", "pause", "resume", "snapshot")
 
 
 def test_the_default_model_is_the_trackers_own() -> None:
@@ -316,6 +317,10 @@ def test_nothing_is_replaced_in_keys(tmp_path: Path) -> None:
         ('[streams.door]\nprompts = ["x"]', "cameras.toml: streams.door.source is missing (`rtsp://`"),
         (stream('transport = "tpc"'), 'streams.door.transport = "tpc": must be tcp or udp; did you mean tcp?'),
         (stream("weight = 1000"), "streams.door.weight = 1000: must be from 0.01 to 100"),
+        (
+            stream('control = ["stop"]'),
+            'streams.door.control[0] = "stop": must be set or add or remove or pause or resume or snapshot',
+        ),
         (stream("max_rate = inf"), "streams.door.max_rate = inf: must be a finite number"),
         (stream("live = 1"), "streams.door.live = 1: must be true or false"),
         (stream('connect_timeout = "5"'), 'streams.door.connect_timeout = "5": must be a number'),

@@ -200,6 +200,12 @@ class Clock:
         return self.now
 
 
+async def answered(desk: ControlDesk, payload: bytes) -> bytes | None:
+    """The reply to a message that is alone."""
+    admitted = desk.admit(payload)
+    return await desk.carry_out(admitted) if isinstance(admitted, ControlMessage) else admitted
+
+
 class Stream:
     """What carries requests out, with a fault for some of them."""
 
@@ -222,7 +228,7 @@ class Stream:
         return self.prompts
 
     async def ask(self, payload: bytes) -> Any:
-        return reply(await self.desk.receive(payload))
+        return reply(await answered(self.desk, payload))
 
 
 def reply(payload: bytes | None) -> Any:
@@ -299,5 +305,16 @@ async def test_a_flood_costs_next_to_no_time() -> None:
     payload = b'{"action": "set", "prompts": [' + b'"x",' * 2000
     began = time.process_time()
     for _ in range(10_000):
-        await stream.desk.receive(payload)
+        await answered(stream.desk, payload)
     assert time.process_time() - began < 0.5  # of the second in which they come
+
+
+@awaited
+async def test_only_what_is_allowed_is_carried_out() -> None:
+    stream = Stream()
+    stream.desk = ControlDesk("door", stream.handle, lambda: stream.prompts, allowed=("pause", "resume"))
+    assert (await stream.ask(b'{"action": "pause"}'))["status"] == "accepted"
+    refused = await stream.ask(b'{"action": "set", "prompts": ["dog"], "id": "x"}')
+    assert (refused["status"], refused["id"], refused["action"]) == ("rejected", "x", "set")
+    assert refused["reason"] == "set is not allowed here, only pause, resume: see the setting control"
+    assert [request.action for request in stream.handled] == ["pause"]

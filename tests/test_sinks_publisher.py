@@ -498,6 +498,33 @@ async def test_a_request_that_fails_is_answered_and_the_next_one_too(
 
 
 @awaited
+async def test_what_needs_no_model_is_done_before_changes_of_prompts_that_keep_their_order(broker: Broker) -> None:
+    go, made = asyncio.Event(), []
+
+    async def obey(message: ControlMessage) -> tuple[str, ...]:
+        if message.prompts:
+            await go.wait()  # the model is busy
+            made.append(message.prompts)
+        return message.prompts
+
+    changes = [f'{{"action": "set", "prompts": ["cat {n}"], "id": "{n}"}}' for n in range(3)]
+    async with (
+        aiomqtt.Client("127.0.0.1", broker.port) as client,
+        subscriber(broker.port) as found,
+        publishing(at(broker), control=desk(obey)) as one,
+    ):
+        await until(lambda: one.connected and "site/door/control" in one._connection._topics)
+        for request in (*changes, '{"action": "pause", "id": "pause"}'):
+            await client.publish("site/door/control", request, qos=1)
+        await until(lambda: found.of("door/control/reply"))
+        assert [message["id"] for message in found.of("door/control/reply")] == ["pause"]
+        go.set()
+        await until(lambda: len(found.of("door/control/reply")) == 4)
+    assert [message["id"] for message in found.of("door/control/reply")] == ["pause", "0", "1", "2"]
+    assert made == [("cat 0",), ("cat 1",), ("cat 2",)]
+
+
+@awaited
 async def test_a_flood_of_requests_does_not_slow_frames(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_topic, "DEAF_SECONDS", 0.7)
     calls = rejected = 0
