@@ -81,6 +81,7 @@ class Connection:
         self.connected = asyncio.Event()
         self.was_connected = False
         self.reconnects = 0
+        self._away_since: float | None = None  # while there is no connection
         self._client: Client | None = None
         self._failure: asyncio.Future[None] | None = None  # of the present connection
         self._quarantine = Quarantine()
@@ -105,6 +106,7 @@ class Connection:
             SinkError: the first attempt failed although it was required.
         """
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._away_since = time.monotonic()
         self._tasks = [
             asyncio.create_task(self._stay_connected(first), name=f"mqtt {self.status.topic}"),
             asyncio.create_task(self.status.correct(), name=f"mqtt correct {self.status.topic}"),
@@ -153,6 +155,10 @@ class Connection:
     def refuses(self, topic: str) -> bool:
         """Whether the broker does not take what is published on `topic`; each is told of once."""
         return topic in self._left_out
+
+    def away(self) -> float:
+        """Seconds for which there has been no connection; 0 while there is one."""
+        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
 
     def room(self, topic: str) -> int | None:
         """Bytes of payload that a message on `topic` may have on the present connection; None if any will do."""
@@ -279,6 +285,7 @@ class Connection:
         failure = self._failure = asyncio.get_running_loop().create_future()
         self._client = client
         self.connected.set()
+        self._away_since = None
         self.was_connected = True
         if not first.done():
             first.set_result(None)
@@ -287,6 +294,7 @@ class Connection:
             done, _ = await asyncio.wait((*tasks, failure), return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.connected.clear()
+            self._away_since = time.monotonic()
             self._client = None
             for task in tasks:
                 task.cancel()

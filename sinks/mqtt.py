@@ -15,13 +15,15 @@ from streaming.types import Result, StreamInfo
 logger = logging.getLogger(__name__)
 
 EVENTS_WAITING = 10_000  # events kept while the broker is away; the oldest go first
+PATIENCE = 600.0  # seconds that a file waits for a broker that is away: one that is restarted or moved is back by then
 
 
 class MqttSink(Sink):
     """Publishes one stream for as long as it lasts; its events wait in memory while the broker is away.
 
     Raises:
-        SinkError: the broker cannot be reached at the start, or not all events could be delivered by the end.
+        SinkError: the broker cannot be reached at the start, a file has waited for it for ten minutes, or not all
+            events could be delivered by the end.
     """
 
     def __init__(self, target: str | BrokerAddress, prompts: Sequence[str] = ()) -> None:
@@ -47,13 +49,24 @@ class MqttSink(Sink):
     async def start(self, info: StreamInfo) -> None:
         self._stream = info.stream
         self._publisher = Publisher(
-            self._address, info.stream, journal=self._journal, prompts=self._prompts, live=info.live
+            self._address,
+            info.stream,
+            journal=self._journal,
+            prompts=self._prompts,
+            live=info.live,
+            patience=PATIENCE,
         )
         await self._publisher.start(required=True)
         self._started = True
 
     async def note(self, result: Result) -> None:
         await self._require().note(result)
+
+    async def ready(self) -> None:
+        try:
+            await self._require().ready()
+        except SinkError as error:
+            raise SinkError(f"{self.name}: {error}") from None
 
     async def write(self, result: Result) -> None:
         await self._require().write(result)

@@ -19,14 +19,14 @@ from sinks.journal import Journal
 from sinks.messages import counts_message, status_message
 from sinks.payload import PayloadBound
 from sinks.sink import Sink
+from streaming.errors import SinkError
 from streaming.redaction import redact
 from streaming.types import Frame, Result, StreamInfo, TrackState
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 10.0  # how long `close` tries to deliver what waits
-OFFLINE_WAITING = 4  # frames of an offline stream on their way; each holds a picture
-PATIENCE = 1.0  # seconds that an offline stream waits for a slow broker before a frame is dropped
+LOOK_SECONDS = 1.0  # between two looks at how long the broker has been away
 EXPIRY = 10  # seconds after which the broker need not deliver a frame to a slow subscriber
 REFUSED_SECONDS = 5.0  # until events that the broker refused are offered again
 WINDOW = 16  # events on their way to the broker at a time
@@ -36,8 +36,11 @@ MAX_PAYLOAD = 262_144  # bytes of a frame's message
 class Publisher:
     """Publishes one stream under ``<prefix>/<stream>/``, over a connection of its own that is made again for ever.
 
+    Of a live stream the newest frame wins, with QoS 0. Of one that ends every frame counts: each is sent with QoS 1,
+    again on the next connection if need be, and waited for.
+
     Attributes:
-        dropped_frames: messages on ``tracks`` that were not sent: older than the newest, or no connection.
+        dropped_frames: messages on ``tracks`` that were not sent: older than the newest, no connection, or refused.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Publisher:
         journal: Journal,
         prompts: Sequence[str] = (),
         live: bool = True,
+        patience: float | None = None,
         max_payload: int = MAX_PAYLOAD,
         control: ControlDesk | None = None,
         published: Callable[[Frame, float], None] | None = None,
@@ -59,7 +63,8 @@ class Publisher:
             stream: id of the stream.
             journal: where events wait; not closed here.
             prompts: in force at the start.
-            live: the newest frame wins; otherwise `write` waits for a slow broker, up to a second.
+            live: the newest frame wins; otherwise every frame counts.
+            patience: seconds that a stream which is not live waits for a broker that is away; None for ever.
             max_payload: bytes of a message on ``tracks``, at least 65,536; see `sinks.payload`.
             control: answers the requests on ``control``; None to read none.
             published: is told which frame was handed to the network, and how many seconds after its `write`.
@@ -71,12 +76,13 @@ class Publisher:
         self.stream = stream
         self.dropped_frames = 0
         self._journal, self._live, self._published = journal, live, published
+        self._patience = patience
         self._base = f"{address.prefix}/{stream}"
         self._prompts = tuple(prompts)
         self._counts: dict[str, int] = {}
         self._online: tuple[bool, str | None, bool] = (True, None, False)
         self._frames: deque[tuple[Result, float, int]] = deque()  # the last: on which connection
-        self._room = asyncio.Event()
+        self._delivered = asyncio.Event()  # no frame waits
         self._new_frame, self._new_event = asyncio.Event(), asyncio.Event()
         self._busy = False  # a frame is being encoded or sent
         self._left_out = 0
@@ -131,19 +137,37 @@ class Publisher:
         if await self._journal.append(self.stream, result):
             self._new_event.set()
 
+    async def ready(self) -> None:
+        """Wait until the last frame has been delivered; a live stream does not wait.
+
+        Raises:
+            SinkError: the broker has been away for too long.
+        """
+        told = False
+        while self._frames and not self._live:
+            self._delivered.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._delivered.wait(), LOOK_SECONDS)
+            away = self._connection.away()
+            if self._patience is not None and away > self._patience:
+                raise SinkError(f"the broker has been away for {self._patience:.0f} s: given up")
+            if away and not told:
+                told = True
+                limit = "" if self._patience is None else f", for {self._patience:.0f} s at most"
+                logger.warning("%s: waiting for the broker%s; no frame is dropped meanwhile", self.stream, limit)
+
     async def write(self, result: Result) -> None:
-        """Publish the tracks of a frame, but not its events."""
+        """Publish the tracks of a frame, but not its events.
+
+        Raises:
+            SinkError: see `ready`.
+        """
         began = time.monotonic()
         self._tell_counts(Counter(track.prompt for track in result.tracks if track.state is TrackState.CONFIRMED))
-        if self._live:
-            if self._frames:
-                self.dropped_frames += len(self._frames)
-                self._frames.clear()
-        elif self.connected and len(self._frames) >= OFFLINE_WAITING:
-            self._room.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._room.wait(), PATIENCE)
-        if not self.connected or len(self._frames) >= OFFLINE_WAITING:
+        await self.ready()
+        self.dropped_frames += len(self._frames)
+        self._frames.clear()
+        if self._live and not self.connected:
             self.dropped_frames += 1
             return
         self._frames.append((result, began, self.reconnects))
@@ -211,6 +235,7 @@ class Publisher:
                 await self._connection.settled()
         except TimeoutError:
             delivered = False
+            self.dropped_frames += len(self._frames)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -246,18 +271,34 @@ class Publisher:
             await self._new_frame.wait()
             self._new_frame.clear()
             while self._frames:
-                result, began, connection = self._frames.popleft()
-                self._room.set()
-                if not self.connected or connection != self.reconnects:
-                    self.dropped_frames += 1  # an old frame is of no use to anyone later
-                    continue
                 self._busy = True
                 try:
-                    await self._send_frame(result, began)
-                except (DisconnectedError, RefusedError):
-                    self.dropped_frames += 1
+                    await (self._send_newest() if self._live else self._deliver())
                 finally:
                     self._busy = False
+
+    async def _send_newest(self) -> None:
+        result, began, connection = self._frames.popleft()
+        if not self.connected or connection != self.reconnects:
+            self.dropped_frames += 1  # an old frame is of no use to anyone later
+            return
+        try:
+            await self._send_frame(result, began)
+        except (DisconnectedError, RefusedError):
+            self.dropped_frames += 1
+
+    async def _deliver(self) -> None:
+        """Send a frame until the broker has it, or does not want it."""
+        result, began, _ = self._frames[0]
+        await self._connection.connected.wait()
+        try:
+            await self._send_frame(result, began)
+        except DisconnectedError:
+            return
+        except RefusedError:
+            self.dropped_frames += 1
+        self._frames.popleft()
+        self._delivered.set()
 
     async def _send_frame(self, result: Result, began: float) -> None:
         topic = f"{self._base}/tracks"
@@ -266,7 +307,10 @@ class Publisher:
         if found.left_out and not self._left_out:
             logger.warning("%s: the smallest tracks do not fit into a message of %d bytes", self.stream, found.limit)
         self._left_out = found.left_out
-        await self._connection.publish(topic, found.payload, expiry=EXPIRY)
+        if self._live:
+            await self._connection.publish(topic, found.payload, expiry=EXPIRY)
+        else:
+            await self._connection.publish(topic, found.payload, qos=1)
         if self._published is not None:
             self._published(result.frame, time.monotonic() - began)
 
@@ -311,6 +355,9 @@ class PublisherSink(Sink):
 
     async def note(self, result: Result) -> None:
         await self._publisher.note(result)
+
+    async def ready(self) -> None:
+        await self._publisher.ready()
 
     async def write(self, result: Result) -> None:
         await self._publisher.write(result)

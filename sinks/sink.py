@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Sink(ABC):
-    """Results of one stream, out. The pipeline awaits one call at a time: `start`, `write`…, `finish`.
+    """Results of one stream, out. The pipeline awaits one call at a time: `start`, (`ready`, `write`)…, `finish`.
 
     Each may raise `SinkError`, after which only `finish` follows. A call that does not end in time is left behind, and
     the sink with it; see `streaming.outlet` for how long each may take.
@@ -33,6 +33,13 @@ class Sink(ABC):
         """Take the events of a result, before it is queued for `write`, and for `write` alone it may be dropped.
 
         Called at any time between `start` and `finish`, also while `write` is at work. Must be quick: all sinks wait.
+        """
+
+    async def ready(self) -> None:  # noqa: B027 - most sinks always are
+        """Wait until `write` can take a result, and what it took before is delivered.
+
+        Called before each `write` and before `finish`, and cancelled when the stream is to stop. Unlike the others it
+        may take as long as it has to, such as for a broker that is away; `SinkError` says that there is no hope left.
         """
 
     @abstractmethod

@@ -22,6 +22,8 @@ START_SECONDS, WRITE_SECONDS = 60.0, 120.0
 NOTE_SECONDS = 10.0
 # A long video is brought into order at its end, with one more pass over the file.
 FINISH_SECONDS = 600.0
+# What a sink may take to get ready, all results together, once the stream is to stop.
+HURRY_SECONDS = 1.0
 # What a sink that hung before may take to close; it goes on by itself if it wakes up later.
 HUNG_FINISH_SECONDS = 2.0
 
@@ -35,14 +37,20 @@ class Outlet:
         self.sink = sink
         self.error: SinkError | None = None
         self._hung = False
+        self._impatient = asyncio.Event()
+        self._unready = 0  # results that were left out because the stream had to stop
         self._info = info
         self._mailbox: Mailbox[Result] = Mailbox(CAPACITY, drop_oldest=info.live)
         self._task: asyncio.Task[None] | None = None
 
     @property
     def dropped(self) -> int:
-        """Results that a live stream did not wait to deliver."""
-        return self._mailbox.dropped
+        """Results that a live stream, or one that was told to stop, did not wait to deliver."""
+        return self._mailbox.dropped + self._unready
+
+    def hurry(self) -> None:
+        """Wait not much longer for the sink to get ready: the stream is to stop."""
+        asyncio.get_running_loop().call_later(HURRY_SECONDS, self._impatient.set)
 
     async def start(self) -> None:
         """Open the sink and begin to feed it; a failure is kept in `error`."""
@@ -61,13 +69,36 @@ class Outlet:
         await self._mailbox.close()
         if self._task is not None:
             await self._task
+        await self._ready()
         seconds = HUNG_FINISH_SECONDS if self._hung else FINISH_SECONDS
         await self._managed(self.sink.finish(self.error.args[0] if self.error else reason), seconds, "closing it")
 
     async def _feed(self) -> None:
         with suppress(Closed):
-            while await self._managed(self.sink.write(await self._mailbox.get()), WRITE_SECONDS, "writing"):
-                pass
+            while self.error is None:
+                result = await self._mailbox.get()
+                if await self._ready():
+                    await self._managed(self.sink.write(result), WRITE_SECONDS, "writing")
+                else:
+                    self._unready += 1
+
+    async def _ready(self) -> bool:
+        """Wait until the sink is ready, or the stream is to stop; whether it is."""
+        if self.error is not None:
+            return False
+        ready = asyncio.ensure_future(_tamed(self.sink.ready()))
+        impatient = asyncio.ensure_future(self._impatient.wait())
+        try:
+            await asyncio.wait([ready, impatient], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            done = ready.done()
+            impatient.cancel()
+            ready.cancel()
+            ready.add_done_callback(_fetch)
+        if (error := _fetch(ready)) is not None:
+            self._fail(error)
+            await self._mailbox.close(discard=True)
+        return done and error is None
 
     async def _managed(self, call: Coroutine[Any, Any, None], seconds: float, doing: str) -> bool:
         """Await a call of the sink, but not longer than `seconds`; whether it went well. A failure is kept in `error`.

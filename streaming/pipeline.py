@@ -152,6 +152,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
     job.progress(run.info, run.report)
     reading = in_daemon_thread(_reader(source, run), f"read {run.info.stream}")
     reading.add_done_callback(_fetch)
+    hurrying = asyncio.ensure_future(run.hurry(stop))
     left_behind = False
     try:
         await run.track(stop, reading)
@@ -165,6 +166,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         if not left_behind:
             await asyncio.gather(*(outlet.finish(run.reason) for outlet in run.outlets))
             await asyncio.wait([reading, closing], timeout=CLOSE_SECONDS)
+        hurrying.cancel()
     run.report.seconds = time.monotonic() - run.started
     return run.report
 
@@ -224,6 +226,12 @@ class _Run:
         """
         await self.frames.put(frame)
         self.report.skipped = self.frames.dropped
+
+    async def hurry(self, stop: asyncio.Event) -> None:
+        """When `stop` is set, wait not much longer for sinks, such as one whose broker is away."""
+        await stop.wait()
+        for outlet in self.outlets:
+            outlet.hurry()
 
     async def track(self, stop: asyncio.Event, reading: asyncio.Future[None]) -> None:
         """Take frames until the end, a failure, or `stop`; then hand out what the tracker still holds back."""

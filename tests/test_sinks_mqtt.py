@@ -167,7 +167,7 @@ async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
-    await sink.start(info())
+    await sink.start(replace(info(), live=True))
     await put(sink, result(0, event=True))
     await asyncio.sleep(0.2)
     broker.stop()
@@ -200,7 +200,7 @@ async def test_events_wait_in_a_bounded_queue(broker: Broker, monkeypatch: pytes
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.5)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
-    await sink.start(info())
+    await sink.start(replace(info(), live=True))
     broker.stop()
     await asyncio.sleep(0.1)
     for index in range(8):
@@ -271,7 +271,7 @@ async def test_a_frame_that_waited_for_room_is_not_sent_after_a_disconnection(
     monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
-    await sink.start(info())
+    await sink.start(replace(info(), live=True))
     broker.stop()
     async with asyncio.timeout(15):
         while sink._require().connected:  # noqa: ASYNC110 - a test may poll
