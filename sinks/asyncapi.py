@@ -112,6 +112,15 @@ def schema_id(name: str) -> str:
     return str(identity)
 
 
+def retained_topics(prefix: str, stream: str) -> list[str]:
+    """All topics on which the broker keeps something of a stream."""
+    return [
+        topic.address.format(prefix=prefix, stream=stream)
+        for topic in TOPICS.values()
+        if topic.retain and topic is not TOPICS["process"]
+    ]
+
+
 def asyncapi() -> dict[str, Any]:
     """The AsyncAPI document, as what its YAML is made from."""
     return {

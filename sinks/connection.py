@@ -171,6 +171,7 @@ class Connection:
         payload: bytes,
         *,
         qos: Literal[0, 1] = 0,
+        retain: bool = False,
         expiry: int | None = None,
         correlation: bytes | None = None,
     ) -> None:
@@ -180,6 +181,7 @@ class Connection:
             topic: where to.
             payload: what.
             qos: 0 or 1.
+            retain: whether the broker keeps it for those who subscribe later; of an empty payload, that it keeps none.
             expiry: seconds after which the broker need not deliver it any more (MQTT 5).
             correlation: MQTT 5 correlation data.
 
@@ -198,7 +200,7 @@ class Connection:
             if correlation is not None:
                 properties.CorrelationData = correlation
         try:
-            await self._send(client, topic, payload, qos, properties=properties)
+            await self._send(client, topic, payload, qos, retain=retain, properties=properties)
         except aiomqtt.MqttError as error:
             self._lose(client, error)
             raise DisconnectedError from error

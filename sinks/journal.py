@@ -76,9 +76,9 @@ class Journal:
         if self.refusal and not self._late and not self._closed:
             self._thread.run(self._spool.write)
 
-    async def streams(self) -> set[str]:
-        """The streams of which the journal knows, those of earlier runs too."""
-        return set() if self._closed else await self._run(self._spool.names)
+    def streams(self) -> set[str]:
+        """The streams of which the journal knows, those of earlier runs too; none before it is open."""
+        return self._spool.names()
 
     async def forget(self, stream: str) -> None:
         """Forget a stream with all that waits; should it come back, its events have new ids."""

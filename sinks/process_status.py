@@ -6,10 +6,15 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from sinks.broker import BrokerAddress
-from sinks.connection import Connection, Trial
+from sinks.client import RefusedError
+from sinks.connection import Connection, DisconnectedError, Trial
+from sinks.incoming import Incoming
 from sinks.messages import process_message
 from sinks.publisher import FLUSH_SECONDS
 from streaming.redaction import redact
+
+# A broker sends what it retains right after it has confirmed a subscription.
+RETAINED_SECONDS = 5.0
 
 
 class ProcessStatus:
@@ -17,6 +22,7 @@ class ProcessStatus:
 
     def __init__(self, address: BrokerAddress) -> None:
         """Prepare; `start` connects."""
+        self._prefix = address.prefix
         self._streams: tuple[str, ...] = ()
         self._connection = Connection(
             address,
@@ -48,12 +54,52 @@ class ProcessStatus:
         """Wait for the broker."""
         await self._connection.connected.wait()
 
+    async def publish_event(self, stream: str, payload: bytes) -> None:
+        """Publish an event of a stream that is not served any more.
+
+        Raises:
+            DisconnectedError: it may not have been delivered.
+            RefusedError: the broker does not take it.
+        """
+        await self._connection.publish(f"{self._prefix}/{stream}/events", payload, qos=1)
+
     async def withdraw(self, topics: Collection[str]) -> bool:
-        """Remove what the broker retains on these topics, given in full, and wait for the answers; whether it has."""
+        """Remove what the broker retains on these topics, given in full; whether it has.
+
+        Nothing of it is tried later, when another may have something to say there.
+
+        Raises:
+            DisconnectedError: the connection was lost.
+        """
+        taken = True
         for topic in topics:
-            self._connection.retain(topic, b"")
-        await self._connection.settled()
-        return not any(self._connection.refuses(topic) for topic in topics)
+            try:
+                await self._connection.publish(topic, b"", qos=1, retain=True)
+            except RefusedError:  # told
+                taken = False
+        return taken
+
+    async def retained(self, topic: str) -> bytes | None:
+        """What the broker retains on a topic; None if that is nothing, or it does not tell in time.
+
+        Raises:
+            DisconnectedError: the connection was lost.
+        """
+        found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def receive(message: Incoming) -> None:
+            if message.retained and not found.done():
+                found.set_result(message.payload)
+
+        self._connection.subscribe(topic, receive)
+        try:
+            return await asyncio.wait_for(found, RETAINED_SECONDS)
+        except TimeoutError:
+            if not self._connection.connected.is_set():
+                raise DisconnectedError from None
+            return None
+        finally:
+            await self._connection.unsubscribe(topic)
 
     async def close(self, reason: str | None = None) -> None:
         """Say ``offline``, and disconnect: within 10 seconds."""

@@ -34,7 +34,7 @@ OLDEST = "SELECT sequence, payload FROM event WHERE stream = ? AND sequence >= ?
 
 
 class Spool:
-    """See `sinks.journal.Journal`. All methods but `depth`, `shed` and `remembered_tracks` belong to one thread."""
+    """See `sinks.journal.Journal`. All but `depth`, `shed`, `names` and `remembered_tracks` belong to one thread."""
 
     def __init__(self, file: Path | None, limit: int) -> None:
         self._file, self._limit = file, limit

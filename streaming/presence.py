@@ -82,21 +82,17 @@ class Presence:
     async def start(self) -> None:
         """Begin to connect and to announce."""
         if mqtt := self._shared.settings.mqtt:
+            self._shared.retained.note(self._name)
             self.publisher = self._make_publisher(mqtt)
             await self._tell()
             await self.publisher.start(required=False)
             await self._announce()
 
     async def leave(self, *, removed: bool) -> None:
-        """Say goodbye; if `removed` also to Home Assistant, since the stream will not come back."""
+        """Say goodbye, and why if the stream is `removed`; what is retained of it then is for `streaming.removal`."""
         publisher, self.publisher = self.publisher, None
-        if not publisher:
-            return
-        topic = self._discovery_topic() if removed else None
-        if topic:
-            await publisher.publish_raw(topic, b"")
-        if await publisher.close(self.reason or "stopped") and topic:
-            self._shared.announced.forget(topic)
+        if publisher:
+            await publisher.close("removed" if removed else self.reason or "stopped")
 
     async def change(self, online: bool, reason: str | None) -> None:
         """Note and tell that frames come, or why not."""
@@ -144,7 +140,7 @@ class Presence:
         mqtt, topic = self._shared.settings.mqtt, self._discovery_topic()
         if self.publisher and mqtt and topic:
             prompts = self._controls.prompts
-            gone = self._shared.announced.replace(topic, prompts)
+            gone = self._shared.retained.replace(self._name, prompts)
             message = json.dumps(discovery(mqtt.address().prefix, self._name, prompts, gone)).encode()
             await self.publisher.publish_raw(topic, message)
 

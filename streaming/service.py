@@ -6,20 +6,19 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Iterable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from sinks.home_assistant import discovery_topic
 from sinks.journal import Journal
 from sinks.process_status import ProcessStatus
-from streaming.announced import Announced
 from streaming.cpu import return_memory
 from streaming.errors import MaskcastError, ModelError, UsageError
 from streaming.logs import configure_logs
 from streaming.metrics import Metrics
-from streaming.settings import MqttSettings, Settings, load_settings, restart_needed
+from streaming.removal import Removal
+from streaming.retained import Retained
+from streaming.settings import Settings, load_settings, restart_needed
 from streaming.shared import Shared
 from streaming.stopping import unless
 from streaming.supervisor import Supervisor
@@ -49,7 +48,9 @@ class Service:
         """Prepare; nothing runs before `run`."""
         self._file, self._settings = file, settings
         self._streams: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
-        self._leaving: dict[str, asyncio.Task[None]] = {}  # streams that finish what they have begun
+        self._leaving: dict[str, asyncio.Task[None]] = {}  # streams that finish what they have begun, or are removed
+        self._recalls: dict[str, asyncio.Event] = {}  # what ends the removal of a stream
+        self._removal: Removal | None = None
         self._journal = Journal(settings.state.folder / "journal.sqlite", limit=settings.state.max_events)
         self._metrics = Metrics()
         self._heartbeat = Heartbeat()
@@ -110,22 +111,23 @@ class Service:
             # Transformers has brought a log handler of its own, which knows nothing of credentials.
             configure_logs(settings.log.level, settings.log.format)
             self._metrics.build_info(version("maskcast"), model.name)
-            announced = Announced(settings.state.folder / "home_assistant.json")
-            shared = Shared(settings, worker, self._journal, announced, self._metrics, await worker.has_snapshots())
-            withdrawing = None
-            if settings.mqtt:
-                self._process = ProcessStatus(settings.mqtt.address())
+            mqtt, folder = settings.mqtt, settings.state.folder
+            discovery = mqtt.discovery_prefix if mqtt and mqtt.home_assistant else None
+            retained = Retained(folder / "retained.json", mqtt.address() if mqtt else None, discovery)
+            shared = Shared(settings, worker, self._journal, retained, self._metrics, await worker.has_snapshots())
+            if mqtt:
+                self._process = ProcessStatus(mqtt.address())
                 await self._process.start()
-                withdrawing = asyncio.create_task(self._withdraw(self._process, settings.mqtt, announced))
+            self._removal = Removal(self._process, self._journal, retained, folder / "snapshots")
+            cleaning = asyncio.create_task(self._clean_up(self._removal, stop))
             try:
                 await self._serve(shared, stop)
             finally:
                 await self._close_streams()
                 if self._process:
                     await self._process.close("stopped")
-                if withdrawing:
-                    withdrawing.cancel()
-                await announced.close()
+                cleaning.cancel()
+                await retained.close()
                 worker.close()
         finally:
             self._notifier.stopping()
@@ -174,19 +176,12 @@ class Service:
         if self._given_up:
             raise MaskcastError(f"given up: {', '.join(self._given_up)}; see the log, and start again")
 
-    async def _withdraw(self, process: ProcessStatus, mqtt: MqttSettings, announced: Announced) -> None:
-        """Take back what Home Assistant was told of streams that went while the process was stopped."""
-
-        def topics(streams: Iterable[str]) -> set[str]:
-            prefix, folder = mqtt.address().prefix, mqtt.discovery_prefix
-            return {discovery_topic(prefix, name, folder) for name in streams} if mqtt.home_assistant else set()
-
-        gone = announced.topics - topics(self._settings.streams)
-        await process.reached()
-        gone -= topics(self._streams)  # a reload may have brought one of them back meanwhile
-        if await process.withdraw(gone):
-            for topic in gone:
-                announced.forget(topic)
+    async def _clean_up(self, removal: Removal, stop: asyncio.Event) -> None:
+        """Remove what streams have left that went while the process was stopped, or that were elsewhere then."""
+        streams = self._settings.streams
+        for name in removal.left_behind(streams):
+            self._remove(name, None)
+        await removal.clean_up(streams, stop)
 
     # Streams come and go.
 
@@ -202,6 +197,8 @@ class Service:
                 self._let_go(name, removed=name in gone)
         for name, stream in settings.streams.items():
             if name not in self._streams:
+                if recall := self._recalls.pop(name, None):
+                    recall.set()
                 supervisor = Supervisor(name, stream, shared)
                 task = asyncio.create_task(self._supervise(supervisor, self._leaving.get(name)), name=f"stream {name}")
                 self._streams[name] = (supervisor, task)
@@ -224,6 +221,31 @@ class Service:
         """Tell a stream to end."""
         supervisor, task = self._streams.pop(name)
         supervisor.stop(removed=removed)
+        self._leave(name, task)
+        if removed:
+            self._remove(name, task)
+
+    def _remove(self, name: str, ending: asyncio.Task[None] | None) -> None:
+        """Remove what a stream has left, once it has ended."""
+        removal = self._removal
+        if removal is None:
+            return
+        recall = self._recalls[name] = asyncio.Event()
+
+        async def remove() -> None:
+            if ending:
+                await asyncio.wait([ending])
+            try:
+                await removal.run(name, recall)
+            except Exception:  # a bug; at the next start it is tried again
+                logger.exception("%s: cannot be removed", name, extra={"stream": name})
+            if self._recalls.get(name) is recall:
+                del self._recalls[name]
+
+        self._leave(name, asyncio.create_task(remove(), name=f"removal of {name}"))
+
+    def _leave(self, name: str, task: asyncio.Task[None]) -> None:
+        """Let a stream of that name begin only when `task` is done."""
         self._leaving[name] = task
 
         def gone(_: asyncio.Task[None]) -> None:
@@ -234,6 +256,8 @@ class Service:
 
     async def _close_streams(self) -> None:
         """End all streams; one whose disk hangs must not keep the others from saying goodbye."""
+        for recall in self._recalls.values():
+            recall.set()
         for name in list(self._streams):
             self._let_go(name)
         if self._leaving:

@@ -141,7 +141,7 @@ class StateSettings(Table):
     folder: FilePath = Field(
         default=Path("maskcast-state"),
         validate_default=True,
-        description="Where the journal, the snapshots and what Home Assistant was told are kept.",
+        description="Where the journal, the snapshots and what was left at the broker are kept, for this user alone.",
     )
     snapshot_seconds: float = Field(
         default=10.0,

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 from sinks.journal import Journal
-from streaming.announced import Announced
 from streaming.metrics import Metrics
+from streaming.retained import Retained
 from streaming.settings import Settings
 from streaming.worker import Worker
 
@@ -18,7 +18,7 @@ class Shared:
 
     Attributes:
         settings: of the process.
-        worker, journal, announced, metrics: see there.
+        worker, journal, retained, metrics: see there.
         snapshots: whether the tracker can save its state.
         in_turn: lets one stream that ends, such as a file, run at a time.
     """
@@ -26,7 +26,7 @@ class Shared:
     settings: Settings
     worker: Worker
     journal: Journal
-    announced: Announced
+    retained: Retained
     metrics: Metrics
     snapshots: bool
     in_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

@@ -73,7 +73,13 @@ class Subscriber:
 
     def of(self, stream: str, leaf: str) -> list[dict[str, Any]]:
         topic = f"{self._prefix}/{stream}/{leaf}" if stream else f"{self._prefix}/{leaf}"
-        return [json.loads(payload) for got, payload, _ in list(self.messages) if got == topic]
+        return [json.loads(payload) for got, payload, _ in list(self.messages) if got == topic and payload]
+
+    def retained(self) -> set[str]:
+        """Topics of what the broker had kept, and has not taken back since."""
+        newest = {topic: payload for topic, payload, _ in list(self.messages)}
+        kept = {topic for topic, _, retained in list(self.messages) if retained}
+        return {topic for topic in kept if newest[topic]}
 
     def last(self, stream: str, leaf: str) -> dict[str, Any]:
         found = self.of(stream, leaf)

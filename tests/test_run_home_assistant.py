@@ -32,8 +32,12 @@ def test_entities_that_went_while_the_process_was_stopped_are_removed(tmp_path):
                 return {name.rsplit("_", 1)[0] for name, part in components.items() if len(part) == 1}
 
             eventually(lambda: gone() == {"sensor_ring", "binary_sensor_ring"}, 20, "the prompt that is gone")
-            noted = tmp_path / "maskcast-state" / "home_assistant.json"
-            eventually(lambda: list(json.loads(noted.read_text(encoding="utf-8"))) == [door], 10, "noted as gone")
+            noted = tmp_path / "maskcast-state" / "retained.json"
+            eventually(
+                lambda: [one["stream"] for one in json.loads(noted.read_text(encoding="utf-8"))["left"]] == ["door"],
+                10,
+                "noted",
+            )
             assert running.stop() == 0
             assert "Traceback" not in running.text()
 
