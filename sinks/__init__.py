@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sinks.filename import STREAM_FIELD
 from sinks.sink import Sink
@@ -44,7 +43,7 @@ def open_sink(
 
         return StdoutSink()
     if "://" in spec:
-        if urlsplit(spec).scheme not in {"mqtt", "mqtts"}:
+        if spec.partition("://")[0].lower() not in {"mqtt", "mqtts"}:
             from streaming.redaction import redact
 
             raise UsageError(f"no sink for {redact(spec)}; there are {KINDS}")

@@ -17,6 +17,7 @@ import typer
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from streaming.cpu import keep_memory, wait_politely
 from streaming.errors import MaskcastError
+from streaming.logs import redact_stray_lines
 from streaming.printable import printable
 from streaming.redaction import redact
 
@@ -214,6 +215,7 @@ def main() -> NoReturn:
     """Run the command line, and end the process."""
     wait_politely()
     keep_memory()
+    redact_stray_lines()
     # Damaged pictures are told in our own words.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)

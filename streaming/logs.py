@@ -69,6 +69,23 @@ def configure_logs(level: str, format: Literal["text", "json"]) -> None:  # noqa
     threading.excepthook = _log_thread_exception
 
 
+def redact_stray_lines() -> None:
+    """Take the credentials out of what Python itself prints in a command that has no log.
+
+    That is what libraries warn of, what ends a thread, and what a finalizer raises.
+    """
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_BareLine())
+    threading.excepthook = _log_thread_exception
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_unraisable(found: sys.UnraisableHookArgs) -> None:
+    error = found.exc_value or found.exc_type()
+    what = found.err_msg or "an exception could not be raised"
+    logging.getLogger("maskcast").error(what, exc_info=(found.exc_type, error, found.exc_traceback))
+
+
 def _log_thread_exception(arguments: threading.ExceptHookArgs) -> None:
     """A thread that dies says so through the log; Python's own hook would print its traceback as it is."""
     if issubclass(arguments.exc_type, SystemExit):
@@ -212,6 +229,12 @@ def _shown(text: str) -> str:
         first, second = first if url < 0 else first[:url], second.partition("\n")[2]
         text = f"{first} […]\n{second}"
     return redact(text)
+
+
+class _BareLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        lines = "\n".join([_message(record), *_trace(self, record)]).splitlines()
+        return "\n".join(map(printable, lines))
 
 
 class _TextLine(logging.Formatter):

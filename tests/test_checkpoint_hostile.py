@@ -182,6 +182,18 @@ def test_only_the_commit_of_a_real_hub_cache_stands_for_the_files(copy, tmp_path
     assert load_checkpoint(str(folder)).revision not in {before, "main"}
 
 
+def test_a_folder_is_loaded_without_the_network(copy, monkeypatch):
+    change(copy, "_name_or_path", value="someone/else")
+    (copy / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
+    asked = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *name, **_: asked.append(name))
+    monkeypatch.setattr("socket.socket.connect", lambda _, address: asked.append(address))
+    for weights in (True, False):
+        assert load_checkpoint(str(copy), weights=weights).tokenizer("person").input_ids
+    assert asked == []
+
+
 # What a configuration may say
 
 CODE = {"AutoConfig": "trap.Config", "AutoModel": "trap.Model", "AutoTokenizer": ["trap.Slow", "trap.Fast"]}

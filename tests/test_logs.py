@@ -258,3 +258,27 @@ def test_a_reader_that_stopped_reading_blocks_nobody_and_is_told_what_it_missed(
     number = int(re.fullmatch(r"(\d+) lines were lost: stderr did not take them", lost)[1])
     assert 0 < number < 3000
     assert number + sum(message.startswith("line ") for message in kept) == 3000
+
+
+def test_without_a_log_stray_lines_hold_no_credentials_either():
+    program = r"""
+import logging, threading
+from streaming.logs import redact_stray_lines
+redact_stray_lines()
+url = "rtsp://admin:s3" + "cret@camera/s3" + "cret?sid=s3" + "cret"
+logging.getLogger("asyncio").error("never retrieved: %s \x1b", url)
+def die(): raise OSError(f"cannot open '{url}'")
+thread = threading.Thread(target=die, name="receive"); thread.start(); thread.join()
+class Handle:
+    def __del__(self): die()
+Handle()
+logging.getLogger("x").info("not shown")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "s3cret" not in done.stderr
+    assert r"never retrieved: rtsp://camera \x1b" in done.stderr
+    assert "thread receive died" in done.stderr
+    assert done.stderr.count("OSError: cannot open 'rtsp://camera'") == 2
+    assert "not shown" not in done.stderr

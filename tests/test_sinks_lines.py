@@ -305,7 +305,7 @@ def test_coco_has_null_where_a_track_is_not_seen(tmp_path: Path) -> None:
         assert [entry is None for entry in annotation["segmentations"]] == [False, True, False]
 
 
-@pytest.mark.parametrize("spec", ["out.avi", "out", "http://host/x", "ftp://u:secret@host/x", ""])
+@pytest.mark.parametrize("spec", ["out.avi", "out", "http://host/x", "ftp://u:secret@host/x", "http://u:[secret@h", ""])
 def test_unknown_sinks_list_the_known_ones(spec: str) -> None:
     with pytest.raises(UsageError) as caught:
         open_sink(spec)
