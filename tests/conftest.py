@@ -29,7 +29,7 @@ def pytest_configure() -> None:
 
 
 def pytest_report_header() -> str:
-    return f"patience: limits are multiplied by {patience.slowness():.1f} in a worker"
+    return f"patience: this machine is {patience.slowness():.1f} times slower than a free one"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:

@@ -37,16 +37,16 @@ def measure() -> None:
 
 
 def slowness() -> float:
-    """How many times longer than on a free machine things may take, at least 1."""
+    """How many times slower than a free one the machine was when the session began, at least 1."""
     measure()
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    share = workers * PROCESSES_A_TEST / (os.cpu_count() or 1)
-    return max(1.0, float(os.environ[MEASURED])) * max(1.0, share)
+    return max(1.0, float(os.environ[MEASURED]))
 
 
 def patient(seconds: float) -> float:
-    """A limit for this machine, in seconds; `seconds` is that for a free one."""
-    return seconds * slowness()
+    """A limit for this machine and its share of it that a test has, in seconds; `seconds` is that for a free one."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = workers * PROCESSES_A_TEST / (os.cpu_count() or 1)
+    return seconds * slowness() * max(1.0, share)
 
 
 def eventually(true: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:

@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 from tests import broker as brokers
-from tests.patience import eventually, patient
+from tests.patience import eventually, patient, slowness
 from tests.rtsp import camera
 from tests.service import Subscriber, service
 
@@ -18,7 +18,7 @@ WINDOW = 5
 
 def settings(broker, cameras):
     """Rates that the model can serve, so that a stream's frames depend on its own camera alone."""
-    seconds = patient(2.0)
+    seconds = 2.0 * slowness()
     tables = [
         f'[streams.{name}]\nsource = "{one.url()}"\nprompts = ["object"]\nmax_rate = {RATE}\n'
         f"connect_timeout = {seconds}\nsilence_timeout = {seconds}\n"

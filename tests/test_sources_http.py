@@ -11,6 +11,7 @@ import pytest
 from sources import network
 from sources.network import open_network
 from tests import media
+from tests.patience import patient
 
 
 @contextlib.contextmanager
@@ -59,12 +60,11 @@ def test_a_server_that_hangs_up_is_asked_for_the_rest(recording, refusals):
 
 def test_a_server_that_keeps_hanging_up_is_given_up(recording):
     data = recording.read_bytes()
-    started = time.monotonic()
-    with server_that_hangs_up(data, len(data) // 2, *[0] * 99) as (url, _):
+    with server_that_hangs_up(data, len(data) // 2, *[0] * 99) as (url, asked):
         _, frames, error = media.read(url)
     assert 0 < len(frames) < 20
     assert f"truncated: {len(frames)} of 20 frames decoded" in str(error)
-    assert time.monotonic() - started < 15
+    assert len(asked) < 10, "one request more after each of few waits"
 
 
 def test_a_recording_may_play_as_if_live(recording):
@@ -73,7 +73,7 @@ def test_a_recording_may_play_as_if_live(recording):
         info, frames, error = media.read(f"{root}/clip.mp4", live=True)
     assert error is None
     assert len(frames) == 20
-    assert 1.8 < time.monotonic() - started < 10
+    assert 1.8 < time.monotonic() - started < patient(10)
     assert (info.live, info.audio) == (True, ())
 
 

@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 import av
 import pytest
 
-from sources import container, open_source
+from sources import container, network, open_source
 from sources.failure import explain
 from sources.network import open_network
 from streaming.errors import SourceError, UsageError
-from tests import media, rtsp
+from tests import media, processes, rtsp
+from tests.patience import eventually, patient
+from tests.ports import free_port
 
 SECRET = "Sup3rS/ecret"
 QUOTED = "Sup3rS%2Fecret"
@@ -55,8 +57,8 @@ def silent_server():
         yield listener.getsockname()[1]
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(type=kind) as probe:
+def free_udp_port():
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
@@ -166,10 +168,9 @@ def test_a_server_that_dies(endless):
         frames = iter(source)
         next(frames)
         server.kill()
-        started = time.monotonic()
-        with pytest.raises(SourceError, match="the stream ended after"):
+        with pytest.raises(SourceError, match="the stream ended after") as raised:
             list(frames)
-        assert time.monotonic() - started < 5
+        assert "no answer in time" not in str(raised.value)
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -182,24 +183,32 @@ def test_a_server_that_falls_silent(endless, transport):
         started = time.monotonic()
         with pytest.raises(SourceError, match=r"the stream ended after \d+ frames: no answer in time"):
             list(frames)
-        assert 0.5 < time.monotonic() - started < 6
+        assert 0.5 < time.monotonic() - started < network.SILENCE_SECONDS, "what was asked for, not the usual"
         source.close()
 
 
 def test_closing_ends_a_wait_for_a_silent_camera(endless):
     with rtsp.camera(endless) as server:
         source = open_source(server.url())
-        done = []
-        reader = threading.Thread(target=lambda: done.append(len(list(source))))
-        reader.start()
-        time.sleep(0.3)
+        seen, done = [], threading.Event()
+
+        def read():
+            seen.extend(source)
+            done.set()
+
+        def stands_still():
+            before = len(seen)
+            time.sleep(0.5)
+            return len(seen) == before
+
+        threading.Thread(target=read).start()
+        eventually(lambda: seen)
         server.pause()
-        time.sleep(0.5)
-        started = time.monotonic()
+        eventually(stands_still)
         source.close()
-        reader.join(5)
-        assert time.monotonic() - started < 1
-        assert done
+        assert done.wait(patient(5))
+        names = [thread.name for thread in threading.enumerate()]
+        assert f"receive {source.info.stream}" in names, "who waits for an answer is left behind"
         server.kill()  # which also ends the wait of the thread that was left behind
 
 
@@ -209,7 +218,7 @@ def test_a_server_that_says_nothing_at_all(scheme):
         started = time.monotonic()
         with pytest.raises(SourceError, match="no answer in time"):
             open_network(f"{scheme}://127.0.0.1:{port}/x", "x", live=None, connect=1, silence=1)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < network.CONNECT_SECONDS, "what was asked for, not the usual"
 
 
 def test_interrupt_while_a_camera_does_not_answer():
@@ -221,13 +230,13 @@ def test_interrupt_while_a_camera_does_not_answer():
     )
     with silent_server() as port:
         command = [sys.executable, "-c", code, f"rtsp://127.0.0.1:{port}/x"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with processes.running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "opening\n"
             time.sleep(1)
             started = time.monotonic()
             process.send_signal(signal.SIGINT)
-            errors = process.communicate(timeout=8)[1]
-            assert time.monotonic() - started < 3
+            errors = process.communicate(timeout=patient(60))[1]
+            assert time.monotonic() - started < network.CONNECT_SECONDS - 1
             assert process.returncode == 130
             assert errors == ""
 
@@ -255,7 +264,7 @@ def test_data_without_pictures_does_not_hold_a_live_stream_for_ever(tmp_path, mo
     started = time.monotonic()
     source._failure = None
     assert list(source._decode()) == []
-    assert 0.9 < time.monotonic() - started < 5
+    assert 0.9 < time.monotonic() - started < patient(5)
     assert "no picture" in str(source._failure)
     source.close()
 
@@ -273,7 +282,7 @@ def test_a_device_that_has_nothing_to_say_any_more(tmp_path, monkeypatch):
         patch.setattr(source, "_container", Silent())
         started = time.monotonic()
         assert list(source._packets()) == []
-        assert 0.4 < time.monotonic() - started < 5
+        assert 0.4 < time.monotonic() - started < patient(5)
     assert "no answer in time" in explain(source._failure)
     source.close()
 
@@ -308,16 +317,13 @@ def test_hls(tmp_path):
 
 
 def test_udp(short):
-    port = free_port(socket.SOCK_DGRAM)
+    port = free_udp_port()
     command = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i", str(short), "-c", "copy"]
     command += ["-f", "mpegts", f"udp://127.0.0.1:{port}?pkt_size=1316"]
-    with subprocess.Popen(command) as sender:
-        try:
-            source = open_source(f"udp://127.0.0.1:{port}")
-            frames = list(itertools.islice(source, 30))
-            source.close()
-        finally:
-            sender.kill()
+    with processes.running(command):
+        source = open_source(f"udp://127.0.0.1:{port}")
+        frames = list(itertools.islice(source, 30))
+        source.close()
     assert len(frames) == 30
     assert source.info.live
     times = [frame.pts for frame in frames]

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import socket
 import threading
 import time
 from datetime import UTC, datetime
@@ -20,10 +21,10 @@ from sources.reconnecting import ReconnectingSource
 from streaming.errors import SourceError, UsageError
 from streaming.types import Frame, StreamInfo
 from tests import media, rtsp, tcp_proxy
-from tests.test_sources_network import silent_server
+from tests.patience import eventually, patient, slowness
 
 # What a camera may take to be back after its server is.
-BACK_SECONDS = 5.0
+BACK_SECONDS = patient(5)
 PICTURE = ArrayPicture(np.zeros((2, 2, 3), np.uint8))
 
 
@@ -43,12 +44,10 @@ def impatient(monkeypatch):
     monkeypatch.setattr(Backoff, "wait", lambda self: 0.1)
 
 
-def until(condition, seconds=30.0):
+def until(condition):
     """Wait for it; how long it took."""
     started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds, "it did not happen in time"
-        time.sleep(0.02)
+    eventually(condition)
     return time.monotonic() - started
 
 
@@ -80,20 +79,20 @@ class Viewer:
     def lost(self):
         return bool(self.changes) and not self.changes[-1][0]
 
-    def sees_more(self, count=5, seconds=30.0):
+    def sees_more(self, count=5):
         """Wait for more frames; how long it took."""
         wanted = len(self.frames) + count
-        return until(lambda: len(self.frames) >= wanted, seconds)
+        return until(lambda: len(self.frames) >= wanted)
 
     def ends(self):
         self.stop.set()
-        self._thread.join(10)
+        self._thread.join(patient(10))
         assert not self._thread.is_alive()
 
 
 @contextlib.contextmanager
 def viewing(url, **options):
-    options = {"stream": "door", "connect": 2, "silence": 1.5} | options
+    options = {"stream": "door", "connect": 2 * slowness(), "silence": 1.5 * slowness()} | options
     viewer = Viewer(lambda changed, stop: open_reconnecting(url, changed, stop=stop, **options))
     try:
         yield viewer
@@ -136,10 +135,10 @@ def test_a_killed_server_is_back_soon_after_it_starts_again(clip, transport):
 
 
 def test_a_paused_server_is_noticed_and_found_again(clip):
-    with rtsp.camera(clip, "--loop") as server, viewing(server.url(), silence=1) as viewer:
+    with rtsp.camera(clip, "--loop") as server, viewing(server.url(), silence=slowness()) as viewer:
         viewer.sees_more()
         server.pause()
-        assert until(viewer.lost) < 5
+        assert until(viewer.lost) < patient(5)
         assert "no answer in time" in viewer.changes[-1][1]
         server.resume()
         assert viewer.sees_more(1) < BACK_SECONDS
@@ -150,11 +149,11 @@ def test_a_connection_that_swallows_everything_is_given_up(impatient, clip):
     with (
         rtsp.camera(clip, "--loop") as server,
         tcp_proxy.proxy(server.port) as proxy,
-        viewing(f"rtsp://127.0.0.1:{proxy.port}/camera", silence=1) as viewer,
+        viewing(f"rtsp://127.0.0.1:{proxy.port}/camera", silence=slowness()) as viewer,
     ):
         viewer.sees_more()
         proxy.stalled = True
-        assert until(viewer.lost) < 5
+        assert until(viewer.lost) < patient(5)
         proxy.stalled = False
         assert viewer.sees_more(1) < BACK_SECONDS
         check_continuity(viewer.frames)
@@ -164,7 +163,7 @@ def test_a_stall_shorter_than_the_silence_loses_nothing(clip):
     with (
         rtsp.camera(clip, "--loop") as server,
         tcp_proxy.proxy(server.port) as proxy,
-        viewing(f"rtsp://127.0.0.1:{proxy.port}/camera", silence=5) as viewer,
+        viewing(f"rtsp://127.0.0.1:{proxy.port}/camera", silence=5 * slowness()) as viewer,
     ):
         viewer.sees_more()
         proxy.stalled = True
@@ -204,7 +203,7 @@ def test_damaged_bytes_cost_pictures_or_a_connection_but_never_the_stream(impati
         proxy.corrupt = 997
         time.sleep(1.5)
         proxy.corrupt = 0
-        viewer.sees_more(50, seconds=30)
+        viewer.sees_more(50)
         check_continuity(viewer.frames)
 
 
@@ -272,31 +271,28 @@ def test_an_unknown_path_may_appear_later(clip):
 
 
 def test_closing_while_a_server_says_nothing():
-    with silent_server() as port:
-        viewer = Viewer(
-            lambda changed, stop: open_reconnecting(
-                f"rtsp://127.0.0.1:{port}/x", changed, stream="mute", stop=stop, connect=6, silence=6
-            )
-        )
-        time.sleep(0.5)
-        started = time.monotonic()
-        viewer.ends()
-        assert time.monotonic() - started < 2
-        until(lambda: "mute" not in names_of_threads())
+    seconds = 3 * slowness()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(patient(30))
+        url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/x"
+        options = {"stream": "mute", "connect": seconds, "silence": seconds}
+        viewer = Viewer(lambda changed, stop: open_reconnecting(url, changed, stop=stop, **options))
+        with silent.accept()[0]:
+            viewer.ends()
+            assert "mute" in names_of_threads(), "who waits for an answer is left behind"
+            until(lambda: "mute" not in names_of_threads())
         assert viewer.changes == []
 
 
 def test_closing_while_a_paused_server_is_waited_for(clip):
-    with rtsp.camera(clip, "--loop") as server, viewing(server.url(), stream="mute", silence=5) as viewer:
+    with rtsp.camera(clip, "--loop") as server, viewing(server.url(), stream="mute", silence=3 * slowness()) as viewer:
         viewer.sees_more()
         server.pause()
-        time.sleep(0.3)
-        started = time.monotonic()
+        time.sleep(0.3)  # for what is on its way
         viewer.source.close()
-        assert time.monotonic() - started < 1
         viewer.ends()
-        assert time.monotonic() - started < 2
-        until(lambda: "mute" not in names_of_threads(), 20)
+        assert "mute" in names_of_threads(), "who waits for an answer is left behind"
+        until(lambda: "mute" not in names_of_threads())
         assert viewer.changes == [(True, None)]
 
 
@@ -452,11 +448,9 @@ def test_refused_credentials_have_a_wait_of_their_own():
 
 
 def test_closing_ends_a_long_wait_at_once():
-    viewer = scripted([AccessDeniedError("401")] * 9, denied=60)
+    viewer = scripted([AccessDeniedError("401")] * 9, denied=3600)
     until(viewer.lost)
-    started = time.monotonic()
     viewer.ends()
-    assert time.monotonic() - started < 2
     until(lambda: "door" not in names_of_threads())
 
 
