@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sources.location import LIVE_SCHEMES, STDIN, Kind, check_stream_id, expand, kind_of, scheme_of, stream_id
+from sources.folder import expand
+from sources.location import LIVE_SCHEMES, STDIN, Kind, check_stream_id, kind_of, scheme_of, stream_id
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
 from streaming.errors import UsageError
@@ -34,7 +35,8 @@ def open_source(
     """Open what `spec` names.
 
     Args:
-        spec: a path, a folder or glob of images, `-` for standard input, a URL, `camera:N` or `/dev/videoN`.
+        spec: a path, a folder or glob of images or with one video, `-` for standard input, a URL, `camera:N` or
+            `/dev/videoN`.
         stream: id of the stream; None to make one from the spec.
         live: True to let frames be dropped (recordings then play at their own speed), False to keep every frame; None
             for what the source is by nature.
@@ -73,9 +75,16 @@ def open_source(
 
             return open_camera(spec, name, live=live is not False, max_pixels=max_pixels)
         case Kind.IMAGES:
-            from sources.images import ImagesSource
+            from sources.folder import only_video
 
-            source = ImagesSource(spec, name, live=bool(live), max_pixels=max_pixels)
+            if (video := only_video(spec)) is None:
+                from sources.images import ImagesSource
+
+                source = ImagesSource(spec, name, live=bool(live), max_pixels=max_pixels)
+            else:
+                from sources.video import open_video
+
+                source = open_video(video, name, live=bool(live), max_pixels=max_pixels)
         case Kind.FILE:
             from sources.video import open_video
 

@@ -6,12 +6,9 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from glob import glob, has_magic
-from itertools import takewhile
 from pathlib import Path
 
-from sources.failure import explain
-from sources.location import IMAGE_SUFFIXES, is_pattern, natural_order
+from sources.folder import contents, root_of
 from sources.picture import ArrayPicture
 from sources.picture_file import StillPicture, read_pictures
 from sources.pixels import MAX_PIXELS
@@ -31,15 +28,13 @@ class ImagesSource:
     """
 
     def __init__(self, spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> None:
-        """Find the pictures of a folder, a glob or a single path.
+        """Find the pictures of a folder, a glob or a single path, of which there are some.
 
         Raises:
-            SourceError: there are none, or none of them can be read.
+            SourceError: none of them can be read.
         """
         self._spec, self._stopped, self._max_pixels = spec, False, max_pixels
-        self._paths, self._root = find_images(spec), _root(spec)
-        if not self._paths:
-            raise SourceError(f"{spec}: no images in it (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+        self._paths, self._root = contents(spec).pictures, root_of(spec)
         first = self._first()
         count = len(self._paths)
         # What an animation gives is known when it ends.
@@ -93,36 +88,7 @@ class ImagesSource:
         self._stopped = True
 
 
-def _root(spec: str) -> Path:
-    """The folder that a spec names: itself, the folder of a file, or the part of a glob before its wild cards."""
-    path = Path(spec)
-    if is_pattern(spec):
-        return Path(*takewhile(lambda part: not has_magic(part), path.parts))
-    return path if path.is_dir() else path.parent
-
-
 def _file_name(path: Path, root: Path) -> str:
     """The name of a file below a folder, with `/`; bytes that are no UTF-8 are escaped."""
     name = os.path.relpath(path, root).replace(os.sep, "/")
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def find_images(spec: str) -> list[Path]:
-    """The image files that a folder, a glob or a path names, in natural order.
-
-    Raises:
-        SourceError: the folder cannot be read, or the path does not exist.
-    """
-    path = Path(spec)
-    try:
-        if os.path.isdir(path):  # noqa: PTH112 - has an answer for every string
-            found = list(path.iterdir())
-        elif is_pattern(spec):
-            found = [Path(name) for name in glob(spec, recursive=True)]  # noqa: PTH207 - absolute patterns too
-        else:
-            path.stat()
-            return [path]
-    except OSError as error:
-        raise SourceError(f"{spec}: {explain(error)}") from error
-    images = (file for file in found if file.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(file))  # noqa: PTH112
-    return sorted(images, key=lambda file: natural_order(str(file)))

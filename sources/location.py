@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from enum import Enum
-from glob import glob, has_magic
+from glob import has_magic
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,9 +17,6 @@ from streaming.redaction import UNCLEAR, is_unclear, place_of, without_named_sec
 
 STDIN = "-"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"})
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
-)
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp"})
 HTTP_SCHEMES = frozenset({"http", "https"})
 
@@ -106,25 +103,6 @@ def _check_url(url: str) -> None:
         raise UsageError(f"{shown}: not a URL: its host or port cannot be read") from None
     if not (host or (port and scheme in {"udp", "rtp", "srt"})):
         raise UsageError(f"{shown}: no host in the URL: write {scheme}://host/path")
-
-
-def expand(spec: str) -> list[str]:
-    """A folder or glob of videos becomes its files, in order of name; anything else stays as it is."""
-    if kind_of(spec) is not Kind.IMAGES:
-        return [spec]
-    if is_pattern(spec):
-        found = [Path(name) for name in glob(spec, recursive=True)]  # noqa: PTH207 - absolute patterns too
-    elif os.path.isdir(spec):  # noqa: PTH112 - see `kind_of`
-        try:
-            found = list(Path(spec).iterdir())
-        except OSError:  # opening it will say so
-            return [spec]
-    else:
-        return [spec]
-    if any(file.suffix.lower() in IMAGE_SUFFIXES for file in found):
-        return [spec]
-    videos = [str(file) for file in found if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
-    return sorted(videos, key=natural_order) or [spec]
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:

@@ -163,17 +163,6 @@ def test_live_images_are_paced(tmp_path):
     assert (frames[-1].captured_at - frames[0].captured_at).total_seconds() >= 0.1
 
 
-def test_a_folder_of_videos_is_its_videos(tmp_path):
-    for name in ("b10.mp4", "b2.MKV", "readme.txt"):
-        (tmp_path / name).touch()
-    assert expand(str(tmp_path)) == [str(tmp_path / "b2.MKV"), str(tmp_path / "b10.mp4")]
-    assert expand(str(tmp_path / "*.mp4")) == [str(tmp_path / "b10.mp4")]
-    write(tmp_path / "still.png")
-    assert expand(str(tmp_path)) == [str(tmp_path)]
-    assert expand("rtsp://host/x") == ["rtsp://host/x"]
-    assert expand(str(tmp_path / "*.nothing")) == [str(tmp_path / "*.nothing")]
-
-
 def names(spec):
     return [frame.file_name for frame in open_source(str(spec))]
 
