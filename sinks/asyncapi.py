@@ -65,7 +65,7 @@ TOPICS: dict[str, Topic] = {
         0,
         False,
         "send",
-        "all visible objects with their masks, once a frame",
+        "all visible objects with their masks, once a frame; of a source that ends, with QoS 1 and no expiry",
         expiry=10,
     ),
     "events": Topic(
