@@ -168,6 +168,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
             await asyncio.wait([reading, closing], timeout=CLOSE_SECONDS)
         hurrying.cancel()
     run.report.seconds = time.monotonic() - run.started
+    run.report.shed = sum(outlet.dropped for outlet in run.outlets)
     return run.report
 
 
