@@ -41,6 +41,18 @@ def _begin(arguments: Sequence[str], folder: Path, environment: dict[str, str], 
     main()
 
 
+@contextmanager
+def _main_left_alone() -> Iterator[None]:
+    """Without this, a script that starts a process, as a case by hand does, would be run again in it."""
+    main = sys.modules["__main__"].__dict__
+    kept = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(kept)
+
+
 class Maskcast:
     """A process of `maskcast`; has what the tests use of `subprocess.Popen`."""
 
@@ -62,7 +74,8 @@ class Maskcast:
         given = ([str(one) for one in arguments], folder, {**os.environ, **environment}, out or log, log)
         # Daemonic: where the tests are interrupted, it is killed and not waited for.
         self._process = _context.Process(target=_begin, args=given, daemon=True)
-        self._process.start()
+        with _main_left_alone():
+            self._process.start()
         assert self._process.pid is not None
         self.pid = self._process.pid
 
