@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sinks import rle
-from sinks.partial import check_target, partial_path, publish, set_aside
+from sinks.partial import PartialFile, partial_path, set_aside
 from sinks.sink import BlockingSink
+from sinks.through import destination, kind_of_target, open_through, through_error
 from streaming.errors import SinkError
 from streaming.types import Result, StreamInfo, TrackState
 
@@ -33,14 +35,15 @@ class CocoSink(BlockingSink):
         """Write to `path`; `prompts` fixes the ids of the categories, from 1, others follow as they come."""
         super().__init__(str(path))
         self.path = path
-        self._spool = partial_path(path).with_suffix(".sqlite")
+        self._spool = partial_path(destination(path)).with_suffix(".sqlite")
+        self._partial: PartialFile | None = None
         self._categories = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts), 1)}
         self._info: StreamInfo | None = None
         self._database: sqlite3.Connection | None = None
         self._frames = 0
 
     def start_blocking(self, info: StreamInfo) -> None:
-        check_target(self.path)
+        self._partial = PartialFile(self.path)
         self._info = info
         try:
             self._make_room()
@@ -55,6 +58,7 @@ class CocoSink(BlockingSink):
                 " width INTEGER, counts TEXT, PRIMARY KEY (track, number)) WITHOUT ROWID;"
             )
         except (OSError, sqlite3.Error) as error:
+            self._close()
             raise self._error(error) from error
 
     def write_blocking(self, result: Result) -> None:
@@ -67,20 +71,33 @@ class CocoSink(BlockingSink):
             raise self._error(error) from error
 
     def finish_blocking(self, reason: str | None) -> None:
-        if self._database is None:
+        if self._database is None or self._partial is None:
             return
         try:
             if self._frames or reason is None:
                 self._database.commit()
-                with partial_path(self.path).open("w", encoding="utf-8") as file:
+                with self._partial.part.open("w", encoding="utf-8") as file:
                     self._assemble(self._database, file)
-                publish(self.path)
+                if kind_of_target(self.path):
+                    self._hand_over(self._partial.part)
+                    self._partial.discard()
+                else:
+                    self._partial.publish()
         except (OSError, sqlite3.Error) as error:
             raise self._error(error) from error
         finally:
             self._close()
         with suppress(OSError):
             self._spool.unlink(missing_ok=True)
+
+    def _hand_over(self, part: Path) -> None:
+        """Write the whole JSON, which is in `part`, through."""
+        try:
+            with part.open("rb") as whole, open(open_through(self.path), "wb") as target:  # noqa: PTH123 - a descriptor
+                shutil.copyfileobj(whole, target)
+        except (OSError, SinkError) as error:
+            known = error if isinstance(error, SinkError) else through_error(self.path, error)
+            raise SinkError(f"{known}; what was to be written is kept in {part.name}") from error
 
     def _make_room(self) -> None:
         """Keep the database of a killed run, and the journal that makes it whole."""
@@ -166,6 +183,8 @@ class CocoSink(BlockingSink):
                 database.commit()
             with suppress(sqlite3.Error):
                 database.close()
+        if self._partial is not None:
+            self._partial.leave()
 
 
 def _write_joined(file: TextIO, parts: Iterable[str] | Iterator[str]) -> None:

@@ -7,7 +7,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from sinks.partial import check_target, partial_path, publish, set_aside, write_error
+from sinks.partial import PartialFile, write_error
+from sinks.through import kind_of_target, open_through, through_error
 
 BUFFER_BYTES = 64 * 1024
 FLUSH_SECONDS = 1.0  # how much a killed process may lose
@@ -23,23 +24,23 @@ class LineFile:
         """Remember `path`; nothing is opened."""
         self.path = path
         self.lines = 0
+        self._partial: PartialFile | None = None  # none of what is written through
         self._descriptor: int | None = None
         self._buffer = bytearray()
         self._written = 0
         self._flushed_at = 0.0
 
     def open(self) -> None:
-        """Create the partial file.
+        """Create the partial file, or open what is written through.
 
         Raises:
-            SinkError: the file cannot be created.
+            SinkError: it cannot be created or opened, or another run is writing it.
         """
-        check_target(self.path)
-        try:
-            set_aside(partial_path(self.path))
-            self._descriptor = os.open(partial_path(self.path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        except OSError as error:
-            raise write_error(self.path, error) from error
+        if kind_of_target(self.path):
+            self._descriptor = open_through(self.path)
+        else:
+            self._partial = PartialFile(self.path)
+            self._descriptor = self._partial.descriptor
         self._flushed_at = time.monotonic()
 
     def append(self, line: bytes) -> None:
@@ -51,7 +52,7 @@ class LineFile:
         self._buffer += line
         self._buffer += b"\n"
         self.lines += 1
-        if len(self._buffer) >= BUFFER_BYTES:
+        if len(self._buffer) >= BUFFER_BYTES or self._partial is None:  # who reads a pipe waits for each line
             self._flush()
 
     def flush_if_due(self) -> None:
@@ -73,17 +74,24 @@ class LineFile:
             return
         try:
             self._flush()
-        finally:
+        except BaseException:
             self.abandon()
+            raise
+        if self._partial is None:
+            self.abandon()
+            return
+        self._descriptor = None
         if self.lines or complete:
-            publish(self.path)
+            self._partial.publish()
         else:
-            partial_path(self.path).unlink(missing_ok=True)
+            self._partial.discard()
 
     def abandon(self) -> None:
-        """Close the partial file and leave it where it is."""
+        """Close the file and leave it where it is."""
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        if self._partial is not None:
+            self._partial.leave()
+        elif descriptor is not None:
             os.close(descriptor)
 
     def _flush(self) -> None:
@@ -95,11 +103,14 @@ class LineFile:
             while done < len(self._buffer):
                 done += os.write(descriptor, memoryview(self._buffer)[done:])
         except OSError as error:
+            if self._partial is None:
+                self.abandon()
+                raise through_error(self.path, error) from error
             whole = self._buffer.rfind(b"\n", 0, done) + 1
             with suppress(OSError):
                 os.ftruncate(descriptor, self._written + whole)
             self.abandon()
-            raise write_error(self.path, error) from error
+            raise write_error(self._partial.path, error) from error
         self._written += done
         self._buffer.clear()
         self._flushed_at = time.monotonic()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sinks.lines import LineFile
 from sinks.sink import BlockingSink
+from sinks.through import kind_of_target
 from streaming.types import Result, StreamInfo, TrackState
 
 # The format has one class that is evaluated, the pedestrian; TrackEval refuses results of any other.
@@ -31,7 +32,8 @@ class MotSink(BlockingSink):
         """Write to `path`; `prompts` are those that may have a file of their own."""
         super().__init__(str(path))
         self._all = LineFile(path)
-        several = list(dict.fromkeys(prompts)) if len(set(prompts)) > 1 else []
+        apart = len(set(prompts)) > 1 and not kind_of_target(path)  # beside a pipe or a device is no place for files
+        several = list(dict.fromkeys(prompts)) if apart else []
         names = prompt_names(several)
         self._by_prompt = {
             prompt: LineFile(path.with_name(f"{path.stem}.{name}{path.suffix}"))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
+import stat
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from sinks.through import destination
 from streaming.errors import SinkError
 
 logger = logging.getLogger(__name__)
@@ -15,6 +19,92 @@ logger = logging.getLogger(__name__)
 def partial_path(path: Path) -> Path:
     """Where the output stands while it is being written; the suffix stays, so that players and readers open it."""
     return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+class PartialFile:
+    """The partial file of one output, which nobody else writes meanwhile: neither another process nor another sink.
+
+    The lock is the kernel's (flock), so that a killed process leaves none behind.
+
+    Attributes:
+        path: where the output lands in the end, links followed.
+        part: where it is written.
+        descriptor: of `part`, for writing; closed with `publish`, `discard` or `leave`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create it, empty. What a killed run has left there is set aside; that of a living one is never touched.
+
+        Raises:
+            SinkError: the file cannot be created, or somebody else is writing it.
+        """
+        check_target(path)
+        self.path = destination(path)
+        self.part = partial_path(self.path)
+        try:
+            self.descriptor = self._lock()
+        except OSError as error:
+            raise write_error(path, error) from error
+
+    def publish(self) -> None:
+        """Give the finished file its name, safe against a power cut.
+
+        Raises:
+            SinkError: the disk or the folder refuses.
+        """
+        try:
+            publish(self.path)
+        finally:
+            self.leave()
+
+    def discard(self) -> None:
+        """Remove it: it holds nothing of use."""
+        with suppress(OSError):
+            self.part.unlink()
+        self.leave()
+
+    def leave(self) -> None:
+        """Close it and leave it where it is, unless nothing is in it."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor < 0:
+            return
+        state = os.fstat(descriptor)
+        if stat.S_ISREG(state.st_mode) and state.st_size == 0 and _is_at(descriptor, self.part):
+            self.part.unlink(missing_ok=True)
+        os.close(descriptor)
+
+    def _lock(self) -> int:
+        while True:
+            descriptor = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            free = lock(descriptor)
+            try:
+                # Before it was locked it may have been published or removed by its owner: then it is another's now.
+                if free and _is_at(descriptor, self.part) and set_aside(self.part) is None:
+                    return descriptor
+            except OSError:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+            if not free:
+                raise SinkError(f"cannot write {self.path}: another run is writing it (to {self.part.name})")
+
+
+def lock(descriptor: int) -> bool:
+    """Lock an open file or folder until it is closed, or the process killed; False if somebody else has locked it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        logger.debug("a file system without locks: %s", error)
+    return True
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def set_aside(part: Path) -> Path | None:
@@ -42,7 +132,7 @@ def check_target(path: Path) -> None:
     """
     if path.is_dir():
         raise SinkError(f"{path} is a folder; name a file in it")
-    folder = path.parent
+    folder = destination(path).parent
     if not folder.is_dir():
         raise SinkError(f"cannot write {path}: the folder {folder} does not exist; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -51,8 +141,8 @@ def check_target(path: Path) -> None:
 
 def write_error(path: Path, error: OSError) -> SinkError:
     """One line for a failed write: what, where, and where the part that was written is."""
-    what = error.strerror or str(error)
-    return SinkError(f"cannot write {path}: {what}; what was written before is kept in {partial_path(path).name}")
+    what, kept = error.strerror or str(error), partial_path(destination(path)).name
+    return SinkError(f"cannot write {path}: {what}; what was written before is kept in {kept}")
 
 
 def publish(path: Path) -> None:

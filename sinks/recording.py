@@ -17,6 +17,7 @@ from typing import Literal
 from sinks.annotated import even_size, render
 from sinks.encoder import AV_ERRORS, EncoderSettings, choose_encoder, software_for
 from sinks.filename import file_name
+from sinks.folder_lock import FolderLock
 from sinks.packets import Encoded, LiveEncoder, PacketRing
 from sinks.partial import partial_path
 from sinks.retention import free_bytes, make_room, prune, recording_path
@@ -106,6 +107,7 @@ class RecordingSink(BlockingSink):
         self._last_pts: float | None = None
         self._fed_at = math.inf  # `time.monotonic` of the last frame, while an encoder is open
         self._prepared = False
+        self._folder_lock: FolderLock | None = None
         self._failing = False
         self._retry_at = -math.inf
         self._watch: asyncio.Task[None] | None = None
@@ -151,6 +153,7 @@ class RecordingSink(BlockingSink):
         with self._surviving():
             self._end_of_run()
         self._close_encoder()
+        self._leave_folder()
 
     def _trigger(self, events: tuple[Event, ...], pts: float) -> None:
         if self.settings.when == "events" and any(event.kind in TRIGGERS for event in events):
@@ -282,8 +285,15 @@ class RecordingSink(BlockingSink):
     def _prepare(self) -> None:
         if not self._prepared:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._leave_folder()
+            self._folder_lock = FolderLock(self.folder)
             recover(self.folder)
             self._prepared = True
+
+    def _leave_folder(self) -> None:
+        held, self._folder_lock = self._folder_lock, None
+        if held is not None:
+            held.release()
 
     def _finish_segment(self) -> None:
         segment, self._segment = self._segment, None

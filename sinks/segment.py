@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from contextlib import suppress
@@ -14,7 +13,7 @@ from av.packet import Packet
 
 from sinks.encoder import AV_ERRORS
 from sinks.packets import Encoded
-from sinks.partial import partial_path, publish
+from sinks.partial import lock, partial_path, publish
 from sinks.retention import left_partial, unused
 
 logger = logging.getLogger(__name__)
@@ -134,14 +133,10 @@ def settle(part: Path) -> Path | None:
 def _lock(part: Path) -> BinaryIO | None:
     """Open `part` as the one who may write it until it is closed, or killed; None if somebody else may."""
     file = part.open("rb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    except OSError as error:
-        logger.debug("%s is on a file system without locks: %s", part, error)
-    return file
+    if lock(file.fileno()):
+        return file
+    file.close()
+    return None
 
 
 def _publish(part: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -16,9 +17,11 @@ from av.video.stream import VideoStream
 
 from sinks.annotated import MATRIX, even_size, render, set_up
 from sinks.audio import AudioTracks
+from sinks.audio_track import FORMATS
 from sinks.encoder import AV_ERRORS, EncoderSettings, choose_encoder, encoder_options, software_for
-from sinks.partial import check_target, partial_path, publish, set_aside, write_error
+from sinks.partial import PartialFile, write_error
 from sinks.sink import BlockingSink
+from sinks.through import kind_of_target, open_through, refuse_without_seeking, through_error
 from streaming.errors import SinkError
 from streaming.redaction import redact
 from streaming.types import Frame, Look, Result, StreamInfo
@@ -45,7 +48,13 @@ class VideoSink(BlockingSink):
     """
 
     def __init__(self, path: Path, settings: EncoderSettings | None = None) -> None:
-        """Write to `path`, whose suffix says the container: mp4, mov, mkv or webm."""
+        """Write to `path`, whose suffix says the container: mp4, mov, mkv or webm.
+
+        Raises:
+            UsageError: MP4 is to go where it cannot be written.
+        """
+        if path.suffix.lower() in {".mp4", ".mov"}:
+            refuse_without_seeking(path, "use .mkv or .webm")
         super().__init__(str(path))
         self.path = path
         self.settings = settings or EncoderSettings()
@@ -59,16 +68,17 @@ class VideoSink(BlockingSink):
         self._step = 1  # ticks from the last frame but one to the last
         self._durations: dict[int, int] = {}  # by pts, of frames that are still in the encoder
         self._failed = False
+        # Where it is written: one or the other.
+        self._partial: PartialFile | None = None
+        self._descriptor: int | None = None  # of a pipe or device
 
     def start_blocking(self, info: StreamInfo) -> None:
-        check_target(self.path)
         self._encoder = choose_encoder(self.settings, self.path.suffix.lower(), *even_size(info.width, info.height))
+        if kind_of_target(self.path):
+            self._descriptor = open_through(self.path)
+        else:
+            self._partial = PartialFile(self.path)
         self._info = info
-        try:
-            set_aside(partial_path(self.path))
-            partial_path(self.path).write_bytes(b"")
-        except OSError as error:
-            raise write_error(self.path, error) from error
 
     def write_blocking(self, result: Result) -> None:
         if self._failed:
@@ -83,15 +93,17 @@ class VideoSink(BlockingSink):
             self._abandon()
             return
         if self._output is None:  # not one frame
+            if self._partial is not None:
+                self._partial.discard()
             self._abandon()
-            partial_path(self.path).unlink(missing_ok=True)
             return
         with self._abandoned_on_error():
             self._drain(early=reason is not None)
             self._output.close()
         self._output = None
+        if self._partial is not None:
+            self._partial.publish()
         self._abandon()
-        publish(self.path)
 
     @contextmanager
     def _abandoned_on_error(self) -> Iterator[None]:
@@ -105,7 +117,7 @@ class VideoSink(BlockingSink):
 
     def _error(self, error: Exception) -> SinkError:
         if isinstance(error, OSError):
-            return write_error(self.path, error)
+            return write_error(self.path, error) if self._partial else through_error(self.path, error)
         return SinkError(f"cannot encode {self.path} with {self._encoder}: {redact(str(error))}; try another codec")
 
     def _open_output(self, first: Frame) -> None:
@@ -130,8 +142,9 @@ class VideoSink(BlockingSink):
         if suffix in {".mp4", ".mov"}:  # or the end of the video would be rounded down to milliseconds
             scale = info.time_base.denominator
             options = {**options, "movie_timescale": str(scale if 1000 <= scale <= 1_000_000 else 90_000)}
-        # The name's suffix tells FFmpeg the container; frames are passed on with their own times, whatever the rate.
-        output = av.open(f"{FILE}{partial_path(self.path)}", "w", container_options=options)
+        place = f"{FILE}{self._partial.part}" if self._partial else f"pipe:{self._descriptor}"
+        # Frames are passed on with their own times, whatever the rate.
+        output = av.open(place, "w", format=FORMATS[suffix], container_options=options)
         self._output = output
         encoder_settings = encoder_options(self._encoder, self.settings, live=info.live)
         stream = cast(
@@ -192,6 +205,11 @@ class VideoSink(BlockingSink):
         """Close everything that is open and leave the partial file as it is."""
         self._failed = True
         self._close()
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+        if self._partial is not None:
+            self._partial.leave()
 
     def _close(self) -> None:
         output, self._output = self._output, None

@@ -274,7 +274,7 @@ class StreamSettings(Table):
             raise ValueError(
                 "out would grow without bound, because this source never ends: use [mqtt] or recording instead"
             )
-        if self.source in self.out:
+        if os.path.realpath(self.source) in {os.path.realpath(out) for out in self.out}:
             raise ValueError("out names the source itself")
         return self
 
@@ -306,7 +306,7 @@ class Settings(Table):
                 raise ValueError(f"streams {other[:40]!a} and {name[:40]!a} differ in case alone; rename one")
             for number, out in enumerate(stream.out):
                 key = f"streams.{name}.out[{number}]"
-                if (first := outputs.setdefault(with_stream(out, name), key)) != key:
+                if (first := outputs.setdefault(os.path.realpath(with_stream(out, name)), key)) != key:
                     raise ValueError(f"{first} and {key} are the same file: put {STREAM_FIELD} into its name")
         return self
 

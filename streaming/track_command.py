@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import has_magic
@@ -13,6 +14,7 @@ from sinks import STREAM_FIELD, open_sink
 from sinks.filename import with_stream
 from sinks.partial import partial_path
 from sinks.sink import Sink
+from sinks.through import destination
 from sources import STDIN, Kind, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
 from streaming.errors import MaskcastError, SourceError, UsageError
@@ -39,8 +41,12 @@ class Outputs:
     codec: str | None = None
     quality: int | None = None
 
-    def check(self, sources: Sequence[str]) -> None:
+    def check(self, sources: Sequence[str], streams: Sequence[str] = ()) -> None:
         """Refuse, before anything is opened, outputs that would destroy an input or each other.
+
+        Args:
+            sources: what is read.
+            streams: the id of each.
 
         Raises:
             UsageError: which one and why.
@@ -58,6 +64,22 @@ class Outputs:
                 )
             for source in sources:
                 _check_other(spec, source)
+        self._check_apart(streams)
+
+    def _check_apart(self, streams: Sequence[str]) -> None:
+        """Two names may be one file: ``a.json`` and ``./a.json``, links, what `{stream}` makes of them.
+
+        Raises:
+            UsageError: which.
+        """
+        taken: dict[Path, str] = {}
+        for stream in streams:
+            for spec in filter(_is_file, self.specs):
+                name = with_stream(spec, stream)
+                place = Path(os.path.realpath(name))
+                if other := taken.get(place) or taken.get(partial_path(place)):
+                    raise UsageError(f"the outputs {other} and {name} are one file: choose another name")
+                taken[place] = taken[partial_path(place)] = name
 
     def open(self, info: StreamInfo, source: str, prompts: Sequence[str]) -> list[Sink]:
         """The sinks of the stream of `source`, not yet started.
@@ -110,9 +132,9 @@ def run_track(
         raise UsageError(str(error)) from None
     if expanded.count(STDIN) > 1:
         raise UsageError(f"source {STDIN} is standard input, which can be read once")
-    outputs.check(expanded)
-    _check_presence(expanded)
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
+    outputs.check(expanded, streams)
+    _check_presence(expanded)
 
     def job(source: str, name: str, display: ProgressDisplay) -> Job:
         return Job(
@@ -184,7 +206,7 @@ def _check_other(spec: str, source: str) -> None:
     """
     if _same_file(Path(spec), Path(source)):
         raise UsageError(f"output {spec} is the input itself: choose another name")
-    part = partial_path(Path(spec))
+    part = partial_path(destination(Path(spec)))
     if _same_file(part, Path(source)):
         raise UsageError(f"output {spec} is written to {part.name}, the input itself: choose another name")
 

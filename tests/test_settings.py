@@ -389,9 +389,10 @@ def test_mistakes_are_named_with_what_is_allowed(tmp_path: Path, text: str | byt
 def test_two_streams_cannot_write_one_file(tmp_path: Path) -> None:
     one = 'source = "a.mp4"\nprompts = ["a"]\n'
     text = f"[streams.a]\n{one}out = ['x.json']\n[streams.b]\n{one}out = ['x.json']\n"
-    assert "streams.a.out[0] and streams.b.out[0] are the same file: put {stream} into its name" in refusal(
-        tmp_path, text
-    )
+    for spelled in (text, text.replace("x.json", "sub/../x.json", 1)):
+        assert "streams.a.out[0] and streams.b.out[0] are the same file: put {stream} into its name" in refusal(
+            tmp_path, spelled
+        )
     assert load(tmp_path, text.replace("x.json", "{stream}.json"))
 
 

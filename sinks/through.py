@@ -1,0 +1,105 @@
+"""Outputs that are no plain files: a pipe, a socket or a device is written through, never replaced or renamed over."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import time
+from pathlib import Path
+
+from streaming.errors import SinkError, UsageError
+
+# A pipe's reader may be started after us: how long it is waited for, and how often it is looked for, in seconds.
+READER_SECONDS = 20.0
+LOOK_SECONDS = 0.05
+
+# What these hold are no files, even where they lead to one: `/dev/stdout` is wherever the shell has sent the output.
+_DEVICES = ("/dev/", "/proc/")
+_MOST_LINKS = 40  # as Linux
+
+
+def kind_of_target(path: Path) -> str | None:
+    """What an output is if it is no plain file: ``pipe``, ``socket`` or ``device``; None for files, present or not."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # not there, or whoever opens it says why not
+        return None
+    if stat.S_ISFIFO(mode):
+        return "pipe"
+    if stat.S_ISSOCK(mode):
+        return "socket"
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or (stat.S_ISREG(mode) and _leads_to_a_device(path)):
+        return "device"
+    return None
+
+
+def destination(path: Path) -> Path:
+    """Where an output lands: links are followed, also those that lead to no file yet; what is written through stays."""
+    return path if kind_of_target(path) else Path(os.path.realpath(path))
+
+
+def refuse_without_seeking(path: Path, instead: str) -> None:
+    """Refuse an output that cannot be written from front to back.
+
+    Raises:
+        UsageError: the target is no plain file; `instead` says what would do.
+    """
+    if kind := kind_of_target(path):
+        raise UsageError(f"{path} is a {kind}, and {path.suffix} cannot be written without going back: {instead}")
+
+
+def open_through(path: Path) -> int:
+    """Open a pipe, a socket or a device for writing; the descriptor is to be closed.
+
+    Raises:
+        SinkError: it cannot be opened, or nobody has come to read from it.
+    """
+    kind = kind_of_target(path)
+    try:
+        if path.is_block_device():
+            raise SinkError(f"{path} is a disk, not a file on one")
+        if kind == "socket":
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.connect(str(path))
+                return connection.detach()
+        return _open_pipe(path) if kind == "pipe" else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def through_error(path: Path, error: OSError) -> SinkError:
+    """One line for a failed write."""
+    if isinstance(error, BrokenPipeError):
+        return SinkError(f"{path}: its reader closed the {kind_of_target(path) or 'pipe'}")
+    return SinkError(f"cannot write {path}: {error.strerror or error}")
+
+
+def _open_pipe(path: Path) -> int:
+    """Without a reader, opening a pipe would wait for one for ever."""
+    deadline = time.monotonic() + READER_SECONDS
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() > deadline:
+                waited = f"nobody has opened the pipe for reading in {READER_SECONDS:g} s"
+                raise SinkError(f"cannot write {path}: {waited}; start its reader first") from None
+            time.sleep(LOOK_SECONDS)
+        else:
+            os.set_blocking(descriptor, True)  # a slow reader slows the sink, as a slow disk does
+            return descriptor
+
+
+def _leads_to_a_device(path: Path) -> bool:
+    place = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the links, which is done here
+    for _ in range(_MOST_LINKS):
+        if str(place).startswith(_DEVICES):
+            return True
+        if not place.is_symlink():
+            break
+        place = Path(os.path.normpath(place.parent / place.readlink()))
+    return False
