@@ -42,6 +42,7 @@ class Spool:
         self._database: sqlite3.Connection | None = None
         self._streams: dict[str, SpooledStream] = {}
         self._dirty: set[str] = set()
+        self._forgotten: set[str] = set()  # streams of which the file still tells
         self._retry_at: float | None = None  # the disk has refused; when to try again
         self._begun = False
         self._unsigned = False  # the file does not yet say in which run of the system it is written
@@ -91,9 +92,8 @@ class Spool:
             for _, payload in rows:
                 check_event(payload)
         except DamagedError as error:
-            if self._begin_anew(str(error)):
-                self.write()
-            rows = []
+            self._begin_anew(str(error))
+            return self.first(name, count)
         found = [Entry(*row) for row in rows]
         found += [Entry(*one) for one in stream.waiting if one[0] > stream.sent][: count - len(found)]
         entries: list[Entry] = []
@@ -161,7 +161,8 @@ class Spool:
         self._stream(name)
         self.write()  # a file that came back may tell of it
         del self._streams[name]
-        self._dirty.add(name)
+        self._dirty.discard(name)
+        self._forgotten.add(name)
         self.write()
 
     def names(self) -> set[str]:
@@ -259,37 +260,37 @@ class Spool:
         try:
             if self._elsewhere:
                 self._begin()
-            if not self._dirty and not self._unsigned and self._retry_at is None:
+            if not (self._dirty or self._forgotten or self._unsigned or self._retry_at is not None):
                 return
             assert self._database is not None
             with Transaction(self._database):
                 if self._unsigned:
                     self._database.execute("DELETE FROM system")
                     self._database.execute("INSERT INTO system VALUES (?)", (boot_id(),))
+                for name in self._forgotten:
+                    for table, column in (("stream", "name"), ("event", "stream"), ("track", "stream")):
+                        self._database.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608 - ours
                 for name in self._dirty:
-                    self._write_stream(self._database, name, self._streams.get(name))
+                    self._write_stream(self._database, name, self._streams[name])
         except (sqlite3.Error, OSError) as error:
             if self._refused(error):
                 self.write()
             return
         recovered, self._retry_at, self.refusal = self._retry_at is not None, None, None
-        for stream in [self._streams[name] for name in self._dirty if name in self._streams]:
+        for stream in [self._streams[name] for name in self._dirty]:
             stream.stored += len(stream.waiting)
             stream.waiting.clear()
             stream.changed_tracks.clear()
             stream.rewrite_tracks = False
         self._dirty.clear()
+        self._forgotten.clear()
         self._unsigned = False
         if recovered:
             logger.warning("%s can be written again", self.name)
             for name, stream in self._streams.items():  # what could not be read could not be counted either
                 stream.stored = self._count(name, stream.start, stream.next)
 
-    def _write_stream(self, database: sqlite3.Connection, name: str, stream: SpooledStream | None) -> None:
-        if stream is None:
-            for table, column in (("stream", "name"), ("event", "stream"), ("track", "stream")):
-                database.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608 - ours
-            return
+    def _write_stream(self, database: sqlite3.Connection, name: str, stream: SpooledStream) -> None:
         database.execute(
             "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?)",
             (name, stream.id, stream.next, stream.sent, stream.shed, stream.highest),

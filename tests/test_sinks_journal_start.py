@@ -120,6 +120,24 @@ async def test_a_disk_that_can_only_be_read_is_read(tmp_path: Path, monkeypatch:
 
 
 @awaited
+async def test_a_stream_is_forgotten_while_the_disk_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "journal.sqlite"
+    await killed(file)
+    disk = Disk(monkeypatch, readable=True)
+    journal = Journal(file)
+    await journal.open()
+    await journal.forget("door")
+    await journal.append("door", result(20))
+    disk.back = True
+    await journal.append("door", result(21))
+    await journal.close()
+    journal = Journal(file)
+    await journal.open()
+    assert frames(await messages(journal)) == [20, 21], "it has come back, and knows nothing of before"
+    await journal.close()
+
+
+@awaited
 async def test_what_could_not_be_read_is_sent_first_when_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
