@@ -386,6 +386,8 @@ class Connection:
         failure = self._failure
         if client is self._client and failure is not None and not failure.done():
             failure.set_exception(error)
+            self.connected.clear()  # at once: whoever was told tries again as soon as there is one
+            self._client = None
             if not client.lost:
                 self._quarantine.ended(by_broker=False)  # it is we who end it
                 break_off(client)  # or the farewell would wait for an answer too

@@ -18,7 +18,7 @@ from streaming.worker import Worker
 from tests.awaited import awaited
 from tests.broker import Broker
 from tests.patience import patient
-from tests.publishing import Subscriber, subscriber, until
+from tests.publishing import Subscriber, at, publishing, result, subscriber, until
 from tests.strict_broker import strict
 from tests.tcp_proxy import Proxy, proxy
 from tests.test_pipeline import Frames, Model, Record, job
@@ -150,3 +150,20 @@ async def test_frames_of_files_need_an_answer_and_those_of_cameras_none() -> Non
             found = [message.qos for message in broker.taken if message.topic == "site/door/tracks"]
             assert set(found) == {qos}
             assert len(found) == 10 or live
+
+
+@awaited
+async def test_a_frame_whose_answer_is_lost_with_the_line_is_sent_again_on_the_next_one() -> None:
+    """Not before there is one: to try all the time would leave the loop none to connect."""
+    async with strict() as broker, publishing(at(broker), live=False) as one:
+        await until(lambda: one.connected)
+        broker.delay = 3600.0
+        await one.write(result(0, count=0))
+        await until(lambda: broker.of("site/door/tracks"))
+        broker.delay = 0.0
+        broker.writers[-1].close()
+        async with asyncio.timeout(patient(30)):
+            await one.ready()
+        assert one.reconnects == 1
+        assert len(broker.of("site/door/tracks")) == 2
+        assert one.dropped_frames == 0
