@@ -15,12 +15,13 @@ import pytest
 from sinks import connection
 from sinks.client import ClosedError
 from sinks.journal import Journal
+from sinks.publisher import Publisher
 from sinks.quarantine import BREAKS, LONGEST_PAUSE, PAUSE, RECENT, Quarantine, SetAsideError
 from sinks.still import StillSink
 from tests.awaited import awaited
 from tests.broker import running
 from tests.publishing import at, publishing, result, subscriber, until
-from tests.strict_broker import strict
+from tests.strict_broker import StrictBroker, strict
 from tests.test_sinks_limits import grainy
 
 
@@ -185,12 +186,12 @@ async def test_with_an_older_real_broker_a_large_picture_costs_some_connections_
 
 
 @asynccontextmanager
-async def deadly(topic: str, **limits: object) -> AsyncIterator[tuple]:
-    async with strict(deadly={topic}, **limits) as broker, publishing(at(broker), prompts=["person"]) as one:
+async def deadly(topic: str) -> AsyncIterator[tuple[StrictBroker, Publisher]]:
+    async with strict(deadly={topic}) as broker, publishing(at(broker), prompts=["person"]) as one:
         yield broker, one
 
 
-@pytest.mark.parametrize("leaf", ["counts", "tracks", "image", "events"])
+@pytest.mark.parametrize("leaf", ["counts", "tracks", "image", "events", "status"])
 @awaited
 async def test_a_topic_that_is_forbidden_on_pain_of_disconnection_is_set_aside(leaf: str) -> None:
     """As AWS IoT does it, and EMQX where it is told to."""
