@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from sinks.broker import BrokerAddress, parse_address
 from sinks.journal import Journal
 from sinks.publisher import Publisher
 from streaming.types import Box, Event, EventKind, Result
-from tests.patience import patient
+from tests.patience import eventually_async as until
 from tests.sinks_media import frame, grey, tracks
 
 
@@ -44,12 +44,6 @@ def at(broker: Listening, **other: Any) -> BrokerAddress:
 def result(index: int, *, event: bool = False, count: int = 3) -> Result:
     events = (Event(EventKind.STARTED, index + 1, "person", 0.9, Box(1, 2, 3, 4)),) if event else ()
     return Result(frame(index, PLANES), tracks((180, 320), index, count), events)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 20) -> None:
-    async with asyncio.timeout(patient(seconds)):
-        while not condition():  # noqa: ASYNC110 - a test may poll
-            await asyncio.sleep(0.01)
 
 
 class Subscriber:

@@ -21,6 +21,7 @@ from streaming import check_command, probes
 from streaming.check_command import run_check
 from tests.broker import running
 from tests.media import make
+from tests.patience import patient
 from tests.ports import free_port
 from tests.rtsp import camera
 
@@ -133,7 +134,7 @@ def test_nothing_is_left_behind(tmp_path: Path, film: Path) -> None:
             await client.publish("mark", b"x", retain=True)
             await client.subscribe("#")
             found = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(patient(10)):
                 async for message in client.messages:
                     found.append(str(message.topic))
                     if message.topic.matches("mark"):
@@ -276,7 +277,7 @@ def test_a_port_that_is_taken(tmp_path: Path, film: Path, silent: int, monkeypat
 def test_a_probe_that_never_ends_does_not_stop_the_check(tmp_path: Path, film: Path, monkeypatch) -> None:
     free = threading.Event()
     monkeypatch.setattr(check_command, "LOCAL_SECONDS", 0.5)
-    monkeypatch.setattr(probes, "probe_folder", lambda *_: free.wait(60) and [])
+    monkeypatch.setattr(probes, "probe_folder", lambda *_: free.wait(patient(60)) and [])
     began = time.monotonic()
     lines, code = check(settings(tmp_path, stream(str(film))))
     free.set()

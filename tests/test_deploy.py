@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from streaming.metrics import Metrics, reference
 from streaming.settings import HttpSettings, StateSettings
 from streaming.web import Health, WebServer
+from tests.patience import patient
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -57,7 +58,9 @@ def test_systemd_accepts_the_unit(tmp_path):
     copy = tmp_path / "maskcast.service"
     text = (DEPLOY / "maskcast.service").read_text(encoding="utf-8")
     copy.write_text(text.replace("/opt/maskcast/bin/maskcast run", f"{shutil.which('true')} run"), encoding="utf-8")
-    done = subprocess.run(["systemd-analyze", "verify", copy], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", copy], check=False, capture_output=True, text=True, timeout=patient(60)
+    )
     complaints = [line for line in done.stderr.splitlines() if "maskcast.service" in line]
     assert [line for line in complaints if not any(key in line for key in NEW_KEYS)] == []
 
@@ -217,7 +220,7 @@ def test_the_containers_health_check_tells_a_healthy_process_from_another(health
     server.start()
     try:
         asked = program.replace(f":{port}/", f":{server.port}/")
-        done = subprocess.run([sys.executable, option, asked], check=False, capture_output=True, timeout=60)
+        done = subprocess.run([sys.executable, option, asked], check=False, capture_output=True, timeout=patient(60))
     finally:
         server.close()
     assert (done.returncode == 0) is healthy

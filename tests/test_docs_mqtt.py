@@ -23,6 +23,7 @@ from sinks.frame_message import frame_message
 from sinks.schema import schema_text, with_tables
 from streaming.types import Result
 from tests import broker
+from tests.patience import patient
 from tests.sinks_media import frame, grey, tracks
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -157,7 +158,7 @@ def test_the_documented_access_list_keeps_requests_to_those_who_may_make_them(tm
             for topic in ("site/door/control/reply", home_assistant.discovery_topic("site", "door"), "site/status"):
                 await maskcast.publish(topic, "maskcast", qos=1)
             found = []
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(patient(10)):
                 requests, everything = aiter(maskcast.messages), aiter(dashboard.messages)
                 found.append(f"{(message := await anext(requests)).topic} {message.payload.decode()}")
                 for _ in range(3):

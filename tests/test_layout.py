@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patient
+
 ROOT = Path(__file__).parents[1]
 TYPES = {
     "streaming.types",
@@ -77,6 +79,8 @@ threading.Thread(target=lambda: time.sleep(60), daemon=True).start()
 print("out", end="")
 leave(3)
 """
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=patient(30)
+    )
     assert (ended.returncode, ended.stdout) == (3, "out")
     assert "again … repeated 20 times" in ended.stderr

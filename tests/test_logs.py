@@ -11,12 +11,19 @@ from pathlib import Path
 
 import pytest
 
+from tests import processes
+from tests.patience import patient
+
 ROOT = Path(__file__).parent.parent
 START = """
 import logging, sys, time
 import streaming.logs as logs
 from streaming.logs import configure_logs
 log = logging.getLogger("streaming.test")
+class Clock:
+    now = 0.0
+    def monotonic(self):
+        return self.now
 """
 
 
@@ -27,7 +34,7 @@ def run(program, *, stderr=subprocess.PIPE, style="json", level="info"):
         stdout=subprocess.PIPE,
         stderr=stderr,
         cwd=ROOT,
-        timeout=60,
+        timeout=patient(60),
         check=True,
     )
 
@@ -146,11 +153,11 @@ library.warning("rtsp://a:b@c/")
 
 def test_a_repeated_message_is_summed_up():
     program = """
-logs.PERIOD_SECONDS = 0.5
+logs.time = clock = Clock()
 for number in range(500):
     log.warning("frame %d is broken", number, extra={"stream": "door"})
     log.warning("frame %d is broken", number, extra={"stream": "yard"}) if number < 3 else None
-time.sleep(0.6)
+clock.now = logs.PERIOD_SECONDS + 0.1
 log.info("later")
 """
     shown = records(program)
@@ -164,11 +171,11 @@ log.info("later")
 
 def test_after_its_minute_a_message_is_shown_again():
     program = """
-logs.PERIOD_SECONDS = 1.0
+logs.time = clock = Clock()
 for number in range(2):
     for _ in range(15):
         log.warning("broken %d", number)
-    time.sleep(1.1)
+    clock.now += logs.PERIOD_SECONDS + 0.1
 """
     messages = [record["message"] for record in records(program)]
     for number in range(2):
@@ -240,19 +247,14 @@ def test_a_reader_that_is_gone_raises_nothing():
 
 def test_a_reader_that_stopped_reading_blocks_nobody_and_is_told_what_it_missed():
     program = ENOUGH + "sys.stdout.flush(); sys.stdin.read(1)\nlog.warning('back again')\n"
-    process = subprocess.Popen(
-        [sys.executable, "-c", START + "configure_logs('info', 'json')\n" + program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=ROOT,
-    )
-    with process:
-        assert float(process.stdout.readline()) < 20  # it came to an end although nobody read
+    command = [sys.executable, "-c", START + "configure_logs('info', 'json')\n" + program]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with processes.running(command, cwd=ROOT, **pipes) as process:
+        assert float(process.stdout.readline()) < patient(20)  # it came to an end although nobody read
         taken = b""
         while select.select([process.stderr], [], [], 0)[0]:  # now somebody reads, and empties the pipe
             taken += os.read(process.stderr.fileno(), 65536)
-        _, rest = process.communicate(b"x", timeout=60)
+        _, rest = process.communicate(b"x", timeout=patient(60))
     *kept, lost, last = [json.loads(line)["message"] for line in (taken + rest).decode().splitlines()]
     assert last == "back again"
     number = int(re.fullmatch(r"(\d+) lines were lost: stderr did not take them", lost)[1])
@@ -275,7 +277,7 @@ Handle()
 logging.getLogger("x").info("not shown")
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=patient(60)
     )
     assert "s3cret" not in done.stderr
     assert r"never retrieved: rtsp://camera \x1b" in done.stderr

@@ -12,6 +12,7 @@ from streaming.run import run_jobs
 from streaming.watchdog import Heartbeat
 from streaming.worker import Worker
 from tests.frames import frame
+from tests.patience import patient
 from tests.test_pipeline import Frames, Model, Record, job, live_job, ready
 from trackers.engine import Engine
 
@@ -98,7 +99,7 @@ async def test_a_thread_that_dies_all_the_same_tells_all_who_wait_and_all_who_co
 
     class Slow(Model):
         def step(self, streams, frames):
-            go.wait(60)
+            go.wait(patient(60))
             return super().step(streams, frames)
 
     worker = await started(Slow, beat=beat, max_batch=1, batch_wait=0.0)
@@ -107,7 +108,7 @@ async def test_a_thread_that_dies_all_the_same_tells_all_who_wait_and_all_who_co
     await asyncio.sleep(0)
     dying.set()
     go.set()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patient(60)):
         outcomes = await asyncio.gather(*steps, return_exceptions=True)
         await worker.thread.died.wait()
     assert isinstance(outcomes[1], ModelError)
@@ -124,7 +125,7 @@ async def test_a_picture_that_takes_long_to_convert_is_late_and_holds_up_nobody(
     class Huge(Frames):
         def __iter__(self):
             for one in super().__iter__():
-                one.picture.rgb = lambda: go.wait(60)
+                one.picture.rgb = lambda: go.wait(patient(60))
                 yield one
 
     worker, good, huge = await started(Model), Record(), Record()

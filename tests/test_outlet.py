@@ -11,6 +11,7 @@ from streaming.errors import SinkError
 from streaming.outlet import Outlet
 from streaming.types import Box, Event, EventKind, Result
 from tests.frames import frame
+from tests.patience import patient
 from tests.test_pipeline import Frames, Model, Record, job, run
 
 BOUNDS = ("START_SECONDS", "NOTE_SECONDS", "WRITE_SECONDS", "FINISH_SECONDS", "HUNG_FINISH_SECONDS")
@@ -58,7 +59,7 @@ class Stuck(BlockingSink):
 
     def _come_to(self, place):
         if place == self.place:
-            self.go.wait(60)
+            self.go.wait(patient(60))
 
     def start_blocking(self, info):
         self._come_to("start")

@@ -20,6 +20,7 @@ from streaming.run import exit_code, run_jobs
 from streaming.types import Box, Event, EventKind, Result, StreamInfo
 from streaming.worker import MAX_BATCH, Worker
 from tests.frames import frame
+from tests.patience import patient
 
 
 class Frames:
@@ -114,7 +115,7 @@ def run(jobs, model=None, *, live=(), stop_after=None):
         if stop_after is not None:
             asyncio.get_running_loop().call_later(stop_after, stop.set)
         try:
-            return await asyncio.wait_for(run_jobs(worker, live, jobs, stop), 30)
+            return await asyncio.wait_for(run_jobs(worker, live, jobs, stop), patient(30))
         finally:
             worker.close()
 
@@ -208,7 +209,7 @@ def test_an_interrupt_finishes_the_outputs():
 def test_an_interrupt_does_not_wait_for_a_source_that_hangs():
     hang = threading.Event()
     started = time.monotonic()
-    (report,) = run([job(lambda: hang.wait(20) and Frames(), Record())], stop_after=0.2)
+    (report,) = run([job(lambda: hang.wait(patient(20)) and Frames(), Record())], stop_after=0.2)
     assert report.interrupted
     assert time.monotonic() - started < 5
     hang.set()
@@ -492,7 +493,7 @@ class Stuck(Model):
         self.go = threading.Event()
 
     def step(self, streams, frames):
-        self.go.wait(60)
+        self.go.wait(patient(60))
         return super().step(streams, frames)
 
 
@@ -505,7 +506,7 @@ def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
         source = Frames(None, live=True, interval=0.01)
         watched = Job(lambda: source, lambda info: [Record()], ["cat"], 1, lambda info, report: reports.append(report))
         running = asyncio.ensure_future(run_jobs(worker, [watched], [], asyncio.Event()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patient(20)):
             while not (reports and reports[0].skipped > 5):  # noqa: ASYNC110 - a test may poll
                 await asyncio.sleep(0.01)
         assert reports[0].frames == 0, "no turn is over yet"
@@ -638,7 +639,7 @@ def test_no_frame_of_an_offline_stream_is_lost_however_the_controls_change(chang
         worker = Worker(Model)
         await worker.start()
         meddling = asyncio.create_task(meddle())
-        await asyncio.wait_for(run_stream(offline, worker, asyncio.Event()), 60)
+        await asyncio.wait_for(run_stream(offline, worker, asyncio.Event()), patient(60))
         meddling.cancel()
         worker.close()
 
@@ -671,7 +672,7 @@ def test_a_source_that_comes_when_nobody_waits_for_it_any_more_is_closed():
         stop, go, source = asyncio.Event(), threading.Event(), Frames(3)
 
         def open_late():
-            go.wait(60)
+            go.wait(patient(60))
             return source
 
         stop.set()
@@ -693,7 +694,7 @@ def test_a_source_that_takes_its_time_to_close_holds_up_nobody():
             self.go = threading.Event()
 
         def close(self):
-            self.go.wait(60)
+            self.go.wait(patient(60))
             super().close()
 
     slow, other = Slow(3), Record()
@@ -701,7 +702,9 @@ def test_a_source_that_takes_its_time_to_close_holds_up_nobody():
     async def main():
         worker = Worker(Model)
         await worker.start()
-        reports = await asyncio.wait_for(run_jobs(worker, [], [job(slow), job(Frames(5), other)], asyncio.Event()), 30)
+        reports = await asyncio.wait_for(
+            run_jobs(worker, [], [job(slow), job(Frames(5), other)], asyncio.Event()), patient(30)
+        )
         assert not slow.closed.is_set(), "and is still at it"
         slow.go.set()
         worker.close()

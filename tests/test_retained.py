@@ -10,6 +10,7 @@ import pytest
 from sinks.broker import parse_address
 from streaming import retained as module
 from streaming.retained import MOST_GONE, MOST_LEFT, Retained
+from tests.patience import patient
 from tests.service import eventually
 
 pytestmark = pytest.mark.anyio
@@ -151,5 +152,5 @@ async def test_the_end_does_not_wait_for_a_disk_that_refuses(tmp_path):
     (tmp_path / "folder").touch()
     retained = remembered(tmp_path / "folder" / "retained.json")
     retained.note("a")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patient(60)):
         await retained.close()

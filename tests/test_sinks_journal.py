@@ -21,7 +21,9 @@ from sinks import spool, spool_file, spool_stream
 from sinks.journal import Journal
 from streaming.errors import SinkError
 from streaming.types import Box, Event, EventKind, Result
+from tests import processes
 from tests.awaited import awaited
+from tests.patience import patient
 from tests.sinks_media import frame, grey
 
 ROOT = Path(__file__).parent.parent
@@ -114,9 +116,8 @@ async def test_what_append_has_returned_for_survives_sigkill(tmp_path: Path) -> 
     expected = 0
     last = 0
     for _ in range(3):
-        with subprocess.Popen(  # noqa: ASYNC220
-            [sys.executable, "-c", CHILD, str(file)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        ) as child:
+        command = [sys.executable, "-c", CHILD, str(file)]
+        with processes.running(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             child.stdout.readline()
             time.sleep(random.uniform(0, 0.4))  # noqa: ASYNC251
@@ -405,7 +406,7 @@ async def test_a_write_does_not_hold_up_the_frames(tmp_path: Path) -> None:
             before = time.monotonic()
             await asyncio.sleep(0)
             longest = max(longest, time.monotonic() - before)
-    assert longest < 0.25  # the loop runs on while the thread writes
+    assert longest < patient(0.25)  # the loop runs on while the thread writes
     assert journal.depth("door") == 200
     await journal.close()
 
@@ -418,8 +419,8 @@ async def test_a_disk_that_does_not_answer_holds_nobody_and_gets_its_events_when
     journal, go = Journal(tmp_path / "journal.sqlite"), threading.Event()
     await journal.open()
     await journal.append("door", result(0))
-    hanging = journal._thread.run(lambda: go.wait(60))
-    async with asyncio.timeout(30):
+    hanging = journal._thread.run(lambda: go.wait(patient(60)))
+    async with asyncio.timeout(patient(30)):
         for index in range(1, 5):
             assert await journal.append("door", result(index)) == 1
         known = await journal.known_tracks("door")
@@ -439,8 +440,8 @@ async def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
     monkeypatch.setattr(journal_module, "ANSWER_SECONDS", 0.2)
     journal, go = Journal(tmp_path / "journal.sqlite"), threading.Event()
     await journal.open()
-    journal._thread.run(lambda: go.wait(60))
-    async with asyncio.timeout(30):
+    journal._thread.run(lambda: go.wait(patient(60)))
+    async with asyncio.timeout(patient(30)):
         await journal.close()
     assert "does not answer; what it has not taken is lost" in caplog.text
     go.set()

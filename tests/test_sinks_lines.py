@@ -6,13 +6,13 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import jsonschema
@@ -26,6 +26,8 @@ from sinks.schema import MESSAGES
 from sinks.sink import BlockingSink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Result
+from tests import processes
+from tests.patience import eventually
 from tests.sinks_media import frame, grey, info, results, run
 
 ROOT = Path(__file__).parent.parent
@@ -113,18 +115,13 @@ def test_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
     code = f"""
 import itertools, time
 from sinks import open_sink
-from sinks.mot import prompt_names
 from tests.sinks_media import frame, grey, info, results, run
 planes = grey(180, 320)
 run(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count()))
 """
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     partial = tmp_path / "out.partial.jsonl"
-    deadline = time.monotonic() + 30
-    while (not partial.exists() or partial.stat().st_size == 0) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
+    with processes.running([sys.executable, "-c", code], cwd=ROOT):
+        eventually(lambda: partial.exists() and partial.stat().st_size)
     lines = partial.read_bytes()
     assert lines.endswith(b"\n")
     assert [json.loads(line)["frame"] for line in lines.splitlines()] == list(range(lines.count(b"\n")))
@@ -134,7 +131,6 @@ def test_standard_output_and_a_reader_that_leaves() -> None:
     code = """
 import itertools, sys
 from sinks import open_sink
-from sinks.mot import prompt_names
 from streaming.errors import SinkError
 from tests.sinks_media import frame, grey, info, results, run
 planes = grey(180, 320)
@@ -144,15 +140,11 @@ except SinkError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with processes.running([sys.executable, "-c", code], cwd=ROOT, stdout=PIPE, stderr=PIPE) as process:
         assert json.loads(process.stdout.readline())["frame"] == 0
         process.stdout.close()
         errors = process.stderr.read().decode().splitlines()
-    assert process.returncode == 4
+        assert process.wait() == 4
     assert errors == ["standard output: its reader closed the pipe"]
 
 
@@ -160,7 +152,6 @@ def test_all_streams_learn_that_the_reader_has_left() -> None:
     code = """
 import itertools, sys
 from sinks import open_sink
-from sinks.mot import prompt_names
 from streaming.errors import SinkError
 from tests.sinks_media import frame, grey, info, results, run
 planes = grey(180, 320)
@@ -170,11 +161,7 @@ for count in (itertools.count(), range(1)):
     except SinkError as error:
         print(error, file=sys.stderr)
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    with processes.running([sys.executable, "-c", code], cwd=ROOT, stdout=PIPE, stderr=PIPE) as process:
         process.stdout.close()
         errors = process.stderr.read().decode().splitlines()
     assert errors == ["standard output: its reader closed the pipe"] * 2

@@ -28,8 +28,10 @@ from sinks.mqtt import MqttSink
 from sinks.sink import Sink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Box, Event, EventKind, Result
+from tests import processes
 from tests.awaited import awaited
 from tests.broker import Broker, running
+from tests.patience import eventually_async, patient
 from tests.ports import free_port
 from tests.sinks_media import frame, grey, info, tracks
 
@@ -65,9 +67,7 @@ class Subscriber:
         return [message for topic, message, _ in self.messages if topic == leaf]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(15):
-            while not condition():  # noqa: ASYNC110 - a test may poll
-                await asyncio.sleep(0.01)
+        await eventually_async(condition)
 
 
 @asynccontextmanager
@@ -117,7 +117,10 @@ async def test_a_subscriber_gets_every_frame_event_and_status(broker: Broker) ->
 
 
 @awaited
-async def test_events_that_the_broker_refuses_are_an_error_at_the_end(tmp_path: Path) -> None:
+async def test_events_that_the_broker_refuses_are_an_error_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "FLUSH_SECONDS", patient(60))
     allowed = tmp_path / "allowed"
     allowed.write_text("topic write site/test/tracks\n", encoding="utf-8")
     with running(tmp_path / "broker", lines=[f"acl_file {allowed}"]) as broker:
@@ -154,10 +157,8 @@ async def main():
 asyncio.run(main())
 """
     async with subscriber(broker.port) as found:
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)  # noqa: ASYNC220
-        await found.until(lambda: bool(found.of("status")))
-        process.kill()
-        process.wait()
+        with processes.running([sys.executable, "-c", code], cwd=ROOT):
+            await found.until(lambda: bool(found.of("status")))
         await found.until(lambda: len(found.of("status")) == 2)
         assert (found.of("status")[1]["status"], found.of("status")[1]["reason"]) == ("offline", "connection lost")
 
@@ -171,11 +172,11 @@ async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) 
     await put(sink, result(0, event=True))
     await asyncio.sleep(0.2)
     broker.stop()
-    await asyncio.sleep(0.2)
+    await eventually_async(lambda: not sink._require().connected)
     for index in range(1, 21):
         started = time.monotonic()
         await put(sink, result(index, event=True))
-        assert time.monotonic() - started < 0.5  # frames go on, broker or no broker
+        assert time.monotonic() - started < patient(0.5)  # frames go on, broker or no broker
     assert sink.dropped_frames == 20
     broker.start()
     async with subscriber(broker.port) as found:
@@ -202,7 +203,7 @@ async def test_events_wait_in_a_bounded_queue(broker: Broker, monkeypatch: pytes
     assert isinstance(sink, MqttSink)
     await sink.start(replace(info(), live=True))
     broker.stop()
-    await asyncio.sleep(0.1)
+    await eventually_async(lambda: not sink._require().connected)
     for index in range(8):
         await put(sink, result(index, event=True))
     assert sink.dropped_events == 3
@@ -242,7 +243,7 @@ async def test_a_stalled_broker_does_not_stall_a_live_stream(monkeypatch: pytest
         await sink.write(replace(result(index), tracks=tracks((180, 320), index, 150)))
         slowest = max(slowest, time.monotonic() - started)
         await asyncio.sleep(0)
-    assert slowest < 0.5
+    assert slowest < patient(0.5)
     assert sink.dropped_frames > 0
     with pytest.raises(SinkError):
         await sink.finish(None)
@@ -273,9 +274,7 @@ async def test_a_frame_that_waited_for_room_is_not_sent_after_a_disconnection(
     assert isinstance(sink, MqttSink)
     await sink.start(replace(info(), live=True))
     broker.stop()
-    async with asyncio.timeout(15):
-        while sink._require().connected:  # noqa: ASYNC110 - a test may poll
-            await asyncio.sleep(0.01)
+    await eventually_async(lambda: not sink._require().connected)
     sink._require()._frames.append((result(98), 0, 0))  # as if `write` had found room while the connection broke
     broker.start()
     async with subscriber(broker.port) as found:
@@ -325,7 +324,7 @@ async def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyP
         started = time.monotonic()
         with pytest.raises(SinkError, match="cannot connect"):
             await sink.start(info())
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < patient(5)
         await sink.finish("no broker")
 
 
@@ -393,17 +392,14 @@ def test_documented_decoder_equals_the_mask() -> None:
 async def test_documented_subscriber_works(broker: Broker) -> None:
     code = documented(0).replace('Client("broker")', f'Client("127.0.0.1", {broker.port})')
     code = code.replace("pixels.sum())", "pixels.sum(), flush=True)")
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
-    assert process.stdout is not None
-    sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
-    await sink.start(info())
-    reading = asyncio.create_task(process.stdout.readline())
-    one = result(0)
-    async with asyncio.timeout(30):
-        while not reading.done():
-            await sink.write(one)
-            await asyncio.sleep(0.1)
-    assert reading.result().decode().split() == f"test 0 1 person 0.5 {one.tracks[0].mask.area}".split()
-    process.kill()
-    await process.wait()
+    with processes.running([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
+        await sink.start(info())
+        reading = asyncio.create_task(asyncio.to_thread(process.stdout.readline))
+        one = result(0)
+        async with asyncio.timeout(patient(30)):
+            while not reading.done():
+                await sink.write(one)
+                await asyncio.sleep(0.1)
+        assert reading.result().decode().split() == f"test 0 1 person 0.5 {one.tracks[0].mask.area}".split()
     await sink.finish(None)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,8 @@ from sinks import coco, open_sink
 from sinks.partial import set_aside
 from streaming.errors import SinkError, UsageError
 from streaming.track_command import Outputs
+from tests import processes
+from tests.patience import eventually
 from tests.sinks_media import info, run
 from tests.test_sinks_lines import ROOT, largest_file, stream
 
@@ -91,12 +91,8 @@ coco.COMMIT_FRAMES = 20
 planes = grey(180, 320)
 run(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count()))
 """
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    deadline = time.monotonic() + 30
-    while (not spool.exists() or spool.stat().st_size < 100_000) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    with processes.running([sys.executable, "-c", code], cwd=ROOT):
+        eventually(lambda: spool.exists() and spool.stat().st_size >= 100_000)
     run(open_sink(str(path)), info(), stream(3))
     assert path.exists()
     assert not list(tmp_path.glob("out.partial.sqlite*"))

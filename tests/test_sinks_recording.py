@@ -30,6 +30,8 @@ from sinks.retention import recordings
 from sinks.segment import settle
 from streaming.errors import UsageError
 from streaming.types import Box, Event, EventKind, Planes, Result
+from tests import processes
+from tests.patience import eventually, eventually_async, patient
 from tests.sinks_media import START, feed, frame, grey, info, run, tracks
 from tests.test_sinks_lines import ROOT
 
@@ -88,13 +90,6 @@ def starts(folder: Path) -> list[float]:
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def wait_for(condition: Callable[[], Any], limit: float = 30) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 @needs_ffprobe
@@ -354,9 +349,7 @@ def test_a_silent_camera_leaves_a_finished_file(tmp_path: Path, monkeypatch: pyt
         for one in at(seconds(1)):
             await sink.write(one)
         assert sink.recording
-        async with asyncio.timeout(30):
-            while sink.recording or not files(tmp_path):  # noqa: ASYNC110 - it is no event of the loop's
-                await asyncio.sleep(0.02)
+        await eventually_async(lambda: not sink.recording and files(tmp_path))
         assert len(read(files(tmp_path)[0])) == 25
         for one in at(seconds(1, start=3)):
             await sink.write(one)
@@ -411,9 +404,8 @@ for line in sys.stdin:
 def test_ten_kills_at_random_points_leave_no_unreadable_file(tmp_path: Path) -> None:
     folder, chance = tmp_path / "test", random.Random(5)
     partial_seen = 0
-    with subprocess.Popen(
-        [sys.executable, "-c", FORK_SERVER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
+    command, pipes = [sys.executable, "-c", FORK_SERVER], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with processes.running(command, cwd=ROOT, text=True, **pipes) as server:
         assert server.stdin is not None
         assert server.stdout is not None
         for _ in range(10):
@@ -421,7 +413,7 @@ def test_ten_kills_at_random_points_leave_no_unreadable_file(tmp_path: Path) -> 
             print(tmp_path, file=server.stdin, flush=True)
             child = int(server.stdout.readline())
             try:
-                wait_for(lambda before=before: folder.exists() and len(list(folder.glob("*"))) > before)
+                eventually(lambda before=before: folder.exists() and len(list(folder.glob("*"))) > before)
                 time.sleep(chance.uniform(0, 0.4))
             finally:
                 os.kill(child, signal.SIGKILL)
@@ -525,7 +517,7 @@ def test_a_full_disk_stops_recording_not_the_stream_and_recording_resumes(
         nonlocal fed
         await sink.start(LIVE)
         results = at((index / 25 for index in itertools.count()), noisy)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + patient(60)
 
         async def until(condition: Callable[[], Any]) -> None:
             nonlocal fed

@@ -4,7 +4,6 @@ import itertools
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
@@ -18,6 +17,8 @@ import pytest
 from sinks import annotated, encoder, open_sink
 from streaming.errors import SinkError, UsageError
 from streaming.types import Result
+from tests import processes
+from tests.patience import eventually
 from tests.sinks_media import (
     clip,
     decode,
@@ -210,12 +211,8 @@ def endless():
 about = replace(about, live={live}, audio=())
 run(open_sink({str(tmp_path / "out.mp4")!r}, preset="ultrafast"), about, results(endless()))
 """
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    deadline = time.monotonic() + 60
-    while (not partial.exists() or partial.stat().st_size < 200_000) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
+    with processes.running([sys.executable, "-c", code], cwd=ROOT):
+        eventually(lambda: partial.exists() and partial.stat().st_size >= 200_000)
     played = subprocess.run(
         ["ffmpeg", "-v", "error", "-i", str(partial), "-f", "null", "-"], check=True, capture_output=True
     )

@@ -16,6 +16,7 @@ import pytest
 from sources import open_source
 from streaming.types import Colour
 from tests import media
+from tests.patience import patient
 
 
 @pytest.mark.parametrize(("name", "frames"), [("19_cyclist.mp4", 241), ("bedroom.mp4", None)])
@@ -352,13 +353,13 @@ def test_closing_waits_for_no_decoder_at_work_which_then_releases_everything(tmp
 
     def frames():
         inside.set()
-        go.wait(60)
+        go.wait(patient(60))
         yield None
 
     source._first, source._frames = None, frames()
     reader = threading.Thread(target=lambda: list(source))
     reader.start()
-    assert inside.wait(60)
+    assert inside.wait(patient(60))
     source.close()
     assert not released, "it would be freed under the decoder"
     go.set()

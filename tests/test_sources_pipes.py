@@ -14,7 +14,7 @@ from sinks import open_sink
 from sources import open_source
 from streaming.errors import SourceError, UsageError
 from streaming.track_command import Outputs, run_track
-from tests import media, sinks_media
+from tests import media, processes, sinks_media
 
 ROOT = Path(__file__).parents[1]
 READ = """
@@ -56,7 +56,7 @@ def read_standard_input(**options):
 def test_standard_input_may_be_a_pipe_or_a_file(tmp_path):
     """The file is one whose index is at its end, which has to be sought."""
     clip = media.make(tmp_path / "clip.ts", audio=True)
-    with subprocess.Popen(["cat", str(clip)], stdout=subprocess.PIPE) as pipe:
+    with processes.running(["cat", clip], stdout=subprocess.PIPE) as pipe:
         assert read_standard_input(stdin=pipe.stdout) == "stdin 20 1"
     video = media.make(tmp_path / "video.mp4", size="640x480", options=["-qp", "0"])
     with video.open("rb") as file:

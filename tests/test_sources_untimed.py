@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import subprocess
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
@@ -10,7 +9,7 @@ from threading import Event, Thread
 import pytest
 
 from sources import open_reconnecting, open_source
-from tests import media
+from tests import media, processes
 
 INTERVAL = 0.1  # seconds between two pictures of a camera
 
@@ -90,12 +89,11 @@ def test_a_pipe_that_is_live(tmp_path):
     fifo = tmp_path / "fifo.h264"
     os.mkfifo(fifo)
     command = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-r", "40", "-i", str(path), "-c", "copy", "-f", "h264"]
-    with subprocess.Popen([*command, "-flush_packets", "1", "-y", str(fifo)]) as sender:
-        try:
-            with contextlib.closing(open_source(str(fifo), live=True)) as source:
-                frames = list(source)
-        finally:
-            sender.kill()
+    with (
+        processes.running([*command, "-flush_packets", "1", "-y", fifo]),
+        contextlib.closing(open_source(str(fifo), live=True)) as source,
+    ):
+        frames = list(source)
     assert len(frames) == 125
     check(frames[-30:], 1 / 40)
 

@@ -15,7 +15,7 @@ from streaming.supervisor import Supervisor
 from streaming.types import KnownTracks, Mask, Result, Track, TrackState
 from streaming.worker import Turn
 from tests.frames import frame
-from tests.patience import eventually_async
+from tests.patience import eventually_async, patient
 
 pytestmark = pytest.mark.anyio
 
@@ -97,7 +97,7 @@ async def test_a_stream_that_fails_unexpectedly_comes_back(tmp_path, monkeypatch
         raise ZeroDivisionError
 
     monkeypatch.setattr(one._presence, "start", start)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(patient(60)):
         await one.run()
     assert told == ["starting", *["failed unexpectedly, see the log: ZeroDivisionError"] * 2]
     assert sum("failed unexpectedly, begun again" in record.message for record in caplog.records) == 3

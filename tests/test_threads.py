@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from streaming.threads import SerialThread, in_daemon_thread
+from tests.patience import patient
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +43,7 @@ async def test_calls_come_in_order_on_one_thread_that_ends_with_them():
 
 async def test_a_call_that_nobody_waits_for_any_more_is_made_all_the_same():
     serial, go, done = SerialThread("calls"), threading.Event(), threading.Event()
-    serial.run(lambda: go.wait(60)).cancel()
+    serial.run(lambda: go.wait(patient(60))).cancel()
     serial.run(done.set).cancel()
     go.set()
     assert await asyncio.to_thread(done.wait, 60)
@@ -57,7 +58,7 @@ async def test_a_result_that_comes_too_late_is_handed_to_somebody():
         came.set()
 
     def answer():
-        go.wait(60)
+        go.wait(patient(60))
         return 42
 
     in_daemon_thread(answer, "slow", take).cancel()

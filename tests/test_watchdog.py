@@ -9,6 +9,7 @@ import time
 import pytest
 
 from streaming.watchdog import EVENT_LOOP, Heartbeat, Notifier, watch, watchdog_seconds
+from tests.patience import eventually_async
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -140,10 +141,7 @@ def test_a_part_that_is_busy_has_the_time_that_it_asked_for():
 
 async def hear(systemd, message):
     """Wait for a message without holding the event loop up."""
-    deadline = time.monotonic() + 10
-    while message not in waiting(systemd):
-        assert time.monotonic() < deadline, f"{message} was not heard"
-        await asyncio.sleep(0.01)
+    await eventually_async(lambda: message in waiting(systemd), what=message)
 
 
 def watching(systemd, notifier, monkeypatch, story, max_age=0.3):

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from streaming.errors import UsageError
 from streaming.metrics import Metrics
 from streaming.web import MAX_CONNECTIONS, Health, WebServer
+from tests.patience import eventually, patient
 
 FINE = Health(ok=True)
 
@@ -39,20 +40,13 @@ def serve(metrics):
 
 
 def ask(server, path, method="GET", host="127.0.0.1", headers=None, timeout=10):
-    connection = http.client.HTTPConnection(host, server.port, timeout=timeout)
+    connection = http.client.HTTPConnection(host, server.port, timeout=patient(timeout))
     try:
         connection.request(method, path, headers=headers or {})
         answer = connection.getresponse()
         return answer.status, answer.headers, answer.read()
     finally:
         connection.close()
-
-
-def until(condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to be"
-        time.sleep(0.01)
 
 
 def web_threads():
@@ -108,10 +102,10 @@ def test_only_names_that_it_is_known_by_are_served(serve):
         status, _, body = ask(server, path, headers={"Host": "evil.example"})
         assert (status, body) == (421, b"this name is not served: add it to [http] hosts\n")
     assert ask(server, "/healthz", headers={"Host": f"metrics.local:{server.port}"})[0] == 200
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as client:
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
         assert b" 421 " in client.makefile("rb").readline()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as client:
         client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")  # as load balancers ask
         assert b" 200 " in client.makefile("rb").readline()
 
@@ -189,7 +183,7 @@ def test_closing_frees_the_port_the_thread_and_the_descriptors(metrics):
     def descriptors():
         return len(list(Path("/proc/self/fd").iterdir()))
 
-    until(lambda: not web_threads())
+    eventually(lambda: not web_threads())
     before = descriptors()
     port = 0
     for _ in range(3):
@@ -198,11 +192,11 @@ def test_closing_frees_the_port_the_thread_and_the_descriptors(metrics):
         port = server.port
         assert ask(server, "/healthz")[0] == 200
         idle = socket.create_connection(("127.0.0.1", port))  # who says nothing does not hold the closing up
-        until(lambda: len(web_threads()) == 2)
+        eventually(lambda: len(web_threads()) == 2)
         server.close()
         server.close()
         idle.close()
-        until(lambda: not web_threads())
+        eventually(lambda: not web_threads())
     assert descriptors() == before
 
 
@@ -212,10 +206,10 @@ def test_closing_without_start_is_no_error(metrics):
 
 def test_a_client_that_sends_a_byte_now_and_then_is_cut_off(serve):
     server = serve(connection_seconds=0.5)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as slow:
         begun = time.monotonic()
         ended = False
-        while not ended and time.monotonic() - begun < 10:
+        while not ended and time.monotonic() - begun < patient(10):
             try:
                 slow.sendall(b"G")
                 slow.settimeout(0.05)
@@ -225,7 +219,7 @@ def test_a_client_that_sends_a_byte_now_and_then_is_cut_off(serve):
             except OSError:
                 ended = True
         assert ended
-    until(lambda: len(web_threads()) == 1)
+    eventually(lambda: len(web_threads()) == 1)
 
 
 def test_slow_clients_lock_nobody_out_and_pile_up_no_threads(serve):
@@ -239,7 +233,7 @@ def test_slow_clients_lock_nobody_out_and_pile_up_no_threads(serve):
     finally:
         for client in slow:
             client.close()
-    until(lambda: len(web_threads()) == 1)
+    eventually(lambda: len(web_threads()) == 1)
 
 
 def test_many_clients_at_once_are_all_served(serve, metrics):
@@ -271,7 +265,7 @@ def test_many_clients_at_once_are_all_served(serve, metrics):
 )
 def test_nonsense_does_no_harm_and_prints_nothing(serve, capfd, request_bytes):
     server = serve()
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=patient(10)) as client:
         try:
             client.sendall(request_bytes)
             client.shutdown(socket.SHUT_WR)
@@ -289,18 +283,18 @@ def test_a_client_that_leaves_before_its_answer_prints_nothing(serve, capfd, cap
 
     def health():
         entered.set()
-        left.wait(10)
+        left.wait(patient(10))
         return Health(ok=True, details={"filler": "x" * 5_000_000})
 
     server = serve(health=health)
     client = socket.create_connection(("127.0.0.1", server.port))
     client.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
-    assert entered.wait(10)
+    assert entered.wait(patient(10))
     client.setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
     )  # a reset, not a goodbye
     client.close()
     left.set()
-    until(lambda: len(web_threads()) == 1)
+    eventually(lambda: len(web_threads()) == 1)
     assert capfd.readouterr().err == ""
     assert not caplog.records
