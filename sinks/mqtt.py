@@ -23,7 +23,7 @@ class MqttSink(Sink):
 
     Raises:
         SinkError: the broker cannot be reached at the start, a file has waited for it for ten minutes, or not all
-            events could be delivered by the end.
+            events, or frames of a file, could be delivered by the end.
     """
 
     def __init__(self, target: str | BrokerAddress, prompts: Sequence[str] = ()) -> None:
@@ -33,7 +33,7 @@ class MqttSink(Sink):
         self._prompts = tuple(prompts)
         self._journal = Journal(None, limit=EVENTS_WAITING)
         self._publisher: Publisher | None = None
-        self._started = False
+        self._started = self._live = False
         self._stream = ""
 
     @property
@@ -47,7 +47,7 @@ class MqttSink(Sink):
         return self._journal.shed(self._stream)
 
     async def start(self, info: StreamInfo) -> None:
-        self._stream = info.stream
+        self._stream, self._live = info.stream, info.live
         self._publisher = Publisher(
             self._address,
             info.stream,
@@ -76,19 +76,23 @@ class MqttSink(Sink):
             await self._journal.close()
             return
         self._started = False
-        delivered = await self._require().close(reason)
+        publisher = self._require()
+        delivered = await publisher.close(reason)
         await self._journal.close()
-        if self.dropped_frames or self.dropped_events:
+        if self.dropped_events or (self._live and self.dropped_frames):
             logger.warning(
                 "%s: %d frames and %d events were dropped while the broker was away or slow",
                 self.name,
                 self.dropped_frames,
                 self.dropped_events,
             )
-        waiting = self._journal.depth(self._stream)
-        if waiting or not delivered:
-            why = "refuses events" if self._require().refused else "could not be reached at the end"
-            raise SinkError(f"{self.name}: the broker {why}; {waiting} events are not delivered")
+        frames = 0 if self._live else self.dropped_frames  # of a file, each counts
+        events = self._journal.depth(self._stream)
+        if frames or events or not delivered:
+            refused = " and ".join(publisher.refused)
+            why = f"refuses {refused}" if refused else "could not be reached at the end"
+            lost = f"{frames} frames and {events} events" if frames else f"{events} events"
+            raise SinkError(f"{self.name}: the broker {why}; {lost} are not delivered")
 
     def _require(self) -> Publisher:
         assert self._publisher is not None, "start comes first"

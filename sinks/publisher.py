@@ -104,9 +104,10 @@ class Publisher:
         return self._connection.connected.is_set()
 
     @property
-    def refused(self) -> bool:
-        """Whether the broker does not take events: they wait in the journal."""
-        return self._refused
+    def refused(self) -> list[str]:
+        """What the broker does not take: frames, or events, which wait in the journal."""
+        known = {"frames": self._connection.refuses(f"{self._base}/tracks"), "events": self._refused}
+        return [what for what, refused in known.items() if refused]
 
     @property
     def reconnects(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from streaming.errors import SinkError
 from streaming.pipeline import Report, run_stream
 from streaming.worker import Worker
 from tests.awaited import awaited
-from tests.broker import Broker
+from tests.broker import Broker, running
 from tests.patience import patient
 from tests.publishing import Subscriber, at, publishing, result, subscriber, until
 from tests.strict_broker import strict
@@ -167,3 +168,18 @@ async def test_a_frame_whose_answer_is_lost_with_the_line_is_sent_again_on_the_n
         assert one.reconnects == 1
         assert len(broker.of("site/door/tracks")) == 2
         assert one.dropped_frames == 0
+
+
+@awaited
+async def test_frames_of_a_file_that_the_broker_refuses_are_an_error_at_the_end(tmp_path: Path) -> None:
+    allowed = tmp_path / "allowed"
+    allowed.write_text("topic write site/door/status\ntopic write site/door/counts\n", encoding="utf-8")
+    with running(tmp_path / "broker", lines=[f"acl_file {allowed}"]) as broker:
+
+        async def wait(_: asyncio.Event) -> None:
+            return None
+
+        report = await track(broker.port, 3, wait)
+        [error] = report.errors
+        assert str(error).endswith(": the broker refuses frames; 3 frames and 0 events are not delivered")
+        assert error.exit_code == 4
