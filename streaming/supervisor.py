@@ -133,11 +133,13 @@ class Supervisor:
             # A full disk at the end must not hide why it ended.
             broken = [error for error in report.errors if isinstance(error, ModelError)]
             error = (broken or report.errors or [None])[-1]
+        except SnapshotError as failure:
+            self._closing.set()
+            self._give_up(file, failure)
+            return await self._run_once()
         except MaskcastError as failure:
             error = failure
             self._problem(failure)
-            if isinstance(failure, SnapshotError) and file:
-                self._give_up(file)
         except Exception as failure:
             logger.exception("%s: unexpected failure", self.name, extra={"stream": self.name})
             error = MaskcastError(f"{type(failure).__name__}: {failure}".splitlines()[0])
@@ -151,12 +153,14 @@ class Supervisor:
             return None
         return snapshot_file(self._shared.settings.state.folder / "snapshots", self.name)
 
-    def _give_up(self, file: Path) -> None:
+    def _give_up(self, file: Path | None, error: SnapshotError) -> None:
         """A snapshot that cannot be used must not keep the stream from running, on a read-only disk neither."""
+        assert file is not None
         try:
-            set_aside(file)
+            done = f"set aside as {set_aside(file).name}"
         except OSError:
-            self._resume = False
+            self._resume, done = False, "passed over"
+        self._problem(SnapshotError(f"{error} ({done})"))
 
     def _job(self, file: Path | None) -> Job:
         seconds = self._shared.settings.state.snapshot_seconds

@@ -121,7 +121,7 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
                 raise SnapshotError(f"snapshot {file}: its format is {document['format']}, this version reads {FORMAT}")
             if document["revision"] != revision:
                 raise SnapshotError(
-                    f"snapshot {file}: it was taken with another model; remove it, or use the model that it belongs to"
+                    f"snapshot {file}: it was taken with another model; begin without it, or use that model"
                 )
             return _restore(tracker, read_document(document, tracker.rules.max_tracks), opened)
     except FileNotFoundError:
@@ -130,7 +130,7 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
         raise ModelError(f"snapshot {file} cannot be taken up on {tracker.device}: {type(error).__name__}") from error
     except (SafetensorError, OSError, *DAMAGE) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise SnapshotError(f"snapshot {file}: damaged ({reason}); remove it") from error
+        raise SnapshotError(f"snapshot {file}: damaged ({reason}); begin without it") from error
 
 
 def _restore(tracker: MemoryTracker, document: Document, opened: Any) -> MemoryState:
