@@ -55,6 +55,8 @@ UPRIGHT = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
+# No animation shows a picture for more than a day.
+LONGEST_MILLISECONDS = 86_400_000
 END_OF_JPEG = b"\xff\xd9"
 # TIFF 6.0, section 8: bits of the tag NewSubfileType for reduced copies of a page and for its transparency mask.
 NEW_SUBFILE_TYPE = 254
@@ -90,8 +92,7 @@ def read_pictures(path: Path, max_pixels: int) -> Iterator[StillPicture]:
                 if reason := oversize(*file.size, max_pixels):
                     raise SourceError(reason)  # noqa: TRY301 - told with the number of the picture below
                 picture = _load(file, path)
-                duration = file.info.get("duration")  # milliseconds
-                yield StillPicture(_rgb(picture), Fraction(duration) / 1000 if duration else None, not _several(file))
+                yield StillPicture(_rgb(picture), _seconds(file), not _several(file))
                 done += 1
     except SourceError as error:
         raise SourceError(f"picture {done + 1}: {error}" if done else str(error)) from error
@@ -125,6 +126,10 @@ def _open(file: Path | io.BytesIO) -> ImageFile:
 def _load(file: ImageFile, path: Path) -> ImageFile:
     if isinstance(file, TiffImageFile):
         _silence_libtiff()
+    if isinstance(file, HeifImageFile) and _several(file):
+        number = file.tell()
+        file = HeifImageFile(path)  # one reader for all would keep every picture that it decoded
+        file.seek(number)
     try:
         file.load()
     except OSError:
@@ -156,6 +161,11 @@ def _silence_libtiff() -> None:
 
 def _several(file: ImageFile) -> bool:
     return bool(getattr(file, "is_animated", False))
+
+
+def _seconds(file: ImageFile) -> Fraction | None:
+    milliseconds = file.info.get("duration", 0)
+    return Fraction(milliseconds) / 1000 if 0 < milliseconds <= LONGEST_MILLISECONDS else None
 
 
 def _steps(file: ImageFile) -> Iterator[None]:

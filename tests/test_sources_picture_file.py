@@ -92,6 +92,12 @@ def test_tiles_are_put_together(name):
     assert np.abs(pixels[5, 5] - (40, 90, 160)).max() <= 12
 
 
+def test_a_heif_gives_all_its_pictures():
+    _, frames, error = media.read(DATA / "several.heic")
+    assert error is None
+    assert [int(frame.picture.rgb()[24, 32, 0]) for frame in frames] == pytest.approx([40, 100, 160], abs=3)
+
+
 @pytest.mark.parametrize("name", ["tiles.heic", "tiles.avif"])
 def test_what_a_file_holds_counts_and_not_its_name(tmp_path, name):
     named = tmp_path / "photo.jpg"

@@ -14,7 +14,11 @@ import pytest
 from sources import open_reconnecting, open_source
 from sources.backoff import Backoff
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS, oversize
+from streaming.api import track
 from streaming.errors import SourceError
+from streaming.probes import probe_source
+from streaming.settings import StreamSettings
+from streaming.track_command import Outputs, run_track
 from tests import media
 
 SMALL, LARGE = "96x64", "320x240"
@@ -165,3 +169,19 @@ def test_the_highest_bound_is_one_that_ffmpeg_takes(tmp_path):
     clip = media.make(tmp_path / "clip.mp4", seconds=0.2)
     _, frames, error = media.read(clip, max_pixels=HIGHEST_MAX_PIXELS)
     assert (len(frames), error) == (2, None)
+
+
+def test_the_bound_reaches_every_way_in(tmp_path):
+    path = tmp_path / "x.png"
+    cv2.imwrite(str(path), np.zeros((64, 96, 3), np.uint8))
+    refused = "a picture of 96 x 64 pixels; raise max_pixels, now 6,000, if it is wanted"
+    with pytest.raises(SourceError, match=refused):
+        next(track(path, "person", max_pixels=6000))
+    stream = StreamSettings(source=str(path), prompts=["person"], max_pixels=6000)
+    [finding] = probe_source("door", stream)
+    assert refused in finding.detail
+    said = []
+    outputs = Outputs([str(tmp_path / "x.jsonl")])
+    _, code = run_track([str(path)], ["person"], outputs, model="nano", max_pixels=6000, problem=said.append)
+    assert code == 3
+    assert refused in str(said[0])
