@@ -176,10 +176,12 @@ class Connector:
         # What the broker said is below what the library makes of it.
         cause = error.__cause__ if isinstance(error.__cause__, aiomqtt.MqttError) else error
         code = code_of(cause)
-        if code is None:
+        if code == LOST or (code is None and isinstance(cause, aiomqtt.MqttCodeError)):
+            text = "the connection was lost"  # noticed by the library, which has codes of its own
+        elif code is None:
             text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
         else:
-            text = "the connection was lost" if code == LOST else str(getattr(cause, "rc", ""))
+            text = str(getattr(cause, "rc", ""))
         line = redact(str(text).splitlines()[0])[:200]
         advice = _CODES.get(code or 0) or ("" if made or code is not None else self._advice(line.lower()))
         return f"{line}; {advice.format(id=self._id, topic=self._will_topic)}" if advice else line

@@ -20,6 +20,7 @@ from sinks.quarantine import BREAKS, LONGEST_PAUSE, PAUSE, RECENT, Quarantine, S
 from sinks.still import StillSink
 from tests.awaited import awaited
 from tests.broker import running
+from tests.patience import patient
 from tests.publishing import at, publishing, result, subscriber, until
 from tests.strict_broker import StrictBroker, strict
 from tests.test_sinks_limits import grainy
@@ -183,6 +184,22 @@ async def test_with_an_older_real_broker_a_large_picture_costs_some_connections_
             assert found.of("door/status")[-1]["status"] == "online"
         await journal.close()
     assert len([line for line in caplog.messages if "refuses site/door/image" in line]) == 1
+
+
+@awaited
+async def test_so_do_masks_and_no_frame_of_a_file_is_lost(tmp_path: Path) -> None:
+    with running(tmp_path / "broker", lines=["max_packet_size 20000"]) as broker:
+        async with (
+            subscriber(broker.port) as found,
+            publishing(at(broker, protocol="3.1.1"), live=False) as one,
+        ):
+            for index in range(3):
+                await one.write(grainy(index))
+            async with asyncio.timeout(patient(60)):
+                await one.ready()
+            await until(lambda: len(found.of("door/tracks")) == 3)
+            assert one.dropped_frames == 0
+            assert min(message["downscale"] for message in found.of("door/tracks")) > 1
 
 
 @asynccontextmanager
