@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 4
 # Frames of several cameras seldom come at once: a wait of this, in seconds, lets them share a pass.
 BATCH_WAIT = 0.005
-# Seconds that a pass waits for its frames to be converted, ten times what a picture of 4K takes. One that takes longer
+# Seconds that a pass waits for its frames to be converted, some times what a picture of 4K takes. One that takes longer
 # comes into a later pass: its stream is late, and no other.
-CONVERSION_WAIT = 0.3
+CONVERSION_WAIT = 0.1
 # Seconds between signs of life of an idle thread.
 BEAT_SECONDS = 1.0
 

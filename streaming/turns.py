@@ -105,7 +105,7 @@ class Turns:
             for lane in self.lanes
             if id(lane) not in here and lane.live == first.live and lane.time + lane.step <= first.time
         }
-        self._awaited = [lane for lane in self.lanes if due.get(id(lane), 0.0) > 0]
+        self._awaited = [lane for lane in self.lanes if lane in self._awaited or due.get(id(lane), 0.0) > 0]
         return max(due.values(), default=0.0)
 
     def charge(self, lanes: Sequence[Lane[Any]], seconds: float, now: float) -> None:
