@@ -79,7 +79,7 @@ def is_hls(url: str) -> bool:
     return re.split("[?#]", url, maxsplit=1)[0].lower().endswith(".m3u8")
 
 
-def host_and_port(url: str) -> tuple[str | None, int | None]:
+def _host_and_port(url: str) -> tuple[str | None, int | None]:
     """Host and port of a URL, whatever its password holds.
 
     Raises:
@@ -98,7 +98,7 @@ def _check_url(url: str) -> None:
     if is_unclear(url):
         raise UsageError(f"{shown}: {UNCLEAR}")
     try:
-        host, port = host_and_port(url)
+        host, port = _host_and_port(url)
     except ValueError:  # its text quotes what may be a password
         raise UsageError(f"{shown}: not a URL: its host or port cannot be read") from None
     if not (host or (port and scheme in {"udp", "rtp", "srt"})):
@@ -152,7 +152,7 @@ def stream_id(spec: str) -> str:
 
 def _name_of_url(url: str) -> str:
     """Host and unusual port; what else tells one camera from another may be secret, and is a digest."""
-    host, number = host_and_port(url)
+    host, number = _host_and_port(url)
     port = f"-{number}" if number and number != DEFAULT_PORTS.get(scheme_of(url)) else ""
     rest = re.sub("^[^/?#]*", "", url.partition("://")[2])
     digest = f"-{sha256(without_named_secrets(rest).encode()).hexdigest()[:8]}" if rest.strip("/?#") else ""

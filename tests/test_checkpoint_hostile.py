@@ -289,6 +289,10 @@ def test_numbers_of_no_real_model_are_refused_before_anything_is_allocated(copy,
         (["tracker_config", "mask_downsampler_stride"], 1),
         (["low_res_mask_size"], 10**6),
         (["det_nms_thresh"], float("inf")),
+        (["max_tracks"], 10**4),
+        (["confirm_after"], [3]),
+        (["box_margin"], True),
+        (["select_memories"], 3),
     ],
 )
 def test_numbers_of_a_tracker_likewise(video, tmp_path, path, value):

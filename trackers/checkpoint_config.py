@@ -42,18 +42,18 @@ _MOST = (
     ("maskmem", 64),  # 7
     ("cond_frame", 64),  # 4
     ("pointers", 256),  # 16
+    ("max_tracks", 1024),  # 64
 )
 # These are never zero; others may be -1 for "none" or "all".
 _SIZES = ("_size", "_sizes", "_dim", "_layers")
 _MOST_OTHERWISE = 100_000  # max_num_objects: 10,000
 _LONGEST_LIST = 128
 
-_ACTIVATIONS = frozenset({"gelu", "quick_gelu", "relu", "silu"})
 _ROPE_TYPES = frozenset({"default", "axial"})
 # Older names that Transformers still reads, and what it derives.
 _ALSO = frozenset({"image_size", "rope_theta", "memory_attention_rope_theta"})
-# Maskcast's own, which a checkpoint that was made for it may set beside the library's.
-_RULES = frozenset(field.name for field in fields(Rules))
+# Maskcast's own, which a checkpoint that was made for it may set beside the library's, and whether they are booleans.
+_RULES = {field.name: field.type == "bool" for field in fields(Rules)}
 
 
 def read_config(folder: CheckpointFolder) -> dict[str, Any]:
@@ -124,11 +124,12 @@ def build_config(found: dict[str, Any], name: str) -> Any:
 
 def _clean(found: dict[str, Any], config_class: Any, name: str, where: str) -> dict[str, Any]:
     from transformers import PreTrainedConfig
+    from transformers.activations import ACT2FN
 
     general = {field.name for field in fields(PreTrainedConfig)}
     known = ({field.name for field in fields(config_class)} - general) | set(config_class.attribute_map) | _ALSO
     if config_class.model_type == VIDEO_TYPE:
-        known |= _RULES
+        known |= _RULES.keys()
     parts = config_class.sub_configs_defaults
     cleaned: dict[str, Any] = {}
     for key, value in found.items():
@@ -140,9 +141,11 @@ def _clean(found: dict[str, Any], config_class: Any, name: str, where: str) -> d
         elif key == "rope_parameters":
             cleaned[key] = _rope(value, name, place)
         elif key.endswith("_act"):
-            if value not in _ACTIVATIONS:
+            if not isinstance(value, str) or value not in ACT2FN:  # a closed list of Transformers' own
                 raise _bad(name, place, value)
             cleaned[key] = value
+        elif key in _RULES and (isinstance(value, list) or isinstance(value, bool) is not _RULES[key]):
+            raise _bad(name, place, value)
         else:
             cleaned[key] = _number(value, key, name, place)
     return cleaned
