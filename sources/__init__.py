@@ -31,6 +31,7 @@ def open_source(
     silence: float | None = None,
     ca_file: Path | None = None,
     max_pixels: int = MAX_PIXELS,
+    private_redirects: bool = False,
 ) -> Source:
     """Open what `spec` names.
 
@@ -46,6 +47,7 @@ def open_source(
         ca_file: what a server behind TLS must prove itself with; None to encrypt without verifying. See
             `sources.network.network_opener`.
         max_pixels: largest picture that is decoded, width times height.
+        private_redirects: whether HTTP may redirect to another host of a private network.
 
     Raises:
         UsageError: the spec or the id can never be right.
@@ -67,6 +69,7 @@ def open_source(
                 silence=silence,
                 ca_file=ca_file,
                 max_pixels=max_pixels,
+                private_redirects=private_redirects,
             )
             if scheme_of(spec) in LIVE_SCHEMES or source.info.duration is None:
                 return source
@@ -106,6 +109,7 @@ def open_reconnecting(
     silence: float | None = None,
     ca_file: Path | None = None,
     max_pixels: int = MAX_PIXELS,
+    private_redirects: bool = False,
     stop: threading.Event | None = None,
 ) -> ReconnectingSource:
     """Open a network stream or a camera that is connected again, for ever, whenever it is lost.
@@ -119,6 +123,7 @@ def open_reconnecting(
         silence: seconds without data after which it connects again; None for what its kind needs.
         ca_file: as for `open_source`.
         max_pixels: largest picture that is decoded, width times height.
+        private_redirects: whether HTTP may redirect to another host of a private network.
         stop: an event of this source alone that ends the wait for the first connection, and the source.
 
     Raises:
@@ -146,6 +151,7 @@ def open_reconnecting(
         silence=silence,
         ca_file=ca_file,
         max_pixels=max_pixels,
+        private_redirects=private_redirects,
     )
 
     def opens() -> Source:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sources.container import ContainerSource, Opening
+from sources.container import ContainerSource
 from sources.detached import DetachedSource
+from sources.opening import Opening
 from sources.pixels import MAX_PIXELS
 from streaming.errors import SourceError
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from errno import EIO
 from fractions import Fraction
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import av
 from av.format import Flags
@@ -20,14 +20,14 @@ from sources.audio import Audio
 from sources.clock import MediaClock
 from sources.continuity import Continuity
 from sources.extent import AV_TIME_BASE, Extent
-from sources.failure import NO_ANSWER, NOTHING_CAME, AccessDeniedError, explain
+from sources.failure import NO_STREAM, explain
 from sources.location import HTTP_SCHEMES, scheme_of
+from sources.opening import Opening, open_container
 from sources.picture import DecodedPicture
 from sources.picture_file import size_in_header
-from sources.pixels import MAX_PIXELS, oversize, oversize_unseen
+from sources.pixels import oversize, oversize_unseen
 from sources.upright import Upright
 from streaming.errors import SourceError
-from streaming.redaction import redact
 from streaming.types import Frame, Look, StreamInfo
 
 DEFAULT_RATE = Fraction(25)
@@ -38,8 +38,6 @@ HIGHEST_RATE = 1000
 UNTIMED: int = cast("Any", Flags.no_timestamps | Flags.generic_index).value
 # Of input without time stamps of its own, which are made to the millisecond from when its pictures come.
 REAL_TIME_BASE = Fraction(1, 1000)
-# Keeps FFmpeg from taking a colon in a file's name for a protocol.
-FILE = "file:"
 # A live stream may send data for so long without a picture: cameras space their key frames up to 20 s apart.
 PICTURELESS_SECONDS = 30.0
 # A live stream that leaps further ahead than this has set its clock.
@@ -48,30 +46,6 @@ LONGEST_LIVE_GAP_SECONDS = 60.0
 PHOTOGRAPHS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
 # So many damaged packets in a row that the demuxer itself reports are the end.
 DAMAGED_IN_A_ROW = 100
-
-
-class Opening(NamedTuple):
-    """How to open a medium.
-
-    Attributes:
-        url: what FFmpeg is told to open.
-        shown: what people are told; no credentials.
-        format: name of the demuxer; None to let FFmpeg find out.
-        options: for the demuxer and its protocols.
-        timeout: seconds to wait for the connection and for data; None for ever.
-        endless: it never ends by itself, even if it tells a length.
-        max_pixels: largest picture that is decoded, width times height.
-        piped: it can be read once, and may come as it is made.
-    """
-
-    url: str
-    shown: str
-    format: str | None = None
-    options: dict[str, str] | None = None
-    timeout: tuple[float, float] | None = None
-    endless: bool = False
-    max_pixels: int = MAX_PIXELS
-    piped: bool = False
 
 
 class ContainerSource:
@@ -93,37 +67,12 @@ class ContainerSource:
         self._at_work = threading.Lock()
         self._failure: Exception | None = None
         self._broken = 0
+        self._incomplete = 0  # pictures in which the decoder has filled gaps
         self._oversize: str | None = None  # of the first picture that was too large
-        # For the decoders with which FFmpeg finds out what is in it, and for the one that goes on.
-        bound = {"max_pixels": str(opening.max_pixels)}
-        started = time.monotonic()
-        try:
-            self._container = av.open(
-                opening.url,
-                format=opening.format,
-                options=bound | (opening.options or {}),
-                timeout=opening.timeout,
-                metadata_errors="replace",
-            )
-        except (av.FFmpegError, OSError, ValueError) as error:
-            reason = explain(error)
-            if getattr(error, "errno", None) == EIO and (authorities := (opening.options or {}).get("ca_file")):
-                # FFmpeg says no more of a certificate that it does not trust.
-                reason = f"cannot be reached, or its certificate is none that {authorities} vouches for"
-            if isinstance(error, av.InvalidDataError) and opening.timeout:
-                # FFmpeg takes an RTSP server's silence for a bad answer.
-                silent = time.monotonic() - started > 0.8 * min(opening.timeout)
-                reason = NO_ANSWER if silent else reason
-            if isinstance(error, av.InvalidDataError) and opening.piped:
-                reason = NOTHING_CAME
-            # PyAV's error quotes the URL as it is, and a traceback would print it.
-            quotes_credentials = redact(str(error)) != str(error)
-            denied = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
-            raised = (AccessDeniedError if denied else SourceError)(f"{opening.shown}: {reason}")
-            raise raised from (None if quotes_credentials else error)
+        self._container: Any = open_container(opening)
         try:
             self._video: Any = self._best_stream()
-            self._video.codec_context.options = bound
+            self._video.codec_context.options = {"max_pixels": str(opening.max_pixels)}
             self._extent = Extent(self._container, self._video)
             self._live = self._extent.length is None if live is None else live
             self._timeless = self._is_timeless()
@@ -147,7 +96,9 @@ class ContainerSource:
         video = streams.best("video")
         if video is None or video.disposition & Disposition.attached_pic:
             kinds = sorted({stream.type for stream in streams if stream is not video})
-            raise SourceError(f"{shown}: holds no video, only {', '.join(kinds) or 'nothing'}; give a video file")
+            if not kinds:
+                raise SourceError(f"{shown}: {NO_STREAM if self._container.format.name == 'hls' else 'holds nothing'}")
+            raise SourceError(f"{shown}: holds no video, only {', '.join(kinds)}; give a video file")
         tiled = sum(stream.type == "video" for stream in streams) > 1
         if tiled and self._container.metadata.get("major_brand") in PHOTOGRAPHS:
             raise SourceError(f"{shown}: a photograph in tiles; give it as a file whose name ends in .heic or .avif")
@@ -263,7 +214,9 @@ class ContainerSource:
         seen, last_picture = False, time.monotonic()
         for packet in self._packets():
             for frame in self._attempt(packet, count=seen):
-                seen = True
+                # Where a recording begins in the middle of a group of pictures, its first ones are never complete.
+                seen = seen or not frame.is_corrupt
+                self._incomplete += seen and frame.is_corrupt
                 yield from upright.apply(frame)
                 last_picture = time.monotonic()
             if self._oversize and self._unending():
@@ -363,9 +316,9 @@ class ContainerSource:
             return SourceError(f"{shown}: {self._oversize}; {frames}")
         if self._failure is not None or (not self._live and self._extent.is_cut()):
             return SourceError(f"{shown}: truncated: {frames}")
-        if self._broken:
-            return SourceError(f"{shown}: damaged: {self._broken} packets could not be decoded; {frames}")
-        return None
+        damage = [f"{self._broken} packets could not be decoded"] if self._broken else []
+        damage += [f"{self._incomplete} frames are incomplete"] if self._incomplete else []
+        return SourceError(f"{shown}: damaged: {', '.join(damage)}; {frames}") if damage else None
 
     def _unending(self) -> bool:
         """Whether it comes from a camera or its like, rather than from a recording that plays as one."""

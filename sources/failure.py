@@ -14,6 +14,10 @@ NOTHING_CAME = (
     "itself, or make it with -movflags +faststart"
 )
 
+NO_STREAM = (
+    "is a playlist that names no stream: it is empty, or what it names is missing or may not be opened from there"
+)
+
 
 class AccessDeniedError(SourceError):
     """The server refused the user name or the password."""

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from sources.container import ContainerSource, Opening
+from sources.container import ContainerSource
 from sources.detached import DetachedSource
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, LIVE_SCHEMES, is_hls, scheme_of
+from sources.opening import Opening
 from sources.pixels import MAX_PIXELS
 from streaming.errors import UsageError
 from streaming.redaction import place_of
@@ -32,6 +33,7 @@ def open_network(
     silence: float | None = None,
     ca_file: Path | None = None,
     max_pixels: int = MAX_PIXELS,
+    private_redirects: bool = False,
 ) -> DetachedSource:
     """Open a network stream; see `ContainerSource`, and `network_opener` for the arguments.
 
@@ -47,6 +49,7 @@ def open_network(
         silence=silence,
         ca_file=ca_file,
         max_pixels=max_pixels,
+        private_redirects=private_redirects,
     )
     return DetachedSource(opens, f"receive {stream}")
 
@@ -61,6 +64,7 @@ def network_opener(
     silence: float | None = None,
     ca_file: Path | None = None,
     max_pixels: int = MAX_PIXELS,
+    private_redirects: bool = False,
 ) -> Callable[[], ContainerSource]:
     """What opens a network stream, once each time that it is called, on the thread that calls it.
 
@@ -75,6 +79,7 @@ def network_opener(
             itself with. None to encrypt without verifying, as FFmpeg does: hardly a camera has a certificate that the
             machine's authorities would vouch for.
         max_pixels: largest picture that is decoded, width times height.
+        private_redirects: whether HTTP may redirect to another host of a private network; see `sources.redirect`.
 
     Raises:
         UsageError: there is no such `ca_file`.
@@ -113,5 +118,6 @@ def network_opener(
         timeout=(connect or CONNECT_SECONDS, silence),
         endless=scheme in LIVE_SCHEMES,
         max_pixels=max_pixels,
+        private_redirects=private_redirects,
     )
     return lambda: ContainerSource(opening, stream, live=live)

@@ -6,10 +6,11 @@ import os
 import stat
 from pathlib import Path
 
-from sources.container import FILE, ContainerSource, Opening
+from sources.container import ContainerSource
 from sources.detached import DetachedSource
 from sources.failure import explain
 from sources.location import STDIN
+from sources.opening import FILE, Opening
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
 from streaming.errors import SourceError

@@ -91,6 +91,7 @@ def probe_source(name: str, stream: StreamSettings) -> list[Finding]:
             silence=min(stream.silence_timeout, LONGEST_WAIT_SECONDS),
             ca_file=stream.ca_file,
             max_pixels=stream.max_pixels,
+            private_redirects=stream.private_redirects,
         )
         try:
             frame = next(iter(source), None)

@@ -240,6 +240,9 @@ class StreamSettings(Table):
         le=HIGHEST_MAX_PIXELS,
         description="Largest picture, width times height; larger ones are refused before they are decoded.",
     )
+    private_redirects: bool = Field(
+        default=False, description="Let HTTP redirect to another host of a private network."
+    )
     weight: float = Field(
         default=1.0, ge=0.01, le=100.0, description="Share of the model when there are too many frames."
     )

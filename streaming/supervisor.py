@@ -189,6 +189,7 @@ class Supervisor:
                 connect=settings.connect_timeout,
                 silence=settings.silence_timeout,
                 max_pixels=settings.max_pixels,
+                private_redirects=settings.private_redirects,
             )
         ended = self._closing
         return open_reconnecting(
@@ -200,6 +201,7 @@ class Supervisor:
             silence=settings.silence_timeout,
             ca_file=settings.ca_file,
             max_pixels=settings.max_pixels,
+            private_redirects=settings.private_redirects,
             stop=ended,
         )
 

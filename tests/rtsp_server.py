@@ -1,11 +1,11 @@
 """A real RTSP server for the tests, for the *system* Python (it has the GStreamer bindings; a virtual one does not).
 
-/usr/bin/python3 rtsp_server.py FILE [--port N] [--loop] [--user NAME --password SECRET] [--certificate PEM]
+/usr/bin/python3 rtsp_server.py FILE [--port N] [--loop] [--user NAME --password SECRET] [--certificate PEM] [--sound]
 
 Serves the video of an MP4 (H.264, H.265 or MJPEG) at rtsp://127.0.0.1:PORT/camera, at its own speed and as it is,
 without encoding, and prints the port. Each viewer sees the file from its beginning to its end; with `--loop` all
 viewers see the same endless repetition, as a camera's do. With a certificate (and its key in the same file) the port
-speaks TLS.
+speaks TLS. With `--sound`, rtsp://127.0.0.1:PORT/sound is a microphone.
 """
 
 import argparse
@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--user")
     parser.add_argument("--password", default="")
     parser.add_argument("--certificate")
+    parser.add_argument("--sound", action="store_true")
     arguments = parser.parse_args()
 
     Gst.init(None)
@@ -143,6 +144,12 @@ def main() -> None:
             Gst.Structure.from_string("viewer,media.factory.access=true,media.factory.construct=true")[0]
         )
     server.get_mount_points().add_factory("/camera", factory)
+    if arguments.sound:
+        microphone = GstRtspServer.RTSPMediaFactory()
+        microphone.set_launch(
+            "( audiotestsrc is-live=true ! audio/x-raw,rate=8000,channels=1 ! mulawenc ! rtppcmupay name=pay0 pt=0 )"
+        )
+        server.get_mount_points().add_factory("/sound", microphone)
     if not server.attach(None):
         sys.exit("the port is taken")
     sys.stdout.write(f"{server.get_bound_port()}\n")

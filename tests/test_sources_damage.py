@@ -1,6 +1,7 @@
 """Files that are cut off, damaged or no video at all."""
 
 import os
+import re
 
 import pytest
 
@@ -47,6 +48,27 @@ def test_damage_in_the_middle_costs_only_what_it_hits(tmp_path):
     assert media.stamps(frames) == sorted(set(media.stamps(frames)))
     assert "damaged" in str(error)
     assert f"{len(frames)} of 20 frames decoded" in str(error)
+
+
+@pytest.mark.parametrize(("codec", "name"), [("libx264", "x.mkv"), ("mpeg2video", "x.ts"), ("mpeg4", "x.avi")])
+def test_frames_with_filled_gaps_are_counted(tmp_path, codec, name):
+    path = media.make(tmp_path / name, size="320x240", rate=25, codec=codec, options=["-g", "10"])
+    data = bytearray(path.read_bytes())
+    for share in (0.3, 0.4, 0.5, 0.6, 0.7):
+        at = int(len(data) * share)
+        data[at : at + 150] = bytes((byte * 7 + 13) & 255 for byte in data[at : at + 150])
+    path.write_bytes(bytes(data))
+    _, frames, error = media.read(path)
+    assert re.search(r"damaged: .*\d frames are incomplete", str(error))
+    assert len(frames) >= 30
+
+
+def test_a_recording_that_begins_within_a_group_of_pictures_is_whole(tmp_path):
+    path = media.make(tmp_path / "x.ts", size="320x240", rate=25, codec="mpeg2video", options=["-g", "10"])
+    path.write_bytes(path.read_bytes()[188 * 40 :])
+    _, frames, error = media.read(path)
+    assert error is None
+    assert len(frames) >= 30
 
 
 def no_index(folder):
@@ -96,7 +118,7 @@ def unknown_codec(folder):
         (lambda folder: folder / "missing.mp4", "no such file"),
         (lambda folder: folder / ("x" * 5000), "too long"),
         (empty, "empty"),
-        (text, "not a video"),
+        (text, "is a text, not a video"),
         (plain_text, "text file"),
         (no_index, "index may be missing"),
         (only_audio, "holds no video, only audio"),
