@@ -28,6 +28,7 @@ class AudioTracks:
         self._output = output
         # Matroska knows no negative times and would move all streams by the encoder delay at the start of the audio.
         self._from_zero = suffix in {".mkv", ".webm"}
+        self._silent_after = LATE if suffix in {".mp4", ".mov"} else None  # seconds; see there
         self._writers: dict[int, TrackWriter] = {}  # by position of the track in the medium
         self._written: dict[int, Fraction] = {}  # likewise: the last decoding time, in seconds
         self._waiting: deque[AudioPacket] = deque()
@@ -43,9 +44,11 @@ class AudioTracks:
         """Write the audio that starts before `seconds`."""
         while self._waiting and self._waiting[0].start < seconds:
             self._mux(self._waiting.popleft())
-        for position, writer in list(self._writers.items()):
-            if seconds > LATE and position not in self._written:
-                self._write(position, writer.silence())
+        if self._silent_after is not None and seconds > self._silent_after:
+            self._silent_after = None
+            for position, writer in list(self._writers.items()):
+                if position not in self._written:
+                    self._write(position, writer.silence())
 
     def finish(self, seconds: Fraction | None) -> None:
         """Write the audio that starts before `seconds`, or all that is left, and what the encoders still hold."""

@@ -89,11 +89,7 @@ class TrackWriter(Protocol):
         """
 
     def silence(self) -> Iterator[MuxedPacket]:
-        """A packet without sound at the beginning, if one can be made: the file waits for the first.
-
-        Raises:
-            AV_ERRORS: this audio cannot go on.
-        """
+        """A packet without sound at the beginning: the file waits for the first. None where it cannot be made."""
 
     def drain(self) -> Iterator[MuxedPacket]:
         """What is still inside.
@@ -212,16 +208,12 @@ class _Copied:
         return start + Fraction(size // self._sample_bytes, self.target.codec_context.sample_rate)
 
     def silence(self) -> Iterator[MuxedPacket]:
-        codec = self.target.codec_context
-        name = codec.codec.canonical_name
-        encoder = cast("AudioCodecContext", AudioCodecContext.create(SILENT.get(name, name), "w"))
-        formats = [form.name for form in encoder.codec.audio_formats or []]
-        form = codec.format.name if codec.format.name in formats else formats[0]  # FLAC's frames must agree in it
-        layout = _named(codec.layout)
-        encoder.sample_rate, encoder.layout, encoder.format = codec.sample_rate, layout, form
-        silence = _silent_frame(layout, codec.sample_rate)
-        for packet in [*encoder.encode(silence), *encoder.encode(None)][:1]:
-            packet.pts = packet.dts = 0
+        try:
+            packets = _silence(self.target.codec_context)
+        except AV_ERRORS as error:
+            logger.debug("%s: no packet of silence: %s", self.name, redact(str(error)))
+            return
+        for packet in packets:
             yield from self._ready(packet)
 
     def drain(self) -> Iterator[MuxedPacket]:
@@ -361,6 +353,24 @@ def _works(encoder: Codec, source: str, target: str) -> bool:
         return bool(AudioResampler(formats[0], target, context.sample_rate).resample(silence))
     except AV_ERRORS:
         return False
+
+
+def _silence(codec: AudioCodecContext) -> list[MuxedPacket]:
+    """One packet without sound, at 0, of a codec that is copied.
+
+    Raises:
+        AV_ERRORS: there is no encoder for it.
+    """
+    name = codec.codec.canonical_name
+    encoder = cast("AudioCodecContext", AudioCodecContext.create(SILENT.get(name, name), "w"))
+    formats = [form.name for form in encoder.codec.audio_formats or []]
+    form = codec.format.name if codec.format.name in formats else formats[0]  # FLAC's frames must agree in it
+    encoder.sample_rate, encoder.layout, encoder.format = codec.sample_rate, _named(codec.layout), form
+    silence = _silent_frame(_named(codec.layout), codec.sample_rate)
+    packets = [*encoder.encode(silence), *encoder.encode(None)][:1]
+    for packet in packets:
+        packet.pts = packet.dts = 0
+    return packets
 
 
 def _silent_frame(layout: str, rate: int) -> AudioFrame:

@@ -285,3 +285,11 @@ def test_a_video_does_not_wait_in_memory_for_audio_that_does_not_come(
     assert (tmp_path / "out.partial.mp4").stat().st_size > 10_000
     sink.finish_blocking("interrupted")
     assert plays(tmp_path / "out.mp4")
+
+
+def test_late_audio_stays_as_it_is_where_nothing_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks_audio, "LATE", 0.5)
+    whole = sound(tmp_path / "whole.mkv", seconds=2, options=("-c:a", "libvorbis"))
+    source = rewritten(whole, tmp_path / "late.mkv", lambda at, data: None if at < 1.5 else data)
+    annotated(source, "mkv")
+    assert times(tmp_path / "out.mkv", "a") == pytest.approx(times(source, "a"), abs=0.005)
