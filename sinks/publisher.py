@@ -20,6 +20,7 @@ from sinks.messages import counts_message, status_message
 from sinks.payload import PayloadBound
 from sinks.sink import Sink
 from streaming.errors import SinkError
+from streaming.printable import printable
 from streaming.redaction import redact
 from streaming.types import Frame, Result, StreamInfo, TrackState
 
@@ -181,11 +182,11 @@ class Publisher:
 
         Args:
             online: whether results are being published.
-            reason: why not; credentials are removed.
+            reason: why not; credentials are removed, and control characters escaped.
             prompts: now in force; None leaves them.
             paused: whether it is paused on request.
         """
-        self._online = (online, None if reason is None else redact(reason), paused)
+        self._online = (online, None if reason is None else printable(redact(reason)), paused)
         self.set_prompts(self._prompts if prompts is None else prompts)
 
     def image_room(self) -> int | None:

@@ -267,7 +267,8 @@ class _JsonLine(JsonFormatter):
         trace = _trace(self, record)
         if trace:
             shown["exception"] = "\n".join(trace)
-        return self.serialize_log_record(shown)
+        line: str = self.serialize_log_record(shown)
+        return line.replace("\x7f", "\\u007f")  # the one control character that JSON does not escape
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from streaming.printable import UNPRINTABLE
 from tests import processes
 from tests.patience import patient
 
@@ -65,7 +66,7 @@ def test_a_text_line_reads_time_level_logger_message():
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_a_record_is_one_line_whatever_it_says(style):
     program = r"""
-log.info("a\nb\r\x1b[31mred\u2028c\x85d")
+log.info("a\nb\r\x1b[31mred\u2028c\x85d\x7f\u202ee")
 try:
     raise ValueError("first\nsecond")
 except ValueError:
@@ -73,13 +74,14 @@ except ValueError:
 """
     shown = lines(program, style=style)
     assert len(shown) == 2
-    assert not any(re.search(r"[\x00-\x1f\x7f-\x9f\u2028]", line) for line in shown)
+    assert not any(re.search(UNPRINTABLE, line) for line in shown)
     if style == "json":
+        assert json.loads(shown[0])["message"] == "a\nb\r\x1b[31mred\u2028c\x85d\x7f\u202ee"
         record = json.loads(shown[1])
         assert record["message"] == "failed"
         assert record["exception"].endswith("ValueError: first\nsecond")
     else:
-        assert r"a\nb\r\x1b[31mred\u2028c\x85d" in shown[0]
+        assert r"a\nb\r\x1b[31mred\u2028c\x85d\x7f\u202ee" in shown[0]
         assert shown[1].endswith(r"ValueError: first\nsecond")
 
 

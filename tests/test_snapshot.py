@@ -171,23 +171,32 @@ DAMAGED = {
 }
 
 
+@pytest.fixture(scope="module")
+def saved(video):
+    """A tracker, and what it has saved of a stream with two tracks."""
+    ours = Ours(video)
+    state = ours.tracker.new_state(PROMPTS)
+    rng = np.random.default_rng(0)
+    advance(ours, video, state, scene(1), [[(0.9, blob(rng))], [(0.95, blob(rng))]])
+    return ours.tracker, snapshot.take(state, "a", final=True)
+
+
 @pytest.mark.parametrize("harm", DAMAGED.values(), ids=DAMAGED)
-def test_no_number_is_believed_unseen(running, tmp_path, harm):
-    ours, state = running
+def test_no_number_is_believed_unseen(saved, tmp_path, harm):
+    tracker, state = saved
     file = tmp_path / "s"
-    snapshot.take(state, "a", final=True).write(file)
-    with safe_open(file, "pt") as opened:
-        document = json.loads(opened.metadata()["snapshot"])
-        tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
+    state.write(file)
+    assert len(snapshot.load(tracker, file, "a").table) == 2
+    document, tensors = json.loads(state.document), {name: tensor.clone() for name, tensor in state.tensors.items()}
     harm(document, tensors)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file, {"snapshot": json.dumps(document)})
+    save_file(tensors, file, {"snapshot": json.dumps(document)})
     with pytest.raises(SnapshotError, match="damaged") as caught:
-        snapshot.load(ours.tracker, file, "a")
+        snapshot.load(tracker, file, "a")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("thing", ["folder", "fifo", "long head", "deep"])
-def test_what_is_no_snapshot_at_all(running, tmp_path, thing):
+def test_what_is_no_snapshot_at_all(saved, tmp_path, thing):
     file = tmp_path / "s"
     if thing == "folder":
         file.mkdir()
@@ -198,17 +207,17 @@ def test_what_is_no_snapshot_at_all(running, tmp_path, thing):
     else:
         save_file({"ids": torch.zeros(1)}, file, {"snapshot": "[" * 100_000})
     with pytest.raises(SnapshotError, match="damaged"):
-        snapshot.load(running[0].tracker, file, "a")
+        snapshot.load(saved[0], file, "a")
 
 
-def test_only_their_owner_reads_what_cameras_saw(running, tmp_path):
-    ours, state = running
+def test_only_their_owner_reads_what_cameras_saw(saved, tmp_path):
+    tracker, state = saved
     file = tmp_path / "snapshots" / "s"
-    snapshot.take(state, "a", final=True).write(file)
+    state.write(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     file.chmod(0o644)
-    snapshot.load(ours.tracker, file, "a")
+    snapshot.load(tracker, file, "a")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
