@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -22,13 +22,8 @@ logger = logging.getLogger(__name__)
 # Seconds between two corrections; doubles as long as somebody contradicts, so that two processes that share a prefix
 # by mistake do not fight.
 PAUSE, LONGEST_PAUSE = 1.0, 30.0
+LONGEST_WILL = 65_535  # bytes; MQTT 3.1.1, section 3.1.3.3
 REMEMBERED = 32  # messages of ours that come back to us
-
-
-class Retain(Protocol):
-    """See `Connection.retain`."""
-
-    def __call__(self, topic: str, payload: bytes) -> None: ...
 
 
 class OwnStatus:
@@ -38,13 +33,15 @@ class OwnStatus:
     the line is dead; a second process under the same prefix that ends; or a stranger.
     """
 
-    def __init__(self, topic: str, will: Callable[[], StatusMessage | ProcessMessage], retain: Retain) -> None:
+    def __init__(
+        self, topic: str, will: Callable[[], StatusMessage | ProcessMessage], retain: Callable[[str, bytes], None]
+    ) -> None:
         """Prepare.
 
         Args:
             topic: where the status is retained.
             will: makes the last will.
-            retain: publishes it and keeps it up to date.
+            retain: publishes a payload on a topic and keeps it there, see `Connection.retain`.
         """
         self.topic = topic
         self._make_will, self._retain = will, retain
@@ -56,7 +53,12 @@ class OwnStatus:
 
     def will(self) -> bytes:
         """The last will, for a new connection."""
-        self._wills.append(self._make_will().json_bytes())
+        message = self._make_will()
+        if len(message.json_bytes()) > LONGEST_WILL:  # that it is offline matters more than what it was
+            message = message.model_copy(
+                update={"prompts": []} if isinstance(message, StatusMessage) else {"streams": []}
+            )
+        self._wills.append(message.json_bytes())
         return self._wills[-1]
 
     def say(self, message: StatusMessage | ProcessMessage) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import aiomqtt
 
-from sinks.client import Client, ClosedError, RefusedError
+from sinks.client import Client, ClosedError, RefusedError, TooLargeError
 
 # In a row, until a topic is set aside: fewer happen when a network fails at the wrong moment.
 BREAKS = 3
@@ -87,29 +87,33 @@ class Quarantine:
             SetAsideError: it must not be sent.
             ClosedError: it cannot be sent, because the connection is closed.
         """
-        aside = self._aside.get(topic)
-        if aside is not None and size >= aside.size and self._clock() < aside.until:
-            raise SetAsideError(f"the connection breaks over {aside.size} bytes and more; tried again later")
         await self._alone.acquire()
-        alone = topic in self._suspects or (aside is not None and size > aside.passed)
-        if not alone:
-            self._alone.release()
+        alone = True
         try:
+            aside = self._aside.get(topic)
+            if aside is not None and size >= aside.size and self._clock() < aside.until:
+                raise SetAsideError(f"the connection breaks over {aside.size} bytes and more; tried again later")
             if client.lost:  # and not because of this message
                 raise ClosedError("the connection was lost")
+            if topic not in self._suspects and (aside is None or size <= aside.passed):
+                alone = False
+                self._alone.release()
             number = self._note(topic)
-            yield
-            if alone and prove is not None:
-                await prove()
+            try:
+                yield
+                if alone and prove is not None:
+                    await prove()
+            except aiomqtt.MqttError:
+                if alone and client.lost and topic in self._sent:
+                    self._convict(topic, size)
+                raise
+            except TooLargeError:  # not sent
+                raise
+            except RefusedError:  # an answer too
+                self._survived(topic, size, number)
+                raise
             if alone or prove is None:
                 self._survived(topic, size, number)
-        except RefusedError:  # an answer too
-            self._survived(topic, size, self._count)
-            raise
-        except aiomqtt.MqttError:
-            if alone and client.lost and topic in self._sent:
-                self._convict(topic, size)
-            raise
         finally:
             if alone:
                 self._alone.release()

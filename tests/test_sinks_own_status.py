@@ -184,3 +184,15 @@ async def test_a_client_id_that_another_process_uses_is_said(caplog: pytest.LogC
         broker.writers[-1].write(bytes([0xE0, 2, 0x8E, 0]))  # DISCONNECT: session taken over
         await until(lambda: one.reconnects == 1 and one.connected)
     assert "Session taken over; another client has the client id cam-door: give each process" in caplog.text
+
+
+@awaited
+async def test_a_last_will_that_would_be_too_long_leaves_out_what_was_served() -> None:
+    async with strict() as broker:
+        process = ProcessStatus(at(broker))
+        await process.set_streams([f"{number:03}{'ö' * 120}" for number in range(300)])
+        await process.start()
+        await process.reached()
+        await process.close()
+        assert json.loads(broker.of("site/status")[0])["streams"]
+        assert json.loads(process._connection.status._wills[-1])["streams"] == []
