@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sources.folder import expand
+from sources.folder import expand, one_stream
 from sources.location import LIVE_SCHEMES, STDIN, Kind, check_stream_id, kind_of, scheme_of, stream_id
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
@@ -78,16 +78,15 @@ def open_source(
 
             return open_camera(spec, name, live=live is not False, max_pixels=max_pixels)
         case Kind.IMAGES:
-            from sources.folder import only_video
-
-            if (video := only_video(spec)) is None:
-                from sources.images import ImagesSource
-
-                source = ImagesSource(spec, name, live=bool(live), max_pixels=max_pixels)
-            else:
+            videos, pictures = one_stream(spec)
+            if videos:
                 from sources.video import open_video
 
-                source = open_video(video, name, live=bool(live), max_pixels=max_pixels)
+                source = open_video(str(videos[0]), name, live=bool(live), max_pixels=max_pixels)
+            else:
+                from sources.images import ImagesSource
+
+                source = ImagesSource(spec, pictures, name, live=bool(live), max_pixels=max_pixels)
         case Kind.FILE:
             from sources.video import open_video
 

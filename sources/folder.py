@@ -61,26 +61,26 @@ def expand(spec: str) -> list[str]:
     if pictures and is_pattern(spec):
         return [*names, spec]
     if pictures and names:
-        _say_left(spec, videos, pictures)
+        _say_left(spec, pictures)
     return names or [spec]
 
 
-def only_video(spec: str) -> str | None:
-    """The video that a folder or a glob stands for where one stream is wanted; None for pictures.
+def one_stream(spec: str) -> Contents:
+    """What one stream of a spec shows: pictures, or a single video.
 
     Raises:
-        SourceError: there are several, or there is nothing.
+        SourceError: there are several videos, or there is nothing.
     """
     videos, pictures = contents(spec)
     if pictures and is_pattern(spec):
-        return None
+        return Contents([], pictures)
     if len(videos) > 1:
         raise SourceError(f"{spec}: holds {len(videos)} videos, and a stream is one of them: name it")
     if not videos and not pictures:
         raise SourceError(_nothing(spec))
     if videos and pictures:
-        _say_left(spec, videos, pictures)
-    return str(videos[0]) if videos else None
+        _say_left(spec, pictures)
+    return Contents(videos, [] if videos else pictures)
 
 
 def contents(spec: str) -> Contents:
@@ -164,10 +164,11 @@ def _holds_video(file: Path) -> bool:
         return False
 
 
-def _say_left(spec: str, videos: Sequence[Path], pictures: Sequence[Path]) -> None:
-    some = ", ".join(picture.name for picture in pictures[:3]) + (", …" if len(pictures) > 3 else "")
-    text = f"{spec}: pictures left out beside videos ({len(pictures)}, {len(videos)}): {some}; a glob names them"
-    logger.warning("%s", printable(text))
+def _say_left(spec: str, pictures: Sequence[Path]) -> None:
+    names = [picture.name for picture in pictures[:3]]
+    more = f" and {len(pictures) - len(names)} more" if len(pictures) > len(names) else ""
+    left = f"{', '.join(names)}{more}"
+    logger.warning("%s", printable(f"{spec}: the pictures beside its videos are left out: {left}; a glob names them"))
 
 
 def _nothing(spec: str) -> str:

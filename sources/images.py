@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
-from sources.folder import contents, root_of
+from sources.folder import root_of
 from sources.picture import ArrayPicture
 from sources.picture_file import StillPicture, read_pictures
 from sources.pixels import MAX_PIXELS
@@ -27,14 +27,23 @@ class ImagesSource:
     A file with several pictures gives them all. Where it is the only file, they keep the times that it gives them.
     """
 
-    def __init__(self, spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> None:
-        """Find the pictures of a folder, a glob or a single path, of which there are some.
+    def __init__(
+        self, spec: str, files: Sequence[Path], stream: str, *, live: bool, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        """Read the first picture.
+
+        Args:
+            spec: the folder, the glob or the file that was given.
+            files: its pictures' files, at least one, in order.
+            stream: id of the stream.
+            live: whether frames may be dropped.
+            max_pixels: largest picture that is decoded, width times height.
 
         Raises:
             SourceError: none of them can be read.
         """
         self._spec, self._stopped, self._max_pixels = spec, False, max_pixels
-        self._paths, self._root = contents(spec).pictures, root_of(spec)
+        self._paths, self._root = files, root_of(spec)
         first = self._first()
         count = len(self._paths)
         # What an animation gives is known when it ends.

@@ -219,7 +219,8 @@ class StreamSettings(Table):
     """One camera, network stream or file."""
 
     source: SourceSpec = Field(
-        description="`rtsp://`, `rtsps://`, `http(s)://`, `rtmp://`, `srt://`, `udp://`, `camera:0`, or a file."
+        description="`rtsp://`, `rtsps://`, `http(s)://`, `rtmp://`, `srt://`, `udp://`, `camera:0`, a file, or "
+        "a folder of pictures."
     )
     prompts: Prompts = Field(description="What to look for.")
     transport: Literal["tcp", "udp"] = Field(default="tcp", description="How RTSP's media travels.")

@@ -66,9 +66,8 @@ def test_videos_win_over_the_pictures_beside_them_and_the_log_says_so(folder, cl
         picture(folder / f"clip{number}.jpg")
     assert expanded(folder) == ["clip1.mkv", "clip2.asf"]
     [line] = caplog.messages
-    assert line == (
-        f"{folder}: pictures left out beside videos (5, 2): clip1.jpg, clip2.jpg, clip3.jpg, …; a glob names them"
-    )
+    left = "clip1.jpg, clip2.jpg, clip3.jpg and 2 more"
+    assert line == f"{folder}: the pictures beside its videos are left out: {left}; a glob names them"
 
 
 def test_what_is_no_video_is_passed_over(folder, clips):
