@@ -140,8 +140,9 @@ async def test_our_own_words_that_come_back_are_not_taken_for_others(
     async with publishing(at(broker, protocol=protocol)) as one, subscriber(broker.port, "site/door/status") as found:
         await until(lambda: one.connected and found.messages)
         for number in range(20):
+            before = len(found.messages)
             await one.set_status(number % 2 == 0, "flapping")
-            await asyncio.sleep(0.01)
+            await until(lambda before=before: len(found.messages) > before)
         await one.set_status(True)
         await until(lambda: found.of("door/status")[-1]["reason"] is None)
         await asyncio.sleep(0.3)

@@ -682,7 +682,7 @@ async def test_published_frames_keep_the_bound(broker: Broker, caplog: pytest.Lo
 @awaited
 async def test_a_hundred_streams_without_a_broker_leave_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each attempt to connect that hangs holds a thread of the pool that others need too."""
-    monkeypatch.setattr(connector, "TIMEOUT", 0.5)
+    monkeypatch.setattr(connector, "TIMEOUT", patient(60))
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.05)
     logging.getLogger("sinks.connection").setLevel(logging.ERROR)
     silent = socket.create_server(("127.0.0.1", 0))
@@ -691,13 +691,10 @@ async def test_a_hundred_streams_without_a_broker_leave_threads_alone(monkeypatc
     many = [Publisher(address, f"camera {number}", journal=journal) for number in range(100)]
     for one in many:
         await one.start(required=False)
-    slowest = 0.0
-    for _ in range(20):
-        started = time.monotonic()
-        await asyncio.to_thread(int)
-        slowest = max(slowest, time.monotonic() - started)
-        await asyncio.sleep(0.02)
-    assert slowest < 0.3
+    async with asyncio.timeout(patient(20)):
+        for _ in range(20):
+            await asyncio.to_thread(int)
+            await asyncio.sleep(0.02)
     await asyncio.gather(*(one.close("stopped") for one in many))
     await journal.close()
     silent.close()

@@ -20,6 +20,7 @@ from sinks.folder_lock import FolderLock
 from sinks.sink import BlockingSink
 from streaming.errors import SinkError, UsageError
 from streaming.track_command import Outputs
+from tests import processes
 from tests.sinks_media import info, probe, run
 from tests.test_sinks_lines import ROOT, stream
 
@@ -218,7 +219,7 @@ print("locked", flush=True)
 sys.stdin.read()
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with processes.running(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"locked\n"
         with pytest.raises(SinkError, match="another process records into"):
