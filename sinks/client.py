@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE = 15  # seconds; a broker that stops answering is noticed within twice that
 # Bytes that are kept of a packet that the broker sends us. MQTT 5 lets us say so; from older brokers, longer ones are
-# read to their end and cut off. It must hold the longest topic, 65,535, and the longest status of ours: 256 streams with
-# ids of 128 characters.
+# read to their end and cut off. It must hold the longest topic, 65,535, and the longest status of ours: 256 ids of
+# streams with 128 characters.
 LARGEST_INCOMING = 160 << 10
 READ = 64 << 10  # bytes that are read at a time
 

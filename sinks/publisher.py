@@ -89,6 +89,7 @@ class Publisher:
         self._left_out = 0
         self._refused = False  # the broker does not take events
         self._tasks: list[asyncio.Task[None]] = []
+        self._sending: asyncio.Task[None] | None = None  # the one among them that sends frames
         self._connection = Connection(
             address,
             stream,
@@ -129,6 +130,7 @@ class Publisher:
         if self._control is not None:
             pumps.append(self._control.serve())
         self._tasks = [asyncio.create_task(pump) for pump in pumps]
+        self._sending = self._tasks[0]
 
     async def trial(self) -> Trial:
         """See `Connection.trial`."""
@@ -150,6 +152,8 @@ class Publisher:
             self._delivered.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._delivered.wait(), LOOK_SECONDS)
+            if self._sending is not None and self._sending.done():
+                self._sending.result()  # what ended it: better that than to wait for ever
             away = self._connection.away()
             if self._patience is not None and away > self._patience:
                 raise SinkError(f"the broker has been away for {self._patience:.0f} s: given up")

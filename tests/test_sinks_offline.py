@@ -183,3 +183,17 @@ async def test_frames_of_a_file_that_the_broker_refuses_are_an_error_at_the_end(
         [error] = report.errors
         assert str(error).endswith(": the broker refuses frames; 3 frames and 0 events are not delivered")
         assert error.exit_code == 4
+
+
+@awaited
+async def test_a_bug_does_not_leave_a_stream_waiting_for_ever(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async with publishing(at(broker), live=False) as one:
+        monkeypatch.setattr(one._bound, "encode", fail)
+        await one.write(result(0))
+        with pytest.raises(RuntimeError, match="a bug"):
+            async with asyncio.timeout(patient(30)):
+                await one.ready()
+        one._frames.clear()
