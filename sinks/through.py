@@ -15,8 +15,9 @@ from streaming.errors import SinkError, UsageError
 READER_SECONDS = 20.0
 LOOK_SECONDS = 0.05
 
-# What these hold are no files, even where they lead to one: `/dev/stdout` is wherever the shell has sent the output.
-_DEVICES = ("/dev/", "/proc/")
+# What these hold are open files, to be written to as they are: `/dev/stdout`, a link to one, is wherever the shell has
+# sent the output.
+_OPEN_FILES = ("/proc/", "/dev/fd/")
 _MOST_LINKS = 40  # as Linux
 
 
@@ -30,7 +31,7 @@ def kind_of_target(path: Path) -> str | None:
         return "pipe"
     if stat.S_ISSOCK(mode):
         return "socket"
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or (stat.S_ISREG(mode) and _leads_to_a_device(path)):
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or (stat.S_ISREG(mode) and _is_open_file(path)):
         return "device"
     return None
 
@@ -94,10 +95,10 @@ def _open_pipe(path: Path) -> int:
             return descriptor
 
 
-def _leads_to_a_device(path: Path) -> bool:
+def _is_open_file(path: Path) -> bool:
     place = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the links, which is done here
     for _ in range(_MOST_LINKS):
-        if str(place).startswith(_DEVICES):
+        if str(place).startswith(_OPEN_FILES):
             return True
         if not place.is_symlink():
             break

@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -169,6 +170,14 @@ def test_a_link_to_a_file_stays_one(tmp_path: Path, name: str, there: bool) -> N
     assert [entry.name for entry in target.parent.iterdir()] == [target.name]
     assert target.stat().st_size > 3
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["disk", name])
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no /dev/shm on this machine")
+def test_a_plain_file_among_devices_is_one() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        for _ in range(2):
+            run(open_sink(f"{folder}/out.jsonl"), info(), stream(3))
+            assert Path(folder, "out.jsonl").read_bytes().count(b"\n") == 3
 
 
 def test_two_spellings_of_one_output_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
