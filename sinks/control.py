@@ -48,7 +48,7 @@ def parse_control(payload: bytes) -> ControlMessage:
         ControlError: it is not a request as ``docs/schema/control.json`` describes it. Nothing else is ever raised.
     """
     if len(payload) > MAX_BYTES:
-        raise ControlError(f"a request has at most {MAX_BYTES} bytes, this one has {len(payload)}")
+        raise ControlError(f"a request has at most {MAX_BYTES} bytes, this one is longer")
     try:
         text = payload.decode()
     except UnicodeDecodeError as error:
