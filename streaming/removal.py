@@ -66,7 +66,9 @@ class Removal:
             return
         await self._on_disk(partial(remove_snapshot, self._snapshots, stream))
         process = self._process
-        if process and not await _when_connected(process, recalled, partial(self._take_back, process, stream)):
+        if process and not await _when_connected(
+            process, recalled, partial(self._take_back, process, stream, recalled)
+        ):
             return
         topics = self._retained.topics(stream)
         self._retained.forget(stream)
@@ -101,13 +103,15 @@ class Removal:
         except OSError as error:
             logger.warning("%s: what streams that are gone have left cannot be deleted: %s", self._snapshots, error)
 
-    async def _take_back(self, process: ProcessStatus, stream: str) -> bool:
+    async def _take_back(self, process: ProcessStatus, stream: str, recalled: asyncio.Event) -> bool:
         """Deliver what waits, then remove what is retained; whether the broker took that."""
         while entries := await self._journal.first(stream, BATCH):
             for entry in entries:
                 with suppress(RefusedError):  # told; it will never be delivered
                     await process.publish_event(stream, entry.payload)
             await self._journal.remove(stream, entries[-1].sequence)
+            if recalled.is_set():
+                return False
         return await process.withdraw(self._retained.topics(stream))
 
 

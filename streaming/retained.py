@@ -144,8 +144,9 @@ class Retained:
 
     def forget_stale(self, stream: str) -> None:
         """Note that what `stale` tells of has been taken back."""
-        left = self._here(stream)
-        self._put(left.model_copy(update={"discovery": [self._discovery] if self._discovery else []}))
+        if stream in self.streams():
+            kept = [self._discovery] if self._discovery else []
+            self._put(self._here(stream).model_copy(update={"discovery": kept}))
 
     def forget(self, stream: str) -> None:
         """Note that all that a stream has left under the present prefix has been taken back."""
