@@ -151,7 +151,9 @@ def _kinds(opening: Opening) -> list[str]:
 
 
 def _head(opening: Opening) -> bytes | None:
-    """The first bytes of a medium, over the same protocol; None if it does not give any now."""
+    """The first bytes of a file or an HTTP answer, over the same protocol; None if there are none now."""
+    if opening.url.partition(":")[0].lower() not in {"file", *HTTP_SCHEMES}:
+        return None
     try:
         with _open(opening, "data") as container:
             return bytes(next(packet for packet in container.demux() if packet.size))[:HEAD_BYTES]

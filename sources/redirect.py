@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import re
 import socket
 import ssl
 from base64 import b64encode
@@ -13,6 +14,8 @@ from streaming.errors import SourceError
 
 # As many as FFmpeg would follow.
 MOST_REDIRECTS = 8
+# User, host and port as RFC 3986 has them: what is written in another way, FFmpeg could read in another way.
+_AUTHORITY = re.compile(r"[\w.~!$&'()*+,;=:@%\[\]-]{1,300}", re.ASCII)
 
 
 def redirection(url: str, *, seconds: float | None, ca_file: str | None, private: bool) -> str | None:
@@ -37,9 +40,14 @@ def redirection(url: str, *, seconds: float | None, ca_file: str | None, private
         return None
     if location is None:
         return None
-    target = urljoin(url, location)
-    here, there = urlsplit(url), urlsplit(target)
-    place = f"{there.scheme}://{there.hostname or ''}"
+    try:
+        target = urljoin(url, location)
+        here, there = urlsplit(url), urlsplit(target)
+    except ValueError:
+        raise SourceError("redirects to what is no URL") from None
+    if not _AUTHORITY.fullmatch(there.netloc):
+        raise SourceError(f"redirects to what is no place on the web ({there.scheme[:20]})")
+    place = f"{there.scheme}://{there.hostname}"
     if there.scheme not in {"http", "https"} or not there.hostname:
         raise SourceError(f"redirects to {place}, which is no place on the web")
     if here.scheme == "https" and there.scheme == "http":
@@ -88,6 +96,8 @@ def _is_private(host: str) -> bool:
         found = socket.getaddrinfo(host, None)
     except OSError:  # nobody will be reached
         return False
+    except UnicodeError:  # no name, and nobody knows whom FFmpeg would reach
+        return True
     return not all(_is_public(str(address[0])) for *_, address in found)
 
 
