@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -88,9 +89,17 @@ def open_source(
 
                 source = ImagesSource(spec, pictures, name, live=bool(live), max_pixels=max_pixels)
         case Kind.FILE:
-            from sources.video import open_video
+            from sources.picture_file import holds_more_than_ffmpeg_gives
 
-            source = open_video(spec, name, live=bool(live), max_pixels=max_pixels)
+            # os.path's question has an answer for every string.
+            if os.path.isfile(spec) and holds_more_than_ffmpeg_gives(Path(spec)):  # noqa: PTH113
+                from sources.images import ImagesSource
+
+                source = ImagesSource(spec, [Path(spec)], name, live=bool(live), max_pixels=max_pixels)
+            else:
+                from sources.video import open_video
+
+                source = open_video(spec, name, live=bool(live), max_pixels=max_pixels)
     if live:
         from sources.paced import PacedSource
 

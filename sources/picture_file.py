@@ -41,9 +41,12 @@ FORMATS: tuple[type[ImageFile], ...] = (
     TiffImageFile,
     BmpImageFile,
     GifImageFile,
-    AvifImageFile,
-    HeifImageFile,
 )
+ISOBMFF: tuple[type[ImageFile], ...] = (AvifImageFile, HeifImageFile)
+# Brands of such files (ISO/IEC 23008-12, AV1 Image File Format 1.1); those of videos are others.
+BRANDS = frozenset({b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis"})
+# Far above a picture of `MAX_PIXELS`, uncompressed.
+MOST_BYTES = 1 << 30
 # EXIF 2.3, 4.6.4 A: the tag, and what brings the picture of each of its values upright.
 ORIENTATION = 0x0112
 UPRIGHT = {
@@ -103,15 +106,24 @@ def read_pictures(path: Path, max_pixels: int) -> Iterator[StillPicture]:
 
 
 def size_in_header(data: bytes) -> tuple[int, int] | None:
-    """Width and height that the header of a picture gives; None if it is none of `FORMATS`."""
+    """Width and height that the header of a picture gives; None if it is none that is read here."""
     try:
         return _open(io.BytesIO(data)).size
     except Exception:  # noqa: BLE001 - as in `read_pictures`
         return None
 
 
+def holds_more_than_ffmpeg_gives(path: Path) -> bool:
+    """Whether a file is a picture of a kind of which FFmpeg gives one page, one step or one tile."""
+    try:
+        with closing(_open(path)) as file:
+            return isinstance(file, WebPImageFile | TiffImageFile | AvifImageFile | HeifImageFile)
+    except Exception:  # noqa: BLE001 - as in `read_pictures`
+        return False
+
+
 def _open(file: Path | io.BytesIO) -> ImageFile:
-    for kind in FORMATS:
+    for kind in _kinds(file):
         if isinstance(file, io.BytesIO):
             file.seek(0)
         try:
@@ -121,6 +133,21 @@ def _open(file: Path | io.BytesIO) -> ImageFile:
         except Exception:  # noqa: BLE001, S112 - it is none of this kind, which each says in its own way
             continue
     raise ValueError("none of the formats")
+
+
+def _kinds(file: Path | io.BytesIO) -> tuple[type[ImageFile], ...]:
+    """Those of `FORMATS` that it may be. The readers of the ISO formats, and of WebP, take a file into memory whole."""
+    if isinstance(file, io.BytesIO):
+        head, size = file.getvalue()[:12], 0
+    else:
+        with file.open("rb") as opened:
+            head, size = opened.read(12), file.stat().st_size
+    isobmff = head[4:8] == b"ftyp"
+    if isobmff and head[8:12] not in BRANDS:
+        return ()
+    if size > MOST_BYTES and (isobmff or head.startswith(b"RIFF")):
+        raise SourceError(f"a picture of {size >> 20} MiB; the most is {MOST_BYTES >> 20}")
+    return ISOBMFF if isobmff else FORMATS
 
 
 def _load(file: ImageFile, path: Path) -> ImageFile:

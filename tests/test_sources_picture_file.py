@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from sources import open_source
 from sources.picture_file import read_pictures, size_in_header
+from sources.video import open_video
 from streaming.errors import SourceError
 from tests import media
 from tests.test_sources_pixels import MEGABYTES, huge_jpeg, peak
@@ -100,14 +101,29 @@ def test_a_heif_gives_all_its_pictures():
 
 @pytest.mark.parametrize("name", ["tiles.heic", "tiles.avif"])
 def test_what_a_file_holds_counts_and_not_its_name(tmp_path, name):
-    named = tmp_path / "photo.jpg"
-    shutil.copy(DATA / name, named)
-    info, _, error = media.read(named)
-    assert (error, (info.width, info.height)) == (None, TILED[name][0])
-    video = named.rename(tmp_path / "photo.mp4")
-    with pytest.raises(SourceError, match=r"photo\.mp4: a photograph in tiles; .* \.heic or \.avif") as raised:
-        open_source(str(video))
+    for called in ("photo.jpg", "photo.mp4", "photo"):
+        shutil.copy(DATA / name, tmp_path / called)
+        info, _, error = media.read(tmp_path / called)
+        assert (error, (info.width, info.height)) == (None, TILED[name][0])
+    pages = animation(tmp_path / "x.tiff").rename(tmp_path / "scan.dat")
+    assert levels(media.read(pages)[1]) == LEVELS
+
+
+@pytest.mark.parametrize("name", ["tiles.heic", "tiles.avif"])
+def test_ffmpeg_is_not_believed_that_a_tile_is_the_picture(name):
+    with pytest.raises(SourceError, match=r"a photograph in tiles; .* \.heic or \.avif") as raised:
+        open_video(str(DATA / name), "x", live=False)
     assert raised.value.exit_code == 3
+
+
+def test_a_video_by_a_pictures_name_is_not_taken_into_memory(tmp_path):
+    for name, head in {"film.jpg": b"\0\0\0\x20ftypisom", "photo.jpg": b"\0\0\0\x20ftypavif", "x.png": b"?"}.items():
+        with (tmp_path / name).open("wb") as file:
+            file.write(head)
+            file.truncate(4 << 30)
+        assert peak(tmp_path / name) < MEGABYTES, name
+    with pytest.raises(SourceError, match="a picture of 4096 MiB; the most is 1024"):
+        next(read_pictures(tmp_path / "photo.jpg", 10**6))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
