@@ -65,7 +65,9 @@ class ControlTopic:
 
     async def serve(self) -> None:
         """Answer until cancelled."""
-        await asyncio.gather(self._answer(), self._make_changes(), self._stem(), self._sum_up())
+        async with asyncio.TaskGroup() as group:
+            for work in (self._answer, self._make_changes, self._stem, self._sum_up):
+                group.create_task(work())
 
     async def _answer(self) -> None:
         while True:

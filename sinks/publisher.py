@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 10.0  # how long `close` tries to deliver what waits
 LOOK_SECONDS = 1.0  # between two looks at how long the broker has been away
 EXPIRY = 10  # seconds after which the broker need not deliver a frame to a slow subscriber
+PUMP_SECONDS = 1.0  # until what failed unexpectedly begins again
 REFUSED_SECONDS = 5.0  # until events that the broker refused are offered again
 WINDOW = 16  # events on their way to the broker at a time
 MAX_PAYLOAD = 262_144  # bytes of a frame's message
@@ -126,11 +127,22 @@ class Publisher:
         self._counts = dict.fromkeys(self._prompts, 0)
         self._send_counts()
         await self._connection.start(required=required)
-        pumps = [self._send_frames(), self._send_events()]
+        pumps = [self._send_frames, self._send_events]
         if self._control is not None:
-            pumps.append(self._control.serve())
-        self._tasks = [asyncio.create_task(pump) for pump in pumps]
+            pumps.append(self._control.serve)
+        self._tasks = [asyncio.create_task(self._keep_up(pump)) for pump in pumps]
         self._sending = self._tasks[0]
+
+    async def _keep_up(self, pump: Callable[[], Awaitable[None]]) -> None:
+        """Have `pump` work until it is cancelled; of a live stream, one that fails unexpectedly begins again."""
+        while True:
+            try:
+                await pump()
+            except Exception:
+                if not self._live:  # a file must not go on without the frame: see `ready`
+                    raise
+                logger.exception("%s: publishing failed unexpectedly", self.stream)
+            await asyncio.sleep(PUMP_SECONDS)
 
     async def trial(self) -> Trial:
         """See `Connection.trial`."""

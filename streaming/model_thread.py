@@ -35,6 +35,9 @@ BATCH_WAIT = 0.005
 # Seconds that a pass waits for its frames to be converted, some times what a picture of 4K takes. One that takes longer
 # comes into a later pass: its stream is late, and no other.
 CONVERSION_WAIT = 0.1
+# Pixels above which a frame has a pass of its own, which is charged to its stream alone: to bring twice 4K to the size
+# of the model takes a CPU as long as a pass of a small model.
+ALONE_PIXELS = 16_000_000
 # Seconds between signs of life of an idle thread.
 BEAT_SECONDS = 1.0
 
@@ -243,8 +246,11 @@ class ModelThread:
         taken = time.monotonic()
         try:
             steps = self._converted(chosen)
-            if steps:
-                self._pass(steps, taken)
+            if together := [step for step in steps if not _is_huge(step[1])]:
+                self._pass(together, taken)
+            for step in steps:
+                if _is_huge(step[1]):
+                    self._pass([step], taken)
         except BaseException as error:  # noqa: BLE001 - whatever comes, nobody waits for ever
             self.failures += 1
             for asked in chosen:
@@ -295,6 +301,10 @@ class ModelThread:
         self.failures = 0
         for (asked, frame), result in answers:
             asked.future.set_result(Turn(frame, result, taken, done))
+
+
+def _is_huge(frame: Frame) -> bool:
+    return frame.picture.width * frame.picture.height > ALONE_PIXELS
 
 
 def _fail(future: Future[Any], error: BaseException) -> None:

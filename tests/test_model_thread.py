@@ -3,6 +3,8 @@
 import asyncio
 import threading
 from concurrent.futures import Future
+from functools import partial
+from typing import ClassVar
 
 import pytest
 
@@ -149,6 +151,22 @@ async def test_a_picture_that_cannot_be_converted_is_an_error_of_its_source(rais
     with pytest.raises(SourceError, match=f"frame 7 cannot be converted: {type(raised).__name__}"):
         converted.result(60)
     converter.close()
+
+
+async def test_a_huge_picture_has_a_pass_of_its_own_and_pays_for_it(started):
+    class Seen(Model):
+        passes: ClassVar = []
+
+        def step(self, streams, frames):
+            self.passes.append([one.picture.width for one in frames])
+            return super().step(streams, frames)
+
+    worker = await started(Seen, batch_wait=60.0)
+    lanes = [(await worker.open_stream([name]))[0] for name in "abc"]
+    frames = [frame(0), frame(0), frame(0)]
+    frames[1].picture.width = 200_000
+    await asyncio.gather(*(worker.step(lane, partial(ready, one)) for lane, one in zip(lanes, frames, strict=True)))
+    assert Seen.passes == [[160, 160], [200_000]]
 
 
 async def test_a_turn_is_charged_to_its_streams_by_the_prompts_that_they_have_now(started):

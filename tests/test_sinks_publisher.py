@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import itertools
 import json
 import logging
 import resource
@@ -521,6 +522,30 @@ async def test_what_needs_no_model_is_done_before_changes_of_prompts_that_keep_t
         await until(lambda: len(found.of("door/control/reply")) == 4)
     assert [message["id"] for message in found.of("door/control/reply")] == ["pause", "0", "1", "2"]
     assert made == [("cat 0",), ("cat 1",), ("cat 2",)]
+
+
+@awaited
+async def test_a_frame_that_cannot_be_published_is_not_the_end_of_publishing(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "PUMP_SECONDS", 0.01)
+    async with subscriber(broker.port) as found, publishing(at(broker)) as one:
+        encode = one._bound.encode
+
+        def fail(this: Result, *others: Any) -> Any:
+            if this.frame.index == 0:
+                raise ZeroDivisionError
+            return encode(this, *others)
+
+        monkeypatch.setattr(one._bound, "encode", fail)
+        await until(lambda: one.connected)
+        await one.write(result(0))
+        for index in itertools.count(1):
+            await one.write(result(index))
+            await asyncio.sleep(0.02)
+            if found.of("door/tracks"):
+                break
+    assert all(message["frame"] > 0 for message in found.of("door/tracks"))
 
 
 @awaited
