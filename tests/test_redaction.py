@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming import redaction
 from streaming.redaction import hide, is_unclear, place_of, redact
 
 
@@ -177,7 +176,3 @@ def test_a_secret_is_masked_before_a_line_is_cut():
     hide(["Geheim7" * 10])
     for blanks in range(1920, 2010):
         assert "Geheim" not in redact(" " * blanks + "Geheim7" * 10)
-
-
-def test_tests_do_not_see_each_others_secrets():
-    assert redaction._secrets == ()
