@@ -30,8 +30,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from scipy.stats import theilslopes
 
 from tests import broker as brokers
+from tests.patience import eventually
 from tests.rtsp import Camera, camera
-from tests.service import ROOT, Service, Subscriber, eventually, still_life
+from tests.service import ROOT, Service, Subscriber, still_life
 from tests.test_run_kill import consistent, readable
 
 NAMES = ("north", "east", "south")
@@ -184,7 +185,8 @@ def broken_bounds(samples: list[Sample], seconds: float, videos: list[Path]) -> 
 def soak(folder: Path, seconds: float) -> tuple[dict[str, Any], list[str]]:
     """Run it all; the figures, and what is wrong."""
     with ExitStack() as stack:
-        clips = [ROOT / "streaming" / "demo.mp4", still_life(folder / "still.mp4")]
+        clips = [ROOT / "streaming" / "demo.mp4", folder / "still.mp4"]
+        still_life(clips[1])
         home = folder / "broker"
         broker = stack.enter_context(brokers.running(home, lines=brokers.keeping(home)))
         cameras = {name: stack.enter_context(camera(clips[0], "--loop")) for name in NAMES}
@@ -196,9 +198,9 @@ def soak(folder: Path, seconds: float) -> tuple[dict[str, Any], list[str]]:
             for name, one in cameras.items()
         )
         settings += f'[streams.south.recording]\nfolder = "videos"\nsegment_seconds = 10.0\nkeep_files = {KEEP_FILES}\n'
-        running = Service(folder, settings)
+        running = Service(folder, settings, fresh=True)
         running.start()
-        stack.callback(lambda: running.process.poll() is None and running.kill())
+        stack.callback(running.kill)
         running.wait_until_ready()
         faults = Faults(cameras, broker, listener, running)
         faults.settings, faults.clips = settings, clips

@@ -71,6 +71,12 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def video_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random `sam3_video` checkpoint whose detector is such a one."""
+    return once(tmp_path_factory, "video", tiny.save_video)
+
+
+@pytest.fixture(scope="session")
 def still_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of four seconds in which the objects of the demo stand still; see `tests.service`."""
     return once(tmp_path_factory, "still", lambda folder: still_life(folder / "still.mp4")) / "still.mp4"

@@ -14,18 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from streaming.errors import ModelError
-from tests import tiny
 from trackers.checkpoint import load_checkpoint
 
 
 @pytest.fixture
 def copy(tiny_checkpoint, tmp_path):
     return shutil.copytree(tiny_checkpoint, tmp_path / "model")
-
-
-@pytest.fixture(scope="module")
-def video(tmp_path_factory):
-    return tiny.save_video(tmp_path_factory.mktemp("video"))
 
 
 def refusal(name, tracker_from=None):
@@ -295,8 +289,8 @@ def test_numbers_of_no_real_model_are_refused_before_anything_is_allocated(copy,
         (["select_memories"], 3),
     ],
 )
-def test_numbers_of_a_tracker_likewise(video, tmp_path, path, value):
-    folder = shutil.copytree(video, tmp_path / "video")
+def test_numbers_of_a_tracker_likewise(video_checkpoint, tmp_path, path, value):
+    folder = shutil.copytree(video_checkpoint, tmp_path / "video")
     change(folder, *path, value=value)
     assert "config.json" in refusal(folder)
 

@@ -21,7 +21,8 @@ from streaming.removal import Removal
 from streaming.retained import Retained
 from tests import broker as brokers
 from tests.awaited import awaited
-from tests.service import Subscriber, eventually
+from tests.patience import eventually
+from tests.service import Subscriber
 from tests.test_sinks_journal import result
 
 

@@ -10,8 +10,7 @@ import pytest
 from sinks.broker import parse_address
 from streaming import retained as module
 from streaming.retained import MOST_GONE, MOST_LEFT, Retained
-from tests.patience import patient
-from tests.service import eventually
+from tests.patience import eventually, patient
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,8 @@ import json
 
 from sinks.home_assistant import discovery_topic
 from tests import broker as brokers
-from tests.service import Subscriber, eventually, service
+from tests.patience import eventually
+from tests.service import Subscriber, service
 
 TABLE = '[streams.{}]\nsource = "rtsp://127.0.0.1:9/nobody"\nprompts = [{}]\n'
 

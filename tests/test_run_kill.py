@@ -11,8 +11,9 @@ from contextlib import ExitStack
 import pytest
 
 from tests import broker as brokers
+from tests.patience import eventually
 from tests.rtsp import camera
-from tests.service import ROOT, Service, Subscriber, eventually
+from tests.service import ROOT, Service, Subscriber
 
 
 def readable(file):
@@ -65,7 +66,7 @@ def killed_again_and_again(tmp_path, kills):
             f'[streams.door.recording]\nfolder = "videos"\nkeep_files = 1000\n',
         )
         running.start()
-        stack.callback(lambda: running.process.poll() is None and running.kill())
+        stack.callback(running.kill)
         for _ in range(kills):
             # Most kills hit a running stream, some the start.
             if chance.random() < 0.8:

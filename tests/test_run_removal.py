@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from sinks.home_assistant import discovery_topic
 from tests import broker as brokers
+from tests.patience import eventually
 from tests.rtsp import camera
-from tests.service import Subscriber, eventually, service, still_life
+from tests.service import Subscriber, service
 
 TOPICS = {"site/door/status", "site/door/counts", "site/door/image"}
 
 
-def test_what_a_stream_has_left_goes_with_it(tmp_path):
+def test_what_a_stream_has_left_goes_with_it(tmp_path, still_scene):
     snapshot = tmp_path / "maskcast-state" / "snapshots" / "door.safetensors"
-    with brokers.running(tmp_path / "broker") as broker, camera(still_life(tmp_path / "still.mp4"), "--loop") as door:
+    with brokers.running(tmp_path / "broker") as broker, camera(still_scene, "--loop") as door:
 
         def head(prefix):
             url = f"mqtt://127.0.0.1:{broker.port}/{prefix}"

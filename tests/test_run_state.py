@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import stat
 
+from tests.patience import eventually
 from tests.rtsp import camera
-from tests.service import eventually, service, still_life
+from tests.service import service
 
 
-def test_a_disk_that_is_away_at_the_start_is_used_when_it_comes_back(tmp_path):
+def test_a_disk_that_is_away_at_the_start_is_used_when_it_comes_back(tmp_path, still_scene):
     state = tmp_path / "maskcast-state"
     state.write_text("no folder: what cannot be written by anyone", encoding="utf-8")
-    with camera(still_life(tmp_path / "still.mp4"), "--loop") as door:
+    with camera(still_scene, "--loop") as door:
         table = f'[streams.door]\nsource = "{door.url()}"\nprompts = ["object"]\n'
         with service(tmp_path, "[state]\nsnapshot_seconds = 0.5\n" + table) as running:
             eventually(lambda: running.metric("maskcast_frames_total", stream="door") > 3, 60, "tracked all the same")

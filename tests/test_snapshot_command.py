@@ -13,11 +13,6 @@ from tests.test_track_command import command, one_line, run
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
 
 
-@pytest.fixture(scope="module")
-def video_checkpoint(tmp_path_factory):
-    return tiny.save_video(tmp_path_factory.mktemp("video"))
-
-
 def state(file):
     with safe_open(file, "pt") as opened:
         return json.loads(opened.metadata()["snapshot"])
