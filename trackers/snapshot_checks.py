@@ -148,9 +148,9 @@ def check_values(tensors: Mapping[str, Tensor], document: Document, rules: Rules
     bounds = {
         "first_step": (-MOST, step),
         "keep_alive": (rules.min_trk_keep_alive, max(rules.max_trk_keep_alive, rules.init_trk_keep_alive)),
-        "unmatched": (0, step),
+        "unmatched": (0, MOST),
         "last_occluded": (NEVER, step),
-        "shared": (0, step),
+        "shared": (0, MOST),  # of several detections in a frame, too
         "looks": (-UNIT, UNIT),
         "spatial.steps": (EMPTY, step),
         "pointers.steps": (EMPTY, step),
