@@ -78,33 +78,32 @@ def open_source(
             from sources.camera import open_camera
 
             return open_camera(spec, name, live=live is not False, max_pixels=max_pixels)
-        case Kind.IMAGES:
-            videos, pictures = one_stream(spec)
-            if videos:
-                from sources.video import open_video
-
-                source = open_video(str(videos[0]), name, live=bool(live), max_pixels=max_pixels)
-            else:
-                from sources.images import ImagesSource
-
-                source = ImagesSource(spec, pictures, name, live=bool(live), max_pixels=max_pixels)
-        case Kind.FILE:
-            from sources.picture_file import holds_more_than_ffmpeg_gives
-
-            # os.path's question has an answer for every string.
-            if os.path.isfile(spec) and holds_more_than_ffmpeg_gives(Path(spec)):  # noqa: PTH113
-                from sources.images import ImagesSource
-
-                source = ImagesSource(spec, [Path(spec)], name, live=bool(live), max_pixels=max_pixels)
-            else:
-                from sources.video import open_video
-
-                source = open_video(spec, name, live=bool(live), max_pixels=max_pixels)
+        case Kind.IMAGES | Kind.FILE:
+            source = _open_files(spec, kind, name, live=bool(live), max_pixels=max_pixels)
     if live:
         from sources.paced import PacedSource
 
         return PacedSource(source)
     return source
+
+
+def _open_files(spec: str, kind: Kind, name: str, *, live: bool, max_pixels: int) -> Source:
+    """Open a file, or what a folder or a glob holds: pictures or a video."""
+    video, pictures = spec, list[Path]()
+    if kind is Kind.IMAGES:
+        videos, pictures = one_stream(spec)
+        video = str(next(iter(videos), ""))
+    elif os.path.isfile(spec):  # noqa: PTH113 - has an answer for every string
+        from sources.picture_file import holds_more_than_ffmpeg_gives
+
+        pictures = [Path(spec)] if holds_more_than_ffmpeg_gives(Path(spec)) else []
+    if pictures:
+        from sources.images import ImagesSource
+
+        return ImagesSource(spec, pictures, name, live=live, max_pixels=max_pixels)
+    from sources.video import open_video
+
+    return open_video(video, name, live=live, max_pixels=max_pixels)
 
 
 def open_reconnecting(
