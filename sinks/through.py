@@ -38,7 +38,10 @@ def kind_of_target(path: Path) -> str | None:
 
 def destination(path: Path) -> Path:
     """Where an output lands: links are followed, also those that lead to no file yet; what is written through stays."""
-    return path if kind_of_target(path) else Path(os.path.realpath(path))
+    if kind_of_target(path):
+        return path
+    real = os.path.realpath(path)
+    return path if real == os.path.abspath(path) else Path(real)  # noqa: PTH100 - resolve() follows the links
 
 
 def refuse_without_seeking(path: Path, instead: str) -> None:
