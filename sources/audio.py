@@ -22,9 +22,11 @@ MediaPacket: TypeAlias = "Packet[Any]"
 
 # A step back of more seconds is a new beginning (files put one behind the other); less is a packet out of order.
 NEW_BEGINNING = 1
-# Of coded audio between two pictures: more than an hour of AAC behind the last one, or of a pipe that holds all of its
-# audio before its first picture.
-MOST_WAITING_BYTES = 128 << 20
+# Of coded audio between two pictures, in memory: more than an hour of AAC behind the last one, or of a pipe that holds
+# all of its audio before its first picture.
+MOST_WAITING_BYTES = 256 << 20
+# What a packet takes beside its data (measured: 1,050 bytes).
+PACKET_BYTES = 1024
 
 
 class Audio:
@@ -50,7 +52,8 @@ class Audio:
         reader = self._readers.get(packet.stream.index)
         if reader is None or packet.dts is None or not reader.place(packet):
             return
-        if self._bytes + packet.size > MOST_WAITING_BYTES:
+        size = packet.size + PACKET_BYTES
+        if self._bytes + size > MOST_WAITING_BYTES:
             if not self._dropped:
                 self._dropped = True
                 logger.warning(
@@ -59,7 +62,7 @@ class Audio:
                     MOST_WAITING_BYTES >> 20,
                 )
             return
-        self._bytes += packet.size
+        self._bytes += size
         self._waiting.append(_CodedAudio(packet, reader))
 
     def take(self) -> tuple[AudioPacket, ...]:
@@ -98,6 +101,8 @@ class _Reader:
 
 class _CodedAudio:
     """See `streaming.types.AudioPacket`."""
+
+    __slots__ = ("_frames", "_packet", "_reader", "start", "track")
 
     def __init__(self, packet: MediaPacket, reader: _Reader) -> None:
         assert packet.dts is not None, "only packets with a time are placed"
