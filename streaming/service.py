@@ -59,7 +59,7 @@ class Service:
         self._overloaded = False
         self._reload = asyncio.Event()
         self._worker: Worker | None = None
-        self._given_up: list[str] = []  # streams whose supervisor has failed for good, which is a bug
+        self._given_up: set[str] = set()  # streams whose supervisor has failed for good, which is a bug
         self._process: ProcessStatus | None = None
 
     def request_reload(self) -> None:
@@ -174,7 +174,7 @@ class Service:
             stopped.cancel()
             died.cancel()
         if self._given_up:
-            raise MaskcastError(f"given up: {', '.join(self._given_up)}; see the log, and start again")
+            raise MaskcastError(f"given up: {', '.join(sorted(self._given_up))}; see the log, and start again")
 
     async def _clean_up(self, removal: Removal, stop: asyncio.Event) -> None:
         """Remove what streams have left that went while the process was stopped, or that were elsewhere then."""
@@ -213,13 +213,17 @@ class Service:
             await asyncio.wait([before])
         try:
             await supervisor.run()
-        except Exception:  # a bug in one stream must not take the others down
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # a bug in one stream must not take the others down
             logger.exception("%s: given up", supervisor.name, extra={"stream": supervisor.name})
-            self._given_up.append(supervisor.name)
+            if any(running is supervisor for running, _ in self._streams.values()):
+                self._given_up.add(supervisor.name)
 
     def _let_go(self, name: str, *, removed: bool = False) -> None:
         """Tell a stream to end."""
         supervisor, task = self._streams.pop(name)
+        self._given_up.discard(name)
         supervisor.stop(removed=removed)
         self._leave(name, task)
         if removed:
@@ -306,7 +310,7 @@ class Service:
         elif stalled := self._heartbeat.stalled(STALLED_SECONDS):
             reason = f"no progress: {', '.join(stalled)}"
         elif self._given_up:
-            reason = f"given up: {', '.join(self._given_up)}"
+            reason = f"given up: {', '.join(sorted(self._given_up))}"
         return Health(reason is None, reason)
 
     def readiness(self) -> Health:

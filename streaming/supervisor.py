@@ -64,9 +64,14 @@ class Supervisor:
         """Serve the stream until `stop`, or to its end if it has one. A bug in here is not its end."""
         pause = FIRST_PAUSE
         while True:
+            began = time.monotonic()
             try:
                 return await self._run()
-            except Exception:
+            except asyncio.CancelledError:
+                raise
+            except BaseException:  # a panic of a Rust library, such as pydantic's, too
+                if time.monotonic() - began > LONGEST_PAUSE:
+                    pause = FIRST_PAUSE
                 logger.exception(
                     "%s: failed unexpectedly, begun again in %.0f s", self.name, pause, extra={"stream": self.name}
                 )
@@ -85,7 +90,7 @@ class Supervisor:
         except asyncio.CancelledError:  # the process ends, and does not wait any longer
             left_behind = True
             raise
-        except Exception as bug:
+        except BaseException as bug:
             self._presence.reason = f"failed unexpectedly, see the log: {type(bug).__name__}"
             raise
         finally:

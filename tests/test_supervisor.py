@@ -84,7 +84,12 @@ async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_off
     assert one.state() == {"online": False, "reason": "end of stream", "paused": False}
 
 
-async def test_a_stream_that_fails_unexpectedly_comes_back(tmp_path, monkeypatch, caplog):
+class PanicException(BaseException):
+    """As PyO3 raises it where Rust code panics."""
+
+
+@pytest.mark.parametrize("bug", [ZeroDivisionError, PanicException, SystemExit])
+async def test_a_stream_that_fails_unexpectedly_comes_back(tmp_path, monkeypatch, caplog, bug):
     """A bug outside of the pipeline: it is told of, and the stream begins again until it is stopped."""
     monkeypatch.setattr(supervisors, "FIRST_PAUSE", 0.01)
     one, begun, told = supervisor(tmp_path), [], []
@@ -94,11 +99,11 @@ async def test_a_stream_that_fails_unexpectedly_comes_back(tmp_path, monkeypatch
         begun.append(None)
         if len(begun) == 3:
             one.stop()
-        raise ZeroDivisionError
+        raise bug
 
     monkeypatch.setattr(one._presence, "start", start)
     async with asyncio.timeout(patient(60)):
         await one.run()
-    assert told == ["starting", *["failed unexpectedly, see the log: ZeroDivisionError"] * 2]
+    assert told == ["starting", *[f"failed unexpectedly, see the log: {bug.__name__}"] * 2]
     assert sum("failed unexpectedly, begun again" in record.message for record in caplog.records) == 3
     assert one.state()["online"] is False
