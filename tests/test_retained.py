@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import shutil
 import stat
 
 import pytest
@@ -73,11 +74,12 @@ async def test_all_topics_of_a_stream(tmp_path):
 async def test_another_prefix_broker_or_place_of_home_assistant(tmp_path):
     file = tmp_path / "retained.json"
     await written(file, "door")
-    other = remembered(file, "mqtt://broker/house")
+    other = remembered(shutil.copy(file, tmp_path / "others.json"), "mqtt://broker/house")
     (left,) = other.elsewhere()
     assert (other.streams(), left.status_topic(), left.process_topic()) == (set(), "site/door/status", "site/status")
     other.forget_left(left)
     assert not other.elsewhere()
+    await other.close()
     assert not remembered(file, "mqtt://another/house").elsewhere(), "nothing can be taken back from here"
 
     moved = remembered(file, discovery="hass")
