@@ -20,6 +20,7 @@ from streaming.probes import probe_source
 from streaming.settings import StreamSettings
 from streaming.track_command import Outputs, run_track
 from tests import media
+from tests.patience import patient
 
 SMALL, LARGE = "96x64", "320x240"
 BOUND = 50_000  # between the two
@@ -131,9 +132,9 @@ def test_a_camera_is_connected_again_with_the_reason(monkeypatch):
         pictures[:] = [large]
         reader = threading.Thread(target=lambda: [None for _ in frames], daemon=True)
         reader.start()
-        assert refused.wait(60)
+        assert refused.wait(patient(60))
         source.close()
-        reader.join(60)
+        reader.join(patient(60))
     assert re.search("a picture of (320 x 240|more than 50,000) pixels; raise max_pixels, now 50,000", told[1][1])
 
 
