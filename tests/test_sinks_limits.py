@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from streaming.errors import SinkError
 from streaming.types import Result
 from tests.awaited import awaited
 from tests.broker import running
+from tests.patience import patient
 from tests.publishing import at, publishing, result, subscriber, until
 from tests.sinks_media import frame
 from tests.strict_broker import strict
@@ -167,11 +169,12 @@ async def test_no_more_messages_wait_for_their_answer_than_the_broker_takes(most
 @awaited
 async def test_the_brokers_keep_alive_is_kept_to() -> None:
     """It disconnects those from whom it does not hear for one and a half of it; without a ping, that would be us."""
-    async with strict(keepalive=1) as broker:
+    seconds = math.ceil(patient(1))
+    async with strict(keepalive=seconds) as broker:
         process = ProcessStatus(at(broker))
         await process.start()
         await process.reached()
-        await asyncio.sleep(4)
+        await asyncio.sleep(3.5 * seconds)
         assert broker.breaches == []
         assert len(broker.clients) == 1
         await process.close()

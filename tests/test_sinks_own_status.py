@@ -127,9 +127,10 @@ async def test_two_that_contradict_each_other_do_not_fight(broker: Broker, monke
         await until(lambda: one.connected and two.connected)
         async with subscriber(broker.port, "site/door/status") as found:
             await two.set_status(False, "no camera")
-            await asyncio.sleep(2)
+            await until(lambda: len(found.messages) >= 4)
+            await asyncio.sleep(1.5)
             # 0.05 + 0.1 + … + 0.8 s, and each of the two.
-            assert 3 <= len(found.messages) <= 20
+            assert len(found.messages) <= 20
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -146,7 +147,7 @@ async def test_our_own_words_that_come_back_are_not_taken_for_others(
         await one.set_status(True)
         await until(lambda: found.of("door/status")[-1]["reason"] is None)
         await asyncio.sleep(0.3)
-        assert 10 < len(found.messages) <= 23
+        assert 3 <= len(found.messages) <= 23, "what changes faster than it is sent is sent once"
     assert "somebody else" not in caplog.text
 
 
