@@ -111,7 +111,7 @@ async def test_a_second_process_under_the_same_prefix_that_ends_leaves_the_first
 ) -> None:
     async with publishing(at(broker)) as one, subscriber(broker.port, "site/door/status") as found:
         await until(lambda: one.connected)
-        async with publishing(at(broker, client_id="second")) as two:
+        async with publishing(at(broker, client_id="second"), prompts=["cat"]) as two:
             await until(lambda: two.connected)
             await asyncio.sleep(0.5)
             assert len(found.messages) <= 4, "two that say the same have nothing to fight about"
@@ -123,7 +123,7 @@ async def test_a_second_process_under_the_same_prefix_that_ends_leaves_the_first
 @awaited
 async def test_two_that_contradict_each_other_do_not_fight(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_status, "PAUSE", 0.05)
-    async with publishing(at(broker)) as one, publishing(at(broker, client_id="second")) as two:
+    async with publishing(at(broker)) as one, publishing(at(broker, client_id="second"), prompts=["cat"]) as two:
         await until(lambda: one.connected and two.connected)
         async with subscriber(broker.port, "site/door/status") as found:
             await two.set_status(False, "no camera")
