@@ -42,7 +42,7 @@ from streaming.types import Frame, Mask, Result, Track, TrackState
 from tests import processes
 from tests.awaited import awaited
 from tests.broker import Broker, running
-from tests.patience import patient
+from tests.patience import patient, slowness
 from tests.ports import free_port
 from tests.publishing import PLANES, ROOT, SCHEMAS, at, publishing, result, subscriber, until
 from tests.sinks_media import frame, grey, info, tracks
@@ -396,7 +396,7 @@ def _failed_handshakes() -> Iterator[None]:
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine to make certificates")
 @awaited
 async def test_certificates_are_verified_on_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "TIMEOUT", 2.0)
+    monkeypatch.setattr(connector, "TIMEOUT", 2 * slowness())
     made = certificates(tmp_path / "certificates")
     lines = [f"certfile {made['broker']}", f"keyfile {made['broker key']}", f"cafile {made['ca']}"]
     with running(tmp_path / "broker", lines=[*lines, "require_certificate true"]) as broker:

@@ -31,7 +31,7 @@ from sinks.segment import settle
 from streaming.errors import UsageError
 from streaming.types import Box, Event, EventKind, Planes, Result
 from tests import processes
-from tests.patience import eventually, eventually_async, patient
+from tests.patience import eventually, eventually_async, patient, slowness
 from tests.sinks_media import START, feed, frame, grey, info, run, tracks
 from tests.test_sinks_lines import ROOT
 
@@ -341,7 +341,7 @@ def test_a_stream_that_comes_back_before_its_old_sink_is_done_leaves_its_file_al
 
 
 def test_a_silent_camera_leaves_a_finished_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "GAP_SECONDS", 0.3)
+    monkeypatch.setattr(recording, "GAP_SECONDS", 0.3 * slowness())
     sink = RecordingSink(settings(tmp_path), "test")
 
     async def silent() -> None:

@@ -21,7 +21,7 @@ from sources.failure import explain
 from sources.network import open_network
 from streaming.errors import SourceError, UsageError
 from tests import media, processes, rtsp
-from tests.patience import eventually, patient
+from tests.patience import eventually, patient, slowness
 from tests.ports import free_port
 
 SECRET = "Sup3rS/ecret"
@@ -176,7 +176,7 @@ def test_a_server_that_dies(endless):
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_a_server_that_falls_silent(endless, transport):
     with rtsp.camera(endless) as server:
-        source = open_network(server.url(), "door", live=None, transport=transport, silence=1.5)
+        source = open_network(server.url(), "door", live=None, transport=transport, silence=1.5 * slowness())
         frames = iter(source)
         next(frames)
         server.pause()
@@ -257,7 +257,7 @@ def test_data_without_pictures_does_not_hold_a_live_stream_for_ever(tmp_path, mo
     """A camera may go on to send what nobody can decode."""
     monkeypatch.setattr(container, "PICTURELESS_SECONDS", 1.0)
     path = media.make(tmp_path / "x.mpg", codec="mpeg2video", seconds=1)
-    source = container.ContainerSource(container.Opening(str(path), "x", timeout=(0.1, 0.1)), "x", live=True)
+    source = container.ContainerSource(container.Opening(str(path), "x", timeout=(0.5, 0.5)), "x", live=True)
     monkeypatch.setattr(source, "_attempt", lambda decode, count: ())
     packet = next(source._packets())
     monkeypatch.setattr(source, "_packets", lambda: itertools.repeat(packet))
