@@ -70,12 +70,14 @@ def test_no_file_asks_to_be_split():
 def test_the_process_ends_with_its_code_whatever_threads_are_at_work_and_with_its_last_words():
     code = """
 import logging, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from streaming.cli import leave
 from streaming.logs import configure_logs
 configure_logs("info", "text")
 for _ in range(30):
     logging.getLogger("streaming.test").warning("again")
-threading.Thread(target=lambda: time.sleep(60), daemon=True).start()
+threading.Thread(target=lambda: time.sleep(600), daemon=True).start()
+ThreadPoolExecutor(1).submit(time.sleep, 600)  # which the interpreter would join
 print("out", end="")
 leave(3)
 """
