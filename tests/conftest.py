@@ -1,4 +1,7 @@
-"""What all tests share. Each test gets a cache folder of its own, so none sees another's embeddings."""
+"""What all tests share. Each test gets a cache folder of its own, so none sees another's embeddings.
+
+What takes seconds to import is imported where it is used: xdist's controller and most tests do without.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,8 @@ from streaming.cpu import wait_politely
 
 wait_politely()
 
-import torch  # noqa: E402
-
-from tests import forked, patience, processes, tiny  # noqa: E402 - it imports torch
+from tests import forked, patience, processes  # noqa: E402 - others may import torch
 from tests.broker import Broker, running  # noqa: E402
-from tests.service import still_life  # noqa: E402
 from tests.shared import once  # noqa: E402
 
 
@@ -67,18 +67,24 @@ def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random `sam3_lite_text` checkpoint that detects something."""
+    from tests import tiny
+
     return once(tmp_path_factory, "tiny", tiny.save)
 
 
 @pytest.fixture(scope="session")
 def video_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random `sam3_video` checkpoint whose detector is such a one."""
+    from tests import tiny
+
     return once(tmp_path_factory, "video", tiny.save_video)
 
 
 @pytest.fixture(scope="session")
 def still_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip of four seconds in which the objects of the demo stand still; see `tests.service`."""
+    from tests.service import still_life
+
     return once(tmp_path_factory, "still", lambda folder: still_life(folder / "still.mp4")) / "still.mp4"
 
 
@@ -92,6 +98,8 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Small models are faster so beside other work, and sums come out in one order."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
