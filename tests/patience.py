@@ -43,7 +43,7 @@ def slowness() -> float:
 
 
 def patient(seconds: float) -> float:
-    """A limit for this machine and its share of it that a test has, in seconds; `seconds` is that for a free one."""
+    """A limit for this machine and the share of it that a test has; `seconds` is that for a free one."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     share = workers * PROCESSES_A_TEST / (os.cpu_count() or 1)
     return seconds * slowness() * max(1.0, share)
