@@ -42,9 +42,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.
 @pytest.fixture(autouse=True)
 def _no_process_is_left() -> Iterator[None]:
     """A process that a test leaves behind is that test's failure, and no other's."""
-    before = processes.children()
+    before = processes.children() | forked.children()
     yield
-    left = processes.children() - before - forked.servers()
+    left = (processes.children() | forked.children()) - before - forked.servers()
     for child in left:
         with suppress(ProcessLookupError, ChildProcessError):
             os.kill(child, signal.SIGKILL)

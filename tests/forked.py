@@ -56,9 +56,7 @@ def _main_left_alone() -> Iterator[None]:
 class Maskcast:
     """A process of `maskcast`; has what the tests use of `subprocess.Popen`."""
 
-    def __init__(
-        self, *arguments: str | Path, folder: Path, log: Path, out: Path | None = None, **environment: str
-    ) -> None:
+    def __init__(self, *arguments: str | Path, folder: Path, log: Path, out: Path | None = None) -> None:
         """Start it.
 
         Args:
@@ -66,12 +64,11 @@ class Maskcast:
             folder: its working directory.
             log: file to which its error output is appended.
             out: file to which its output is appended; None for `log`.
-            environment: variables beside those of this process.
         """
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the first process of all loads torch with it
         for file in (log, out or log):
             file.touch()
-        given = ([str(one) for one in arguments], folder, {**os.environ, **environment}, out or log, log)
+        given = ([str(one) for one in arguments], folder, dict(os.environ), out or log, log)
         # Daemonic: where the tests are interrupted, it is killed and not waited for.
         self._process = _context.Process(target=_begin, args=given, daemon=True)
         with _main_left_alone():
@@ -109,9 +106,9 @@ class Maskcast:
 
 
 @contextmanager
-def running(*arguments: str | Path, folder: Path, log: Path, **options: str) -> Iterator[Maskcast]:
+def running(*arguments: str | Path, folder: Path, log: Path) -> Iterator[Maskcast]:
     """Run a command; it ends with the context, in whatever way that is left."""
-    process = Maskcast(*arguments, folder=folder, log=log, **options)
+    process = Maskcast(*arguments, folder=folder, log=log)
     try:
         yield process
     finally:
@@ -128,6 +125,11 @@ def run(*arguments: str | Path, folder: Path | None = None) -> subprocess.Comple
         finally:
             process.end()
         return subprocess.CompletedProcess(arguments, code, out.read_text("utf-8"), log.read_text("utf-8"))
+
+
+def children() -> set[int]:
+    """Ids of those that were started here and run; they are no children of this process."""
+    return {process.pid for process in multiprocessing.active_children() if process.pid is not None}
 
 
 def servers() -> set[int]:
