@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar, cast
 
 from sinks.spool import IN_MEMORY, Spool
 from sinks.spool_stream import Entry
 from streaming.threads import SerialThread
-from streaming.types import KnownTracks, Picture, Result
+from streaming.types import Frame, KnownTracks, Picture, Result
 
 __all__ = ["LIMIT", "Entry", "Journal"]
 
@@ -93,7 +92,10 @@ class Journal:
             self._lost += len(result.events)
             return 0
         # Messages need no pixels, and many of them may wait.
-        bare = replace(result, tracks=(), frame=replace(result.frame, audio=(), picture=cast("Picture", None)))
+        frame = result.frame
+        bare = Result(
+            Frame(frame.stream, frame.index, frame.pts, frame.captured_at, cast("Picture", None)), events=result.events
+        )
         appending = self._thread.run(lambda: self._spool.append(stream, bare))
         await asyncio.wait([appending], timeout=0 if self._late else ANSWER_SECONDS)
         if appending.done():

@@ -27,9 +27,8 @@ from tests.ports import free_port
 ROOT = Path(__file__).parents[1]
 
 
-def still_life(file: Path) -> None:
+def still_life(file: Path, seconds: float = 4.0, rate: int = 10) -> None:
     """Write a clip in which the objects of the demo stand still, so that they are where they were after any gap."""
-    seconds, rate = 4, 10
     demo = cv2.VideoCapture(str(ROOT / "streaming" / "demo.mp4"))
     picture = next(image for index in range(100) for _, image in [demo.read()] if index == 30)
     demo.release()
@@ -40,7 +39,7 @@ def still_life(file: Path) -> None:
     noise = np.random.default_rng(1)
     with processes.running(command, stdin=subprocess.PIPE) as encoder:
         assert encoder.stdin is not None
-        for _ in range(seconds * rate):
+        for _ in range(round(seconds * rate)):
             grain = noise.integers(-2, 3, picture.shape)
             encoder.stdin.write(np.clip(picture.astype(np.int16) + grain, 0, 255).astype(np.uint8).tobytes())
         encoder.stdin.close()
