@@ -62,3 +62,16 @@ def test_a_gap_is_meant_where_clocks_do_not_jump(tmp_path, name, gap):
     longest = max(after - before for before, after in itertools.pairwise(media.stamps(frames)))
     expected = 0.1 if name == "x.ts" and gap > 10 else gap + 0.1
     assert longest == pytest.approx(expected, abs=0.05)
+
+
+@pytest.mark.parametrize(("kind", "packets"), [("v", (30, 169)), ("a", (130, 732))])
+def test_a_gap_in_one_stream_leaves_it_beside_the_other(tmp_path, kind, packets):
+    whole = media.make(tmp_path / "whole.mkv", seconds=18, audio=True, options=["-bf", "0", "-g", "10"])
+    gap = r"noise=drop=between(n\,{}\,{})".format(*packets)
+    media.ffmpeg("-i", whole, "-c", "copy", "-muxdelay", "0", f"-bsf:{kind}", gap, tmp_path / "x.ts")
+    _, frames, error = media.read(tmp_path / "x.ts")
+    assert error is None
+    times = {"v": media.stamps(frames), "a": [float(packet.start) for frame in frames for packet in frame.audio]}
+    assert times["v"][-1] == pytest.approx(18, abs=0.2)
+    assert times["a"][-1] == pytest.approx(18, abs=0.2)
+    assert max(after - before for before, after in itertools.pairwise(times[kind])) == pytest.approx(14, abs=0.2)
