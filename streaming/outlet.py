@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 from sinks.sink import Sink
 from streaming.errors import MaskcastError, SinkError
 from streaming.mailbox import Closed, Mailbox
+from streaming.stopping import first
 from streaming.threads import as_exception
 from streaming.types import Result, StreamInfo
+
+logger = logging.getLogger(__name__)
 
 # Results that wait for a slow sink. Each holds a decoded picture (3 MB at 1080p), so few.
 CAPACITY = 4
@@ -29,7 +33,11 @@ HUNG_FINISH_SECONDS = 2.0
 
 
 class Outlet:
-    """Feeds a sink."""
+    """Feeds a sink.
+
+    One that hangs is given up, or it would hold its stream. A live stream is not held, since results that nobody takes
+    are dropped: there, one that hangs while it is opened or written to is fed again when it answers.
+    """
 
     def __init__(self, sink: Sink, info: StreamInfo, problem: Callable[[SinkError], None]) -> None:
         """Prepare; nothing is opened before `start`. `problem` is called when the sink fails."""
@@ -38,6 +46,9 @@ class Outlet:
         self.error: SinkError | None = None
         self._hung = False
         self._impatient = asyncio.Event()
+        self._begun = asyncio.Event()  # the start is over, or not waited for any more
+        self._ending = asyncio.Event()  # what hangs is not waited for any more
+        self._open = False
         self._unready = 0  # results that were left out because the stream had to stop
         self._info = info
         self._mailbox: Mailbox[Result] = Mailbox(CAPACITY, drop_oldest=info.live)
@@ -54,19 +65,30 @@ class Outlet:
 
     async def start(self) -> None:
         """Open the sink and begin to feed it; a failure is kept in `error`."""
-        if await self._managed(self.sink.start(self._info), START_SECONDS, "opening it"):
-            self._task = asyncio.create_task(self._feed())
+        self._task = asyncio.create_task(self._serve())
+        await self._begun.wait()
+
+    async def _serve(self) -> None:
+        self._open = await self._managed(
+            self.sink.start(self._info), START_SECONDS, "opening it", patient=self._info.live
+        )
+        self._begun.set()
+        if self._open:
+            await self._feed()
 
     async def put(self, result: Result, *, wait: bool = False) -> None:
         """Hand over a result; offline, or with `wait`, this waits for the sink. A broken sink takes and forgets it."""
-        if result.events and self._task is not None and self.error is None:
+        if result.events and self._open and self.error is None:
             await self._managed(self.sink.note(result), NOTE_SECONDS, "noting events")
+        if wait:  # also a live stream does, at its end
+            self._ending.set()
         with suppress(Closed):
             await self._mailbox.put(result, wait=wait)
 
     async def finish(self, reason: str | None) -> None:
         """Deliver what waits, then close the sink properly."""
         await self._mailbox.close()
+        self._ending.set()
         if self._task is not None:
             await self._task
         await self._ready()
@@ -78,7 +100,7 @@ class Outlet:
             while self.error is None:
                 result = await self._mailbox.get()
                 if await self._ready():
-                    await self._managed(self.sink.write(result), WRITE_SECONDS, "writing")
+                    await self._managed(self.sink.write(result), WRITE_SECONDS, "writing", patient=self._info.live)
                 else:
                     self._unready += 1
 
@@ -100,31 +122,45 @@ class Outlet:
             await self._mailbox.close(discard=True)
         return done and error is None
 
-    async def _managed(self, call: Coroutine[Any, Any, None], seconds: float, doing: str) -> bool:
+    async def _managed(
+        self, call: Coroutine[Any, Any, None], seconds: float, doing: str, *, patient: bool = False
+    ) -> bool:
         """Await a call of the sink, but not longer than `seconds`; whether it went well. A failure is kept in `error`.
 
-        A call that hangs is left behind, on a task of its own: it may not even heed that it is cancelled.
+        A call that hangs is left behind, on a task of its own: it may not even heed that it is cancelled. With
+        `patient`, that it hangs is told, and it is left behind only when the stream ends.
         """
         task = asyncio.ensure_future(_tamed(call))
+        late: SinkError | None = None
         try:
             await asyncio.wait([task], timeout=seconds)
+            if patient and not task.done() and not self._ending.is_set():
+                late = self._hanging(doing, seconds, "it is left out until it answers")
+                self._problem(late)
+                self._begun.set()
+                await first(self._ending, [task])
         finally:  # cancelled from outside, too
             hangs = not task.done()
             task.cancel()
             task.add_done_callback(_fetch)
-        error = _fetch(task)
+        error: Exception | None = _fetch(task)
         if hangs:
             self._hung = True
-            error = SinkError(
-                f"{self.sink.name}: {doing} has not ended in {seconds:.0f} s: given up; look at its disk or its server"
-            )
+            error = late or self._hanging(doing, seconds, "given up")
+        elif late:
+            logger.warning("%s: answers again", self.sink.name)
         if error is None:
             return True
-        self._fail(error)
+        self._fail(error, told=error is late)
         await self._mailbox.close(discard=True)
         return False
 
-    def _fail(self, error: Exception) -> None:
+    def _hanging(self, doing: str, seconds: float, then: str) -> SinkError:
+        return SinkError(
+            f"{self.sink.name}: {doing} has not ended in {seconds:.0f} s: {then}; look at its disk or its server"
+        )
+
+    def _fail(self, error: Exception, *, told: bool = False) -> None:
         if self.error is not None:  # the first failure is the cause, later ones are its consequences
             return
         if isinstance(error, SinkError):
@@ -133,7 +169,8 @@ class Outlet:
             detail = str(error) if isinstance(error, MaskcastError) else f"{type(error).__name__}: {error}"
             self.error = SinkError(f"{self.sink.name}: {detail}")
             self.error.__cause__ = error
-        self._problem(self.error)
+        if not told:
+            self._problem(self.error)
 
 
 async def _tamed(call: Coroutine[Any, Any, None]) -> None:

@@ -143,6 +143,8 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
     except Exception as error:
         raise _source_error("source", error) from error
     if source is None:
+        if not opening.cancelled() and opening.exception() is None:  # it was opened in the moment of the stop
+            _close(opening.result())
         return Report(stream="", interrupted=True)
     try:
         run = await _begin(job, worker, source)

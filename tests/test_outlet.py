@@ -1,7 +1,8 @@
-"""A sink that hangs, wherever it does so, is given up alone."""
+"""A sink that hangs, wherever it does so, is given up alone; of a live stream, until it answers."""
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from streaming.errors import SinkError
 from streaming.outlet import Outlet
 from streaming.types import Box, Event, EventKind, Result
 from tests.frames import frame
-from tests.patience import patient
+from tests.patience import eventually_async, patient
 from tests.test_pipeline import Frames, Model, Record, job, run
 
 BOUNDS = ("START_SECONDS", "NOTE_SECONDS", "WRITE_SECONDS", "FINISH_SECONDS", "HUNG_FINISH_SECONDS")
@@ -112,6 +113,60 @@ def test_one_that_does_not_heed_its_cancellation_is_left_behind():
     asyncio.run(main())
     assert [str(error).split(":")[0] for error in said] == [f"async {place}" for place in places]
     assert all(isinstance(error, SinkError) for error in said)
+
+
+@pytest.mark.parametrize("place", ["start", "write"])
+def test_of_a_live_stream_one_that_answers_again_is_fed_again(place):
+    said, written = [], []
+
+    class Counted(Stuck):
+        def write_blocking(self, result):
+            super().write_blocking(result)
+            written.append(result.frame.index)
+
+    async def main():
+        sink = Counted(place)
+        outlet = Outlet(sink, replace(Frames().info, live=True), said.append)
+        await outlet.start()
+        await outlet.put(Result(frame(0), (), ()))
+        await eventually_async(lambda: said)
+        for index in range(1, 20):
+            await asyncio.wait_for(outlet.put(Result(frame(index), (), ())), patient(60))
+        sink.go.set()
+        await eventually_async(lambda: 19 in written)
+        await outlet.put(Result(frame(20), (), ()))
+        await outlet.finish(None)
+        assert sink.finished.is_set()
+        assert outlet.error is None
+        assert outlet.dropped + len(written) == 21
+
+    asyncio.run(main())
+    assert written[-1] == 20
+    doing = {"start": "opening it", "write": "writing"}[place]
+    (error,) = said
+    assert f"{place}: {doing} has not ended in 1 s: it is left out until it answers; look at its disk" in str(error)
+
+
+@pytest.mark.parametrize("place", ["start", "write"])
+def test_of_a_live_stream_one_that_never_answers_is_told_of_once_and_left_behind(place):
+    said = []
+
+    async def main():
+        sink = Stuck(place)
+        outlet = Outlet(sink, replace(Frames().info, live=True), said.append)
+        await outlet.start()
+        await outlet.put(Result(frame(0), (), ()))
+        await eventually_async(lambda: said)
+        for index in range(1, 7):
+            await asyncio.wait_for(outlet.put(Result(frame(index), (), ()), wait=True), patient(60))
+        await outlet.finish(None)
+        assert not sink.finished.is_set()
+        assert outlet.error is said[0]
+        sink.go.set()
+        assert await asyncio.to_thread(sink.finished.wait, patient(60))
+
+    asyncio.run(main())
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()])

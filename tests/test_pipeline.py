@@ -122,6 +122,29 @@ def run(jobs, model=None, *, live=(), stop_after=None):
     return asyncio.run(main())
 
 
+def test_a_source_that_opens_in_the_moment_of_the_stop_is_closed():
+    source, opened = Frames(), threading.Event()
+
+    def open_source():
+        opened.set()
+        return source
+
+    async def main():
+        stop = asyncio.Event()
+        running = asyncio.ensure_future(run_stream(job(open_source), Worker(Model), stop))
+        await asyncio.sleep(0)
+        assert opened.wait(patient(30))
+        for thread in threading.enumerate():
+            if thread.name == "open source":  # the event loop is busy, and hears of both at once
+                thread.join(patient(30))
+        stop.set()
+        report = await running
+        assert report.interrupted
+        assert await asyncio.to_thread(source.closed.wait, patient(30))
+
+    asyncio.run(main())
+
+
 def test_offline_loses_nothing_however_slow_the_stages_are():
     source, fast, slow = Frames(30), Record(), Record(seconds=0.01)
     (report,) = run([job(source, fast, slow)], Model(seconds=0.003))
