@@ -83,6 +83,7 @@ class Connection:
         self.reconnects = 0
         self._away_since: float | None = None  # while there is no connection
         self._client: Client | None = None
+        self._limits = Limits()  # of the newest connection
         self._failure: asyncio.Future[None] | None = None  # of the present connection
         self._quarantine = Quarantine()
         self._kept: dict[str, tuple[bytes, int]] = {}
@@ -161,8 +162,11 @@ class Connection:
         return 0.0 if self._away_since is None else time.monotonic() - self._away_since
 
     def room(self, topic: str) -> int | None:
-        """Bytes of payload that a message on `topic` may have on the present connection; None if any will do."""
-        rooms = [self._quarantine.room(topic), self._client.limits.room(topic) if self._client else None]
+        """Bytes of payload that a message on `topic` may have; None if any will do.
+
+        Without a connection, those that it might have on the last one.
+        """
+        rooms = [self._quarantine.room(topic), self._limits.room(topic)]
         return min((room for room in rooms if room is not None), default=None)
 
     async def publish(
@@ -285,7 +289,7 @@ class Connection:
         self._fresh, self._unread = dict.fromkeys(self._kept), dict.fromkeys(self._topics)
         await self._catch_up(client)
         failure = self._failure = asyncio.get_running_loop().create_future()
-        self._client = client
+        self._client, self._limits = client, client.limits
         self.connected.set()
         self._away_since = None
         self.was_connected = True

@@ -210,3 +210,20 @@ async def test_so_is_a_real_one(tmp_path: Path, line: str, protocol: str, said: 
         with pytest.raises(SinkError) as tried:
             await Publisher(address, "door", journal=Journal(None)).trial()
         assert str(tried.value) in str(caught.value), "a check says the same"
+
+
+@awaited
+async def test_a_picture_taken_without_a_connection_fits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with strict(packet=20_000) as broker, publishing(at(broker)) as one:
+        await until(lambda: one.connected)
+        monkeypatch.setattr(connection.random, "uniform", lambda _low, _high: 600.0)  # until the picture is taken
+        for writer in broker.writers:
+            writer.close()
+        await until(lambda: not one.connected)
+        still = StillSink(one.publish_image, on_events=False, room=one.image_room)
+        still.ask()
+        await still.write(grainy(0))
+        assert not one.connected
+        one._connection.hurry()
+        await until(lambda: broker.of("site/door/image"))
+        assert broker.breaches == []
