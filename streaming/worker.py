@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:  # torch takes seconds to import: only the model's thread pays
     from trackers.snapshot import SavedState
 
 __all__ = ["MAX_BATCH", "Turn", "Worker", "engine_loader"]
+
+# Seconds that a stream waits until its snapshot is written; the largest, of some 500 MB, takes ten on a slow disk.
+SAVE_SECONDS = 30.0
 
 
 class Worker:
@@ -46,6 +51,7 @@ class Worker:
             beat: called on the worker's thread whenever it has got on, at least once in `BEAT_SECONDS` while idle.
         """
         self.thread = ModelThread(load, max_batch=max_batch, batch_wait=batch_wait, beat=beat)
+        self._writing: dict[Path, asyncio.Future[None]] = {}  # snapshots on their way to the disk
 
     async def start(self) -> None:
         """Load the model.
@@ -64,7 +70,7 @@ class Worker:
         live: bool = False,
         weight: float = 1.0,
     ) -> tuple[Lane[TrackedStream], list[Event]]:
-        """Begin a stream, or go on with the one in `snapshot` if that file exists.
+        """Begin a stream, or go on with the one in `snapshot` if that file exists and its disk does not hang.
 
         Args:
             prompts: what to look for.
@@ -82,7 +88,7 @@ class Worker:
 
         def open_or_resume() -> tuple[TrackedStream, list[Event]]:
             engine = self._engine
-            if snapshot is not None:
+            if snapshot is not None and snapshot not in self._writing:
                 engine.require_snapshots()
                 with suppress(FileNotFoundError):
                     return engine.resume_stream(snapshot, prompts, known)
@@ -136,8 +142,12 @@ class Worker:
             Seconds that copying and writing it took, without the wait for the model.
 
         Raises:
-            SinkError: it cannot be written; an older snapshot is unharmed.
+            SinkError: it cannot be written, or the disk does not answer, and is left to itself until it does; an older
+                snapshot is unharmed.
         """
+        hangs = SinkError(f"snapshot {file}: the disk has not taken it in {SAVE_SECONDS:.0f} s: no longer waited for")
+        if file in self._writing:
+            raise hangs
 
         def copy() -> tuple[SavedState, float]:
             began = time.monotonic()
@@ -145,11 +155,21 @@ class Worker:
 
         state, copying = await self.thread.call(copy)
         began = time.monotonic()
-        try:  # on another thread: a slow disk keeps only this stream waiting
-            await in_daemon_thread(lambda: state.write(file), "write snapshot")
+        # On another thread: a slow disk keeps only this stream waiting.
+        writing = self._writing[file] = in_daemon_thread(lambda: state.write(file), "write snapshot")
+        writing.add_done_callback(partial(self._written, file))
+        await asyncio.wait([writing], timeout=SAVE_SECONDS)
+        if not writing.done():
+            raise hangs
+        try:
+            writing.result()
         except OSError as error:
             raise SinkError(f"snapshot {file} cannot be written: {error.strerror or error}") from error
         return copying + time.monotonic() - began
+
+    def _written(self, file: Path, writing: asyncio.Future[None]) -> None:
+        del self._writing[file]
+        writing.exception()  # seen, also if nobody waits any more
 
     async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Turn:
         """Track one frame of one stream; see `ModelThread.step`."""

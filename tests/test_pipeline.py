@@ -12,6 +12,7 @@ from itertools import count
 
 import pytest
 
+import streaming.worker
 from sinks.sink import BlockingSink, Sink
 from streaming.controls import Controls
 from streaming.errors import ModelError, SinkError, SourceError, TooLargeError, UsageError
@@ -510,6 +511,28 @@ def test_snapshots_take_a_small_share_of_the_time_however_long_one_takes(tmp_pat
     began = [moment for moment, _, final in model.written if not final]
     assert len(began) >= 2
     assert min(after - before for before, after in itertools.pairwise(began)) > 0.05 / SAVING_SHARE
+
+
+def test_a_disk_that_hangs_under_a_snapshot_holds_no_stream(tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming.worker, "SAVE_SECONDS", 0.5)
+    go, writing = threading.Event(), []
+
+    class Hanging(Saving):
+        def save_stream(self, stream, *, final):
+            return self
+
+        def write(self, file):
+            writing.append(file)
+            assert go.wait(patient(60))
+
+    model = Hanging()
+    (report,) = run([saving_job(Frames(20), tmp_path, 0.0)], model)
+    assert report.frames == 20
+    assert len(writing) == 1, "what waits for the disk must not pile up"
+    (error,) = report.errors
+    assert isinstance(error, SinkError)
+    assert "snapshot" in str(error)
+    go.set()
 
 
 def test_without_a_sink_frames_are_tracked_all_the_same():
