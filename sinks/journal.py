@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from sinks.spool import IN_MEMORY, Spool
 from sinks.spool_stream import Entry
@@ -48,7 +48,7 @@ class Journal:
         """Spool into `file`, or into memory; at most `limit` events a stream. Nothing is opened yet."""
         self._spool = Spool(file, limit)
         self._thread = SerialThread("journal")
-        self._late: set[asyncio.Future[int]] = set()  # what the disk has not taken in time, in order
+        self._late: set[asyncio.Future[Any]] = set()  # what the disk has not done in time
         self._lost = 0
         self._closed = False
 
@@ -59,16 +59,13 @@ class Journal:
             SinkError: another process uses the file.
         """
         opening = self._thread.run(self._spool.open)
-        await asyncio.wait([opening], timeout=ANSWER_SECONDS)
-        if opening.done():
+        if await self._in_time(opening):
             opening.result()
-        else:
-            logger.error("%s: does not answer; until it does, events wait in memory", self._spool.name)
 
     @property
     def refusal(self) -> str | None:
         """Why events are kept in memory alone; None while they are on disk."""
-        return self._spool.refusal
+        return "the disk does not answer" if self._late else self._spool.refusal
 
     def try_again(self) -> None:
         """If the disk has refused, see whether it does still; the next event would, but may take long to come."""
@@ -97,17 +94,22 @@ class Journal:
             Frame(frame.stream, frame.index, frame.pts, frame.captured_at, cast("Picture", None)), events=result.events
         )
         appending = self._thread.run(lambda: self._spool.append(stream, bare))
-        await asyncio.wait([appending], timeout=0 if self._late else ANSWER_SECONDS)
-        if appending.done():
-            return appending.result()
+        return appending.result() if await self._in_time(appending) else len(result.events)
+
+    async def _in_time(self, work: asyncio.Future[Any]) -> bool:
+        """Wait for the disk, but not for one that hangs; whether it has done its work."""
+        await asyncio.wait([work], timeout=0 if self._late else ANSWER_SECONDS)
+        if work.done():
+            return True
         if not self._late:
             logger.error("%s: does not answer; until it does, events wait in memory", self._spool.name)
-        self._late.add(appending)
-        appending.add_done_callback(self._came)
-        return len(result.events)
+        self._late.add(work)
+        work.add_done_callback(self._came)
+        return False
 
-    def _came(self, appended: asyncio.Future[int]) -> None:
-        self._late.discard(appended)
+    def _came(self, work: asyncio.Future[Any]) -> None:
+        work.exception()  # seen, though nobody waits any more
+        self._late.discard(work)
         if not self._late:
             logger.info("%s: answers again; %d events were lost meanwhile", self._spool.name, self._lost)
             self._lost = 0

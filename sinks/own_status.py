@@ -76,12 +76,14 @@ class OwnStatus:
         """Look at what is published on the topic; does not wait."""
         if self._true is None or message.payload in self._ours:
             return
-        if message.payload not in self._wills and not self._warned:
+        ours = message.payload in self._wills
+        if not ours and not self._warned:
             self._warned = True
             logger.warning(
                 "%s: somebody else publishes there: give each process of maskcast a prefix of its own", self.topic
             )
-        if self._status(message.payload) != self._true.status:
+        # An old will is wrong also where both say offline: the reason is another. Strangers are not quarrelled with.
+        if ours or self._status(message.payload) != self._true.status:
             self._wrong.set()
 
     def _status(self, payload: bytes) -> str | None:

@@ -426,10 +426,30 @@ async def test_a_disk_that_does_not_answer_holds_nobody_and_gets_its_events_when
         known = await journal.known_tracks("door")
     assert known.highest == 1, "what the disk has taken"
     assert ["does not answer" in record.message for record in caplog.records] == [True], "said once"
+    assert journal.refusal == "the disk does not answer"
     go.set()
     await hanging
     assert frames(await messages(journal)) == [0, 1, 2, 3, 4]
     assert (await journal.known_tracks("door")).highest == 5
+    assert journal.refusal is None
+    await journal.close()
+
+
+@awaited
+async def test_a_disk_that_does_not_answer_at_the_start_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(journal_module, "ANSWER_SECONDS", 0.2)
+    journal, go = Journal(tmp_path / "journal.sqlite"), threading.Event()
+    journal._thread.run(lambda: go.wait(patient(60)))
+    async with asyncio.timeout(patient(30)):
+        await journal.open()
+        assert journal.refusal == "the disk does not answer"
+        assert await journal.append("door", result(0)) == 1
+    assert ["does not answer" in record.message for record in caplog.records] == [True], "said once"
+    go.set()
+    assert frames(await messages(journal)) == [0]
+    assert journal.refusal is None
     await journal.close()
 
 

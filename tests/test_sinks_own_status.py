@@ -106,6 +106,17 @@ async def test_also_after_a_will_of_an_earlier_connection_and_by_the_process_and
 
 
 @awaited
+async def test_an_old_will_does_not_hide_why_a_stream_is_offline(broker: Broker) -> None:
+    async with publishing(at(broker)) as one, subscriber(broker.port, "site/door/status") as found:
+        await until(lambda: one.connected)
+        await one.set_status(False, "no camera")
+        async with ghost(broker, "site/door/status", one._connection.status._wills[-1]):
+            pass
+        await until(lambda: "connection lost" in [body["reason"] for _, body, _ in found.messages])
+        await until(lambda: found.messages[-1][1]["reason"] == "no camera")
+
+
+@awaited
 async def test_a_second_process_under_the_same_prefix_that_ends_leaves_the_first_online(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
