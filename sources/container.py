@@ -20,7 +20,7 @@ from sources.audio import Audio
 from sources.clock import MediaClock
 from sources.continuity import Continuity
 from sources.extent import AV_TIME_BASE, Extent
-from sources.failure import NO_STREAM, explain
+from sources.failure import NO_STREAM, NOTHING_CAME, explain
 from sources.location import HTTP_SCHEMES, scheme_of
 from sources.opening import Opening, open_container
 from sources.picture import DecodedPicture
@@ -306,8 +306,9 @@ class ContainerSource:
         shown, expected = self._opening.shown, self._extent.frames
         if decoded == 0:
             reason = explain(self._failure) if self._failure else "no frame of its video could be decoded"
-            reason = self._oversize or reason
-            return SourceError(f"{shown}: {reason}")
+            if self._opening.piped and isinstance(self._failure, av.InvalidDataError):
+                reason = NOTHING_CAME
+            return SourceError(f"{shown}: {self._oversize or reason}")
         if self._unending():
             reason = explain(self._failure) if self._failure else "the other side ended it"
             return SourceError(f"{shown}: the stream ended after {decoded} frames: {reason}")

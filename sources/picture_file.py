@@ -18,8 +18,8 @@ from PIL import _imaging
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.Image import DecompressionBombError, Transpose, fromarray
 from PIL.Image import Image as PillowImage
-from PIL.Image import Transpose, fromarray
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -27,7 +27,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from sources.failure import explain
-from sources.pixels import oversize
+from sources.pixels import oversize, oversize_unseen
 from streaming.errors import SourceError
 from streaming.types import Image
 
@@ -37,11 +37,11 @@ from streaming.types import Image
 FORMATS: tuple[type[ImageFile], ...] = (
     JpegImageFile,
     PngImageFile,
-    WebPImageFile,
     TiffImageFile,
     BmpImageFile,
     GifImageFile,
 )
+WEBP: tuple[type[ImageFile], ...] = (WebPImageFile,)
 ISOBMFF: tuple[type[ImageFile], ...] = (AvifImageFile, HeifImageFile)
 # Brands of such files (ISO/IEC 23008-12, AV1 Image File Format 1.1); those of videos are others.
 BRANDS = frozenset({b"avif", b"avis", b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis"})
@@ -101,6 +101,8 @@ def read_pictures(path: Path, max_pixels: int) -> Iterator[StillPicture]:
         raise SourceError(f"picture {done + 1}: {error}" if done else str(error)) from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise SourceError(explain(error)) from error
+    except DecompressionBombError as error:  # Pillow has a bound of its own for WebP
+        raise SourceError(oversize_unseen(max_pixels)) from error
     except Exception as error:  # whatever a decoder raises at what it was given
         raise SourceError(f"picture {done + 1} is damaged" if done else "not a picture, or damaged") from error
 
@@ -128,7 +130,7 @@ def _open(file: Path | io.BytesIO) -> ImageFile:
             file.seek(0)
         try:
             return kind(file)
-        except OSError:
+        except (OSError, DecompressionBombError):
             raise
         except Exception:  # noqa: BLE001, S112 - it is none of this kind, which each says in its own way
             continue
@@ -136,18 +138,21 @@ def _open(file: Path | io.BytesIO) -> ImageFile:
 
 
 def _kinds(file: Path | io.BytesIO) -> tuple[type[ImageFile], ...]:
-    """Those of `FORMATS` that it may be. The readers of the ISO formats, and of WebP, take a file into memory whole."""
+    """The formats that it may be. The readers of the ISO formats, and of WebP, take a file into memory whole."""
     if isinstance(file, io.BytesIO):
         head, size = file.getvalue()[:12], 0
     else:
         with file.open("rb") as opened:
             head, size = opened.read(12), file.stat().st_size
-    isobmff = head[4:8] == b"ftyp"
-    if isobmff and head[8:12] not in BRANDS:
-        return ()
-    if size > MOST_BYTES and (isobmff or head.startswith(b"RIFF")):
+    if head[4:8] == b"ftyp":
+        kinds = ISOBMFF if head[8:] in BRANDS else ()
+    elif head.startswith(b"RIFF"):
+        kinds = WEBP if head[8:] == b"WEBP" else ()
+    else:
+        return FORMATS
+    if kinds and size > MOST_BYTES:
         raise SourceError(f"a picture of {size >> 20} MiB; the most is {MOST_BYTES >> 20}")
-    return ISOBMFF if isobmff else FORMATS
+    return kinds
 
 
 def _load(file: ImageFile, path: Path) -> ImageFile:
@@ -172,6 +177,8 @@ def _without_end(path: Path) -> ImageFile:
     Raises:
         OSError: there are pixels missing: what follows the data is taken for a part of them.
     """
+    if path.stat().st_size > MOST_BYTES:
+        raise OSError("truncated")
     data = path.read_bytes().rstrip(b"\xff")  # the beginning of a marker
     one, other = (JpegImageFile(io.BytesIO(data + filler + END_OF_JPEG)) for filler in (b"", b"\xaa" * 4096))
     if one.tobytes() != other.tobytes():

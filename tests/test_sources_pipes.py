@@ -71,6 +71,12 @@ def test_what_comes_through_a_pipe_and_is_no_video(tmp_path):
         open_source(str(path))
 
 
+def test_an_mp4_whose_index_comes_last_cannot_come_through_a_pipe(tmp_path):
+    clip = media.make(tmp_path / "clip.mp4", size="640x480", options=["-qp", "0"])  # more than FFmpeg keeps to go back
+    with fifo(tmp_path, clip.read_bytes()) as path, pytest.raises(SourceError, match="movflags"):
+        open_source(str(path))
+
+
 @pytest.mark.parametrize("name", ["in.ts", "in.mkv"])
 def test_a_pipe_keeps_its_sound_and_all_its_frames(tmp_path, name):
     clip = media.make(tmp_path / name, audio=True)
