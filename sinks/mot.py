@@ -32,13 +32,7 @@ class MotSink(BlockingSink):
         """Write to `path`; `prompts` are those that may have a file of their own."""
         super().__init__(str(path))
         self._all = LineFile(path)
-        apart = len(set(prompts)) > 1 and not kind_of_target(path)  # beside a pipe or a device is no place for files
-        several = list(dict.fromkeys(prompts)) if apart else []
-        names = prompt_names(several)
-        self._by_prompt = {
-            prompt: LineFile(path.with_name(f"{path.stem}.{name}{path.suffix}"))
-            for prompt, name in zip(several, names, strict=True)
-        }
+        self._by_prompt = {prompt: LineFile(beside) for prompt, beside in prompt_files(path, prompts).items()}
 
     def start_blocking(self, info: StreamInfo) -> None:
         del info
@@ -65,6 +59,15 @@ class MotSink(BlockingSink):
     @property
     def _files(self) -> list[LineFile]:
         return [self._all, *self._by_prompt.values()]
+
+
+def prompt_files(path: Path, prompts: Sequence[str]) -> dict[str, Path]:
+    """The files beside `path`, by prompt: none for a single one, or beside what is written through."""
+    several = list(dict.fromkeys(prompts))
+    if len(several) < 2 or kind_of_target(path):
+        return {}
+    names = zip(several, prompt_names(several), strict=True)
+    return {prompt: path.with_name(f"{path.stem}.{name}{path.suffix}") for prompt, name in names}
 
 
 def prompt_names(prompts: Sequence[str]) -> list[str]:

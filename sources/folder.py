@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Believed without a look inside; what has another suffix is looked into. A GIF is a video: most of them move.
+# Believed without a look inside; what has another suffix is looked into. A GIF is a video: most of them move. Of JPEGs
+# in a row FFmpeg does not say that they are more than a picture.
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp"}
-    | {".gif"}
+    | {".gif", ".mjpeg", ".mjpg"}
 )
 # What browsers, file managers and copying tools call a file that is not whole yet.
 UNFINISHED_SUFFIXES = frozenset({".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".temp"})

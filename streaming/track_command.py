@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Literal
 
 from sinks import STREAM_FIELD, open_sink
 from sinks.filename import with_stream
+from sinks.mot import prompt_files
 from sinks.partial import partial_path
 from sinks.sink import Sink
 from sinks.through import destination
@@ -41,12 +42,13 @@ class Outputs:
     codec: str | None = None
     quality: int | None = None
 
-    def check(self, sources: Sequence[str], streams: Sequence[str] = ()) -> None:
+    def check(self, sources: Sequence[str], streams: Sequence[str] = (), prompts: Sequence[str] = ()) -> None:
         """Refuse, before anything is opened, outputs that would destroy an input or each other.
 
         Args:
             sources: what is read.
             streams: the id of each.
+            prompts: what is tracked, for which some outputs have files of their own.
 
         Raises:
             UsageError: which one and why.
@@ -64,18 +66,17 @@ class Outputs:
                 )
             for source in sources:
                 _check_other(spec, source)
-        self._check_apart(streams)
+        self._check_apart(streams, prompts)
 
-    def _check_apart(self, streams: Sequence[str]) -> None:
-        """Two names may be one file: ``a.json`` and ``./a.json``, links, what `{stream}` makes of them.
+    def _check_apart(self, streams: Sequence[str], prompts: Sequence[str]) -> None:
+        """Two names may be one file: ``a.json`` and ``./a.json``, links, what `{stream}` or a prompt makes of them.
 
         Raises:
             UsageError: which.
         """
         taken: dict[Path, str] = {}
         for stream in streams:
-            for spec in filter(_is_file, self.specs):
-                name = with_stream(spec, stream)
+            for name in _files([with_stream(spec, stream) for spec in self.specs], prompts):
                 place = Path(os.path.realpath(name))
                 if other := taken.get(place) or taken.get(partial_path(place)):
                     raise UsageError(f"the outputs {other} and {name} are one file: choose another name")
@@ -133,7 +134,7 @@ def run_track(
     if expanded.count(STDIN) > 1:
         raise UsageError(f"source {STDIN} is standard input, which can be read once")
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
-    outputs.check(expanded, streams)
+    outputs.check(expanded, streams, prompts)
     _check_presence(expanded)
 
     def job(source: str, name: str, display: ProgressDisplay) -> Job:
@@ -198,16 +199,25 @@ def _is_file(spec: str) -> bool:
     return spec != "-" and "://" not in spec
 
 
+def _files(specs: Sequence[str], prompts: Sequence[str]) -> Iterator[str]:
+    """All files that outputs write."""
+    for spec in filter(_is_file, specs):
+        yield spec
+        if Path(spec).suffix.lower() == ".txt":
+            yield from map(str, prompt_files(Path(spec), prompts).values())
+
+
 def _check_other(spec: str, source: str) -> None:
     """Refuse an output that would destroy its input.
 
     Raises:
         UsageError: they are one file, or become one while the output is written.
     """
-    if _same_file(Path(spec), Path(source)):
+    medium = Path("/dev/stdin" if source == STDIN else source)
+    if _same_file(Path(spec), medium):
         raise UsageError(f"output {spec} is the input itself: choose another name")
     part = partial_path(destination(Path(spec)))
-    if _same_file(part, Path(source)):
+    if _same_file(part, medium):
         raise UsageError(f"output {spec} is written to {part.name}, the input itself: choose another name")
 
 

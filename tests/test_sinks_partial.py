@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,6 +32,16 @@ def test_an_output_that_would_be_written_to_its_source_is_refused(tmp_path: Path
             Outputs([spec]).check([str(source)])
     Outputs([spec]).check([str(tmp_path / "other.mp4")])
     assert source.read_bytes() == b"a video"
+
+
+def test_an_output_that_is_the_standard_input_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.mkv"
+    path.write_bytes(b"a video")
+    code = "import sys; from streaming.track_command import Outputs; Outputs(sys.argv[1:]).check(['-'], ['stdin'])"
+    with path.open("rb") as file:
+        command = [sys.executable, "-c", code, str(path)]
+        ended = subprocess.run(command, cwd=ROOT, stdin=file, capture_output=True, text=True, check=False)
+    assert "x.mkv is the input itself" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "out.txt", "out.json"])

@@ -199,6 +199,11 @@ def test_two_spellings_of_one_output_are_refused(tmp_path: Path, monkeypatch: py
     with pytest.raises(UsageError, match="are one file"):
         Outputs(["{stream}.json", "a-{stream}.json"]).check(["1", "2"], ["b", "a-b"])
     Outputs(["{stream}.json", "{stream}.jsonl", "folder/{stream}.json"]).check(["1", "2"], ["b", "a-b"])
+    for specs, streams in ((["a.txt", "a.car.txt"], ["in"]), (["{stream}.txt"], ["a", "a.car"])):
+        sources = [f"{name}.mp4" for name in streams]
+        with pytest.raises(UsageError, match=r"a\.car\.txt .*are one file"):
+            Outputs(specs).check(sources, streams, ["car", "van"])
+        Outputs(specs).check(sources, streams, ["car"])
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.txt", "out.json", "out.mp4"])

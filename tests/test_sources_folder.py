@@ -23,6 +23,7 @@ def clips(tmp_path_factory):
     for name, codec in {"a.asf": "wmv2", "b.h264": "libx264", "d.mkv": "libx264", "e.mpg": "mpeg2video"}.items():
         media.make(folder / name, seconds=0.2, codec=codec)
     media.make(folder / "c.gif", seconds=0.2, codec="gif", pixels="bgr8")
+    media.make(folder / "h.mjpeg", seconds=0.2, codec="mjpeg", pixels="yuvj420p")
     shutil.copy(folder / "e.mpg", folder / "f.vob")
     shutil.copy(folder / "d.mkv", folder / "g")
     return folder
@@ -53,7 +54,7 @@ def test_a_folder_of_videos_is_its_videos_in_natural_order(folder):
 
 
 def test_what_ffmpeg_reads_is_a_video_whatever_its_suffix(clips):
-    assert expanded(clips) == ["a.asf", "b.h264", "c.gif", "d.mkv", "e.mpg", "f.vob", "g"]
+    assert expanded(clips) == ["a.asf", "b.h264", "c.gif", "d.mkv", "e.mpg", "f.vob", "g", "h.mjpeg"]
     for one in expand(str(clips)):
         _, frames, error = media.read(one)
         assert (len(frames), error) == (2, None), one

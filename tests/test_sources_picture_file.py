@@ -234,6 +234,14 @@ def test_no_picture_above_the_bound(tmp_path, suffix):
         next(read_pictures(path, 96 * 64 - 1))
 
 
+def test_no_webp_above_the_bound_of_its_reader(tmp_path):
+    header = b"WEBPVP8L" + (64).to_bytes(4, "little") + b"\x2f" + (15_999 | 15_999 << 14).to_bytes(4, "little")
+    data = header + bytes(59)
+    (tmp_path / "x.webp").write_bytes(b"RIFF" + len(data).to_bytes(4, "little") + data)
+    with pytest.raises(SourceError, match="pixels; raise max_pixels"):
+        next(read_pictures(tmp_path / "x.webp", 64_000_000))
+
+
 def test_no_tiles_above_the_bound():
     with pytest.raises(SourceError, match="a picture of 300 x 200 pixels"):
         next(read_pictures(DATA / "tiles.heic", 300 * 200 - 1))
