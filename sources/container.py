@@ -306,8 +306,9 @@ class ContainerSource:
         shown, expected = self._opening.shown, self._extent.frames
         if decoded == 0:
             reason = explain(self._failure) if self._failure else "no frame of its video could be decoded"
-            if self._opening.piped and isinstance(self._failure, av.InvalidDataError):
-                reason = NOTHING_CAME
+            once = self._opening.piped or scheme_of(self._opening.url) in HTTP_SCHEMES
+            if once and self._extent.is_empty() and self._container.format.name.startswith("mov"):
+                reason = NOTHING_CAME  # its index was found behind what it lists
             return SourceError(f"{shown}: {self._oversize or reason}")
         if self._unending():
             reason = explain(self._failure) if self._failure else "the other side ended it"

@@ -39,7 +39,8 @@ class Extent:
         self.length = self._length()
         self.end: Fraction | None = None
         if video.duration and not flags & GUESSED_LENGTH:
-            self.end = Fraction(((video.start_time or 0) + video.duration) * video.time_base) - self._start
+            begins = 0 if self._name == "asf" else video.start_time or 0  # ASF's headers count from zero
+            self.end = Fraction((begins + video.duration) * video.time_base) - self._start
         self._read: Counter[int] = Counter()  # packets by stream
         self._read_up_to = Fraction(0)
         self._longest_gap = Fraction(0)  # between the starts of two packets of the video in a row
@@ -58,6 +59,10 @@ class Extent:
             if self._last is not None:
                 self._longest_gap = max(self._longest_gap, time - self._last)
             self._last = time
+
+    def is_empty(self) -> bool:
+        """Whether not one packet was read."""
+        return not self._read
 
     def is_cut(self) -> bool:
         """Whether packets that the container lists, or a part of the length that it tells, did not come."""

@@ -6,6 +6,7 @@ from threading import Thread
 
 import pytest
 
+from sources import open_source
 from tests import media
 
 
@@ -76,6 +77,13 @@ def rounded_playlist(folder):
     text = (folder / "index.m3u8").read_text()
     (folder / "index.m3u8").write_text(text.replace("#EXTINF:1.000000", "#EXTINF:1.08"))
     return folder / "index.m3u8"
+
+
+@pytest.mark.parametrize("name", ["x.wmv", "x.mp4", "x.mkv"])
+def test_a_late_clock_does_not_make_the_last_frame_last(tmp_path, name):
+    path = media.make(tmp_path / name, codec="mpeg4", options=["-output_ts_offset", "100"])
+    with contextlib.closing(open_source(str(path))) as source:
+        assert source.info.end is None or float(source.info.end) == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from threading import Thread
 
 import pytest
 
-from sources import network
+from sources import network, open_source
 from sources.network import open_network
+from streaming.errors import SourceError
 from tests import media
 from tests.patience import patient
 
@@ -65,6 +66,12 @@ def test_a_server_that_keeps_hanging_up_is_given_up(recording):
     assert 0 < len(frames) < 20
     assert f"truncated: {len(frames)} of 20 frames decoded" in str(error)
     assert len(asked) < 10, "one request more after each of few waits"
+
+
+def test_an_index_at_the_end_needs_a_server_that_knows_ranges(tmp_path):
+    media.make(tmp_path / "clip.mp4", size="640x480", options=["-qp", "0"])  # more than FFmpeg keeps to go back
+    with media.http_server(tmp_path) as root, pytest.raises(SourceError, match=r"\+faststart"):
+        open_source(f"{root}/clip.mp4")
 
 
 def test_a_recording_may_play_as_if_live(recording):
