@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from threading import Lock
 
-from sinks.partial import lock
+from sinks.lock import lock
 from streaming.errors import SinkError
 
 _guard = Lock()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import stat
@@ -10,6 +9,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from sinks.lock import lock
 from sinks.through import destination
 from streaming.errors import SinkError
 
@@ -87,17 +87,6 @@ class PartialFile:
             os.close(descriptor)
             if not free:
                 raise SinkError(f"cannot write {self.path}: another run is writing it (to {self.part.name})")
-
-
-def lock(descriptor: int) -> bool:
-    """Lock an open file or folder until it is closed, or the process killed; False if somebody else has locked it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        logger.debug("a file system without locks: %s", error)
-    return True
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

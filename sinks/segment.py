@@ -12,8 +12,9 @@ import av
 from av.packet import Packet
 
 from sinks.encoder import AV_ERRORS
+from sinks.lock import lock
 from sinks.packets import Encoded
-from sinks.partial import lock, partial_path, publish
+from sinks.partial import partial_path, publish
 from sinks.retention import left_partial, unused
 
 logger = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ import stat
 import time
 from pathlib import Path
 
+from sinks.lock import lock
 from streaming.errors import SinkError, UsageError
 
 # A pipe's reader may be started after us: how long it is waited for, and how often it is looked for, in seconds.
@@ -58,7 +59,7 @@ def open_through(path: Path) -> int:
     """Open a pipe, a socket or a device for writing; the descriptor is to be closed.
 
     Raises:
-        SinkError: it cannot be opened, or nobody has come to read from it.
+        SinkError: it cannot be opened, nobody has come to read from it, or another run is writing to the pipe.
     """
     kind = kind_of_target(path)
     try:
@@ -94,6 +95,9 @@ def _open_pipe(path: Path) -> int:
                 raise SinkError(f"cannot write {path}: {waited}; start its reader first") from None
             time.sleep(LOOK_SECONDS)
         else:
+            if not _is_open_file(path) and not lock(descriptor):  # what the shell has opened may be shared
+                os.close(descriptor)
+                raise SinkError(f"cannot write {path}: another run is writing it")
             os.set_blocking(descriptor, True)  # a slow reader slows the sink, as a slow disk does
             return descriptor
 

@@ -98,6 +98,23 @@ def test_a_reader_may_come_late_and_gets_each_line_at_once(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.mkv"])
+def test_a_pipe_has_one_writer(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    os.mkfifo(path)
+    with reader(path) as read:
+        first, second = open_sink(str(path)), open_sink(str(path))
+        assert isinstance(first, BlockingSink)
+        assert isinstance(second, BlockingSink)
+        first.start_blocking(info())
+        with pytest.raises(SinkError, match="another run is writing it"):
+            second.start_blocking(info())
+        for result in stream(3):
+            first.write_blocking(result)
+        first.finish_blocking(None)
+    assert read[0]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.mkv"])
 def test_a_reader_that_leaves_is_an_error_of_one_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     os.mkfifo(path)
