@@ -106,7 +106,10 @@ def connect(file: Path | None) -> sqlite3.Connection:
         raise DamagedError("it is no file")
     make_private(file)
     for suffix in ("-wal", "-shm"):  # SQLite makes new ones as private as the file
-        tighten(file.with_name(file.name + suffix))
+        log = file.with_name(file.name + suffix)
+        if log.exists() and not log.is_file():
+            raise DamagedError(f"{log.name} is no file")
+        tighten(log)
     return _open(str(file))
 
 

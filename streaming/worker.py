@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +50,7 @@ class Worker:
             beat: called on the worker's thread whenever it has got on, at least once in `BEAT_SECONDS` while idle.
         """
         self.thread = ModelThread(load, max_batch=max_batch, batch_wait=batch_wait, beat=beat)
-        self._writing: dict[Path, asyncio.Future[None]] = {}  # snapshots on their way to the disk
+        self._late: set[asyncio.Future[None]] = set()  # snapshots for which the disk hangs
 
     async def start(self) -> None:
         """Load the model.
@@ -88,7 +87,7 @@ class Worker:
 
         def open_or_resume() -> tuple[TrackedStream, list[Event]]:
             engine = self._engine
-            if snapshot is not None and snapshot not in self._writing:
+            if snapshot is not None and not self._late:  # all streams would wait for the disk
                 engine.require_snapshots()
                 with suppress(FileNotFoundError):
                     return engine.resume_stream(snapshot, prompts, known)
@@ -146,7 +145,7 @@ class Worker:
                 snapshot is unharmed.
         """
         hangs = SinkError(f"snapshot {file}: the disk has not taken it in {SAVE_SECONDS:.0f} s: no longer waited for")
-        if file in self._writing:
+        if self._late:
             raise hangs
 
         def copy() -> tuple[SavedState, float]:
@@ -156,10 +155,11 @@ class Worker:
         state, copying = await self.thread.call(copy)
         began = time.monotonic()
         # On another thread: a slow disk keeps only this stream waiting.
-        writing = self._writing[file] = in_daemon_thread(lambda: state.write(file), "write snapshot")
-        writing.add_done_callback(partial(self._written, file))
+        writing = in_daemon_thread(lambda: state.write(file), "write snapshot")
         await asyncio.wait([writing], timeout=SAVE_SECONDS)
         if not writing.done():
+            self._late.add(writing)
+            writing.add_done_callback(self._came)
             raise hangs
         try:
             writing.result()
@@ -167,9 +167,9 @@ class Worker:
             raise SinkError(f"snapshot {file} cannot be written: {error.strerror or error}") from error
         return copying + time.monotonic() - began
 
-    def _written(self, file: Path, writing: asyncio.Future[None]) -> None:
-        del self._writing[file]
-        writing.exception()  # seen, also if nobody waits any more
+    def _came(self, writing: asyncio.Future[None]) -> None:
+        writing.exception()  # seen, though nobody waits any more
+        self._late.discard(writing)
 
     async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Turn:
         """Track one frame of one stream; see `ModelThread.step`."""

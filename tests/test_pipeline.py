@@ -515,9 +515,13 @@ def test_snapshots_take_a_small_share_of_the_time_however_long_one_takes(tmp_pat
 
 def test_a_disk_that_hangs_under_a_snapshot_holds_no_stream(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming.worker, "SAVE_SECONDS", 0.5)
-    go, writing = threading.Event(), []
+    go, reading, writing = threading.Event(), [], []
 
     class Hanging(Saving):
+        def resume_stream(self, file, prompts, known):
+            reading.append(file)
+            raise FileNotFoundError(file)
+
         def save_stream(self, stream, *, final):
             return self
 
@@ -526,12 +530,14 @@ def test_a_disk_that_hangs_under_a_snapshot_holds_no_stream(tmp_path, monkeypatc
             assert go.wait(patient(60))
 
     model = Hanging()
-    (report,) = run([saving_job(Frames(20), tmp_path, 0.0)], model)
-    assert report.frames == 20
+    reports = run([saving_job(Frames(20), tmp_path / name, 0.0) for name in "ab"], model)
+    assert [report.frames for report in reports] == [20, 20]
     assert len(writing) == 1, "what waits for the disk must not pile up"
-    (error,) = report.errors
-    assert isinstance(error, SinkError)
-    assert "snapshot" in str(error)
+    assert len(reading) == 1, "the model's thread must not wait for it"
+    for report in reports:
+        (error,) = report.errors
+        assert isinstance(error, SinkError)
+        assert "snapshot" in str(error)
     go.set()
 
 

@@ -108,7 +108,7 @@ async def test_an_event_is_looked_at_before_it_is_sent(tmp_path: Path, payload: 
     await journal.close()
 
 
-@pytest.mark.parametrize("thing", ["folder", "fifo", "empty", "text"])
+@pytest.mark.parametrize("thing", ["folder", "fifo", "log that is a folder", "log that is a fifo", "empty", "text"])
 @awaited
 async def test_what_is_no_database_at_all(tmp_path: Path, thing: str) -> None:
     file = tmp_path / "journal.sqlite"
@@ -117,6 +117,9 @@ async def test_what_is_no_database_at_all(tmp_path: Path, thing: str) -> None:
         file.with_name("journal.sqlite.damaged").write_bytes(b"an earlier one")
     elif thing == "fifo":
         os.mkfifo(file)
+    elif thing.startswith("log"):
+        await left_behind(file)
+        (os.mkdir if thing.endswith("folder") else os.mkfifo)(f"{file}-wal")
     else:
         file.write_text("" if thing == "empty" else "no database\n")
     journal = Journal(file)
