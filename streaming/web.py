@@ -1,4 +1,4 @@
-"""``/metrics``, ``/healthz`` and ``/readyz`` over HTTP, on a thread of its own: it answers while thet loop hangs."""
+"""``/metrics``, ``/healthz`` and ``/readyz`` over HTTP, on a thread of its own: it answers while the loop hangs."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ def test_unknown_id_without_network_says_how_to_get_it():
     assert "--model FOLDER" in message
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "three/part/name", "word"])
+@pytest.mark.parametrize(
+    "name", ["./nowhere", "/nowhere/at/all", "three/part/name", "word", "~nobody-of-that-name/model", "long" * 1000]
+)
 def test_no_such_folder(name):
     assert "no such folder" in error_of(name)
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from streaming.errors import ModelError
-from trackers.checkpoint import load_checkpoint
+from trackers.checkpoint import NotFetchedError, load_checkpoint
 
 
 @pytest.fixture
@@ -130,10 +130,33 @@ def test_the_links_of_a_hubs_cache_are_followed_and_no_others(tiny_checkpoint, t
         shutil.copy(file, blobs / str(number))
         (snapshot / file.name).symlink_to(Path("../../blobs") / str(number))
     assert load_checkpoint(str(snapshot)).kind == "sam3_lite_text"
+    (tmp_path / "model").symlink_to(snapshot)
+    assert load_checkpoint(str(tmp_path / "model"), weights=False).kind == "sam3_lite_text"
     shutil.copy(tiny_checkpoint / "config.json", tmp_path / "hub" / "foreign")
     (snapshot / "config.json").unlink()
     (snapshot / "config.json").symlink_to(tmp_path / "hub" / "foreign")
     assert "leads out of its folder" in refusal(snapshot)
+
+
+def test_what_a_fetch_has_not_brought_yet_is_not_called_wrong(tiny_checkpoint, tmp_path, monkeypatch):
+    snapshot = tmp_path / "models--some--one" / "snapshots" / "abc"
+    shutil.copytree(tiny_checkpoint, snapshot)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(snapshot))
+    assert load_checkpoint("some/one", weights=False).kind == "sam3_lite_text"
+    divided(snapshot, ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"])
+    for name in ("model-00002-of-00002.safetensors", "model.safetensors.index.json", "config.json"):
+        assert load_checkpoint("some/one", weights=False).kind == "sam3_lite_text"
+        aside = (snapshot / name).rename(tmp_path / name)
+        with pytest.raises(NotFetchedError, match="not whole in the cache"):
+            load_checkpoint("some/one", weights=False)
+        aside.rename(snapshot / name)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+def test_links_in_a_circle(copy, name):
+    (copy / name).unlink()
+    (copy / name).symlink_to(name)
+    assert f"{name} cannot be read: its links go in a circle" in refusal(copy)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])

@@ -1,6 +1,9 @@
+import os
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from streaming.errors import UsageError
 from tests import tiny
@@ -125,10 +128,46 @@ def test_a_prompt_is_encoded_once_even_by_the_next_process(checkpoint, text):
     assert later.encoded == 0
 
 
-def test_a_damaged_cache_file_is_computed_again(checkpoint, text):
+def of_another_width(file):
+    kept = load_file(file)
+    save_file(kept | {"features": kept["features"][:, :-1].contiguous()}, file)
+
+
+def of_no_numbers(file):
+    kept = load_file(file)
+    save_file(kept | {"features": kept["features"] * float("nan")}, file)
+
+
+def of_another_type(file):
+    kept = load_file(file)
+    save_file(kept | {"mask": kept["mask"].float()}, file)
+
+
+def too_large(file):
+    with file.open("r+b") as opened:
+        opened.truncate(1 << 40)  # a hole, which takes no room
+
+
+def a_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(b"not safetensors"),
+        of_another_width,
+        of_no_numbers,
+        of_another_type,
+        too_large,
+        a_pipe,
+    ],
+)
+def test_a_damaged_cache_file_is_computed_again(checkpoint, text, damage):
     first = text.embed("cat")
     (file,) = cache_folder().rglob("*.safetensors")
-    file.write_bytes(b"not safetensors")
+    damage(file)
     later = TextEncoder(checkpoint, CPU, torch.float32)
     assert torch.equal(later.embed("cat").features, first.features)
     assert later.encoded == 1

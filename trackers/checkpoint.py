@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ EMBEDDED = {"nano": Path(__file__).parent / "nano"}
 
 
 class NotFetchedError(ModelError):
-    """A checkpoint of the hub that is not in the cache, where nothing may be fetched."""
+    """A checkpoint of the hub that is not, or not whole, in the cache, where nothing may be fetched."""
 
 
 @dataclass(frozen=True)
@@ -155,13 +156,14 @@ def _locate(name: str, *, fetch: bool) -> CheckpointFolder:
         if not (EMBEDDED[name] / CONFIG).is_file():
             raise ModelError(f"model {name}: the embedded checkpoint is not part of this installation")
         return CheckpointFolder(name, EMBEDDED[name])
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return CheckpointFolder(name, folder)
-    if folder.is_file() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+    # os.path's questions, unlike pathlib's, have an answer for every string, such as one that is too long.
+    folder = os.path.expanduser(name)  # noqa: PTH111
+    if os.path.isdir(folder):  # noqa: PTH112
+        return CheckpointFolder(name, Path(folder))
+    if os.path.isfile(folder) or name.startswith((".", "/", "~")) or name.count("/") != 1:  # noqa: PTH113
         raise ModelError(f"model {name}: no such folder; give a folder that holds config.json, or owner/name of a hub")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         snapshot = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=not fetch))
@@ -172,14 +174,17 @@ def _locate(name: str, *, fetch: bool) -> CheckpointFolder:
         ) from None
     except RepositoryNotFoundError:
         raise ModelError(f"model {name}: no such repository on the hub, or it is private: `hf auth login`") from None
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+    except Exception as error:  # of the hub, of the disk, or of httpx where a connection breaks
         if not fetch and isinstance(error, LocalEntryNotFoundError):
             raise NotFetchedError(f"model {name}: not in the cache") from None
         raise ModelError(
             f"model {name}: cannot be downloaded and is not in the cache ({_first_line(error)}); on a machine with "
             f"network run `hf download {name} --local-dir FOLDER`, copy FOLDER here and use `--model FOLDER`"
         ) from error
-    return CheckpointFolder(name, snapshot, commit=snapshot.name)
+    found = CheckpointFolder(name, snapshot, commit=snapshot.name)
+    if not fetch and not found.is_whole():  # the rest of it will be fetched, too
+        raise NotFetchedError(f"model {name}: not whole in the cache")
+    return found
 
 
 def _first_line(error: BaseException) -> str:

@@ -46,9 +46,16 @@ class CheckpointFolder:
 
         Raises:
             FileNotFoundError: there is none.
-            ModelError: it is no regular file, larger than that, or a link that leads out of the folder.
+            ModelError: it cannot be reached, is no regular file, larger than that, or a link that leads out of the
+                folder.
         """
-        file = (self.path / name).resolve(strict=True)
+        try:
+            file = (self.path / name).resolve(strict=True)
+        except FileNotFoundError:
+            raise
+        except (OSError, RuntimeError) as error:  # links in a circle, or a folder that may not be entered
+            reason = getattr(error, "strerror", None) or "its links go in a circle"
+            raise ModelError(f"model {self.name}: {name} cannot be read: {reason}") from error
         if not any(file.is_relative_to(root) for root in self._roots()):
             raise ModelError(f"model {self.name}: {name} is a link that leads out of its folder; copy the file there")
         if not file.is_file():
@@ -59,10 +66,11 @@ class CheckpointFolder:
 
     def _roots(self) -> list[Path]:
         """The folder; of a hub's cache also the blobs, of this repository or shared by all, that its links lead to."""
-        repository = self.path.parent.parent
-        hub = self.path.parent.name == "snapshots" and repository.name.startswith("models--")
+        folder = self.path.resolve()
+        repository = folder.parent.parent
+        hub = folder.parent.name == "snapshots" and repository.name.startswith("models--")
         blobs = [repository / "blobs", repository.parent / "blobs"] if hub else []
-        return [root.resolve() for root in (self.path, *blobs)]
+        return [folder, *(root.resolve() for root in blobs)]
 
     def json(self, name: str, most_bytes: int = MOST_BYTES) -> Any:
         """What a JSON file holds.
@@ -97,6 +105,17 @@ class CheckpointFolder:
                     f"model {self.name}: no {WEIGHTS} in it; other weight formats are not loaded for safety"
                 ) from None
             raise ModelError(f"model {self.name}: {missing} is missing; fetch the checkpoint again") from None
+
+    def is_whole(self) -> bool:
+        """Whether the configuration and all weights are there; a fetch that was interrupted leaves less.
+
+        Raises:
+            ModelError: the index of the weights cannot be read.
+        """
+        names = [CONFIG]
+        if not (self.path / WEIGHTS).exists():
+            names += [INDEX, *(self._parts() if (self.path / INDEX).exists() else [])]
+        return all((self.path / name).exists() for name in names)
 
     def _parts(self) -> list[str]:
         index = self.json(INDEX)

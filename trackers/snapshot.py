@@ -118,7 +118,8 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
         with safe_open(file, "pt") as opened:
             document = json.loads(opened.metadata()["snapshot"])
             if document["format"] != FORMAT:
-                raise SnapshotError(f"snapshot {file}: its format is {document['format']}, this version reads {FORMAT}")
+                found = str(document["format"])[:80]
+                raise SnapshotError(f"snapshot {file}: its format is {found}, this version reads {FORMAT}")
             if document["revision"] != revision:
                 raise SnapshotError(
                     f"snapshot {file}: it was taken with another model; begin without it, or use that model"
@@ -129,7 +130,7 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
     except (torch.OutOfMemoryError, torch.AcceleratorError) as error:  # not the file's fault: it is kept
         raise ModelError(f"snapshot {file} cannot be taken up on {tracker.device}: {type(error).__name__}") from error
     except (SafetensorError, OSError, *DAMAGE) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]  # which may quote the file
         raise SnapshotError(f"snapshot {file}: damaged ({reason}); begin without it") from error
 
 

@@ -17,6 +17,9 @@ from torch import Tensor
 from trackers.checkpoint import Checkpoint
 from trackers.tokenizer import check_prompt
 
+# Of a safetensors file with two tensors.
+_MOST_HEAD_BYTES = 4096
+
 
 @dataclass(frozen=True)
 class TextEmbedding:
@@ -55,6 +58,7 @@ class TextEncoder:
         self._memory: dict[str, TextEmbedding] = {}
         self._folder = cache_folder() / checkpoint.revision
         self.context_length = int(checkpoint.detector.config.text_config.max_position_embeddings)
+        self._width = int(checkpoint.detector.text_projection.out_features)
         self.encoded = 0  # how often the text encoder really ran
 
     def check(self, prompt: str) -> None:
@@ -81,13 +85,20 @@ class TextEncoder:
             self._memory[prompt] = TextEmbedding(features.to(self._device, self._dtype), mask.to(self._device))
         return self._memory[prompt]
 
-    @staticmethod
-    def _load(file: Path) -> tuple[Tensor, Tensor] | None:
+    def _load(self, file: Path) -> tuple[Tensor, Tensor] | None:
+        """What an earlier process has kept; None if it is absent, or anything else than an embedding of this model."""
+        shape = self.context_length, self._width
+        most_bytes = self.context_length * (4 * self._width + 1) + _MOST_HEAD_BYTES
         try:
+            # To open a pipe would wait for its writer, with all threads of Python held.
+            if not file.is_file() or file.stat().st_size > most_bytes:
+                return None
             tensors = load_file(file)
-            return tensors["features"], tensors["mask"].bool()
-        except (OSError, SafetensorError, KeyError):  # absent or damaged: it is computed again
+            features, mask = tensors["features"], tensors["mask"]
+        except (OSError, SafetensorError, KeyError):
             return None
+        whole = features.shape == shape and features.dtype == torch.float32 and bool(features.isfinite().all())
+        return (features, mask.bool()) if whole and mask.shape == shape[:1] and mask.dtype == torch.uint8 else None
 
     @torch.inference_mode()
     def _encode(self, prompt: str, file: Path) -> tuple[Tensor, Tensor]:
