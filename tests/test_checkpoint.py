@@ -50,6 +50,17 @@ def test_no_such_folder(name):
     assert "no such folder" in error_of(name)
 
 
+def test_a_download_that_breaks(monkeypatch):
+    class BrokenError(Exception):  # as those of the hub's HTTP client, which has no class in common with others
+        pass
+
+    def break_off(*_, **__):
+        raise BrokenError("peer closed connection")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", break_off)
+    assert "cannot be downloaded and is not in the cache (peer closed connection)" in error_of("someone/model")
+
+
 def test_another_architecture(copy):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"model_type": "bert"}))
