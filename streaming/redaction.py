@@ -30,6 +30,11 @@ _QUERY_NAME = (
 _PATH_NAME = r"/(?:user(?:name)?|usr|pass(?:word|wd)?|pwd)="
 _SECRET_PARAMETER = re.compile(rf"(?P<name>{_QUERY_NAME})[^&;#\s'\"]+", re.IGNORECASE)
 _SECRET_PATH = re.compile(rf"(?P<name>{_PATH_NAME})(?:[^\s'\"]*(?=[_&]channel=)|[^\s'\"]+)", re.IGNORECASE)
+# A URL with a slip: `rtsp:/user:abc@host`, `rtsp//user:abc@host`.
+_SLIP = re.compile(
+    r"(?P<scheme>(?<![a-z0-9+.-])(?:https?|mqtts?|rtmps?|rtp|rtsps?|srt|udp)(?::(?!//)|;?//))[^\s'\"]*@[^\s'\"]*",
+    re.IGNORECASE,
+)
 
 # What is a host beyond doubt, so that an @ in the path behind it separates nothing.
 _HOST = r"(?:(?:\d{1,3}\.){3}\d{1,3}|\[[\da-f:.]+\]|localhost)(?::\d+)?(?:[/?#\s'\"]|$)"
@@ -111,7 +116,7 @@ def _redact_line(line: str) -> str:
         end = line[-1] if line[-1] == "\n" else ""
         # A word that is cut goes too if it might be a URL: its end would have told that it holds a password.
         line = f"{re.sub(_LAST_WORD, '', mask(line)[:_LONGEST_LINE])}…{end}"
-    return without_named_secrets(_redact_urls(line))
+    return without_named_secrets(_SLIP.sub(r"\g<scheme>***", _redact_urls(line)))
 
 
 def _redact_urls(line: str) -> str:
