@@ -40,7 +40,10 @@ def problem_lines(error: ValidationError, settings: type[BaseModel], document: d
         document: the file as it was written, before `${NAME}` was replaced: only this is ever quoted.
         name: of the file.
     """
-    details = error.errors(include_url=False, include_input=False)
+    found = error.errors(include_url=False, include_input=False)
+    # A list of which no entry was right counts as empty to pydantic.
+    inner = {detail["loc"][:-1] for detail in found}
+    details = [detail for detail in found if detail["type"] != "too_short" or detail["loc"] not in inner]
     lines = [f"{name}: {_line(dict(detail), settings, document)}" for detail in details[:MAX_PROBLEMS]]
     if len(details) > MAX_PROBLEMS:
         lines.append(f"{name}: and {len(details) - MAX_PROBLEMS} more problems")

@@ -404,6 +404,13 @@ def test_all_mistakes_are_told_at_once_but_not_more_than_ten(tmp_path: Path) -> 
     assert lines[-1] == "cameras.toml: and 15 more problems"
 
 
+def test_a_list_whose_only_entry_is_wrong_is_not_called_empty_as_well(tmp_path: Path) -> None:
+    text = stream(prompts='["a\\u202eb"]')
+    assert refusal(tmp_path, text).splitlines() == [
+        'cameras.toml: streams.door.prompts[0] = "a\\u202eb": holds the control character U+202E'
+    ]
+
+
 def test_too_many_streams(tmp_path: Path) -> None:
     many = "".join(f'[streams.s{number}]\nsource = "rtsp://h/"\nprompts = ["a"]\n' for number in range(256))
     assert len(load(tmp_path, many).streams) == 256
