@@ -34,7 +34,7 @@ def test_what_a_stream_has_left_goes_with_it(tmp_path, still_scene):
             assert device in retained("homeassistant")
             running.reload(head("site") + other)
             eventually(lambda: not any("/door/" in topic for topic in retained()), 60, "nothing of the door")
-            assert device not in retained("homeassistant")
+            eventually(lambda: device not in retained("homeassistant"), 60, "its device is withdrawn")
             assert {"site/status", "site/gate/status", "site/gate/counts"} <= retained(), "all else is there"
             eventually(lambda: not list(snapshot.parent.glob("*door*")), 20, "its tracking state is deleted")
             running.reload(head("site") + table + other)

@@ -312,7 +312,7 @@ async def test_the_process_has_a_status_of_its_own(broker: Broker) -> None:
         await process.set_streams(["door", "yard"])
         await until(lambda: found.of("status"))
         assert (found.of("status")[-1]["status"], found.of("status")[-1]["streams"]) == ("online", ["door", "yard"])
-        assert process.was_connected
+        await until(lambda: process.was_connected)
         await process._connection.abort()  # as if it had died
         await until(lambda: found.of("status")[-1]["reason"] == "connection lost")
         process = ProcessStatus(at(broker))
