@@ -18,7 +18,7 @@ class Sink(ABC):
     """Results of one stream, out. The pipeline awaits one call at a time: `start`, (`ready`, `write`)…, `finish`.
 
     Each may raise `SinkError`, after which only `finish` follows. A call that does not end in time is left behind, and
-    the sink with it; see `streaming.outlet` for how long each may take.
+    the sink with it, but `start` and `write` of a live stream only at its end; see `streaming.outlet` for the times.
     """
 
     def __init__(self, name: str) -> None:
