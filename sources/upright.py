@@ -21,6 +21,13 @@ _FILTERS: dict[tuple[int, ...], list[tuple[str, str]]] = {
     (0, 1, 1, 0): [("transpose", "cclock_flip")],
     (0, -1, -1, 0): [("transpose", "clock_flip")],
 }
+# The matrices of PyAV's angles, in degrees counter-clockwise.
+_QUARTER_TURNS: dict[int, tuple[int, ...]] = {
+    90: (0, -1, 1, 0),
+    -90: (0, 1, -1, 0),
+    180: (-1, 0, 0, -1),
+    -180: (-1, 0, 0, -1),
+}
 
 
 class Upright:
@@ -88,7 +95,10 @@ class Upright:
 
 def _rotation(frame: av.VideoFrame) -> list[tuple[str, str]]:
     """The filters that undo the frame's rotation and mirroring; none for angles that are no quarter turns."""
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside it is a kind that PyAV has no name for, such as EXIF; the angle it knows all the same
+        return _FILTERS.get(_QUARTER_TURNS.get(round(frame.rotation), ()), [])
     if matrix is None:
         return []
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5] / 65536

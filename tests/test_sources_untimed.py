@@ -6,7 +6,9 @@ from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from sources import open_reconnecting, open_source
 from tests import media, processes
@@ -102,3 +104,17 @@ def test_a_recording_that_plays_as_if_live_has_the_rate_that_ffmpeg_supposes(tmp
     path = media.make(tmp_path / "bare.h264", options=["-g", "1", "-bf", "0"])
     _, frames, _ = media.read(path, live=True)
     assert frames[-1].pts == pytest.approx(19 / 25, abs=0.01)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_jpegs_with_exif_data_in_a_row_are_shown_upright(tmp_path, orientation):
+    exif, picture = Image.Exif(), Image.new("RGB", (64, 48))
+    exif[0x010F], exif[0x0112] = "a camera", orientation
+    picture.paste((255, 0, 0), (0, 0, 16, 16))
+    picture.save(tmp_path / "one.jpg", exif=exif)
+    (tmp_path / "x.mjpeg").write_bytes((tmp_path / "one.jpg").read_bytes() * 3)
+    _, [still], _ = media.read(tmp_path / "one.jpg")
+    _, frames, error = media.read(tmp_path / "x.mjpeg")
+    assert (len(frames), error) == (3, None)
+    for frame in frames:
+        assert np.abs(frame.picture.rgb().astype(int) - still.picture.rgb()).mean() < 2
