@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -92,10 +93,10 @@ class NoModel:
         del prompts
         return 0, []
 
-    async def step(self, stream: int, take: Callable[[], Frame]) -> Turn:
+    async def step(self, stream: int, begin: Callable[[], Future[Frame]]) -> Turn:
         """The result of a frame, at once."""
         del stream
-        frame = take()
+        frame = await asyncio.wrap_future(begin())
         return Turn(frame, [Result(frame, self._tracks.at(frame.index))], 0.0, 0.0)
 
     async def close_stream(self, stream: int) -> list[Result]:

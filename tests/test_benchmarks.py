@@ -1,0 +1,21 @@
+"""The benchmarks run: they stand in for parts of the pipeline, and must change with it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests import media
+from tests.patience import patient
+from tests.service import ROOT
+
+
+def test_io_compares_with_ffmpeg(tmp_path):
+    clip = media.make(tmp_path / "clip.mp4", size="320x240", seconds=1)
+    command = [sys.executable, "benchmarks/io.py", str(clip), "--preset", "ultrafast", "--runs", "1", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
+    assert ended.returncode == 0, ended.stderr
+    measured = json.loads(ended.stdout.splitlines()[-1])
+    assert measured["frames"] == 10
+    assert all(side["wall"] > 0 and side["size"] > 0 for side in measured["sides"].values())
