@@ -1,8 +1,7 @@
 """Whole files are not called cut, however their containers count; files that are cut are, where anyone can tell."""
 
 import contextlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -160,17 +159,8 @@ def plain_server(data, *, length):
             with contextlib.suppress(OSError):
                 self.wfile.write(data)
 
-        def log_message(self, format, *arguments):  # noqa: A002
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        serving = Thread(target=server.serve_forever, args=(0.05,))
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/clip"
-        finally:
-            server.shutdown()
-            serving.join()
+    with media.answering(Handler) as url:
+        yield f"{url}/clip"
 
 
 @pytest.mark.parametrize("length", [True, False])

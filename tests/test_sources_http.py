@@ -3,8 +3,7 @@
 import contextlib
 import re
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -31,17 +30,8 @@ def server_that_hangs_up(data, *answers):
             self.end_headers()
             self.wfile.write(data[start:][: answers[len(asked) - 1]] if len(asked) <= len(answers) else data[start:])
 
-        def log_message(self, format, *arguments):  # noqa: A002
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        serving = Thread(target=server.serve_forever, args=(0.05,))
-        serving.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/clip.mp4", asked
-        finally:
-            server.shutdown()
-            serving.join()
+    with media.answering(Handler) as url:
+        yield f"{url}/clip.mp4", asked
 
 
 @pytest.fixture

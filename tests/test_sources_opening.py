@@ -3,8 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -43,18 +42,9 @@ def serve() -> Iterator[Site]:
             with contextlib.suppress(OSError):
                 self.wfile.write(data)
 
-        def log_message(self, format, *arguments):  # noqa: A002
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        site = Site(server.server_port)
-        serving = Thread(target=server.serve_forever, args=(0.05,))
-        serving.start()
-        try:
-            yield site
-        finally:
-            server.shutdown()
-            serving.join()
+    with media.answering(Handler) as url:
+        site = Site(int(url.rpartition(":")[2]))
+        yield site
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import cv2
 import numpy as np
@@ -97,18 +97,11 @@ def mjpeg_camera(pictures):
                     head = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(pictures[0])}\r\n\r\n"
                     self.wfile.write(head.encode() + pictures[0] + b"\r\n")
 
-        def log_message(self, format, *arguments):  # noqa: A002
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        serving = threading.Thread(target=server.serve_forever, args=(0.05,))
-        serving.start()
+    with media.answering(Handler) as url:
         try:
-            yield f"http://127.0.0.1:{server.server_port}/"
+            yield f"{url}/"
         finally:
             over.set()
-            server.shutdown()
-            serving.join()
 
 
 def test_a_camera_is_connected_again_with_the_reason(monkeypatch):

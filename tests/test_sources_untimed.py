@@ -3,8 +3,8 @@
 import contextlib
 import os
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Event
 
 import numpy as np
 import pytest
@@ -32,18 +32,11 @@ def camera(parts, kind):
                     if gone.wait(INTERVAL):
                         return
 
-        def log_message(self, format, *arguments):  # noqa: A002
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        serving = Thread(target=server.serve_forever, args=(0.05,))
-        serving.start()
+    with media.answering(Handler) as url:
         try:
-            yield f"http://127.0.0.1:{server.server_port}/video"
+            yield f"{url}/video"
         finally:
             gone.set()
-            server.shutdown()
-            serving.join()
 
 
 def pictures(folder):
