@@ -31,13 +31,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sinks import open_sink, rle
-from sinks.frame_message import frame_message
-from sinks.overlay import draw
+from maskcast.types import Event, Frame, Mask, Planes, Result, Track, TrackState
+from sinks import open_sink
+from sinks.messages import rle
+from sinks.messages.frame import frame_message
+from sinks.video.overlay import draw
 from sources import open_source
-from streaming.pipeline import Job, run_stream
-from streaming.types import Event, Frame, Mask, Planes, Result, Track, TrackState
-from streaming.worker import Turn, Worker
+from streaming.pipeline.stream import Job, run_stream
+from streaming.pipeline.worker import Turn, Worker
 
 T = TypeVar("T")
 

@@ -33,7 +33,7 @@ from tests import broker as brokers
 from tests.patience import eventually
 from tests.rtsp import Camera, camera
 from tests.service import ROOT, Service, Subscriber, still_life
-from tests.test_run_kill import consistent, readable
+from tests.streaming.service.test_run_kill import consistent, readable
 
 NAMES = ("north", "east", "south")
 KEEP_FILES = 6
@@ -185,7 +185,7 @@ def broken_bounds(samples: list[Sample], seconds: float, videos: list[Path]) -> 
 def soak(folder: Path, seconds: float) -> tuple[dict[str, Any], list[str]]:
     """Run it all; the figures, and what is wrong."""
     with ExitStack() as stack:
-        clips = [ROOT / "streaming" / "demo.mp4", folder / "still.mp4"]
+        clips = [ROOT / "streaming" / "commands" / "demo.mp4", folder / "still.mp4"]
         still_life(clips[1])
         home = folder / "broker"
         broker = stack.enter_context(brokers.running(home, lines=brokers.keeping(home)))

@@ -30,12 +30,12 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from streaming.types import Image
+from maskcast.types import Image
 from tests import tiny
 from tests.lockstep import Ours, blob, compare, scene
 from tests.reference import Reference
 from tests.scripted import Script, scripted
-from trackers.memory_state import MemoryState
+from trackers.memory.state import MemoryState
 
 WORDS = ("person", "a car", "dog")
 WARM_UP = 3

@@ -2,8 +2,8 @@
 
 import sys
 
+from maskcast.types import EventKind
 from streaming import track
-from streaming.types import EventKind
 
 video, phrase, *model = sys.argv[1:]
 seen: set[int] = set()

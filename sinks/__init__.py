@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from maskcast.errors import UsageError
 from sinks.filename import STREAM_FIELD
 from sinks.sink import Sink
-from streaming.errors import UsageError
 
 __all__ = ["STREAM_FIELD", "Sink", "open_sink"]
 
@@ -30,7 +30,7 @@ def open_sink(
     Args:
         spec: a path whose suffix says the format, ``-`` for JSON Lines on the standard output, or an MQTT URL.
         prompts: the phrases in the order of their category numbers, for data-set formats; others follow as they come.
-        codec: of annotated video, see `sinks.encoder.EncoderSettings`.
+        codec: of annotated video, see `sinks.video.encoder.EncoderSettings`.
         quality: of annotated video, see there.
         preset: of annotated video, see there.
 
@@ -39,34 +39,34 @@ def open_sink(
     """
     # Each sink is imported where it is chosen: a subscriber of JSON Lines needs no encoder, and starts faster.
     if spec == "-":
-        from sinks.jsonl import StdoutSink
+        from sinks.datasets.jsonl import StdoutSink
 
         return StdoutSink()
     if "://" in spec:
         if spec.partition("://")[0].lower() not in {"mqtt", "mqtts"}:
-            from streaming.redaction import redact
+            from maskcast.redaction import redact
 
             raise UsageError(f"no sink for {redact(spec)}; there are {KINDS}")
-        from sinks.mqtt import MqttSink
+        from sinks.mqtt.sink import MqttSink
 
         return MqttSink(spec, prompts)
     path = Path(spec)
     match path.suffix.lower():
         case ".mp4" | ".mkv" | ".mov" | ".webm":
-            from sinks.encoder import EncoderSettings
-            from sinks.video import VideoSink
+            from sinks.video.encoder import EncoderSettings
+            from sinks.video.file import VideoSink
 
             return VideoSink(path, EncoderSettings(codec, quality, preset))
         case ".jsonl":
-            from sinks.jsonl import JsonLinesSink
+            from sinks.datasets.jsonl import JsonLinesSink
 
             return JsonLinesSink(path)
         case ".json":
-            from sinks.coco import CocoSink
+            from sinks.datasets.coco import CocoSink
 
             return CocoSink(path, prompts)
         case ".txt":
-            from sinks.mot import MotSink
+            from sinks.datasets.mot import MotSink
 
             return MotSink(path, prompts)
     raise UsageError(f"no sink for {spec!r}; there are {KINDS}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from streaming.errors import UsageError
-from streaming.printable import check_printable
+from maskcast.errors import UsageError
+from maskcast.printable import check_printable
 
 # What stands for the stream's id in the name of a file.
 STREAM_FIELD = "{stream}"

@@ -9,9 +9,9 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from sinks.lock import lock
+from maskcast.errors import SinkError
+from maskcast.lock import lock
 from sinks.through import destination
-from streaming.errors import SinkError
 
 logger = logging.getLogger(__name__)
 

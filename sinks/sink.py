@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from streaming.threads import SerialThread
-from streaming.types import Result, StreamInfo
+from maskcast.threads import SerialThread
+from maskcast.types import Result, StreamInfo
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,7 +18,8 @@ class Sink(ABC):
     """Results of one stream, out. The pipeline awaits one call at a time: `start`, (`ready`, `write`)…, `finish`.
 
     Each may raise `SinkError`, after which only `finish` follows. A call that does not end in time is left behind, and
-    the sink with it, but `start` and `write` of a live stream only at its end; see `streaming.outlet` for the times.
+    the sink with it, but `start` and `write` of a live stream only at its end; see
+    `streaming.pipeline.outlet` for the times.
     """
 
     def __init__(self, name: str) -> None:

@@ -9,8 +9,8 @@ import stat
 import time
 from pathlib import Path
 
-from sinks.lock import lock
-from streaming.errors import SinkError, UsageError
+from maskcast.errors import SinkError, UsageError
+from maskcast.lock import lock
 
 # A pipe's reader may be started after us: how long it is waited for, and how often it is looked for, in seconds.
 READER_SECONDS = 20.0

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from maskcast.errors import UsageError
+from maskcast.redaction import redact
 from sources.folder import expand, one_stream
 from sources.location import LIVE_SCHEMES, STDIN, Kind, check_stream_id, kind_of, scheme_of, stream_id
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
-from streaming.errors import UsageError
-from streaming.redaction import redact
 
 if TYPE_CHECKING:
     from sources.network import Transport

@@ -14,7 +14,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
-from streaming.types import AudioPacket, AudioTrack
+from maskcast.types import AudioPacket, AudioTrack
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class _Reader:
 
 
 class _CodedAudio:
-    """See `streaming.types.AudioPacket`."""
+    """See `maskcast.types.AudioPacket`."""
 
     __slots__ = ("_frames", "_packet", "_reader", "start", "track")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from maskcast.errors import SourceError
 from sources.container import ContainerSource
 from sources.detached import DetachedSource
 from sources.opening import Opening
 from sources.pixels import MAX_PIXELS
-from streaming.errors import SourceError
 
 SILENCE_SECONDS = 10.0
 

@@ -16,6 +16,8 @@ import av
 from av.format import Flags
 from av.stream import Disposition
 
+from maskcast.errors import SourceError
+from maskcast.types import Frame, Look, StreamInfo
 from sources.audio import Audio
 from sources.clock import MediaClock
 from sources.continuity import Continuity
@@ -27,8 +29,6 @@ from sources.picture import DecodedPicture
 from sources.picture_file import size_in_header
 from sources.pixels import oversize, oversize_unseen
 from sources.upright import Upright
-from streaming.errors import SourceError
-from streaming.types import Frame, Look, StreamInfo
 
 DEFAULT_RATE = Fraction(25)
 # Rates above this are FFmpeg's guesses from the clock's resolution.

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from maskcast.errors import SourceError
+from maskcast.types import Frame, StreamInfo
 from sources.source import Source
-from streaming.errors import SourceError
-from streaming.types import Frame, StreamInfo
 
 # How long a waiting side takes to notice that the source was closed.
 NOTICE_SECONDS = 0.25

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import av
 
-from streaming.errors import SourceError
-from streaming.redaction import redact
+from maskcast.errors import SourceError
+from maskcast.redaction import redact
 
 NO_ANSWER = "no answer in time; check the address, the network and whether the device is on"
 

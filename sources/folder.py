@@ -11,10 +11,10 @@ from mimetypes import MimeTypes
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from maskcast.errors import SourceError
+from maskcast.printable import printable
 from sources.location import IMAGE_SUFFIXES, Kind, is_pattern, kind_of, natural_order
 from sources.pixels import MAX_PIXELS
-from streaming.errors import SourceError
-from streaming.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
+from maskcast.errors import SourceError
+from maskcast.types import Frame, StreamInfo
 from sources.folder import root_of
 from sources.picture import ArrayPicture
 from sources.picture_file import StillPicture, read_pictures
 from sources.pixels import MAX_PIXELS
-from streaming.errors import SourceError
-from streaming.types import Frame, StreamInfo
 
 # Pictures have no clock; this is the rate at which FFmpeg reads image sequences.
 RATE = Fraction(25)

@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zlib import crc32
 
-from streaming.errors import UsageError
-from streaming.printable import check_printable
-from streaming.redaction import UNCLEAR, is_unclear, place_of, without_named_secrets
+from maskcast.errors import UsageError
+from maskcast.printable import check_printable
+from maskcast.redaction import UNCLEAR, is_unclear, place_of, without_named_secrets
 
 STDIN = "-"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"})

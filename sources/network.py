@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from maskcast.errors import UsageError
+from maskcast.redaction import place_of
 from sources.container import ContainerSource
 from sources.detached import DetachedSource
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, LIVE_SCHEMES, is_hls, scheme_of
 from sources.opening import Opening
 from sources.pixels import MAX_PIXELS
-from streaming.errors import UsageError
-from streaming.redaction import place_of
 
 # Long enough for a camera that must wait for its next key frame, short enough to notice that it is gone.
 CONNECT_SECONDS = 10.0

@@ -10,12 +10,12 @@ import av
 from av.container import InputContainer
 from av.format import ContainerFormat
 
+from maskcast.errors import SourceError
+from maskcast.redaction import redact
 from sources.failure import NO_ANSWER, NO_STREAM, NOTHING_CAME, AccessDeniedError, explain
 from sources.location import HTTP_SCHEMES, scheme_of
 from sources.pixels import MAX_PIXELS
 from sources.redirect import MOST_REDIRECTS, redirection
-from streaming.errors import SourceError
-from streaming.redaction import redact
 
 # Keeps FFmpeg from taking a colon in a file's name for a protocol.
 FILE = "file:"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from maskcast.types import Frame, StreamInfo
 from sources.source import Source
-from streaming.types import Frame, StreamInfo
 
 
 class PacedSource:

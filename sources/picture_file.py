@@ -26,10 +26,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from maskcast.errors import SourceError
+from maskcast.types import Image
 from sources.failure import explain
 from sources.pixels import oversize, oversize_unseen
-from streaming.errors import SourceError
-from streaming.types import Image
 
 # What is tried, whatever a file's name says: many a .jpg from a telephone is HEIF. Not `PIL.Image.open`, which knows
 # dozens of formats that nobody films in, and bounds pictures by a number that all users of Pillow in a process share.

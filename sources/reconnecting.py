@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from sources.backoff import Backoff
+from maskcast.backoff import Backoff
+from maskcast.errors import SourceError, UsageError
+from maskcast.redaction import redact
+from maskcast.types import Frame, StreamInfo
 from sources.detached import DetachedSource
 from sources.failure import AccessDeniedError
 from sources.source import Source
-from streaming.errors import SourceError, UsageError
-from streaming.redaction import redact
-from streaming.types import Frame, StreamInfo
 
 # Cameras lock an account for minutes after some wrong passwords, which more attempts would only prolong.
 DENIED_SECONDS = 60.0
@@ -26,7 +26,7 @@ class ReconnectingSource:
     """Frames of a live source for ever, whatever becomes of its connection; see `sources.source.Source`.
 
     The end of the stream, silence and every error but `UsageError` count as a loss, after which it connects again, with
-    back-off and jitter (see `sources.backoff`; after refused credentials a minute later). `Frame.index` counts on and
+    back-off and jitter (see `maskcast.backoff`; after refused credentials a minute later). `Frame.index` counts on and
     `Frame.pts` goes on by the real time of the gap, so that a stream that was away for 2 s goes on 2 s later. `info`
     stays that of the first connection: frames may have another size after a loss.
 

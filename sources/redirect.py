@@ -10,7 +10,7 @@ import ssl
 from base64 import b64encode
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from streaming.errors import SourceError
+from maskcast.errors import SourceError
 
 # As many as FFmpeg would follow.
 MOST_REDIRECTS = 8

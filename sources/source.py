@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from streaming.types import Frame, StreamInfo
+from maskcast.types import Frame, StreamInfo
 
 
 class Source(Protocol):

@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from maskcast.errors import SourceError
 from sources.container import ContainerSource
 from sources.detached import DetachedSource
 from sources.failure import explain
@@ -13,7 +14,6 @@ from sources.location import STDIN
 from sources.opening import FILE, Opening
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
-from streaming.errors import SourceError
 
 
 def open_video(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> Source:

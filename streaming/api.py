@@ -9,12 +9,12 @@ from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
 
+from maskcast.errors import UsageError
+from maskcast.types import Frame, Result
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
 from streaming.cpu import keep_memory, wait_politely
-from streaming.errors import UsageError
-from streaming.pipeline import READ_AHEAD
-from streaming.types import Frame, Result
+from streaming.pipeline.stream import READ_AHEAD
 
 
 def track(
@@ -55,7 +55,7 @@ def track(
     wait_politely()
     keep_memory()
     from sources import open_source
-    from trackers.checkpoint import DEFAULT_MODEL
+    from trackers.detection.checkpoint import DEFAULT_MODEL
     from trackers.engine import Engine
 
     if max_frames is not None and max_frames < 1:

@@ -14,12 +14,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from maskcast.errors import MaskcastError
+from maskcast.printable import printable
+from maskcast.redaction import redact
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from streaming.cpu import keep_memory, wait_politely
-from streaming.errors import MaskcastError
 from streaming.logs import redact_stray_lines
-from streaming.printable import printable
-from streaming.redaction import redact
 
 app = typer.Typer(
     name="maskcast",
@@ -130,7 +130,7 @@ def track(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
     """Track what matches the prompts and write or publish the masks."""
-    from streaming.track_command import Outputs, run_track
+    from streaming.commands.track import Outputs, run_track
 
     outputs = Outputs(out or ["-"], codec, quality)
     try:
@@ -166,7 +166,7 @@ def demo(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
     """Track a bundled clip with the embedded checkpoint: annotated video, JSON Lines and MQTT, without download."""
-    from streaming.demo import run_demo
+    from streaming.commands.demo import run_demo
 
     try:
         lines, code = run_demo(folder)
@@ -183,7 +183,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
     """Serve many streams with one model until a signal comes; SIGHUP reads the settings again."""
-    from streaming.service import run_service
+    from streaming.service.service import run_service
 
     try:
         code = run_service(settings)
@@ -200,7 +200,7 @@ def check(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
     """Say what works here: device, model, encoders, and of a settings file every broker, camera and folder."""
-    from streaming.check_command import run_check
+    from streaming.commands.check import run_check
 
     try:
         lines, code = run_check(settings)

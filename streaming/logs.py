@@ -17,8 +17,8 @@ from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
-from streaming.printable import printable
-from streaming.redaction import mask, redact
+from maskcast.printable import printable
+from maskcast.redaction import mask, redact
 
 # Whose records are shown at the level that was asked for; all others' from WARNING on.
 PACKAGES = ("streaming", "sinks", "sources", "trackers", "maskcast")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from streaming import redaction
+from maskcast import redaction
 from streaming.cpu import wait_politely
 
 wait_politely()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from streaming.types import Colour, Frame, Image, Planes
+from maskcast.types import Colour, Frame, Image, Planes
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streaming.types import Image, Result
+from maskcast.types import Image, Result
 from tests import tiny
 from tests.frames import frame
 from tests.reference import Reference, ReferenceFrame
-from trackers.checkpoint import Checkpoint
-from trackers.detector import Detector
+from trackers.detection.checkpoint import Checkpoint
+from trackers.detection.detector import Detector
+from trackers.detection.text import TextEncoder
 from trackers.masks import upscale
-from trackers.memory_tracker import MemoryState, MemoryTracker
+from trackers.memory.tracker import MemoryState, MemoryTracker
 from trackers.rules import Rules
-from trackers.text import TextEncoder
 
 PROMPTS = ("person", "a car")
 CPU = torch.device("cpu")

@@ -3,10 +3,10 @@
 Run once in an environment where torchvision imports: `python tests/make_preprocessing_reference.py`.
 """
 
-from pathlib import Path
-
 import numpy as np
 from transformers import Sam3ImageProcessor
+
+from tests.paths import DATA
 
 SIZES = [(540, 960), (720, 1280), (1080, 1920), (1008, 1008), (77, 1301), (224, 224)]
 STRIDE = 997  # every 997th value of the flattened result is stored
@@ -27,4 +27,4 @@ if __name__ == "__main__":
             values = processor(picture(height, width), return_tensors="pt").pixel_values[0].numpy()
             # From [-1, 1] back to the grey level, which is an integer: exact and ten times smaller.
             stored[f"{side}_{height}x{width}"] = np.rint(values.ravel()[::STRIDE] * 127.5 + 127.5).astype(np.uint8)
-    np.savez_compressed(Path(__file__).parent / "data" / "preprocessing.npz", **stored)
+    np.savez_compressed(DATA / "preprocessing.npz", **stored)

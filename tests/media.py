@@ -16,9 +16,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from maskcast.errors import SourceError
+from maskcast.types import Frame, Image, Planes, StreamInfo
 from sources import open_source
-from streaming.errors import SourceError
-from streaming.types import Frame, Image, Planes, StreamInfo
 
 CLIPS = Path(__file__).parents[2] / "shared" / "media"
 

@@ -19,6 +19,6 @@ end_with_parent()
 wait_politely()
 
 from streaming import api, cli, service, track_command  # noqa: E402, F401 - loaded is what they are to be
-from trackers.checkpoint import load_checkpoint  # noqa: E402
+from trackers.detection.checkpoint import load_checkpoint  # noqa: E402
 
 load_checkpoint("nano")  # what the library loads when a model is made

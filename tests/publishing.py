@@ -7,16 +7,16 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import aiomqtt
 import jsonschema
 
-from sinks.broker import BrokerAddress, parse_address
-from sinks.journal import Journal
-from sinks.publisher import Publisher
-from streaming.types import Box, Event, EventKind, Result
+from maskcast.types import Box, Event, EventKind, Result
+from sinks.mqtt.broker import BrokerAddress, parse_address
+from sinks.mqtt.journal import Journal
+from sinks.mqtt.publisher import Publisher
+from tests.paths import ROOT
 from tests.patience import eventually_async as until
 from tests.sinks_media import frame, grey, tracks
 
@@ -27,7 +27,6 @@ class Listening(Protocol):
     port: int
 
 
-ROOT = Path(__file__).parent.parent
 SCHEMAS = {
     json.loads(file.read_text())["properties"]["schema"]["const"]: jsonschema.Draft202012Validator(
         json.loads(file.read_text())

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from transformers import Sam3VideoModel
 from transformers.models.sam3_video.modeling_sam3_video import Sam3VideoInferenceSession
 
-from streaming.types import Image
-from trackers.preprocess import preprocess
+from maskcast.types import Image
+from trackers.detection.preprocess import preprocess
 
 
 @dataclass(frozen=True)

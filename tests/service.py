@@ -21,15 +21,14 @@ import paho.mqtt.client as paho
 
 from tests import processes
 from tests.forked import Maskcast
+from tests.paths import ROOT
 from tests.patience import eventually, patient
 from tests.ports import free_port
-
-ROOT = Path(__file__).parents[1]
 
 
 def still_life(file: Path, seconds: float = 4.0, rate: int = 10) -> None:
     """Write a clip in which the objects of the demo stand still, so that they are where they were after any gap."""
-    demo = cv2.VideoCapture(str(ROOT / "streaming" / "demo.mp4"))
+    demo = cv2.VideoCapture(str(ROOT / "streaming" / "commands" / "demo.mp4"))
     picture = next(image for index in range(100) for _, image in [demo.read()] if index == 30)
     demo.release()
     height, width = picture.shape[:2]

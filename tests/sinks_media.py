@@ -16,9 +16,7 @@ from typing import Any, cast
 import cv2
 import numpy as np
 
-from sinks.sink import Sink
-from sources import open_source
-from streaming.types import (
+from maskcast.types import (
     Box,
     Colour,
     Event,
@@ -32,6 +30,8 @@ from streaming.types import (
     Track,
     TrackState,
 )
+from sinks.sink import Sink
+from sources import open_source
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

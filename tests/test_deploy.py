@@ -10,19 +10,18 @@ import sys
 import tomllib
 from collections import defaultdict
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from streaming.metrics import Metrics, reference
-from streaming.settings import HttpSettings, StateSettings
-from streaming.web import Health, WebServer
+from streaming.service.metrics import Metrics, reference
+from streaming.service.web import Health, WebServer
+from streaming.settings.tables import HttpSettings, StateSettings
+from tests.paths import ROOT
 from tests.patience import patient
 
-ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
 # Known to systemd from 254 on; older ones ignore them with a warning.

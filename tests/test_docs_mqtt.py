@@ -15,18 +15,19 @@ import numpy as np
 import pytest
 import yaml
 
-from sinks import home_assistant, publisher
-from sinks.asyncapi import MESSAGES, TOPICS, asyncapi_text, schema_id
-from sinks.control import parse_control
-from sinks.downscale import downscaled
-from sinks.frame_message import frame_message
-from sinks.schema import schema_text, with_tables
-from streaming.types import Result
+from maskcast.types import Result
+from sinks.messages.asyncapi import MESSAGES, TOPICS, asyncapi_text, schema_id
+from sinks.messages.downscale import downscaled
+from sinks.messages.frame import frame_message
+from sinks.messages.schema import schema_text, with_tables
+from sinks.mqtt import home_assistant, publisher
+from sinks.mqtt.control import parse_control
 from tests import broker
+from tests.paths import ROOT
 from tests.patience import patient
 from tests.sinks_media import frame, grey, tracks
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 PAGE = (DOCS / "mqtt.md").read_text(encoding="utf-8")
 ASYNCAPI: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
 
@@ -64,13 +65,15 @@ def referred(reference: str) -> Any:
 
 
 def test_the_tables_are_generated() -> None:
-    assert with_tables(PAGE) == PAGE, "run: python -m sinks.schema"
+    assert with_tables(PAGE) == PAGE, "run: python -m sinks.messages.schema"
     with pytest.raises(KeyError):
         with_tables("<!-- generated: nothing -->\n<!-- end -->")
 
 
 def test_the_asyncapi_document_is_generated() -> None:
-    assert (DOCS / "asyncapi.yaml").read_text(encoding="utf-8") == asyncapi_text(), "run: python -m sinks.schema"
+    assert (DOCS / "asyncapi.yaml").read_text(encoding="utf-8") == asyncapi_text(), (
+        "run: python -m sinks.messages.schema"
+    )
 
 
 def test_no_schema_lies_there_without_a_message() -> None:

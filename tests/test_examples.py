@@ -6,24 +6,24 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import aiomqtt
 import pytest
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sinks.asyncapi import TOPICS
-from sinks.control import ControlDesk, parse_control
-from sinks.home_assistant import discovery
-from sinks.messages import event_message, shed_message
-from streaming.types import Box, Event, EventKind, Result
+from maskcast.types import Box, Event, EventKind, Result
+from sinks.messages.asyncapi import TOPICS
+from sinks.messages.messages import event_message, shed_message
+from sinks.mqtt.control import ControlDesk, parse_control
+from sinks.mqtt.home_assistant import discovery
 from tests import broker, processes, sinks_media
+from tests.paths import ROOT
 from tests.patience import eventually, patient
-from tests.test_sinks_control import answered
-from tests.test_track_command import run
+from tests.sinks.mqtt.test_control import answered
+from tests.streaming.commands.test_track import run
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
 EVENT_ID = "0123456789abcdef" * 2 + "-41"

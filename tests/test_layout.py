@@ -3,21 +3,20 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.paths import ROOT
 from tests.patience import patient
 
-ROOT = Path(__file__).parents[1]
 TYPES = {
-    "streaming.types",
-    "streaming.errors",
-    "streaming.redaction",
-    "streaming.printable",
-    "streaming.prompts",
-    "streaming.state_files",
-    "streaming.threads",
+    "maskcast.types",
+    "maskcast.errors",
+    "maskcast.redaction",
+    "maskcast.printable",
+    "maskcast.prompts",
+    "maskcast.files",
+    "maskcast.threads",
 }
 OURS = {"streaming", "trackers", "sources", "sinks"}
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests import forked, processes
+from tests.paths import ROOT
 from tests.patience import eventually
-
-ROOT = Path(__file__).parents[1]
 
 
 def runs(process_id):

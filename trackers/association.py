@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streaming.types import Event, Frame, Result, Track, TrackState
+from maskcast.types import Event, Frame, Result, Track, TrackState
 from trackers.appearance import appearance, running
 from trackers.assignment import match
-from trackers.detector import Detections, ImageFeatures
+from trackers.detection.detector import Detections, ImageFeatures
 from trackers.lifecycle import LOST_AFTER, Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
 

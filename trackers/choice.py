@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from streaming.errors import UsageError
-from trackers.checkpoint import Checkpoint, load_checkpoint
+from maskcast.errors import UsageError
+from trackers.detection.checkpoint import Checkpoint, load_checkpoint
 from trackers.rules import Rules
 
 

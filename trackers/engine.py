@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from streaming.errors import ModelError, TooLargeError, UsageError
-from streaming.prompts import clean_prompts
-from streaming.types import Event, Frame, KnownTracks, Result
-from trackers import snapshot
+from maskcast.errors import ModelError, TooLargeError, UsageError
+from maskcast.prompts import clean_prompts
+from maskcast.types import Event, Frame, KnownTracks, Result
 from trackers.association import AssociationTracker
-from trackers.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_device
 from trackers.choice import choose
-from trackers.detector import Detector
+from trackers.detection.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_device
+from trackers.detection.detector import Detector
+from trackers.detection.text import TextEmbedding, TextEncoder
 from trackers.lifecycle import LOST_AFTER
-from trackers.memory_tracker import MemoryTracker
-from trackers.text import TextEmbedding, TextEncoder
+from trackers.memory import track_state as snapshot
+from trackers.memory.tracker import MemoryTracker
 from trackers.tracker import Tracker
 
 
@@ -94,7 +94,7 @@ class Engine:
             raise _model_error(self.device, error) from error
 
     def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
-        """Clean prompts, see `streaming.prompts`, and see that the model can read them.
+        """Clean prompts, see `maskcast.prompts`, and see that the model can read them.
 
         Raises:
             UsageError: there is none, or one cannot be read by the model.
@@ -173,7 +173,7 @@ class Engine:
             raise _model_error(self.device, error) from error
 
     def save_stream(self, stream: TrackedStream, *, final: bool) -> snapshot.SavedState:
-        """Copy a stream's tracking state between two frames, to be written; see `trackers.snapshot`.
+        """Copy a stream's tracking state between two frames, to be written; see `trackers.memory.track_state`.
 
         Raises:
             UsageError: the tracker has no snapshots.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from streaming.types import Box, Event, EventKind, KnownTracks, TrackState
+from maskcast.types import Box, Event, EventKind, KnownTracks, TrackState
 
 CONFIRM_AFTER = 3
 LOST_AFTER = 3.0

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from streaming.types import Mask
+from maskcast.types import Mask
 
 
 def mask_iou(a: Tensor, b: Tensor) -> Tensor:

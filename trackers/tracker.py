@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from streaming.types import Event, Frame, Result
-from trackers.detector import Detections, ImageFeatures
+from maskcast.types import Event, Frame, Result
+from trackers.detection.detector import Detections, ImageFeatures
 
 State = TypeVar("State")
 

@@ -1,0 +1,1 @@
+"""Video into tracked masks from a phrase."""

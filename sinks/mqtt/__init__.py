@@ -1,0 +1,1 @@
+"""MQTT: see ``docs/mqtt.md``."""

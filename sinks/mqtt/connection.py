@@ -1,0 +1,397 @@
+"""One connection to an MQTT broker that is made again for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal, NamedTuple
+
+import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from maskcast.errors import SinkError
+from sinks.messages.messages import ProcessMessage, StatusMessage
+from sinks.mqtt.broker import BrokerAddress
+from sinks.mqtt.client import Client, RefusedError
+from sinks.mqtt.connector import Connector, break_off
+from sinks.mqtt.incoming import Incoming
+from sinks.mqtt.limits import Limits
+from sinks.mqtt.own_status import OwnStatus
+from sinks.mqtt.quarantine import Quarantine, SetAsideError
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to connect again
+STEADY = 10.0  # seconds after which a connection counts as made; shorter ones lengthen the pause like failures
+KEPT = 1_000  # retained topics of one connection
+
+
+class DisconnectedError(Exception):
+    """There is no connection, or it was lost before the broker answered."""
+
+
+class Trial(NamedTuple):
+    """What came of connecting once.
+
+    Attributes:
+        protocol: the version of MQTT that the broker speaks with us.
+        limits: of the broker.
+        refused: what it does not take, one phrase each.
+    """
+
+    protocol: Literal["5", "3.1.1"]
+    limits: Limits
+    refused: list[str]
+
+
+class Connection:
+    """Stays connected to the broker, with what it keeps there: a status, retained messages and subscriptions.
+
+    Attributes:
+        status: of whoever is connected.
+        connected: set while messages can be sent; the retained ones have been sent by then.
+        was_connected: whether it has been set since the start.
+        reconnects: how often the connection was made again.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        stream: str | None,
+        *,
+        status_topic: str,
+        will: Callable[[], StatusMessage | ProcessMessage],
+    ) -> None:
+        """Prepare; `start` connects.
+
+        Args:
+            address: of the broker.
+            stream: whose connection it is; None for the process's own.
+            status_topic: where its status is retained, and the broker publishes the last will.
+            will: makes the last will, anew for each connection.
+        """
+        self._address = address
+        self.status = OwnStatus(status_topic, will, self.retain)
+        self._connector = Connector(address, stream, status_topic, self.status.will)
+        self.connected = asyncio.Event()
+        self.was_connected = False
+        self.reconnects = 0
+        self._away_since: float | None = None  # while there is no connection
+        self._client: Client | None = None
+        self._limits = Limits()  # of the newest connection
+        self._failure: asyncio.Future[None] | None = None  # of the present connection
+        self._quarantine = Quarantine()
+        self._kept: dict[str, tuple[bytes, int]] = {}
+        self._fresh: dict[str, None] = {}  # topics in `_kept` to be sent, in this order
+        self._left_out: dict[str, int] = {}  # what the log says that the broker refuses: from so many bytes on
+        self._changed = asyncio.Event()
+        self._settled = asyncio.Event()  # nothing kept waits to be sent
+        self._topics: dict[str, Callable[[Incoming], None]] = {}
+        self._unread: dict[str, None] = {}  # topics in `_topics` to be subscribed to
+        self._hurry = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.subscribe(status_topic, self.status.hear)
+
+    async def start(self, *, required: bool) -> None:
+        """Begin to connect.
+
+        Args:
+            required: wait for the first attempt, and give up if it fails.
+
+        Raises:
+            SinkError: the first attempt failed although it was required.
+        """
+        first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._away_since = time.monotonic()
+        self._tasks = [
+            asyncio.create_task(self._stay_connected(first), name=f"mqtt {self.status.topic}"),
+            asyncio.create_task(self.status.correct(), name=f"mqtt correct {self.status.topic}"),
+        ]
+        if not required:
+            return
+        try:
+            await asyncio.shield(first)
+        except Exception as error:
+            await self.abort()
+            detail = self._connector.reason(error)
+            raise SinkError(f"{self._address}: cannot connect to the broker: {detail}") from error
+
+    async def trial(self) -> Trial:
+        """Connect once as after `start`, subscribe, and disconnect in good order; nothing is published.
+
+        Raises:
+            SinkError: that is not possible; one line that says why, and what to do.
+        """
+        try:
+            async with self._connector.session() as client:
+                for topic in self._topics:
+                    await self._subscribe(client, topic)
+        except Exception as error:
+            raise SinkError(self._connector.reason(error)) from error
+        return Trial(client.protocol, client.limits, sorted(self._left_out))
+
+    def retain(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1) -> None:
+        """Publish `payload` retained on `topic`, as soon as possible and after each reconnect; the newest wins.
+
+        An empty payload removes what the broker retains.
+        """
+        if topic not in self._kept and len(self._kept) >= KEPT:
+            logger.error("%s: %s is one topic too many to keep up to date", self._address, topic)
+            return
+        self._kept[topic] = (payload, qos)
+        self._fresh.pop(topic, None)
+        self._fresh[topic] = None
+        self._settled.clear()
+        self._changed.set()
+
+    async def settled(self) -> None:
+        """Wait until all retained messages have been sent, and answered if they are of QoS 1."""
+        await self._settled.wait()
+
+    def refuses(self, topic: str) -> bool:
+        """Whether the broker does not take what is published on `topic`; each is told of once."""
+        return topic in self._left_out
+
+    def away(self) -> float:
+        """Seconds for which there has been no connection; 0 while there is one."""
+        return 0.0 if self._away_since is None else time.monotonic() - self._away_since
+
+    def room(self, topic: str) -> int | None:
+        """Bytes of payload that a message on `topic` may have; None if any will do.
+
+        Without a connection, those that it might have on the last one.
+        """
+        rooms = [self._quarantine.room(topic), self._limits.room(topic)]
+        return min((room for room in rooms if room is not None), default=None)
+
+    async def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: Literal[0, 1] = 0,
+        retain: bool = False,
+        expiry: int | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """Publish once; returns when it is written (QoS 0) or acknowledged (QoS 1).
+
+        Args:
+            topic: where to.
+            payload: what.
+            qos: 0 or 1.
+            retain: whether the broker keeps it for those who subscribe later; of an empty payload, that it keeps none.
+            expiry: seconds after which the broker need not deliver it any more (MQTT 5).
+            correlation: MQTT 5 correlation data.
+
+        Raises:
+            DisconnectedError: it may not have been delivered.
+            RefusedError: the broker does not take it, as far as that is known; see `sinks.mqtt.client`.
+        """
+        client = self._client
+        if client is None:
+            raise DisconnectedError
+        properties = None
+        if client.protocol == "5" and (expiry is not None or correlation is not None):
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            if expiry is not None:
+                properties.MessageExpiryInterval = expiry
+            if correlation is not None:
+                properties.CorrelationData = correlation
+        try:
+            await self._send(client, topic, payload, qos, retain=retain, properties=properties)
+        except aiomqtt.MqttError as error:
+            self._lose(client, error)
+            raise DisconnectedError from error
+
+    def subscribe(self, topic: str, receive: Callable[[Incoming], None]) -> None:
+        """Receive what is published on `topic`, as soon as possible and after each reconnect.
+
+        Where the broker does not allow it, that is told once, and all else goes on.
+
+        Args:
+            topic: one topic, without wildcards.
+            receive: is given each message; must not block.
+        """
+        self._topics[topic] = receive
+        self._unread[topic] = None
+        self._changed.set()
+
+    async def unsubscribe(self, topic: str) -> None:
+        """Receive no more of `topic`; a broker that is slow to confirm is not waited for."""
+        self._topics.pop(topic, None)
+        self._unread.pop(topic, None)
+        client = self._client
+        if client is not None:
+            with suppress(aiomqtt.MqttError):
+                await client.unsubscribe(topic)
+
+    def hurry(self) -> None:
+        """Try to connect without pauses, because the end is near."""
+        self._hurry.set()
+
+    async def close(self) -> None:
+        """Disconnect in good order: the broker does not publish the last will."""
+        await self._end()
+
+    async def abort(self) -> None:
+        """Break the connection off: the broker publishes the last will."""
+        if self._client is not None:
+            break_off(self._client)
+        await self._end()
+
+    async def _end(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _stay_connected(self, first: asyncio.Future[None]) -> None:
+        pause, complained = FIRST_PAUSE, False
+        while True:
+            made: float | None = None
+            try:
+                async with self._connector.session() as client:
+                    if self.was_connected:
+                        self.reconnects += 1
+                        logger.warning("%s: connected again", self._address)
+                    made, complained = time.monotonic(), False
+                    try:
+                        await self._serve(client, first)
+                    finally:
+                        self._quarantine.ended(by_broker=client.lost)
+            except Exception as error:  # noqa: BLE001 - whatever it was, nobody is there to help: try again
+                if not first.done():
+                    first.set_exception(error)
+                    first.exception()  # seen, also if nobody waits
+                if not complained:
+                    reason = self._connector.reason(error, made=made is not None)
+                    logger.warning("%s: no connection (%s); trying again", self._address, reason)
+                complained = True
+            if made is not None and time.monotonic() - made > STEADY:
+                pause = FIRST_PAUSE
+            # Full jitter keeps a hundred streams from knocking on a restarted broker at the same moment.
+            wait = random.uniform(0, pause)  # noqa: S311
+            pause = min(2 * pause, LONGEST_PAUSE)
+            if self._hurry.is_set():
+                await asyncio.sleep(min(wait, FIRST_PAUSE))
+            else:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._hurry.wait(), wait)
+
+    async def _serve(self, client: Client, first: asyncio.Future[None]) -> None:
+        """Send and receive until the connection is lost."""
+        self._fresh, self._unread = dict.fromkeys(self._kept), dict.fromkeys(self._topics)
+        await self._catch_up(client)
+        failure = self._failure = asyncio.get_running_loop().create_future()
+        self._client, self._limits = client, client.limits
+        self.connected.set()
+        self._away_since = None
+        self.was_connected = True
+        if not first.done():
+            first.set_result(None)
+        tasks = [asyncio.create_task(self._listen(client)), asyncio.create_task(self._keep(client))]
+        try:
+            done, _ = await asyncio.wait((*tasks, failure), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self.connected.clear()
+            self._away_since = time.monotonic()
+            self._client = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            failure.cancel()
+        for one in done:
+            one.result()
+
+    async def _listen(self, client: Client) -> None:
+        """Hand on what arrives; raises when the connection is lost."""
+        async for message in client.messages:
+            receive = self._topics.get(str(message.topic))
+            if receive is None:
+                continue
+            payload = message.payload if isinstance(message.payload, bytes) else b""
+            correlation = getattr(message.properties, "CorrelationData", None)
+            receive(Incoming(str(message.topic), payload, message.retain, correlation))
+
+    async def _keep(self, client: Client) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._changed.wait(), self._quarantine.due())
+            except TimeoutError:  # what was set aside is tried again
+                self._fresh |= dict.fromkeys(topic for topic in self._kept if topic in self._left_out)
+            await self._catch_up(client)
+
+    async def _catch_up(self, client: Client) -> None:
+        """Send what is kept and has changed, and subscribe to what is new."""
+        self._changed.clear()
+        while self._fresh:
+            topic = next(iter(self._fresh))
+            del self._fresh[topic]
+            kept = self._kept[topic]
+            try:
+                await self._send(client, topic, kept[0], kept[1], retain=True)
+            except RefusedError:  # told
+                continue
+            if kept[0] == b"" and self._kept.get(topic) == kept:
+                del self._kept[topic]  # gone at the broker: nothing to keep any more
+        self._settled.set()
+        while self._unread:
+            topic = next(iter(self._unread))
+            del self._unread[topic]
+            await self._subscribe(client, topic)
+
+    async def _send(
+        self,
+        client: Client,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        *,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> None:
+        prove = None if qos else lambda: client.unsubscribe(topic)  # from nothing; the broker answers all the same
+        try:
+            async with self._quarantine.passage(client, topic, len(payload), prove):
+                await client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        except RefusedError as error:
+            self._complain(topic, error, 0 if type(error) is RefusedError else len(payload))
+            raise
+        if len(payload) >= self._left_out.get(topic, 0):
+            self._left_out.pop(topic, None)
+
+    async def _subscribe(self, client: Client, topic: str) -> None:
+        what = f"to let us read {topic}"
+        try:
+            async with self._quarantine.passage(client, what, 0):
+                answers = await client.subscribe(topic, qos=1)
+        except SetAsideError as error:
+            self._complain(what, error)
+            return
+        codes = [answer if isinstance(answer, int) else answer.value for answer in answers]
+        if any(code >= 0x80 for code in codes):
+            self._complain(what, RefusedError("not authorized"))
+        else:
+            self._left_out.pop(what, None)
+
+    def _complain(self, what: str, error: RefusedError, size: int = 0) -> None:
+        """Say once, until it works again, that the broker does not take something of `size` bytes and more."""
+        if what not in self._left_out:
+            logger.error("%s: the broker refuses %s (%s)", self._address, what, error)
+        self._left_out[what] = size
+
+    def _lose(self, client: Client, error: aiomqtt.MqttError) -> None:
+        failure = self._failure
+        if client is self._client and failure is not None and not failure.done():
+            failure.set_exception(error)
+            self.connected.clear()  # at once: whoever was told tries again as soon as there is one
+            self._client = None
+            if not client.lost:
+                self._quarantine.ended(by_broker=False)  # it is we who end it
+                break_off(client)  # or the farewell would wait for an answer too

@@ -1,0 +1,209 @@
+"""What arrives on ``<prefix>/<stream>/control``: read with suspicion, answered always, at a bounded rate."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from maskcast.errors import MaskcastError
+from maskcast.redaction import redact
+from sinks.messages.messages import ACTIONS, Action, ControlMessage, reply_message
+
+logger = logging.getLogger(__name__)
+
+MAX_BYTES = 8 * 1024  # of one request; the longest sensible one (32 prompts of 200 ASCII characters) fits
+MAX_DEPTH = 4  # brackets within brackets; a request needs two
+QUOTED = 40  # characters of a request that an error message may repeat
+RATE, BURST = 10.0, 20.0  # requests a second, in the long run and at once
+FLOOD_SECONDS = 1.0  # between two replies to the requests above that rate
+
+# What pydantic finds, in the words of someone who writes JSON by hand.
+_FAULTS = {
+    "tuple_type": "must be an array of strings",
+    "string_type": "must be a string",
+    "string_pattern_mismatch": "must not be blank",
+    "string_too_short": "must not be empty",
+    "string_too_long": "is too long",
+    "too_short": "must not be empty",
+    "too_long": "has too many items",
+    "missing": "is missing",
+}
+
+
+class ControlError(MaskcastError):
+    """A request cannot be accepted. The message is one line of ASCII that is safe to publish."""
+
+
+def parse_control(payload: bytes) -> ControlMessage:
+    """Read a request.
+
+    Raises:
+        ControlError: it is not a request as ``docs/schema/control.json`` describes it. Nothing else is ever raised.
+    """
+    if len(payload) > MAX_BYTES:
+        raise ControlError(f"a request has at most {MAX_BYTES} bytes, this one is longer")
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError as error:
+        raise ControlError(f"not UTF-8 at byte {error.start}") from None
+    if _depth(text) > MAX_DEPTH:
+        raise ControlError(f"brackets are nested more than {MAX_DEPTH} deep")
+    try:
+        # No field is a number, so a float will do for one of thousands of digits, which `int` would choke on.
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=float)
+    except json.JSONDecodeError as error:
+        raise ControlError(f"not JSON at character {error.pos}") from None
+    if not isinstance(value, dict):
+        raise ControlError("a request is a JSON object")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ControlError("half of a surrogate pair is no character") from None
+    try:
+        return ControlMessage.model_validate(value)
+    except ValidationError as error:
+        raise ControlError(_fault(error.errors(include_url=False, include_context=False)[0])) from None
+
+
+def _depth(text: str) -> int:
+    """How deep brackets are nested outside of strings; whether they match is for the parser to find."""
+    depth = deepest = 0
+    quoted = escaped = False
+    for character in text:
+        if quoted:
+            quoted = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            quoted = True
+        elif character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ControlError(f"field {_quote(key)} is given twice")
+        found[key] = value
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise ControlError(f"{name} is not JSON")
+
+
+def _quote(text: str) -> str:
+    return ascii(text[:QUOTED]) + ("..." if len(text) > QUOTED else "")
+
+
+def _fault(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return f"unknown field {_quote(str(error['loc'][-1]))}"
+    text = _FAULTS.get(error["type"]) or error["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    # Names of known fields and numbers of items: nothing here comes from the request.
+    place = "".join(f"[{part}]" if isinstance(part, int) else part for part in error["loc"])
+    return f"{place}: {text}" if place else text
+
+
+class ControlDesk:
+    """Receives the requests for one stream, has them carried out, and writes the replies.
+
+    Up to `BURST` requests at once and `RATE` a second are read; those above are rejected unread, and summed up in one
+    reply a second at most, so that a flood costs neither time nor traffic.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        handle: Callable[[ControlMessage], Awaitable[tuple[str, ...]]],
+        prompts: Callable[[], Sequence[str]],
+        answered: Callable[[bool, int], None] = lambda _accepted, _count: None,
+        clock: Callable[[], float] = time.monotonic,
+        allowed: Collection[Action] = ACTIONS,
+    ) -> None:
+        """Serve `stream`.
+
+        Args:
+            stream: id of the stream.
+            handle: carries a request out and returns the prompts now in force; a `MaskcastError` rejects it.
+            prompts: the prompts in force.
+            answered: is told of each reply whether it accepts, and for how many requests it stands.
+            clock: seconds that never go back.
+            allowed: the actions that are carried out.
+        """
+        self._stream = stream
+        self._allowed = allowed
+        self._handle = handle
+        self._prompts = prompts
+        self._answered = answered
+        self._clock = clock
+        self._tokens = BURST
+        self._filled_at = clock()
+        self._refused = 0  # requests above the rate that no reply has counted yet
+        self._summed_at = float("-inf")
+
+    def admit(self, payload: bytes) -> ControlMessage | bytes | None:
+        """The request in a message, to be carried out; or the reply to one that is not.
+
+        Returns:
+            None for one above the rate that a later reply counts.
+        """
+        now = self._clock()
+        self._tokens = min(BURST, self._tokens + (now - self._filled_at) * RATE)
+        self._filled_at = now
+        if self._tokens < 1:
+            self._refused += 1
+            return self.refusals()
+        self._tokens -= 1
+        try:
+            request = parse_control(payload)
+        except ControlError as error:
+            return self.reject(str(error))
+        except BaseException:  # a panic of the parser too: whatever a request provokes must not end the stream
+            logger.exception("%s: a control request failed", self._stream)
+            return self.reject("internal error, see the log")
+        if request.action not in self._allowed:
+            reason = f"{request.action} is not allowed here, only {', '.join(self._allowed)}: see the setting control"
+            return self.reject(reason, request=request)
+        return request
+
+    async def carry_out(self, request: ControlMessage) -> bytes:
+        """The reply to a request that was admitted, once it has been carried out or refused."""
+        try:
+            prompts = await self._handle(request)
+        except asyncio.CancelledError:
+            raise
+        except MaskcastError as error:
+            return self.reject(" ".join(redact(str(error)).split()), request=request)
+        except BaseException:  # as above
+            logger.exception("%s: a control request failed", self._stream)
+            return self.reject("internal error, see the log", request=request)
+        self._answered(True, 1)
+        return reply_message(self._stream, request, None, prompts).json_bytes()
+
+    def refusals(self) -> bytes | None:
+        """The reply that sums up the requests above the rate since the last such reply, if any and if it is due.
+
+        To be called about once a second too, since the last requests of a flood are followed by no other.
+        """
+        now = self._clock()
+        if not self._refused or now - self._summed_at < FLOOD_SECONDS:
+            return None
+        count, self._refused, self._summed_at = self._refused, 0, now
+        return self.reject(f"more than {RATE:g} requests a second", count)
+
+    def reject(self, reason: str, count: int = 1, request: ControlMessage | None = None) -> bytes:
+        """The reply to `count` requests that are not carried out; `request` if it is one that could be read."""
+        self._answered(False, count)
+        return reply_message(self._stream, request, reason, self._prompts(), count).json_bytes()

@@ -1,0 +1,157 @@
+"""The spool of events that wait for the broker: on disk, bounded, in order. See also `sinks.mqtt.journal_rows`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from maskcast.threads import SerialThread
+from maskcast.types import Frame, KnownTracks, Picture, Result
+from sinks.mqtt.journal_rows import IN_MEMORY, Spool
+from sinks.mqtt.journal_stream import Entry
+
+__all__ = ["LIMIT", "Entry", "Journal"]
+
+logger = logging.getLogger(__name__)
+
+LIMIT = 100_000  # events a stream that may wait: weeks of a busy camera, about 50 MB on disk
+# Seconds that a stream waits for the disk. SQLite itself waits one second for another process, and a commit flushes
+# nothing; a disk that takes longer does not answer at all.
+ANSWER_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+class Journal:
+    """Keeps events from the moment they happen until the broker has acknowledged them; one for all streams.
+
+    What `append` has returned for survives the death of this process, also by SIGKILL. A power cut or a crash of the
+    operating system may lose what was appended since the last checkpoint (some seconds to minutes: ``synchronous =
+    NORMAL`` leaves flushing to the system), but leaves the file whole.
+
+    Each stream's events are numbered without gaps over restarts, under an id of 32 hex digits that is its own in this
+    journal; ``<id>-<number>`` is the event's id. Another id takes over where numbers may have been lost: after a power
+    cut, and when the file was found damaged at the start. At most `limit` events a stream wait; the oldest are shed,
+    counted, and announced in their place by a message ``maskcast.shed/1``.
+
+    While the disk refuses to be read or written, also at the start, events are kept in memory (the newest 2,000 a
+    stream) and written later, behind those that the file has. Nothing in the file is believed unseen: a damaged one is
+    set aside as ``name.damaged``. No method raises because of the disk. All work on the file happens on one thread of
+    its own. Where the disk does not answer at all, that thread hangs: nobody waits for it longer than `ANSWER_SECONDS`,
+    and the next 2,000 results with events queue up before it.
+    """
+
+    def __init__(self, file: Path | None, *, limit: int = LIMIT) -> None:
+        """Spool into `file`, or into memory; at most `limit` events a stream. Nothing is opened yet."""
+        self._spool = Spool(file, limit)
+        self._thread = SerialThread("journal")
+        self._late: set[asyncio.Future[Any]] = set()  # what the disk has not done in time
+        self._lost = 0
+        self._closed = False
+
+    async def open(self) -> None:
+        """Open the file now; without this call, the first use opens it. A disk that does not answer is not waited for.
+
+        Raises:
+            SinkError: another process uses the file.
+        """
+        opening = self._thread.run(self._spool.open)
+        if await self._in_time(opening):
+            opening.result()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why events are kept in memory alone; None while they are on disk."""
+        return "the disk does not answer" if self._late else self._spool.refusal
+
+    def try_again(self) -> None:
+        """If the disk has refused, see whether it does still; the next event would, but may take long to come."""
+        if self.refusal and not self._late and not self._closed:
+            self._thread.run(self._spool.write)
+
+    def streams(self) -> set[str]:
+        """The streams of which the journal knows, those of earlier runs too; none before it is open."""
+        return self._spool.names()
+
+    async def forget(self, stream: str) -> None:
+        """Forget a stream with all that waits; should it come back, its events have new ids."""
+        if not self._closed:
+            await self._run(lambda: self._spool.forget(stream))
+
+    async def append(self, stream: str, result: Result) -> int:
+        """Take all events of `result` in one transaction; returns how many were taken, or are to be."""
+        if self._closed or not result.events:
+            return 0
+        if len(self._late) >= IN_MEMORY:
+            self._lost += len(result.events)
+            return 0
+        # Messages need no pixels, and many of them may wait.
+        frame = result.frame
+        bare = Result(
+            Frame(frame.stream, frame.index, frame.pts, frame.captured_at, cast("Picture", None)), events=result.events
+        )
+        appending = self._thread.run(lambda: self._spool.append(stream, bare))
+        return appending.result() if await self._in_time(appending) else len(result.events)
+
+    async def _in_time(self, work: asyncio.Future[Any]) -> bool:
+        """Wait for the disk, but not for one that hangs; whether it has done its work."""
+        await asyncio.wait([work], timeout=0 if self._late else ANSWER_SECONDS)
+        if work.done():
+            return True
+        if not self._late:
+            logger.error("%s: does not answer; until it does, events wait in memory", self._spool.name)
+        self._late.add(work)
+        work.add_done_callback(self._came)
+        return False
+
+    def _came(self, work: asyncio.Future[Any]) -> None:
+        work.exception()  # seen, though nobody waits any more
+        self._late.discard(work)
+        if not self._late:
+            logger.info("%s: answers again; %d events were lost meanwhile", self._spool.name, self._lost)
+            self._lost = 0
+
+    async def first(self, stream: str, count: int) -> list[Entry]:
+        """The oldest messages that wait, at most `count`; an announcement of what was shed is one of them."""
+        if self._closed:
+            return []
+        return await self._run(lambda: self._spool.first(stream, count))
+
+    async def remove(self, stream: str, up_to: int) -> None:
+        """Forget the messages up to and including the sequence number `up_to`: the broker has them."""
+        if not self._closed:
+            await self._run(lambda: self._spool.remove(stream, up_to))
+
+    def depth(self, stream: str) -> int:
+        """Number of events of `stream` that wait; 0 before the journal is open."""
+        return self._spool.depth(stream)
+
+    def shed(self, stream: str) -> int:
+        """Number of events of `stream` that were dropped since the journal began, in earlier runs too."""
+        return self._spool.shed(stream)
+
+    async def known_tracks(self, stream: str) -> KnownTracks:
+        """What the journalled events, those of earlier runs too, have told of tracks.
+
+        At most 1,000 open tracks a stream are remembered, the newest; what the disk has taken where it hangs.
+        """
+        asking = self._thread.run(lambda: self._spool.known_tracks(stream))
+        await asyncio.wait([asking], timeout=0 if self._late else ANSWER_SECONDS)
+        return asking.result() if asking.done() else self._spool.remembered_tracks(stream)
+
+    async def close(self) -> None:
+        """Write what can be written, and close the file. Afterwards nothing is taken any more."""
+        if self._closed:
+            return
+        self._closed = True
+        closing = self._thread.run(self._spool.close)
+        self._thread.close()
+        await asyncio.wait([closing], timeout=ANSWER_SECONDS)
+        if not closing.done():
+            logger.error("%s: does not answer; what it has not taken is lost", self._spool.name)
+
+    async def _run(self, function: Callable[[], T]) -> T:
+        return await self._thread.run(function)

@@ -1,0 +1,290 @@
+"""The SQLite file of the spool: opening it, reading it with suspicion, setting it aside when damaged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import sqlite3
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from maskcast.files import make_folder, make_private, set_aside, tighten
+from sinks.mqtt.journal_stream import OPEN_TRACKS, SpooledStream, read_event
+
+logger = logging.getLogger(__name__)
+
+WAL_BYTES = 4 << 20  # what the write-ahead log may keep on disk after a burst
+VERSION = 1
+# It changes at each start of the system: until then, what a killed process has written is in the system's hands.
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# What SQLite says when the disk, the system or another process does not let it work. All else that it says of a file
+# that is opened and read through is the file's fault; of text that is no UTF-8, Python's module says so without a code.
+_REFUSALS = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+}
+
+# Bounds of what is believed. Numbers: more than ever come, at a thousand a second 8,900 years, and all that add to them
+# stay within SQLite's 64 bits. Streams: far more than settings may name. Bytes: events have 500, a track's prompt 500
+# characters, which JSON writes in up to 12 bytes each.
+MOST = 1 << 48
+MOST_STREAMS = 10_000
+LONGEST_EVENT = 64 << 10
+LONGEST_TRACK = 16 << 10
+_ID = re.compile(r"[0-9a-f]{32}")
+
+SCHEMA = f"""
+BEGIN;
+CREATE TABLE IF NOT EXISTS system (boot TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS stream (
+    name TEXT PRIMARY KEY, id TEXT NOT NULL, next INTEGER NOT NULL, sent INTEGER NOT NULL, shed INTEGER NOT NULL,
+    highest INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event (
+    stream TEXT NOT NULL, sequence INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (stream, sequence)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS track (
+    stream TEXT NOT NULL, id INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (stream, id)
+) WITHOUT ROWID;
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
+
+class DamagedError(Exception):
+    """The file is no journal of ours."""
+
+
+class Transaction:
+    """Commit at the end, roll back at an error; the rolling back never hides the error."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            try:
+                self._database.execute("COMMIT")
+            except sqlite3.Error:
+                self._roll_back()
+                raise
+        else:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):  # SQLite may have rolled back on its own
+            self._database.execute("ROLLBACK")
+
+
+def connect(file: Path | None) -> sqlite3.Connection:
+    """Open the spool `file`, or one in memory, for this process alone.
+
+    Raises:
+        DamagedError: the file is damaged or no spool of this version.
+        sqlite3.Error, OSError: it cannot be opened.
+    """
+    if file is None:
+        return _open(":memory:")
+    make_folder(file.parent)
+    if file.exists() and not file.is_file():
+        raise DamagedError("it is no file")
+    make_private(file)
+    for suffix in ("-wal", "-shm"):  # SQLite makes new ones as private as the file
+        log = file.with_name(file.name + suffix)
+        if log.exists() and not log.is_file():
+            raise DamagedError(f"{log.name} is no file")
+        tighten(log)
+    return _open(str(file))
+
+
+def connect_copy(file: Path) -> sqlite3.Connection:
+    """Open a copy of the spool `file`, which cannot be opened for writing. It is gone when it is closed.
+
+    Raises:
+        DamagedError: see `connect`.
+        sqlite3.Error, OSError: it cannot be copied or opened.
+    """
+    with TemporaryDirectory(prefix="maskcast-") as folder:
+        copy = Path(folder) / file.name
+        shutil.copyfile(file, copy)
+        with suppress(FileNotFoundError):
+            shutil.copyfile(file.with_name(f"{file.name}-wal"), copy.with_name(f"{copy.name}-wal"))
+        return _open(str(copy))
+
+
+def _open(target: str) -> sqlite3.Connection:
+    database = sqlite3.connect(target, timeout=1.0, isolation_level=None, check_same_thread=False)
+    try:
+        # One process alone: two would send everything twice under the same numbers. It also needs no shared memory.
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        _check(database)
+    except sqlite3.Error as error:
+        database.close()
+        if result_code(error) in _REFUSALS:
+            raise
+        raise DamagedError(str(error)) from error
+    except DamagedError:
+        database.close()
+        raise
+    return database
+
+
+def _check(database: sqlite3.Connection) -> None:
+    tables = _tables(database)  # before all else: of another's file, nothing but its schema is looked at
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not tables:
+        database.executescript(SCHEMA)
+    elif version != VERSION:
+        raise DamagedError(f"version {version}, not {VERSION}")
+    elif tables != _tables(_new_in_memory()):
+        raise DamagedError("it has other tables")
+    verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise DamagedError(verdict)
+
+
+def _new_in_memory() -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:")
+    database.executescript(SCHEMA)
+    return database
+
+
+def _tables(database: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """Everything that a database defines, views and triggers too."""
+    return set(database.execute("SELECT type, name, sql FROM sqlite_master"))
+
+
+def load(database: sqlite3.Connection) -> tuple[dict[str, SpooledStream], str]:
+    """Read what the file tells of the streams.
+
+    Returns:
+        The streams by name, and the `boot_id` that wrote them; empty after a regular end.
+
+    Raises:
+        DamagedError: there is something in it that no spool has written.
+        sqlite3.Error: it cannot be read.
+    """
+    try:
+        streams = {name: _stream(*values) for name, *values in _rows(database, "stream", MOST_STREAMS)}
+        _load_events(database, streams)
+        _load_tracks(database, streams)
+        boot = database.execute("SELECT boot FROM system").fetchone()
+    except (sqlite3.Error, ValueError, TypeError, KeyError, RecursionError) as error:
+        if result_code(error) in _REFUSALS:
+            raise
+        raise DamagedError(str(error)) from error
+    return streams, str(boot[0]) if boot else ""
+
+
+def _rows(database: sqlite3.Connection, table: str, most: int) -> list[tuple[Any, ...]]:
+    rows = database.execute(f"SELECT * FROM {table} LIMIT {most + 1}").fetchall()  # noqa: S608 - ours
+    if len(rows) > most:
+        raise ValueError(f"more than {most} rows of {table}s")
+    return rows
+
+
+def _stream(id_: str, next_: int, sent: int, shed: int, highest: int) -> SpooledStream:
+    if not _ID.fullmatch(id_):
+        raise ValueError("an id that is none")
+    _within(next_, 1, MOST)
+    _within(sent, 0, next_ - 1)
+    return SpooledStream(id_, next_, sent, _within(shed, 0, MOST), _within(highest, 0, MOST))
+
+
+def _load_events(database: sqlite3.Connection, streams: dict[str, SpooledStream]) -> None:
+    """Count the events of each stream; their payloads are looked at when they are sent."""
+    query = """
+        SELECT stream, COUNT(*), MIN(sequence), MAX(sequence), MAX(length(payload)),
+            SUM(typeof(sequence) <> 'integer' OR typeof(payload) <> 'blob')
+        FROM event GROUP BY stream
+        """
+    for name, count, first, last, longest, wrong in database.execute(query):
+        stream = streams[name]
+        if wrong or first < 1 or last >= stream.next or longest > LONGEST_EVENT:
+            raise ValueError("an event that is none")
+        stream.stored = count
+
+
+def _load_tracks(database: sqlite3.Connection, streams: dict[str, SpooledStream]) -> None:
+    (longest,) = database.execute("SELECT MAX(length(event)) FROM track").fetchone()
+    if (longest or 0) > LONGEST_TRACK:
+        raise ValueError("a track that is none")
+    for name, number, text in _rows(database, "track", OPEN_TRACKS * len(streams)):
+        stream = streams[name]
+        stream.tracks[_within(number, 1, stream.highest)] = read_event(number, text)
+    if any(len(stream.tracks) > OPEN_TRACKS for stream in streams.values()):
+        raise ValueError("too many open tracks")
+
+
+def check_event(payload: object) -> None:
+    """See that what is to be sent is a message of ours.
+
+    Raises:
+        DamagedError: it is not.
+    """
+    try:
+        message = json.loads(payload) if isinstance(payload, bytes) else None
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict) or not str(message.get("schema")).startswith("maskcast."):
+        raise DamagedError("an event that is none")
+
+
+def _within(number: object, low: int, high: int) -> int:
+    if type(number) is not int or not low <= number <= high:
+        raise ValueError(f"a number that is not from {low} to {high}")
+    return number
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether the file, while it is in use, turns out to be damaged."""
+    return result_code(error) in _DAMAGE
+
+
+def result_code(error: BaseException) -> int:
+    """SQLite's primary result code."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def boot_id() -> str:
+    """What changes when the system starts anew."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:  # not Linux: then every irregular end counts as one of the system
+        return uuid.uuid4().hex
+
+
+def set_journal_aside(file: Path, why: str) -> None:
+    """Keep the damaged file for a person, in place of an earlier one.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    aside = set_aside(file)
+    for suffix in ("-wal", "-shm"):
+        log = file.with_name(file.name + suffix)
+        # Left in its place, the log would be applied to the new file.
+        if log.exists():
+            log.replace(aside.with_name(aside.name + suffix))
+        else:
+            aside.with_name(aside.name + suffix).unlink(missing_ok=True)
+    logger.error("the journal %s is damaged (%s) and set aside as %s", file, why, aside.name)

@@ -1,0 +1,107 @@
+"""A status topic on which always stands what is true, whoever else publishes there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from sinks.messages.messages import ProcessMessage, StatusMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sinks.mqtt.incoming import Incoming
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two corrections; doubles as long as somebody contradicts, so that two processes that share a prefix
+# by mistake do not fight.
+PAUSE, LONGEST_PAUSE = 1.0, 30.0
+LONGEST_WILL = 65_535  # bytes; MQTT 3.1.1, section 3.1.3.3
+REMEMBERED = 32  # messages of ours that come back to us
+
+
+class OwnStatus:
+    """Says whether a stream or the process is alive, and says it again when something else stands there.
+
+    That may be the last will of an earlier connection of ours, which a broker publishes when it notices at last that
+    the line is dead; a second process under the same prefix that ends; or a stranger.
+    """
+
+    def __init__(
+        self, topic: str, will: Callable[[], StatusMessage | ProcessMessage], retain: Callable[[str, bytes], None]
+    ) -> None:
+        """Prepare.
+
+        Args:
+            topic: where the status is retained.
+            will: makes the last will.
+            retain: publishes a payload on a topic and keeps it there, see `Connection.retain`.
+        """
+        self.topic = topic
+        self._make_will, self._retain = will, retain
+        self._true: StatusMessage | ProcessMessage | None = None
+        self._ours: deque[bytes] = deque(maxlen=REMEMBERED)
+        self._wills: deque[bytes] = deque(maxlen=REMEMBERED)
+        self._wrong = asyncio.Event()
+        self._warned = False
+
+    def will(self) -> bytes:
+        """The last will, for a new connection."""
+        message = self._make_will()
+        if len(message.json_bytes()) > LONGEST_WILL:  # that it is offline matters more than what it was
+            message = message.model_copy(
+                update={"prompts": []} if isinstance(message, StatusMessage) else {"streams": []}
+            )
+        self._wills.append(message.json_bytes())
+        return self._wills[-1]
+
+    def say(self, message: StatusMessage | ProcessMessage) -> None:
+        """Let `message` be what stands there, from now on."""
+        self._true = message
+        self._say()
+
+    def _say(self) -> None:
+        if self._true is not None:
+            payload = self._true.json_bytes()
+            self._ours.append(payload)
+            self._retain(self.topic, payload)
+
+    def hear(self, message: Incoming) -> None:
+        """Look at what is published on the topic; does not wait."""
+        if self._true is None or message.payload in self._ours:
+            return
+        ours = message.payload in self._wills
+        if not ours and not self._warned:
+            self._warned = True
+            logger.warning(
+                "%s: somebody else publishes there: give each process of maskcast a prefix of its own", self.topic
+            )
+        # An old will is wrong also where both say offline: the reason is another. Strangers are not quarrelled with.
+        if ours or self._status(message.payload) != self._true.status:
+            self._wrong.set()
+
+    def _status(self, payload: bytes) -> str | None:
+        """What a message says; None if it is not one of ours."""
+        try:
+            return type(self._true).model_validate_json(payload).status if self._true else None
+        except ValidationError:
+            return None
+
+    async def correct(self) -> None:
+        """Say again what is true whenever that is needed, until cancelled."""
+        pause, said = PAUSE, float("-inf")
+        while True:
+            await self._wrong.wait()
+            self._wrong.clear()
+            quiet = time.monotonic() - said
+            pause = PAUSE if quiet > 2 * LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+            logger.info("%s: something else stood there; what is true is said again", self.topic)
+            self._say()
+            said = time.monotonic()
+            await asyncio.sleep(pause)

@@ -1,0 +1,384 @@
+"""One stream on MQTT: frames, events, status, counts, an image, and control."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+from maskcast.errors import SinkError
+from maskcast.printable import printable
+from maskcast.redaction import redact
+from maskcast.types import Frame, Result, StreamInfo, TrackState
+from sinks.messages.messages import counts_message, status_message
+from sinks.mqtt.broker import BrokerAddress
+from sinks.mqtt.client import RefusedError, TooLargeError
+from sinks.mqtt.connection import Connection, DisconnectedError, Trial
+from sinks.mqtt.control import ControlDesk
+from sinks.mqtt.control_topic import ControlTopic
+from sinks.mqtt.journal import Journal
+from sinks.mqtt.payload import PayloadBound
+from sinks.sink import Sink
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 10.0  # how long `close` tries to deliver what waits
+LOOK_SECONDS = 1.0  # between two looks at how long the broker has been away
+EXPIRY = 10  # seconds after which the broker need not deliver a frame to a slow subscriber
+PUMP_SECONDS = 1.0  # until what failed unexpectedly begins again
+REFUSED_SECONDS = 5.0  # until events that the broker refused are offered again
+WINDOW = 16  # events on their way to the broker at a time
+MAX_PAYLOAD = 262_144  # bytes of a frame's message
+
+
+class Publisher:
+    """Publishes one stream under ``<prefix>/<stream>/``, over a connection of its own that is made again for ever.
+
+    Of a live stream the newest frame wins, with QoS 0. Of one that ends every frame counts: each is sent with QoS 1,
+    again on the next connection if need be, and waited for.
+
+    Attributes:
+        dropped_frames: messages on ``tracks`` that were not sent: older than the newest, no connection, or refused.
+    """
+
+    def __init__(
+        self,
+        address: BrokerAddress,
+        stream: str,
+        *,
+        journal: Journal,
+        prompts: Sequence[str] = (),
+        live: bool = True,
+        patience: float | None = None,
+        max_payload: int = MAX_PAYLOAD,
+        control: ControlDesk | None = None,
+        published: Callable[[Frame, float], None] | None = None,
+    ) -> None:
+        """Prepare; `start` connects.
+
+        Args:
+            address: of the broker.
+            stream: id of the stream.
+            journal: where events wait; not closed here.
+            prompts: in force at the start.
+            live: the newest frame wins; otherwise every frame counts.
+            patience: seconds that a stream which is not live waits for a broker that is away; None for ever.
+            max_payload: bytes of a message on ``tracks``, at least 65,536; see `sinks.mqtt.payload`.
+            control: answers the requests on ``control``; None to read none.
+            published: is told which frame was handed to the network, and how many seconds after its `write`.
+
+        Raises:
+            UsageError: `max_payload` is too small.
+        """
+        self._bound = PayloadBound(max_payload)
+        self.stream = stream
+        self.dropped_frames = 0
+        self._journal, self._live, self._published = journal, live, published
+        self._patience = patience
+        self._base = f"{address.prefix}/{stream}"
+        self._prompts = tuple(prompts)
+        self._counts: dict[str, int] = {}
+        self._online: tuple[bool, str | None, bool] = (True, None, False)
+        self._frames: deque[tuple[Result, float, int]] = deque()  # the last: on which connection
+        self._delivered = asyncio.Event()  # no frame waits
+        self._new_frame, self._new_event = asyncio.Event(), asyncio.Event()
+        self._busy = False  # a frame is being encoded or sent
+        self._left_out = 0
+        self._refused = False  # the broker does not take events
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sending: asyncio.Task[None] | None = None  # the one among them that sends frames
+        self._connection = Connection(
+            address,
+            stream,
+            status_topic=f"{self._base}/status",
+            will=lambda: status_message(stream, "offline", "connection lost", prompts=self._prompts),
+        )
+        self._control: ControlTopic | None = None
+        if control is not None:
+            self._control = ControlTopic(self._connection, self._base, stream, control)
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._connection.connected.is_set()
+
+    @property
+    def refused(self) -> list[str]:
+        """What the broker does not take: frames, or events, which wait in the journal."""
+        known = {"frames": self._connection.refuses(f"{self._base}/tracks"), "events": self._refused}
+        return [what for what, refused in known.items() if refused]
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was made again."""
+        return self._connection.reconnects
+
+    async def start(self, *, required: bool) -> None:
+        """Begin to connect and to publish, first of all the status ``online``.
+
+        Raises:
+            SinkError: `required`, and the first attempt to connect failed.
+        """
+        self._tell_status()
+        self._counts = dict.fromkeys(self._prompts, 0)
+        self._send_counts()
+        await self._connection.start(required=required)
+        pumps = [self._send_frames, self._send_events]
+        if self._control is not None:
+            pumps.append(self._control.serve)
+        self._tasks = [asyncio.create_task(self._keep_up(pump)) for pump in pumps]
+        self._sending = self._tasks[0]
+
+    async def _keep_up(self, pump: Callable[[], Awaitable[None]]) -> None:
+        """Have `pump` work until it is cancelled; of a live stream, one that fails unexpectedly begins again."""
+        while True:
+            try:
+                await pump()
+            except Exception:
+                if not self._live:  # a file must not go on without the frame: see `ready`
+                    raise
+                logger.exception("%s: publishing failed unexpectedly", self.stream)
+            await asyncio.sleep(PUMP_SECONDS)
+
+    async def trial(self) -> Trial:
+        """See `Connection.trial`."""
+        return await self._connection.trial()
+
+    async def note(self, result: Result) -> None:
+        """Journal the events of a result; they are sent as soon as there is a connection."""
+        if await self._journal.append(self.stream, result):
+            self._new_event.set()
+
+    async def ready(self) -> None:
+        """Wait until the last frame has been delivered; a live stream does not wait.
+
+        Raises:
+            SinkError: the broker has been away for too long.
+        """
+        told = False
+        while self._frames and not self._live:
+            self._delivered.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._delivered.wait(), LOOK_SECONDS)
+            if self._sending is not None and self._sending.done():
+                self._sending.result()  # what ended it: better that than to wait for ever
+            away = self._connection.away()
+            if self._patience is not None and away > self._patience:
+                raise SinkError(f"the broker has been away for {self._patience:.0f} s: given up")
+            if away and not told:
+                told = True
+                limit = "" if self._patience is None else f", for {self._patience:.0f} s at most"
+                logger.warning("%s: waiting for the broker%s; no frame is dropped meanwhile", self.stream, limit)
+
+    async def write(self, result: Result) -> None:
+        """Publish the tracks of a frame, but not its events.
+
+        Raises:
+            SinkError: see `ready`.
+        """
+        began = time.monotonic()
+        self._tell_counts(Counter(track.prompt for track in result.tracks if track.state is TrackState.CONFIRMED))
+        await self.ready()
+        self.dropped_frames += len(self._frames)
+        self._frames.clear()
+        if self._live and not self.connected:
+            self.dropped_frames += 1
+            return
+        self._frames.append((result, began, self.reconnects))
+        self._new_frame.set()
+
+    async def set_status(
+        self, online: bool, reason: str | None = None, *, prompts: Sequence[str] | None = None, paused: bool = False
+    ) -> None:
+        """Say whether the stream is processed and why not, and what is looked for; the newest wins.
+
+        Args:
+            online: whether results are being published.
+            reason: why not; credentials are removed, and control characters escaped.
+            prompts: now in force; None leaves them.
+            paused: whether it is paused on request.
+        """
+        self._online = (online, None if reason is None else printable(redact(reason)), paused)
+        self.set_prompts(self._prompts if prompts is None else prompts)
+
+    def image_room(self) -> int | None:
+        """Bytes that a picture may have so that the broker takes it; None if any will do."""
+        return self._connection.room(f"{self._base}/image")
+
+    async def publish_image(self, jpeg: bytes) -> None:
+        """Publish a picture, retained, on ``image``."""
+        self._connection.retain(f"{self._base}/image", jpeg, qos=0)
+
+    async def publish_raw(self, topic: str, payload: bytes) -> None:
+        """Publish `payload`, retained, on the full `topic`, also after each reconnect; the newest wins.
+
+        Args:
+            topic: all of it, without the prefix in front.
+            payload: the message; empty to remove what the broker retains.
+        """
+        self._connection.retain(topic, payload)
+
+    def nothing_visible(self) -> None:
+        """Say that no object is seen: the stream has been offline or paused for so long that all tracks are lost."""
+        self._tell_counts(Counter())
+
+    def set_prompts(self, prompts: Sequence[str]) -> None:
+        """Say which prompts are in force now."""
+        self._prompts = tuple(prompts)
+        self._tell_counts(Counter({prompt: number for prompt, number in self._counts.items() if number}))
+        self._tell_status()
+
+    async def close(self, reason: str | None) -> bool:
+        """Deliver what waits, say ``offline``, and disconnect: within 10 seconds.
+
+        Args:
+            reason: for the status; None at the end of the stream.
+
+        Returns:
+            Whether everything was delivered that the broker takes. What remains of the events stays in the journal.
+        """
+        if not self._tasks:
+            await self._connection.close()
+            return False
+        self._connection.hurry()
+        delivered = True
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._flush()
+                await self.set_status(False, reason or "end of stream")
+                await self._connection.settled()
+        except TimeoutError:
+            delivered = False
+            self.dropped_frames += len(self._frames)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await (self._connection.close() if delivered else self._connection.abort())
+        return delivered
+
+    async def _flush(self) -> None:
+        await self._connection.connected.wait()
+        while (self._journal.depth(self.stream) and not self._refused) or self._frames or self._busy:
+            self._new_event.set()
+            await asyncio.sleep(0.01)
+
+    def _tell_status(self) -> None:
+        online, reason, paused = self._online
+        message = status_message(
+            self.stream, "online" if online else "offline", reason, prompts=self._prompts, paused=paused
+        )
+        self._connection.status.say(message)
+
+    def _tell_counts(self, visible: Counter[str]) -> None:
+        """Publish how many objects are seen now, if that is news."""
+        counts = {prompt: visible[prompt] for prompt in (*self._prompts, *sorted(visible))}
+        if counts != self._counts:
+            self._counts = counts
+            self._send_counts()
+
+    def _send_counts(self) -> None:
+        message = counts_message(self.stream, self._counts)
+        self._connection.retain(f"{self._base}/counts", message.json_bytes())
+
+    async def _send_frames(self) -> None:
+        while True:
+            await self._new_frame.wait()
+            self._new_frame.clear()
+            while self._frames:
+                self._busy = True
+                try:
+                    await (self._send_newest() if self._live else self._deliver())
+                finally:
+                    self._busy = False
+
+    async def _send_newest(self) -> None:
+        result, began, connection = self._frames.popleft()
+        if not self.connected or connection != self.reconnects:
+            self.dropped_frames += 1  # an old frame is of no use to anyone later
+            return
+        try:
+            await self._send_frame(result, began)
+        except (DisconnectedError, RefusedError):
+            self.dropped_frames += 1
+
+    async def _deliver(self) -> None:
+        """Send a frame until the broker has it, or does not want it."""
+        result, began, _ = self._frames[0]
+        await self._connection.connected.wait()
+        try:
+            await self._send_frame(result, began)
+        except DisconnectedError:
+            return
+        except RefusedError:
+            self.dropped_frames += 1
+        self._frames.popleft()
+        self._delivered.set()
+
+    async def _send_frame(self, result: Result, began: float) -> None:
+        topic = f"{self._base}/tracks"
+        encode = partial(self._bound.encode, result, self._connection.room(topic))
+        found = await asyncio.to_thread(encode) if result.tracks else encode()
+        if found.left_out and not self._left_out:
+            logger.warning("%s: the smallest tracks do not fit into a message of %d bytes", self.stream, found.limit)
+        self._left_out = found.left_out
+        if self._live:
+            await self._connection.publish(topic, found.payload, expiry=EXPIRY)
+        else:
+            await self._connection.publish(topic, found.payload, qos=1)
+        if self._published is not None:
+            self._published(result.frame, time.monotonic() - began)
+
+    async def _send_events(self) -> None:
+        topic = f"{self._base}/events"
+        while True:
+            await self._connection.connected.wait()
+            self._new_event.clear()
+            entries = await self._journal.first(self.stream, WINDOW)
+            if not entries:
+                await self._new_event.wait()
+                continue
+            # Started in order, they are written in order; one that fails takes the connection with it.
+            sending = [self._connection.publish(topic, entry.payload, qos=1) for entry in entries]
+            outcome = await asyncio.gather(*sending, return_exceptions=True)
+            # What is too large for the broker is left out, which has been told: it will not get smaller.
+            failed = next(
+                (n for n, error in enumerate(outcome) if error is not None and not isinstance(error, TooLargeError)),
+                len(entries),
+            )
+            if failed:
+                await self._journal.remove(self.stream, entries[failed - 1].sequence)
+            if failed == len(entries):
+                self._refused = False
+            elif isinstance(error := outcome[failed], RefusedError):
+                if not self._refused:
+                    logger.error("%s: the broker refuses events (%s); they wait in the journal", self.stream, error)
+                self._refused = True
+                await asyncio.sleep(REFUSED_SECONDS)
+
+
+class PublisherSink(Sink):
+    """Lets the pipeline write to a `Publisher` that outlives it: neither opened nor closed here."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        """Write to `publisher`, which has been started."""
+        super().__init__(f"mqtt {publisher.stream}")
+        self._publisher = publisher
+
+    async def start(self, info: StreamInfo) -> None:
+        """Nothing to open."""
+
+    async def note(self, result: Result) -> None:
+        await self._publisher.note(result)
+
+    async def ready(self) -> None:
+        await self._publisher.ready()
+
+    async def write(self, result: Result) -> None:
+        await self._publisher.write(result)
+
+    async def finish(self, reason: str | None) -> None:
+        """Nothing to close."""

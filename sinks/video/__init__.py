@@ -1,0 +1,1 @@
+"""Annotated pictures: in a file, in segments, or one at a time."""

@@ -1,0 +1,180 @@
+"""One file of a recording: MP4 in fragments while it is written, so that a killed process leaves it playable."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import av
+from av.packet import Packet
+
+from maskcast.lock import lock
+from sinks.partial import partial_path, publish
+from sinks.video.encoder import AV_ERRORS
+from sinks.video.packets import Encoded
+from sinks.video.retention import left_partial, unused
+
+logger = logging.getLogger(__name__)
+
+FILE = "file:"  # keeps FFmpeg from taking a colon in a file's name for a protocol
+
+# Fragments of a second; when the file is whole, the hybrid form hides them under an ordinary index, in place. That
+# index grows in memory by some 50 bytes a frame: 1 MB for ten minutes.
+MP4 = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000", "flush_packets": "1"}
+
+
+class Segment:
+    """A recording that is being written: ``name.partial.mp4`` until it is closed. Its first picture is at 0."""
+
+    def __init__(self, path: Path, first: Encoded) -> None:
+        """Open it for packets like `first`, which is to be written next.
+
+        Raises:
+            AV_ERRORS: the file cannot be opened; see `sinks.video.encoder`.
+        """
+        assert first.key
+        self.path = path
+        self.bytes = 0  # of the packets written
+        self._first = first
+        time_base = first.format.time_base
+        assert time_base is not None
+        self._time_base = time_base
+        scale = time_base.denominator
+        options = {**MP4, "movie_timescale": str(scale if 1000 <= scale <= 1_000_000 else 90_000)}
+        self._output = av.open(f"{FILE}{partial_path(path)}", "w", container_options=options)
+        self._lock: BinaryIO | None = None
+        try:
+            self._stream = self._output.add_stream_from_template(first.format)
+            self._stream.time_base = time_base
+            self._output.start_encoding()  # now there is a file
+            self._lock = _lock(partial_path(path))
+        except BaseException:
+            self.abandon()
+            raise
+
+    def is_over(self, packet: Encoded, seconds: float, max_bytes: int | None) -> bool:
+        """Whether `packet` belongs into the next file: other pictures, or a key frame past one of the limits."""
+        if packet.format is not self._first.format:
+            return True
+        full = max_bytes is not None and self.bytes >= max_bytes
+        return packet.key and (full or packet.time - self._first.time >= seconds - 1e-3)
+
+    def write(self, packet: Encoded) -> None:
+        """Add a packet.
+
+        Raises:
+            AV_ERRORS: the disk refuses; see `sinks.video.encoder`.
+        """
+        muxed: Packet[Any] = Packet(packet.data)
+        muxed.stream, muxed.time_base, muxed.is_keyframe = self._stream, self._time_base, packet.key
+        muxed.pts, muxed.dts = packet.pts - self._first.pts, packet.dts - self._first.pts
+        muxed.duration = packet.duration
+        self._output.mux(muxed)
+        self.bytes += len(packet.data)
+
+    def close(self) -> Path:
+        """Finish the file and give it its name, which is returned.
+
+        Raises:
+            AV_ERRORS, SinkError: the disk refuses; what was written is then a job for `settle`.
+        """
+        self._output.close()
+        path = _publish(partial_path(self.path))
+        self._unlock()
+        return path
+
+    def abandon(self) -> None:
+        """Close the file as it is."""
+        with suppress(*AV_ERRORS):  # what led here is known
+            self._output.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+
+def recover(folder: Path) -> None:
+    """Settle every partial recording in `folder` that nobody is writing.
+
+    Raises:
+        OSError, SinkError: the disk refuses.
+    """
+    for part in left_partial(folder):
+        lock = _lock(part)
+        if lock is None:
+            continue
+        with lock:
+            kept = settle(part)
+        if kept is None:
+            logger.warning("no picture was left in the unfinished %s: removed", part)
+        else:
+            logger.warning("what was left in the unfinished %s is kept as %s", part, kept.name)
+
+
+def settle(part: Path) -> Path | None:
+    """Make a partial recording, which nobody writes any more, a whole one; or remove it if no picture is in it.
+
+    Returns:
+        The path that it has now; None if it is removed.
+
+    Raises:
+        OSError, SinkError: the disk refuses.
+    """
+    _cut_off_incomplete(part)
+    if not _has_picture(part):
+        part.unlink()
+        return None
+    return _publish(part)
+
+
+def _lock(part: Path) -> BinaryIO | None:
+    """Open `part` as the one who may write it until it is closed, or killed; None if somebody else may."""
+    file = part.open("rb")
+    if lock(file.fileno()):
+        return file
+    file.close()
+    return None
+
+
+def _publish(part: Path) -> Path:
+    path = part.with_name(part.name.replace(".partial.", "."))
+    if os.path.lexists(path):  # somebody else's by now
+        path = unused(path)
+        part.rename(partial_path(path))
+    publish(path)
+    return path
+
+
+def _cut_off_incomplete(part: Path) -> None:
+    """Cut an MP4 file after the last box that is whole, and a fragment's head (``moof``) without its samples too."""
+    size = part.stat().st_size
+    end = place = 0
+    with part.open("rb+") as file:
+        while place + 8 <= size:
+            file.seek(place)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:  # the length is in the next 8 bytes
+                length = int.from_bytes(head[8:16], "big")
+            if length < 8 or place + length > size:
+                break
+            place += length
+            if head[4:8] != b"moof":
+                end = place
+        if end < size:
+            file.truncate(end)
+
+
+def _has_picture(part: Path) -> bool:
+    """Whether a picture can be decoded."""
+    try:
+        with av.open(f"{FILE}{part}") as container:
+            return any(True for _ in container.decode(video=0))
+    except OSError:
+        raise  # the disk says nothing of the file
+    except (*AV_ERRORS, IndexError):  # IndexError: it has no video
+        return False

@@ -1,0 +1,127 @@
+"""Annotated stills as JPEG: when an object appears, and when somebody asks for one."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+
+import cv2
+from av import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from maskcast.errors import SinkError
+from maskcast.types import EventKind, Result, StreamInfo
+from sinks.sink import Sink
+from sinks.video.annotated import codes, render
+
+# Full HD cameras give about 150 kB so; that is what a dashboard shows and a broker carries without effort.
+MAX_WIDTH, QUALITY = 1280, 80
+MIN_WIDTH = 64  # pixels; about 1 kB
+# Seconds between two stills for events: a crowd that comes in is one picture, not fifty.
+PAUSE = 2.0
+
+
+def annotated_jpeg(result: Result, room: int | None = None) -> bytes:
+    """The frame with its tracks drawn on it, as JPEG.
+
+    Args:
+        result: of the frame.
+        room: bytes that it may have; None for any number. It is made smaller until it fits, down to `MIN_WIDTH`.
+
+    Returns:
+        A picture of at most `MAX_WIDTH` pixels in width.
+
+    Raises:
+        SinkError: it cannot be encoded.
+    """
+    picture = result.frame.picture
+    drawn = render(result, picture.width, picture.height)
+    width = min(drawn.width, MAX_WIDTH)
+    data = _encode(result, drawn, width)
+    while room is not None and len(data) > room and width > MIN_WIDTH:
+        # The bytes go with the pixels, but faster, because what is small has no grain: not too far at a time.
+        width = max(MIN_WIDTH, int(width * max(0.7, 0.95 * math.sqrt(room / len(data)))))
+        data = _encode(result, drawn, width)
+    return data
+
+
+def _encode(result: Result, drawn: VideoFrame, width: int) -> bytes:
+    matrix, levels = codes(result.frame.picture.colour)
+    image = VideoReformatter().reformat(
+        drawn,
+        width=width,
+        height=round(drawn.height * width / drawn.width),
+        format="bgr24",
+        interpolation="AREA",
+        src_colorspace=matrix,
+        src_color_range=levels,
+        dst_color_range=2,
+        threads=1,
+    )
+    done, data = cv2.imencode(".jpg", image.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not done:
+        raise SinkError(f"{result.frame.stream}: frame {result.frame.index} cannot be encoded as JPEG")
+    return data.tobytes()
+
+
+class StillSink(Sink):
+    """Hands annotated stills to `publish`: soon after a track starts or is recovered, and after `ask`."""
+
+    def __init__(
+        self,
+        publish: Callable[[bytes], Awaitable[None]],
+        *,
+        on_events: bool,
+        room: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            publish: takes a JPEG.
+            on_events: otherwise only `ask` leads to a still.
+            room: bytes that a still may have now; None for any number.
+        """
+        super().__init__("still")
+        self._publish, self._on_events, self._room = publish, on_events, room
+        self._asked = self._wanted = False
+        self._last = -PAUSE
+        self._newest: Result | None = None
+
+    def ask(self) -> None:
+        """Wish for a still of the next result."""
+        self._asked = True
+
+    async def repeat(self) -> bool:
+        """Publish a still of the newest result, where no next one is to come soon; whether there was one.
+
+        Raises:
+            SinkError: it cannot be encoded.
+        """
+        if self._newest is None:
+            return False
+        await self._take(self._newest)
+        return True
+
+    async def start(self, info: StreamInfo) -> None:
+        """Nothing to open."""
+
+    async def note(self, result: Result) -> None:
+        appeared = {EventKind.STARTED, EventKind.RECOVERED}
+        if self._on_events and any(event.kind in appeared for event in result.events):
+            self._wanted = True
+
+    async def write(self, result: Result) -> None:
+        self._newest = result
+        due = self._wanted and time.monotonic() - self._last >= PAUSE
+        if self._asked or due:
+            await self._take(result)
+
+    async def _take(self, result: Result) -> None:
+        self._asked = self._wanted = False
+        self._last = time.monotonic()
+        await self._publish(await asyncio.to_thread(annotated_jpeg, result, self._room()))
+
+    async def finish(self, reason: str | None) -> None:  # noqa: ARG002 - there is nothing to close
+        self._newest = None

@@ -1,0 +1,96 @@
+"""Find out whether the device and the checkpoint are there, without running a frame or fetching anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from maskcast.errors import MaskcastError, ModelError, UsageError
+from streaming.commands.probes import GIB, Finding, Verdict, failed
+from streaming.settings.tables import ModelSettings
+
+if TYPE_CHECKING:
+    from trackers.detection.checkpoint import Checkpoint
+
+
+def probe_device(model: ModelSettings) -> list[Finding]:
+    """Whether the device exists, and what it is."""
+    import torch
+
+    from trackers.detection.checkpoint import resolve_device
+
+    try:
+        device = resolve_device(model.device)
+    except MaskcastError as error:
+        return [failed("device", error)]
+    if device.type == "cuda":
+        try:
+            free, total = torch.cuda.mem_get_info(device)
+            name = torch.cuda.get_device_name(device)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0][:200]
+            return [failed("device", ModelError(f"{device} cannot be used: {reason}; look at nvidia-smi"))]
+        return [Finding(Verdict.OK, "device", f"{device}: {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free")]
+    detail = f"cpu, {torch.get_num_threads()} threads"
+    if model.name == "nano":
+        return [Finding(Verdict.OK, "device", detail)]
+    return [Finding(Verdict.WARN, "device", f"{detail}: a full-size model takes seconds a frame; use a GPU, or nano")]
+
+
+def probe_model(model: ModelSettings, prompts: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Whether the checkpoint is present and whole, fits what is asked for, and can read the prompts of each stream."""
+    from trackers.choice import choose
+    from trackers.detection.checkpoint import NotFetchedError
+
+    try:
+        choice = choose(
+            model.name,
+            model.tracker,
+            tracker_from=model.tracker_from,
+            hot_start=model.hot_start,
+            lost_after=model.lost_after,
+            weights=False,
+        )
+    except NotFetchedError as error:
+        return [_absent(str(error))]
+    except MaskcastError as error:
+        return [failed("model", error)]
+    found = choice.checkpoint
+    borrowed = "" if model.tracker_from is None else f", tracker from {model.tracker_from}"
+    detail = f"{model.name}: {found.size / 1e6:.0f} MB, {found.kind}{borrowed}, complete; tracker {choice.tracker}"
+    return [Finding(Verdict.OK, "model", detail), *_probe_prompts(found, prompts)]
+
+
+def probe_nano() -> list[Finding]:
+    """Load the embedded checkpoint."""
+    from trackers.detection.checkpoint import load_checkpoint
+
+    try:
+        load_checkpoint("nano")
+    except MaskcastError as error:
+        return [failed("nano", error)]
+    return [Finding(Verdict.OK, "nano", "the embedded checkpoint loads: try maskcast demo")]
+
+
+def _absent(which: str) -> Finding:
+    if os.environ.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}:
+        detail = f"{which}, and HF_HUB_OFFLINE forbids to fetch it: `hf download` it elsewhere"
+        return Finding(Verdict.FAIL, "model", detail, ModelError.exit_code)
+    return Finding(Verdict.WARN, "model", f"{which}: fetched at the first start, or by `hf download`")
+
+
+def _probe_prompts(checkpoint: Checkpoint, prompts: Mapping[str, Sequence[str]]) -> list[Finding]:
+    from trackers.detection.tokenizer import check_prompt
+
+    context = int(checkpoint.detector.config.text_config.max_position_embeddings)
+    findings = []
+    for stream, phrases in prompts.items():
+        for number, phrase in enumerate(phrases):
+            try:
+                check_prompt(checkpoint.tokenizer, context, phrase)
+            except UsageError as error:
+                detail = f"streams.{stream}.prompts[{number}]: {error}"
+                findings.append(Finding(Verdict.FAIL, "prompts", detail, error.exit_code))
+    count = len({phrase for phrases in prompts.values() for phrase in phrases})
+    return findings or ([Finding(Verdict.OK, "prompts", f"{count} different, all readable")] if count else [])

@@ -1,0 +1,233 @@
+"""What `maskcast track` does between its arguments and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from glob import has_magic
+from pathlib import Path
+from typing import Literal
+
+from maskcast.errors import MaskcastError, SourceError, UsageError
+from maskcast.prompts import clean_prompts
+from maskcast.types import StreamInfo
+from sinks import STREAM_FIELD, open_sink
+from sinks.datasets.mot import prompt_files
+from sinks.filename import with_stream
+from sinks.partial import partial_path
+from sinks.sink import Sink
+from sinks.through import destination
+from sources import STDIN, Kind, expand, kind_of, open_source, stream_id
+from sources.pixels import MAX_PIXELS
+from streaming.commands.progress import ProgressDisplay
+from streaming.pipeline.jobs import exit_code, run_jobs, run_until_stopped
+from streaming.pipeline.stopping import unless
+from streaming.pipeline.stream import Job, Report, Snapshot
+from streaming.pipeline.worker import Worker, engine_loader
+from streaming.track_states import snapshot_file
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go.
+
+    Attributes:
+        specs: sinks as on the command line; `{stream}` in one stands for the stream's id.
+        codec, quality: of annotated video.
+    """
+
+    specs: Sequence[str]
+    codec: str | None = None
+    quality: int | None = None
+
+    def check(self, sources: Sequence[str], streams: Sequence[str] = (), prompts: Sequence[str] = ()) -> None:
+        """Refuse, before anything is opened, outputs that would destroy an input or each other.
+
+        Args:
+            sources: what is read.
+            streams: the id of each.
+            prompts: what is tracked, for which some outputs have files of their own.
+
+        Raises:
+            UsageError: which one and why.
+        """
+        for number, spec in enumerate(self.specs):
+            open_sink(spec, codec=self.codec, quality=self.quality)  # an unknown kind fails here, not an hour later
+            if spec in self.specs[:number]:
+                raise UsageError(f"output {spec} is given twice")
+            if not _is_file(spec):
+                continue
+            if len(sources) > 1 and STREAM_FIELD not in spec:
+                raise UsageError(
+                    f"{len(sources)} sources cannot share the output {spec}: put {STREAM_FIELD} into its name, "
+                    f"for example {_with_field(spec)}"
+                )
+            for source in sources:
+                _check_other(spec, source)
+        self._check_apart(streams, prompts)
+
+    def _check_apart(self, streams: Sequence[str], prompts: Sequence[str]) -> None:
+        """Two names may be one file: ``a.json`` and ``./a.json``, links, what `{stream}` or a prompt makes of them.
+
+        Raises:
+            UsageError: which.
+        """
+        taken: dict[Path, str] = {}
+        for stream in streams:
+            for name in _files([with_stream(spec, stream) for spec in self.specs], prompts):
+                place = Path(os.path.realpath(name))
+                if other := taken.get(place) or taken.get(partial_path(place)):
+                    raise UsageError(f"the outputs {other} and {name} are one file: choose another name")
+                taken[place] = taken[partial_path(place)] = name
+
+    def open(self, info: StreamInfo, source: str, prompts: Sequence[str]) -> list[Sink]:
+        """The sinks of the stream of `source`, not yet started.
+
+        Raises:
+            UsageError: the name made from the stream's id is that of the input, or would be while it is written.
+        """
+        specs = [with_stream(spec, info.stream) for spec in self.specs]
+        for spec in specs:
+            if _is_file(spec):
+                _check_other(spec, source)
+        return [open_sink(spec, prompts=prompts, codec=self.codec, quality=self.quality) for spec in specs]
+
+
+def run_track(
+    sources: Sequence[str],
+    prompts: Sequence[str],
+    outputs: Outputs,
+    *,
+    model: str | None = None,
+    device: str = "auto",
+    tracker: str | None = None,
+    stream: str | None = None,
+    live: bool | None = None,
+    max_frames: int | None = None,
+    rtsp_transport: Literal["tcp", "udp"] = "tcp",
+    max_pixels: int = MAX_PIXELS,
+    tracker_from: str | None = None,
+    hot_start: int = 0,
+    snapshots: Path | None = None,
+    snapshot_seconds: float = 10.0,
+    problem: Callable[[MaskcastError], None] = lambda _: None,
+) -> tuple[list[Report], int]:
+    """Track in all sources, with a progress bar, until they end or a signal comes.
+
+    `problem` is called with each error as it happens.
+
+    Returns:
+        What became of each stream, and the exit code.
+
+    Raises:
+        MaskcastError: nothing could begin.
+    """
+    expanded = [single for source in sources for single in expand(source)]
+    if stream is not None and len(expanded) > 1:
+        raise UsageError(f"--stream names one stream, but there are {len(expanded)} sources")
+    try:
+        prompts = clean_prompts(prompts)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if expanded.count(STDIN) > 1:
+        raise UsageError(f"source {STDIN} is standard input, which can be read once")
+    streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
+    outputs.check(expanded, streams, prompts)
+    _check_presence(expanded)
+
+    def job(source: str, name: str, display: ProgressDisplay) -> Job:
+        return Job(
+            open_source=lambda: open_source(
+                source, stream=name, live=live, transport=rtsp_transport, max_pixels=max_pixels
+            ),
+            open_sinks=lambda info: outputs.open(info, source, prompts),
+            prompts=prompts,
+            max_frames=max_frames,
+            progress=display.update,
+            problem=problem,
+            snapshot=Snapshot(snapshot_file(snapshots, name), snapshot_seconds) if snapshots else None,
+        )
+
+    async def main(stop: asyncio.Event) -> list[Report]:
+        worker = Worker(engine_loader(model, device, tracker, tracker_from=tracker_from, hot_start=hot_start))
+        await unless(stop, asyncio.ensure_future(worker.start()))
+        if stop.is_set():
+            return [Report(stream="", interrupted=True)]
+        with ProgressDisplay(max_frames) as display:
+            at_once: list[Job] = []
+            in_turn: list[Job] = []
+            for source, name in zip(expanded, streams, strict=True):
+                local = kind_of(source) in {Kind.FILE, Kind.IMAGES} and not live
+                (in_turn if local else at_once).append(job(source, name, display))
+            reports = await run_jobs(worker, at_once, in_turn, stop)
+        worker.close()
+        return reports
+
+    reports = run_until_stopped(main)
+    return reports, exit_code(reports)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Number the repeats: door, door-2, door-3."""
+    taken: set[str] = set()
+    unique = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in taken:
+            number += 1
+            candidate = f"{name}-{number}"
+        taken.add(candidate)
+        unique.append(candidate)
+    return unique
+
+
+def _check_presence(sources: Sequence[str]) -> None:
+    """Say that nothing is there before the model is loaded, which may take minutes.
+
+    Raises:
+        SourceError: none of the sources exists.
+    """
+    local = {Kind.FILE, Kind.IMAGES}
+    named = [source for source in sources if source != STDIN and kind_of(source) in local and not has_magic(source)]
+    if len(named) == len(sources) and not any(Path(source).exists() for source in named):
+        raise SourceError(f"{sources[0]}: no such file")
+
+
+def _is_file(spec: str) -> bool:
+    return spec != "-" and "://" not in spec
+
+
+def _files(specs: Sequence[str], prompts: Sequence[str]) -> Iterator[str]:
+    """All files that outputs write."""
+    for spec in filter(_is_file, specs):
+        yield spec
+        if Path(spec).suffix.lower() == ".txt":
+            yield from map(str, prompt_files(Path(spec), prompts).values())
+
+
+def _check_other(spec: str, source: str) -> None:
+    """Refuse an output that would destroy its input.
+
+    Raises:
+        UsageError: they are one file, or become one while the output is written.
+    """
+    medium = Path("/dev/stdin" if source == STDIN else source)
+    if _same_file(Path(spec), medium):
+        raise UsageError(f"output {spec} is the input itself: choose another name")
+    part = partial_path(destination(Path(spec)))
+    if _same_file(part, medium):
+        raise UsageError(f"output {spec} is written to {part.name}, the input itself: choose another name")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one does not exist, or is no path at all
+        return False
+
+
+def _with_field(spec: str) -> str:
+    path = Path(spec)
+    return str(path.with_name(f"{STREAM_FIELD}{path.suffix}"))

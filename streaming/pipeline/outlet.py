@@ -1,0 +1,193 @@
+"""One sink with its own bounded queue and task: a slow or broken sink takes down only itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from maskcast.errors import MaskcastError, SinkError
+from maskcast.threads import as_exception
+from maskcast.types import Result, StreamInfo
+from sinks.sink import Sink
+from streaming.pipeline.mailbox import Closed, Mailbox
+from streaming.pipeline.stopping import first
+
+logger = logging.getLogger(__name__)
+
+# Results that wait for a slow sink. Each holds a decoded picture (3 MB at 1080p), so few.
+CAPACITY = 4
+# Seconds after which a call of a sink counts as hanging. A disk that has to spin up or a share that comes back answers
+# within half a minute; NFS itself takes a minute for its first time-out (nfs(5), `timeo`).
+START_SECONDS, WRITE_SECONDS = 60.0, 120.0
+# All sinks wait for this one, and nobody has to reach a disk for it: the journal gives it up earlier.
+NOTE_SECONDS = 10.0
+# A long video is brought into order at its end, with one more pass over the file.
+FINISH_SECONDS = 600.0
+# What a sink may take to get ready, all results together, once the stream is to stop.
+HURRY_SECONDS = 1.0
+# What a sink that hung before may take to close; it goes on by itself if it wakes up later.
+HUNG_FINISH_SECONDS = 2.0
+
+
+class Outlet:
+    """Feeds a sink.
+
+    One that hangs is given up, or it would hold its stream. A live stream is not held, since results that nobody takes
+    are dropped: there, one that hangs while it is opened or written to is fed again when it answers.
+    """
+
+    def __init__(self, sink: Sink, info: StreamInfo, problem: Callable[[SinkError], None]) -> None:
+        """Prepare; nothing is opened before `start`. `problem` is called when the sink fails."""
+        self._problem = problem
+        self.sink = sink
+        self.error: SinkError | None = None
+        self._hung = False
+        self._impatient = asyncio.Event()
+        self._begun = asyncio.Event()  # the start is over, or not waited for any more
+        self._ending = asyncio.Event()  # what hangs is not waited for any more
+        self._open = False
+        self._unready = 0  # results that were left out because the stream had to stop
+        self._info = info
+        self._mailbox: Mailbox[Result] = Mailbox(CAPACITY, drop_oldest=info.live)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def dropped(self) -> int:
+        """Results that a live stream, or one that was told to stop, did not wait to deliver."""
+        return self._mailbox.dropped + self._unready
+
+    def hurry(self) -> None:
+        """Wait not much longer for the sink to get ready: the stream is to stop."""
+        asyncio.get_running_loop().call_later(HURRY_SECONDS, self._impatient.set)
+
+    async def start(self) -> None:
+        """Open the sink and begin to feed it; a failure is kept in `error`."""
+        self._task = asyncio.create_task(self._serve())
+        await self._begun.wait()
+
+    async def _serve(self) -> None:
+        self._open = await self._managed(
+            self.sink.start(self._info), START_SECONDS, "opening it", patient=self._info.live
+        )
+        self._begun.set()
+        if self._open:
+            await self._feed()
+
+    async def put(self, result: Result, *, wait: bool = False) -> None:
+        """Hand over a result; offline, or with `wait`, this waits for the sink. A broken sink takes and forgets it."""
+        if result.events and self._open and self.error is None:
+            await self._managed(self.sink.note(result), NOTE_SECONDS, "noting events")
+        if wait:  # also a live stream does, at its end
+            self._ending.set()
+        with suppress(Closed):
+            await self._mailbox.put(result, wait=wait)
+
+    async def finish(self, reason: str | None) -> None:
+        """Deliver what waits, then close the sink properly."""
+        await self._mailbox.close()
+        self._ending.set()
+        if self._task is not None:
+            await self._task
+        await self._ready()
+        seconds = HUNG_FINISH_SECONDS if self._hung else FINISH_SECONDS
+        await self._managed(self.sink.finish(self.error.args[0] if self.error else reason), seconds, "closing it")
+
+    async def _feed(self) -> None:
+        with suppress(Closed):
+            while self.error is None:
+                result = await self._mailbox.get()
+                if await self._ready():
+                    await self._managed(self.sink.write(result), WRITE_SECONDS, "writing", patient=self._info.live)
+                else:
+                    self._unready += 1
+
+    async def _ready(self) -> bool:
+        """Wait until the sink is ready, or the stream is to stop; whether it is."""
+        if self.error is not None:
+            return False
+        ready = asyncio.ensure_future(_tamed(self.sink.ready()))
+        impatient = asyncio.ensure_future(self._impatient.wait())
+        try:
+            await asyncio.wait([ready, impatient], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            done = ready.done()
+            impatient.cancel()
+            ready.cancel()
+            ready.add_done_callback(_fetch)
+        if (error := _fetch(ready)) is not None:
+            self._fail(error)
+            await self._mailbox.close(discard=True)
+        return done and error is None
+
+    async def _managed(
+        self, call: Coroutine[Any, Any, None], seconds: float, doing: str, *, patient: bool = False
+    ) -> bool:
+        """Await a call of the sink, but not longer than `seconds`; whether it went well. A failure is kept in `error`.
+
+        A call that hangs is left behind, on a task of its own: it may not even heed that it is cancelled. With
+        `patient`, that it hangs is told, and it is left behind only when the stream ends.
+        """
+        task = asyncio.ensure_future(_tamed(call))
+        late: SinkError | None = None
+        try:
+            await asyncio.wait([task], timeout=seconds)
+            if patient and not task.done() and not self._ending.is_set():
+                late = self._hanging(doing, seconds, "it is left out until it answers")
+                self._problem(late)
+                self._begun.set()
+                await first(self._ending, [task])
+        finally:  # cancelled from outside, too
+            hangs = not task.done()
+            task.cancel()
+            task.add_done_callback(_fetch)
+        error: Exception | None = _fetch(task)
+        if hangs:
+            self._hung = True
+            error = late or self._hanging(doing, seconds, "given up")
+        elif late:
+            logger.warning("%s: answers again", self.sink.name)
+        if error is None:
+            return True
+        self._fail(error, told=error is late)
+        await self._mailbox.close(discard=True)
+        return False
+
+    def _hanging(self, doing: str, seconds: float, then: str) -> SinkError:
+        return SinkError(
+            f"{self.sink.name}: {doing} has not ended in {seconds:.0f} s: {then}; look at its disk or its server"
+        )
+
+    def _fail(self, error: Exception, *, told: bool = False) -> None:
+        if self.error is not None:  # the first failure is the cause, later ones are its consequences
+            return
+        if isinstance(error, SinkError):
+            self.error = error
+        else:
+            detail = str(error) if isinstance(error, MaskcastError) else f"{type(error).__name__}: {error}"
+            self.error = SinkError(f"{self.sink.name}: {detail}")
+            self.error.__cause__ = error
+        if not told:
+            self._problem(self.error)
+
+
+async def _tamed(call: Coroutine[Any, Any, None]) -> None:
+    """Await `call`; nothing that it raises ends more than the task that awaits it."""
+    try:
+        await call
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        raise as_exception(error) from error
+
+
+def _fetch(task: asyncio.Future[None]) -> Exception | None:
+    """Why a task failed, if it has; asked, or the event loop complains that nobody did."""
+    if not task.done():
+        return None
+    if task.cancelled():
+        return RuntimeError("cancelled")
+    failure = task.exception()
+    return None if failure is None else as_exception(failure)

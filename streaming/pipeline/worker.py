@@ -1,0 +1,209 @@
+"""The model as the streams see it: each opens its state there, has frames tracked, and changes its prompts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maskcast.errors import SinkError, UsageError
+from maskcast.threads import in_daemon_thread
+from maskcast.types import Event, Frame, KnownTracks, Result
+from streaming.pipeline.fair_queue import Lane
+from streaming.pipeline.model_thread import BATCH_WAIT, MAX_BATCH, ModelThread, Turn
+
+if TYPE_CHECKING:  # torch takes seconds to import: only the model's thread pays for it
+    from trackers.engine import Engine, TrackedStream
+    from trackers.memory.track_state import SavedState
+
+__all__ = ["MAX_BATCH", "Turn", "Worker", "engine_loader"]
+
+# Seconds that a stream waits until its snapshot is written; the largest, of some 500 MB, takes ten on a slow disk.
+SAVE_SECONDS = 30.0
+
+
+class Worker:
+    """An `Engine` on a thread of its own.
+
+    Attributes:
+        thread: which says how it is.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Engine],
+        *,
+        max_batch: int = MAX_BATCH,
+        batch_wait: float = BATCH_WAIT,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            load: builds the engine, on the worker's thread, when `start` is awaited.
+            max_batch: most frames in one pass.
+            batch_wait: seconds that a frame waits for others to share its pass.
+            beat: called on the worker's thread whenever it has got on, at least once in `BEAT_SECONDS` while idle.
+        """
+        self.thread = ModelThread(load, max_batch=max_batch, batch_wait=batch_wait, beat=beat)
+        self._late: set[asyncio.Future[None]] = set()  # snapshots for which the disk hangs
+
+    async def start(self) -> None:
+        """Load the model.
+
+        Raises:
+            MaskcastError: as `Engine` does.
+        """
+        await self.thread.start()
+
+    async def open_stream(
+        self,
+        prompts: Sequence[str],
+        snapshot: Path | None = None,
+        known: KnownTracks | None = None,
+        *,
+        live: bool = False,
+        weight: float = 1.0,
+    ) -> tuple[Lane[TrackedStream], list[Event]]:
+        """Begin a stream, or go on with the one in `snapshot` if that file exists and its disk does not hang.
+
+        Args:
+            prompts: what to look for.
+            snapshot: file that `save_stream` wrote.
+            known: what subscribers know of earlier tracks of the stream, if it had any.
+            live: whether it goes before streams that can wait.
+            weight: its share of the turns when there are not enough for all.
+
+        Returns:
+            The stream's lane, and the events of tracks that end because their prompt or their memory is gone.
+
+        Raises:
+            UsageError, SnapshotError, ModelError: see `Engine.open_stream` and `Engine.resume_stream`.
+        """
+
+        def open_or_resume() -> tuple[TrackedStream, list[Event]]:
+            engine = self._engine
+            if snapshot is not None and not self._late:  # all streams would wait for the disk
+                engine.require_snapshots()
+                with suppress(FileNotFoundError):
+                    return engine.resume_stream(snapshot, prompts, known)
+            return engine.reopen_stream(prompts, known) if known else (engine.open_stream(prompts), [])
+
+        def enter() -> tuple[Lane[TrackedStream], list[Event]]:
+            stream, events = open_or_resume()
+            lane = Lane(stream, live, weight, len(prompts))
+            self.thread.turns.lanes.append(lane)
+            return lane, events
+
+        return await self.thread.call(enter)
+
+    async def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
+        """See `Engine.check_prompts`."""
+        return await self.thread.call(lambda: self._engine.check_prompts(prompts), vital=False)
+
+    async def has_snapshots(self) -> bool:
+        """Whether streams can be saved and resumed."""
+
+        def ask() -> bool:
+            try:
+                self._engine.require_snapshots()
+            except UsageError:
+                return False
+            return True
+
+        return await self.thread.call(ask)
+
+    async def set_prompts(self, lane: Lane[TrackedStream], prompts: Sequence[str]) -> list[Event]:
+        """Change a stream's prompts between two frames.
+
+        Returns:
+            The events of the tracks that end.
+
+        Raises:
+            UsageError: see `Engine.set_prompts`; nothing is changed.
+        """
+
+        def change() -> list[Event]:
+            events = self._engine.set_prompts(lane.stream, prompts)
+            lane.prompts = len(prompts)
+            return events
+
+        return await self.thread.call(change)
+
+    async def save_stream(self, lane: Lane[TrackedStream], file: Path, *, final: bool) -> float:
+        """Write a stream's tracking state between two frames; `final` if none follows.
+
+        Returns:
+            Seconds that copying and writing it took, without the wait for the model.
+
+        Raises:
+            SinkError: it cannot be written, or the disk does not answer, and is left to itself until it does; an older
+                snapshot is unharmed.
+        """
+        hangs = SinkError(f"snapshot {file}: the disk has not taken it in {SAVE_SECONDS:.0f} s: no longer waited for")
+        if self._late:
+            raise hangs
+
+        def copy() -> tuple[SavedState, float]:
+            began = time.monotonic()
+            return self._engine.save_stream(lane.stream, final=final), time.monotonic() - began
+
+        state, copying = await self.thread.call(copy)
+        began = time.monotonic()
+        # On another thread: a slow disk keeps only this stream waiting.
+        writing = in_daemon_thread(lambda: state.write(file), "write snapshot")
+        await asyncio.wait([writing], timeout=SAVE_SECONDS)
+        if not writing.done():
+            self._late.add(writing)
+            writing.add_done_callback(self._came)
+            raise hangs
+        try:
+            writing.result()
+        except OSError as error:
+            raise SinkError(f"snapshot {file} cannot be written: {error.strerror or error}") from error
+        return copying + time.monotonic() - began
+
+    def _came(self, writing: asyncio.Future[None]) -> None:
+        writing.exception()  # seen, though nobody waits any more
+        self._late.discard(writing)
+
+    async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Turn:
+        """Track one frame of one stream; see `ModelThread.step`."""
+        return await self.thread.step(lane, begin)
+
+    async def close_stream(self, lane: Lane[TrackedStream]) -> list[Result]:
+        """See `Engine.close_stream`."""
+
+        def leave() -> list[Result]:
+            self.thread.turns.lanes.remove(lane)
+            return self._engine.close_stream(lane.stream)
+
+        return await self.thread.call(leave)
+
+    def close(self) -> None:
+        """End the thread after the work that it has begun; does not wait."""
+        self.thread.close()
+
+    @property
+    def _engine(self) -> Engine:
+        return self.thread.engine
+
+    @property
+    def _lanes(self) -> int:
+        return len(self.thread.turns.lanes)
+
+
+def engine_loader(model: str | None, device: str, tracker: str | None, **options: Any) -> Callable[[], Engine]:
+    """What loads `Engine(model, device, tracker, **options)`, the default model for None; only then comes torch."""
+
+    def load() -> Engine:
+        from trackers.detection.checkpoint import DEFAULT_MODEL
+        from trackers.engine import Engine
+
+        return Engine(model or DEFAULT_MODEL, device, tracker, **options)
+
+    return load

@@ -1,0 +1,1 @@
+"""`maskcast run`: many streams for months."""

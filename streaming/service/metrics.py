@@ -1,0 +1,305 @@
+"""What Prometheus sees of the process. ``python -m streaming.service.metrics [file]`` writes ``docs/metrics.md``.
+
+Each `Metrics` has a registry of its own. Its methods take microseconds and may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Literal
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from streaming.cpu import heap_in_use
+
+Stage = Literal["queue", "model", "publish", "total"]
+STAGES: tuple[Stage, ...] = ("queue", "model", "publish", "total")
+
+# Seconds: from a frame that only passes through, to one that waited for a full-size model on a CPU.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+_Series = tuple["Counter | Gauge", tuple[str, ...]]
+
+
+class Metrics:
+    """Counters, gauges and one histogram, by stream where that says something.
+
+    All series of a stream vanish with `remove_stream`, those of a prompt with `prompts`, so that months of reloads
+    and prompt changes leave nothing behind. Counters that others keep as a growing total are taken as such: a total
+    that fell has started anew, as after a reconnect.
+
+    Attributes:
+        registry: what the web server exposes.
+        label_names: of each of Maskcast's own metrics, by its name without suffix.
+    """
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside every counter, which nobody reads
+        self.registry = registry = CollectorRegistry()
+        self.label_names: dict[str, tuple[str, ...]] = {
+            "maskcast_build": ("version", "model"),
+            "maskcast_latency_seconds": ("stage",),
+            "maskcast_gpu_memory_allocated_bytes": ("device",),
+            "maskcast_gpu_memory_reserved_bytes": ("device",),
+        }
+        self._lock = threading.Lock()
+        self._series: dict[str, set[_Series]] = {}
+        self._totals: dict[str, dict[_Series, float]] = {}
+
+        def counter(name: str, documentation: str, *labels: str) -> Counter:
+            self.label_names[f"maskcast_{name.removesuffix('_total')}"] = labels
+            return Counter(f"maskcast_{name}", documentation, labels, registry=registry)
+
+        def gauge(name: str, documentation: str, *labels: str) -> Gauge:
+            self.label_names[f"maskcast_{name}"] = labels
+            return Gauge(f"maskcast_{name}", documentation, labels, registry=registry)
+
+        self._build = Info("maskcast_build", "Version and model; always 1.", registry=registry)
+        self._up = gauge("stream_up", "1 while the source delivers frames, 0 while it is down.", "stream")
+        self._reconnects = counter("reconnects_total", "Times that the source was lost and opened again.", "stream")
+        self._frames = counter("frames_total", "Frames that the model tracked.", "stream")
+        self._dropped = counter(
+            "frames_dropped_total",
+            "Frames that were skipped, by place: reader (a newer one was there), model, sink.",
+            "stream",
+            "where",
+        )
+        self._offered = gauge(
+            "offered_frames_per_second", "Frames a second that the stream asks the model for.", "stream"
+        )
+        self._tracked = gauge("tracked_frames_per_second", "Frames a second that the model grants it.", "stream")
+        self._overloaded = gauge("overloaded", "1 while the streams ask for more frames than the model can track.")
+        self._latency = Histogram(
+            "maskcast_latency_seconds",
+            "Time of a frame by stage: queue (decoded until the model takes it), model, publish (result until handed "
+            "to the network), total (decoded until handed to the network).",
+            ["stage"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._stages = {stage: self._latency.labels(stage) for stage in STAGES}
+        self._visible = gauge("tracks_visible", "Tracks in the stream's newest result.", "stream", "prompt")
+        self._connected = gauge("broker_connected", "1 while connected to the stream's MQTT broker.", "stream")
+        self._unsent = counter(
+            "broker_frames_dropped_total", "Messages of frames that a slow or absent broker cost.", "stream"
+        )
+        self._spooled = gauge("spool_events", "Events on disk that wait for the broker.", "stream")
+        self._shed = counter("spool_events_shed_total", "Events lost because the spool was full.", "stream")
+        self._in_memory = gauge(
+            "state_in_memory", "1 while the state folder cannot be written and what it should keep is in memory alone."
+        )
+        self._recording = gauge("recording", "1 while video is being written.", "stream")
+        self._recording_failures = counter(
+            "recording_failures_total", "Times that recording stopped for an error, such as a full disk.", "stream"
+        )
+        self._control = counter(
+            "control_messages_total", "Control messages by outcome: accepted, rejected.", "stream", "outcome"
+        )
+        self._errors = counter("errors_total", "Errors by kind: source, sink, model.", "stream", "kind")
+        registry.register(_HeapMemory())
+        registry.register(_GpuMemory())
+        gauge("threads", "Threads of the process, native ones included.").set_function(_threads)
+        ProcessCollector(registry=registry)
+
+    def build_info(self, version: str, model: str) -> None:
+        """Say which version runs which model."""
+        self._build.info({"version": _clean(version), "model": _clean(model)})
+
+    def frame_tracked(self, stream: str) -> None:
+        """Count a frame that the model has tracked."""
+        self._add(self._frames, 1, stream)
+
+    def frames_dropped(self, stream: str, where: str, total: float) -> None:
+        """Take the growing `total` of frames that were skipped in one place: ``reader``, ``model`` or ``sink``."""
+        self._total(self._dropped, total, stream, where)
+
+    def observe(self, stage: Stage, seconds: float) -> None:
+        """Record how long a frame spent in a stage."""
+        self._stages[stage].observe(max(seconds, 0.0))
+
+    def reconnected(self, stream: str) -> None:
+        """Count a source that was lost and opened again."""
+        self._add(self._reconnects, 1, stream)
+
+    def stream_up(self, stream: str, online: bool) -> None:
+        """Say whether the source delivers."""
+        for counter in (self._reconnects, self._frames):  # there from the start, or `rate` misses what comes first
+            self._add(counter, 0, stream)
+        self._set(self._up, online, stream)
+
+    def tracks(self, stream: str, prompt: str, visible: int) -> None:
+        """Say how many tracks of a prompt the newest result shows."""
+        self._set(self._visible, visible, stream, prompt)
+
+    def prompts(self, stream: str, wanted: Collection[str]) -> None:
+        """Forget the prompts of a stream that are no longer among those `wanted`; show new ones as 0."""
+        names = {_clean(prompt) for prompt in wanted}
+        with self._lock:
+            series = self._series.setdefault(_clean(stream), set())
+            for metric, labels in [entry for entry in series if entry[0] is self._visible]:
+                if labels[1] not in names:
+                    series.discard((metric, labels))
+                    metric.remove(*labels)
+                names.discard(labels[1])
+        for name in names:
+            self._set(self._visible, 0, stream, name)
+
+    def rate(self, stream: str, wanted: float, got: float) -> None:
+        """Say how many frames a second a stream asks the model for, and how many it is granted."""
+        self._set(self._offered, wanted, stream)
+        self._set(self._tracked, got, stream)
+
+    def overloaded(self, on: bool) -> None:
+        """Say whether the streams ask for more than the model can track."""
+        self._overloaded.set(on)
+
+    def spool(self, stream: str, depth: int, shed_total: float) -> None:
+        """Take the number of events on disk, and the growing total of those lost to its bound."""
+        self._set(self._spooled, depth, stream)
+        self._total(self._shed, shed_total, stream)
+
+    def state_in_memory(self, on: bool) -> None:
+        """Say whether the state folder refuses to be written."""
+        self._in_memory.set(on)
+
+    def broker(self, stream: str, connected: bool, dropped_frames_total: float) -> None:
+        """Take the state of the connection, and the growing total of frames that were not sent."""
+        self._set(self._connected, connected, stream)
+        self._total(self._unsent, dropped_frames_total, stream)
+
+    def recording(self, stream: str, on: bool, failures_total: float) -> None:
+        """Take whether video is being written, and the growing total of failures."""
+        self._set(self._recording, on, stream)
+        self._total(self._recording_failures, failures_total, stream)
+
+    def control(self, stream: str, outcome: Literal["accepted", "rejected"], count: int = 1) -> None:
+        """Count control messages."""
+        self._add(self._control, count, stream, outcome)
+
+    def errors(self, stream: str, kind: str) -> None:
+        """Count an error; `kind` is one of a few fixed words, never a message."""
+        self._add(self._errors, 1, stream, kind)
+
+    def remove_stream(self, stream: str) -> None:
+        """Forget all series of a stream. What is reported of it afterwards brings it back, so call this last."""
+        with self._lock:
+            for metric, labels in self._series.pop(_clean(stream), ()):
+                metric.remove(*labels)
+            self._totals.pop(_clean(stream), None)
+
+    def _set(self, metric: Gauge, value: float, *labels: str) -> None:
+        with self._lock:
+            metric.labels(*self._known(metric, labels)).set(value)
+
+    def _add(self, metric: Counter, amount: float, *labels: str) -> None:
+        with self._lock:
+            metric.labels(*self._known(metric, labels)).inc(amount)
+
+    def _total(self, metric: Counter, total: float, *labels: str) -> None:
+        with self._lock:
+            child = metric.labels(*self._known(metric, labels))
+            totals = self._totals.setdefault(_clean(labels[0]), {})
+            known = totals.get((metric, labels), 0.0)
+            child.inc(total - known if total >= known else max(total, 0.0))
+            totals[metric, labels] = total
+
+    def _known(self, metric: Counter | Gauge, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The labels as they are exposed, noted for removal; under the lock, so that no child outlives it."""
+        labels = tuple(_clean(label) for label in labels)
+        self._series.setdefault(labels[0], set()).add((metric, labels))
+        return labels
+
+
+class _HeapMemory(Collector):
+    """What the C heap has handed out; no series where that is not known."""
+
+    def collect(self) -> Iterable[Metric]:
+        used = GaugeMetricFamily(
+            "maskcast_heap_in_use_bytes",
+            "Main memory in use, without the free memory that the process keeps: where this rises for days, there is "
+            "a leak (glibc only).",
+        )
+        if (size := heap_in_use()) is not None:
+            used.add_metric([], size)
+        return (used,)
+
+
+class _GpuMemory(Collector):
+    """What PyTorch's allocator holds on each GPU.
+
+    It asks the allocator alone, never the driver: a call into CUDA from a scrape could wait for the model or
+    disturb the capture of a CUDA graph.
+    """
+
+    def collect(self) -> Iterable[Metric]:
+        allocated = GaugeMetricFamily(
+            "maskcast_gpu_memory_allocated_bytes", "GPU memory that tensors occupy.", labels=["device"]
+        )
+        reserved = GaugeMetricFamily(
+            "maskcast_gpu_memory_reserved_bytes",
+            "GPU memory that PyTorch holds, free blocks included.",
+            labels=["device"],
+        )
+        # Looked up, not imported: a process without a model must not load torch for its metrics.
+        cuda = getattr(sys.modules.get("torch"), "cuda", None)
+        if cuda is not None and cuda.is_initialized():
+            for device in range(cuda.device_count()):
+                allocated.add_metric([str(device)], cuda.memory_allocated(device))
+                reserved.add_metric([str(device)], cuda.memory_reserved(device))
+        return allocated, reserved
+
+
+def _threads() -> float:
+    try:
+        return float(len(os.listdir("/proc/self/task")))  # noqa: PTH208 - names are enough
+    except OSError:  # not Linux
+        return float(threading.active_count())
+
+
+def _clean(label: str) -> str:
+    """A label that can be encoded: one lone surrogate, which JSON allows, would make every scrape fail."""
+    return label.encode("utf-8", "replace").decode()
+
+
+def reference() -> str:
+    """All metrics as the text of ``docs/metrics.md``."""
+    lines = [
+        "# Metrics",
+        "",
+        "What `/metrics` offers to Prometheus. Generated by `python -m streaming.service.metrics`.",
+        "",
+        "| name | type | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {' | '.join(row)} |" for row in _rows(Metrics())]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(metrics: Metrics) -> Iterable[tuple[str, str, str, str]]:
+    for family in metrics.registry.collect():
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        names = metrics.label_names.get(family.name, ())
+        yield f"`{family.name}{suffix}`", family.type, ", ".join(f"`{name}`" for name in names), family.documentation
+
+
+def main() -> None:
+    """Write the reference."""
+    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/metrics.md").write_text(reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""What all streams of a process share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from sinks.mqtt.journal import Journal
+from streaming.pipeline.worker import Worker
+from streaming.service.metrics import Metrics
+from streaming.service.retained import Retained
+from streaming.settings.tables import Settings
+
+
+@dataclass
+class Shared:
+    """What all streams of the process share.
+
+    Attributes:
+        settings: of the process.
+        worker, journal, retained, metrics: see there.
+        snapshots: whether the tracker can save its state.
+        in_turn: lets one stream that ends, such as a file, run at a time.
+    """
+
+    settings: Settings
+    worker: Worker
+    journal: Journal
+    retained: Retained
+    metrics: Metrics
+    snapshots: bool
+    in_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

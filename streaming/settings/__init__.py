@@ -1,0 +1,1 @@
+"""The settings of `maskcast run`."""

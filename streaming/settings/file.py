@@ -1,0 +1,149 @@
+"""Read a TOML file, and fill `${NAME}` in its strings from the environment."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maskcast.errors import UsageError
+from maskcast.redaction import hide, redact
+from streaming.settings.url_values import encoded
+
+MAX_BYTES = 1 << 20
+MAX_PROBLEMS = 10
+# `$${` is the escape; a ${ that names nothing is a mistake rather than text.
+_FIELD = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
+# Keys whose values are URLs, if they hold a `://`.
+URL_KEYS = frozenset({"source", "url"})
+_NO_TEXT = "{}: holds a control character, or is not UTF-8"
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """The document in a file.
+
+    Raises:
+        UsageError: it cannot be read, is too large, or is not TOML; with the line where that is known.
+    """
+    name = file.name
+    try:
+        if file.exists() and not file.is_file():
+            raise UsageError(f"{file}: not a file; give a TOML file such as cameras.toml")
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise UsageError(f"{file}: no such file; docs/cameras.toml is an example to start from") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a path"
+        raise UsageError(f"{file}: cannot be read: {reason}") from None
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{name}: larger than {MAX_BYTES >> 20} MiB, which no settings file is")
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UsageError(f"{name}: line {line}: not UTF-8 text; save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        where = re.search(r" \(at (line \d+)(, column \d+)?\)$", str(error))
+        reason = str(error)[: where.start()] if where else str(error).removesuffix(" (at end of document)")
+        line_text = f"{where[1]}{where[2] or ''}" if where else "at its end"
+        raise UsageError(f"{name}: {line_text}: not TOML: {shown(reason, 200)}") from None
+    except RecursionError:
+        raise UsageError(f"{name}: nested too deeply") from None
+    except ValueError:  # a number of thousands of digits
+        raise UsageError(f"{name}: a number in it is too long") from None
+
+
+def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str) -> dict[str, Any]:
+    """A copy of the document with `${NAME}` replaced in its string values, once: nothing is expanded further.
+
+    In a URL a value is percent-encoded as its place there needs, see `url_values.encoded`. From now on no message shows
+    a value, see `redaction.hide`.
+
+    Args:
+        document: as read.
+        environment: the variables.
+        name: of the file, for messages.
+
+    Raises:
+        UsageError: a variable is not set, or a string holds what no setting may; by key and variable, never by value.
+    """
+    problems: list[str] = []
+    used: set[str] = set()
+
+    def text(value: str, path: tuple[str | int, ...]) -> str:
+        def variable(match: re.Match[str]) -> str:
+            if match[0] == "$${":
+                return "${"
+            wanted = match["name"]
+            if wanted is None:
+                problems.append(
+                    f"{dotted(path)}: write ${{NAME}} for a variable of the environment, $${{ for a plain ${{"
+                )
+            elif wanted not in environment:
+                problems.append(f"{dotted(path)}: the environment variable {wanted} is not set")
+            else:
+                return written(environment[wanted], match)
+            return ""
+
+        def written(found: str, match: re.Match[str]) -> str:
+            used.add(found)
+            # Control characters and undecodable bytes (which the environment can bring) have no place in any setting.
+            if not _is_text(found):
+                problems.append(_NO_TEXT.format(dotted(path)))
+            elif "://" in value and path[-1] in URL_KEYS:
+                try:
+                    return encoded(found, value, match.start())
+                except ValueError as error:
+                    problems.append(f"{dotted(path)}: ${{{match['name']}}}: {error}")
+            return found
+
+        if not _is_text(value):
+            problems.append(_NO_TEXT.format(dotted(path)))
+        return _FIELD.sub(variable, value)
+
+    def walk(value: Any, path: tuple[str | int, ...]) -> Any:
+        if len(problems) >= MAX_PROBLEMS:
+            return value
+        if isinstance(value, str):
+            return text(value, path)
+        if isinstance(value, dict):
+            return {key: walk(inner, (*path, key)) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [walk(inner, (*path, index)) for index, inner in enumerate(value)]
+        return value
+
+    try:
+        filled: dict[str, Any] = walk(document, ())
+    except RecursionError:
+        raise UsageError(f"{name}: nested too deeply") from None
+    hide(used)
+    if problems:
+        raise UsageError("\n".join(f"{name}: {problem}" for problem in problems[:MAX_PROBLEMS]))
+    return filled
+
+
+def _is_text(value: str) -> bool:
+    return not any(unicodedata.category(character) in {"Cc", "Cs"} for character in value)
+
+
+def dotted(path: tuple[str | int, ...]) -> str:
+    """A key as TOML writes it: `streams.door.prompts[0]`, with quotes where it needs them."""
+    parts = []
+    for part in path[:8]:
+        if isinstance(part, int):
+            parts.append(f"[{part}]")
+        else:
+            bare = _BARE_KEY.fullmatch(part) and len(part) <= 128
+            parts.append(f".{part}" if bare else f'."{shown(part, 40)}"')
+    return "".join(parts).removeprefix(".")
+
+
+def shown(text: str, length: int) -> str:
+    """Text for a message: without credentials, on one line, in printable ASCII, and not too long."""
+    clean = ascii(redact(text))[1:-1]
+    return clean if len(clean) <= length else f"{clean[: length - 3]}..."

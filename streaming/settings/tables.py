@@ -1,0 +1,367 @@
+"""The settings of `maskcast run`: what `cameras.toml` may say. Nothing here imports a model, a decoder or a client."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from maskcast.errors import UsageError
+from maskcast.redaction import hide
+from sinks.filename import STREAM_FIELD, with_stream
+from sinks.messages.messages import ACTIONS
+from sinks.mqtt.broker import BrokerAddress, parse_address
+from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
+from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
+from streaming.settings.file import fill_in, read_toml
+from streaming.settings.problems import problem_lines
+from streaming.settings.values import (
+    Actions,
+    BrokerUrl,
+    ClientId,
+    Device,
+    FilePath,
+    Hosts,
+    Listen,
+    ModelName,
+    Outs,
+    Prompts,
+    Size,
+    SourceSpec,
+    StreamId,
+    Text,
+    Topic,
+    host_and_port,
+)
+
+# `trackers.detection.checkpoint.DEFAULT_MODEL`, which cannot be imported without torch; a test holds the two together.
+DEFAULT_MODEL = "vil-uob/sam3-litetext-s0"
+MAX_STREAMS = 256
+DAY = 86_400.0
+
+
+class Table(BaseModel):
+    """A table of the file: it cannot be changed, and knows no keys but its own."""
+
+    # Strict: TOML has types, so "yes" is no boolean and "5" no number.
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+
+class ModelSettings(Table):
+    """The model that all streams share."""
+
+    name: ModelName = Field(
+        default=DEFAULT_MODEL,
+        description="Hugging Face id, `nano`, or a folder (`./folder` is beside the settings file).",
+    )
+    device: Device = Field(default="auto", description="`auto`, `cpu` or `cuda:N`.")
+    tracker: Literal["memory", "association"] | None = Field(
+        default=None, description="How objects are followed; by default the best that the model allows."
+    )
+    tracker_from: ModelName | None = Field(
+        default=None, description="Checkpoint with tracker weights, where `name` has none: `facebook/sam3`."
+    )
+    hot_start: int = Field(
+        default=0, ge=0, le=1000, description="Frames by which results are held back to take false tracks back."
+    )
+    lost_after: float = Field(default=3.0, ge=0.0, le=DAY, description="Seconds after which a lost track ends.")
+
+
+class MqttSettings(Table):
+    """The broker that everything is published to."""
+
+    url: BrokerUrl = Field(description="`mqtt[s]://[user:password@]host[:port]/prefix`.")
+    username: Text | None = Field(default=None, repr=False, description="If it is not in the URL.")
+    password: SecretStr | None = Field(default=None, description="If it is not in the URL; best as `${NAME}`.")
+    ca_file: FilePath | None = Field(
+        default=None, description="PEM file of the authority that signed the broker's certificate."
+    )
+    cert_file: FilePath | None = Field(default=None, description="PEM file of this client's certificate.")
+    key_file: FilePath | None = Field(default=None, description="PEM file of its key, if that is not in `cert_file`.")
+    protocol: Literal["5", "3.1.1"] = Field(default="5", description="Version of MQTT.")
+    client_id: ClientId | None = Field(
+        default=None,
+        description="Client id of the process, where the broker prescribes one; streams append `-` and their id. "
+        "Each process needs its own.",
+    )
+    max_payload: Annotated[ByteSize, Field(ge=65_536, le=256_000_000)] = Field(
+        default=ByteSize(262_144), description="Largest message; bigger masks are sent at a lower resolution."
+    )
+    images: bool = Field(default=True, description="Publish an annotated JPEG when an object appears.")
+    home_assistant: bool = Field(default=False, description="Announce the streams to Home Assistant.")
+    discovery_prefix: Topic = Field(default="homeassistant", description="Topic under which Home Assistant listens.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> MqttSettings:
+        address = parse_address(self.url)
+        if self.username is not None and address.username is not None:
+            raise ValueError("the user name is given twice, in url and in username")
+        if self.password is not None and address.password is not None:
+            raise ValueError("the password is given twice, in url and in password")
+        if self.password is not None and self.username is None and address.username is None:
+            raise ValueError("password needs a username")
+        if not address.tls and (self.ca_file or self.cert_file or self.key_file):
+            raise ValueError("ca_file, cert_file and key_file need a url that begins with mqtts://")
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file needs a cert_file")
+        return self
+
+    def address(self) -> BrokerAddress:
+        """Where, as whom and how to connect: the URL with all that stands beside it."""
+        address = parse_address(self.url)
+        return replace(
+            address,
+            username=self.username or address.username,
+            password=self.password.get_secret_value() if self.password else address.password,
+            protocol=self.protocol,
+            ca_file=self.ca_file,
+            cert_file=self.cert_file,
+            key_file=self.key_file,
+            client_id=self.client_id,
+        )
+
+
+class StateSettings(Table):
+    """What survives a restart."""
+
+    folder: FilePath = Field(
+        default=Path("maskcast-state"),
+        validate_default=True,
+        description="Where the journal, the snapshots and what was left at the broker are kept, for this user alone.",
+    )
+    snapshot_seconds: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=DAY,
+        description="Seconds between snapshots, which a killed process forgets; more where one takes long.",
+    )
+    max_events: int = Field(
+        default=100_000, ge=100, le=10_000_000, description="Events kept while the broker is away; the oldest go first."
+    )
+
+
+class HttpSettings(Table):
+    """Metrics and health."""
+
+    listen: Listen = Field(
+        default="127.0.0.1:9464", description='host:port of `/metrics`, `/healthz` and `/readyz`; `""` switches it off.'
+    )
+
+    hosts: Hosts = Field(
+        default=(),
+        description="Names under which it is asked, besides `localhost`, that in `listen` and IP addresses; others are "
+        "refused.",
+    )
+
+    def address(self) -> tuple[str, int] | None:
+        """Host and port; None if it is switched off."""
+        return host_and_port(self.listen)
+
+
+class LogSettings(Table):
+    """What is logged, on the standard error output."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged at least.")
+    format: Literal["text", "json"] = Field(default="text", description="For people or for machines.")
+
+
+class WorkerSettings(Table):
+    """How frames are batched."""
+
+    max_batch: int = Field(default=4, ge=1, le=64, description="Frames that the model sees at once.")
+    batch_wait: float = Field(default=0.005, ge=0.0, le=1.0, description="Seconds to wait for more frames of a batch.")
+
+
+class RecordingSettings(Table):
+    """Annotated video of a stream, in segments."""
+
+    folder: FilePath = Field(description="Each stream has a folder of its own in it.")
+    when: Literal["always", "events"] = Field(default="always", description="All the time, or around events only.")
+    before: float = Field(default=5.0, ge=0.0, le=60.0, description="Seconds recorded before an event.")
+    after: float = Field(default=10.0, ge=0.0, le=3600.0, description="Seconds recorded after an event.")
+    segment_seconds: float = Field(default=600.0, ge=1.0, le=DAY, description="Longest segment, in seconds.")
+    segment_bytes: Size = Field(default=ByteSize(500_000_000), description="Largest segment.")
+    keep_files: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Segments to keep; the oldest are deleted."
+    )
+    keep_bytes: Size | None = Field(default=None, description="Space to keep them in; the oldest are deleted.")
+    min_free_bytes: Annotated[ByteSize, Field(ge=0, le=10**15)] = Field(
+        default=ByteSize(500_000_000),
+        description="Left free on the disk: first the oldest segments are deleted, then recording waits for room.",
+    )
+    codec: Text | None = Field(default=None, description="Video encoder; by default H.264, on hardware if it works.")
+    quality: int | None = Field(default=None, ge=0, le=63, description="The encoder's CRF; lower is better and larger.")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> RecordingSettings:
+        if self.keep_files is None and self.keep_bytes is None:
+            raise ValueError("keep_files or keep_bytes is missing: without one of them the disk would fill up")
+        if self.keep_bytes is not None and self.keep_bytes < self.segment_bytes:
+            raise ValueError("keep_bytes must not be less than segment_bytes")
+        return self
+
+
+class StreamSettings(Table):
+    """One camera, network stream or file."""
+
+    source: SourceSpec = Field(
+        description="`rtsp://`, `rtsps://`, `http(s)://`, `rtmp://`, `srt://`, `udp://`, `camera:0`, a file, or "
+        "a folder of pictures."
+    )
+    prompts: Prompts = Field(description="What to look for.")
+    transport: Literal["tcp", "udp"] = Field(default="tcp", description="How RTSP's media travels.")
+    ca_file: FilePath | None = Field(
+        default=None,
+        description="PEM file of the authority that signed an rtsps:// certificate; without it none is verified.",
+    )
+    connect_timeout: float = Field(default=10.0, ge=0.1, le=600.0, description="Seconds to wait for a connection.")
+    silence_timeout: float = Field(
+        default=10.0, ge=0.1, le=3600.0, description="Seconds without data after which to connect anew; HLS: 30."
+    )
+    live: bool | None = Field(
+        default=None, description="Skip to the newest frame, or process every one; by default as the source is."
+    )
+    max_pixels: int = Field(
+        default=MAX_PIXELS,
+        ge=1,
+        le=HIGHEST_MAX_PIXELS,
+        description="Largest picture, width times height; larger ones are refused before they are decoded.",
+    )
+    private_redirects: bool = Field(
+        default=False, description="Let HTTP redirect to another host of a private network."
+    )
+    weight: float = Field(
+        default=1.0, ge=0.01, le=100.0, description="Share of the model when there are too many frames."
+    )
+    max_rate: float | None = Field(default=None, ge=0.01, le=1000.0, description="Most frames a second.")
+    control: Actions = Field(
+        default=ACTIONS,
+        description="What may be asked for on the topic `control`; `[]` switches it off.",
+    )
+    out: Outs = Field(
+        default=(), description="Files to write as well, of sources that end; `{stream}` stands for the stream's id."
+    )
+    recording: RecordingSettings | None = Field(default=None, description="Record annotated video.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _patience(cls, data: Any) -> Any:
+        """HLS needs longer than a camera before it counts as dead."""
+        if isinstance(data, dict) and "silence_timeout" not in data and isinstance(url := data.get("source"), str):
+            with suppress(ValueError):  # said when the source itself is checked
+                if scheme_of(url) in HTTP_SCHEMES and is_hls(url):
+                    return {**data, "silence_timeout": HLS_SILENCE_SECONDS}
+        return data
+
+    @model_validator(mode="after")
+    def _fits(self) -> StreamSettings:
+        scheme = scheme_of(self.source) if "://" in self.source else ""
+        if self.ca_file and scheme != "rtsps":
+            raise ValueError("ca_file needs a source that begins with rtsps://")
+        if self.transport == "udp" and scheme != "rtsp":
+            raise ValueError("transport udp needs a source that begins with rtsp://")
+        if self.out and not self.ends():
+            raise ValueError(
+                "out would grow without bound, because this source never ends: use [mqtt] or recording instead"
+            )
+        if os.path.realpath(self.source) in {os.path.realpath(out) for out in self.out}:
+            raise ValueError("out names the source itself")
+        return self
+
+    def ends(self) -> bool:
+        """Whether the source has an end: a file, images, or what HTTP serves if it is said not to be live."""
+        kind = kind_of(self.source)
+        recorded = kind is Kind.NETWORK and scheme_of(self.source) in HTTP_SCHEMES and self.live is False
+        return kind in {Kind.FILE, Kind.IMAGES} or recorded
+
+
+class Settings(Table):
+    """A whole file."""
+
+    model: ModelSettings = ModelSettings()
+    mqtt: MqttSettings | None = None
+    state: StateSettings = Field(default_factory=dict, validate_default=True)
+    http: HttpSettings = HttpSettings()
+    log: LogSettings = LogSettings()
+    worker: WorkerSettings = WorkerSettings()
+    streams: dict[StreamId, StreamSettings] = Field(min_length=1, max_length=MAX_STREAMS)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Settings:
+        """Streams must not share a folder, not even where case does not count, nor an output."""
+        names: dict[str, str] = {}
+        outputs: dict[str, str] = {}
+        for name, stream in self.streams.items():
+            if (other := names.setdefault(name.casefold(), name)) != name:
+                raise ValueError(f"streams {other[:40]!a} and {name[:40]!a} differ in case alone; rename one")
+            for number, out in enumerate(stream.out):
+                key = f"streams.{name}.out[{number}]"
+                if (first := outputs.setdefault(os.path.realpath(with_stream(out, name)), key)) != key:
+                    raise ValueError(f"{first} and {key} are the same file: put {STREAM_FIELD} into its name")
+        return self
+
+
+# What a reload cannot change: streams are opened and closed one by one, all else belongs to the whole process.
+FIXED_SECTIONS = ("model", "mqtt", "state", "http", "log", "worker")
+
+
+def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read a settings file; relative paths in it become paths relative to the file's folder, made absolute.
+
+    Args:
+        file: TOML, at most 1 MiB.
+        environment: where `${NAME}` in a string value comes from; `$${` stands for `${`.
+
+    Raises:
+        UsageError: one line for each of the first ten problems; none quotes a credential or a substituted value.
+    """
+    document = read_toml(file)
+    filled = fill_in(document, environment, file.name)
+    try:
+        settings = Settings.model_validate(filled, context={"folder": Path(os.path.abspath(file)).parent})  # noqa: PTH100
+    except ValidationError as error:
+        # Without the cause: its text, and so a traceback, would quote what was given.
+        raise UsageError("\n".join(problem_lines(error, Settings, document, file.name))) from None
+    except RecursionError:
+        raise UsageError(f"{file.name}: nested too deeply") from None
+    hide(_passwords(settings))
+    return settings
+
+
+def _passwords(settings: Settings) -> Iterator[str]:
+    """Those that stand in the file itself, as they are written and as they are meant."""
+    urls = [stream.source for stream in settings.streams.values()]
+    if settings.mqtt is not None:
+        urls.append(settings.mqtt.url)
+        yield settings.mqtt.address().password or ""
+    for url in urls:
+        user = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[0]
+        password = user.partition(":")[2]
+        yield from (password, unquote(password))
+
+
+def restart_needed(old: Settings, new: Settings) -> list[str]:
+    """The dotted names of what differs and cannot be changed by a reload, such as `model.device`; empty if nothing."""
+    changed = []
+    for section in FIXED_SECTIONS:
+        before, after = getattr(old, section), getattr(new, section)
+        if before is None or after is None:
+            changed += [section] if before is not after else []
+            continue
+        fields = type(before).model_fields
+        changed += [f"{section}.{name}" for name in fields if getattr(before, name) != getattr(after, name)]
+    return changed

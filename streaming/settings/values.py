@@ -1,0 +1,159 @@
+"""What single values of the settings may be: paths, sources, addresses. No message quotes the value itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, ByteSize, Field, ValidationInfo
+
+from maskcast.errors import UsageError
+from maskcast.prompts import clean_prompt
+from maskcast.redaction import UNCLEAR, place_of, redact
+from maskcast.types import MOST_PROMPTS
+from sinks.messages.messages import ACTIONS, Action
+from sinks.mqtt.broker import parse_address
+from sources.location import check_stream_id, kind_of, scheme_of
+
+# What `kind_of` and `parse_address` may say beside the value itself; all else could quote a piece of it.
+_SAFE_REASONS = (
+    "use a path, ",
+    "cameras are numbered",
+    "no host in the URL",
+    UNCLEAR,
+    "'?' and '#' have no meaning here",
+    "a topic cannot contain",
+)
+OUT_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".jsonl", ".json", ".txt")
+
+
+class Location(str):
+    """A source or a broker's URL: an ordinary string, whose `repr` hides the credentials."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(place_of(self) if "://" in self else redact(self))
+
+
+def _folder(info: ValidationInfo) -> Path:
+    """Where the settings file lies: relative paths start there, because a service's working folder is anywhere."""
+    return Path((info.context or {}).get("folder", "."))
+
+
+def _path(value: Path, info: ValidationInfo) -> Path:
+    if value.parts[:1] == ("~",):
+        try:
+            value = value.expanduser()
+        except RuntimeError:  # nobody's home
+            raise ValueError("~ has no meaning for this user: write the whole path") from None
+    return _folder(info) / value
+
+
+def _source(value: str, info: ValidationInfo) -> Location:
+    if "://" not in value and not value.startswith("camera:") and value.strip():
+        value = str(_path(Path(value), info))
+    _quietly(lambda: kind_of(value), value, "not a source: give a path, a URL such as rtsp://host/path, or camera:0")
+    return Location(value)
+
+
+def _broker_url(value: str) -> Location:
+    if scheme_of(value) not in {"mqtt", "mqtts"} or "://" not in value:
+        raise ValueError("must begin with mqtt:// or mqtts://")
+    form = "not a broker's URL: write mqtt[s]://[user:password@]host[:port]/prefix"
+    _quietly(lambda: parse_address(value), value, form)
+    return Location(value)
+
+
+def _quietly(check: Callable[[], object], value: str, otherwise: str) -> None:
+    """Run a check whose message quotes the value, and take the quotation out: any part of it may be a secret."""
+    try:
+        check()
+    except UsageError as error:
+        reason = str(error).rpartition(place_of(value))[2].removeprefix(": ")
+        raise ValueError(reason if reason.startswith(_SAFE_REASONS) else otherwise) from None
+
+
+def _model_name(value: str, info: ValidationInfo) -> str:
+    return str(_folder(info) / value) if value.startswith(("./", "../")) else value
+
+
+def _device(value: str) -> str:
+    if re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", value) is None:
+        raise ValueError("must be auto, cpu or cuda:N")
+    return value
+
+
+def _prompts(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("one of them is given twice")
+    return values
+
+
+def _out(value: str, info: ValidationInfo) -> str:
+    if value == "-" or "://" in value:
+        raise ValueError("must be a file; a broker belongs into [mqtt]")
+    if Path(value).suffix.lower() not in OUT_SUFFIXES:
+        raise ValueError(f"must end in one of {', '.join(OUT_SUFFIXES)}")
+    return str(_path(Path(value), info))
+
+
+def _topic_level(value: str) -> str:
+    if not value.strip("/") or any(character in "+#" for character in value):
+        raise ValueError("must be a topic without + and #")
+    return value.strip("/")
+
+
+def _client_id(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must be printable characters")
+    return value
+
+
+def _listen(value: str) -> str:
+    if value and host_and_port(value) is None:
+        raise ValueError('must be host:port, such as 127.0.0.1:9464 or [::1]:9464, or "" for none')
+    return value
+
+
+def _host(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", value) is None:
+        raise ValueError("must be a host's name, without a port")
+    return value
+
+
+def host_and_port(value: str) -> tuple[str, int] | None:
+    """Read `host:port` or `[IPv6]:port`; None if it is neither."""
+    parts = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", value)
+    return (parts[1] or parts[2], int(parts[3])) if parts and int(parts[3]) < 1 << 16 else None
+
+
+def _id(value: str) -> str:
+    try:
+        return check_stream_id(value)
+    except UsageError as error:
+        # The key is quoted by whoever shows the message; a long one must not be cut before it is redacted.
+        raise ValueError(str(error).partition(" cannot be used: ")[2] or "cannot be a stream's id") from None
+
+
+Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
+FilePath: TypeAlias = Annotated[Path, Field(strict=False), AfterValidator(_path)]
+Size: TypeAlias = Annotated[ByteSize, Field(ge=1_000_000, le=10**15)]
+SourceSpec: TypeAlias = Annotated[Text, AfterValidator(_source)]
+BrokerUrl: TypeAlias = Annotated[Text, AfterValidator(_broker_url)]
+ModelName: TypeAlias = Annotated[Text, AfterValidator(_model_name)]
+Device: TypeAlias = Annotated[str, AfterValidator(_device)]
+Topic: TypeAlias = Annotated[Text, AfterValidator(_topic_level)]
+ClientId: TypeAlias = Annotated[Text, AfterValidator(_client_id)]
+Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
+Hosts: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], Field(strict=False, max_length=64)]
+StreamId: TypeAlias = Annotated[str, AfterValidator(_id)]
+Prompt: TypeAlias = Annotated[str, Field(max_length=500), AfterValidator(clean_prompt)]
+Prompts: TypeAlias = Annotated[
+    tuple[Prompt, ...], Field(strict=False, min_length=1, max_length=MOST_PROMPTS), AfterValidator(_prompts)
+]
+Out: TypeAlias = Annotated[Text, AfterValidator(_out)]
+Actions: TypeAlias = Annotated[tuple[Action, ...], Field(strict=False, max_length=len(ACTIONS))]
+Outs: TypeAlias = Annotated[tuple[Out, ...], Field(strict=False, max_length=16)]

@@ -1,0 +1,96 @@
+"""The MQTT client on its own: what the library under it says, and what it collects of what arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+
+import aiomqtt
+import pytest
+
+from sinks.mqtt.client import LARGEST_INCOMING, READ, Client, ClosedError
+from tests.patience import patient
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_answer_that_comes_after_its_time_out_is_no_error_in_the_log(caplog):
+    client = Client("127.0.0.1", 9, protocol="5")
+    client._client.on_unsubscribe(client._client, None, 143, [], None)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_a_huge_message_is_read_to_its_end_and_not_collected(protocol, caplog):
+    """The broker should not send it with MQTT 5; an older one cannot know better."""
+    size = 50 << 20
+
+    async def serve(reader, writer):
+        await reader.read(1000)
+        properties = b"\0" if protocol == "5" else b""
+        writer.write(bytes([0x20, 2 + len(properties), 0, 0]) + properties)
+        for length, topic in ((size, b"big"), (7, b"big")):
+            body = len(properties) + 5 + length
+            groups = [body >> shift & 127 for shift in (0, 7, 14, 21)]
+            writer.write(bytes([0x30, *(group | 128 for group in groups[:3]), groups[3], 0, 3]) + topic + properties)
+            for begin in range(0, length, READ):
+                writer.write(b"x" * min(READ, length - begin))
+                await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = Client("127.0.0.1", port, protocol=protocol, timeout=patient(10))
+        tracemalloc.start()
+        try:
+            async with client, asyncio.timeout(patient(60)):
+                lengths = [len(message.payload) async for message in _first(client, 2)]
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert LARGEST_INCOMING / 2 < lengths[0] <= LARGEST_INCOMING + READ
+    assert lengths[1] == 7
+    assert most < 20 * LARGEST_INCOMING
+    assert [line for line in caplog.messages if f"{size + 5 + (protocol == '5')} bytes" in line]
+
+
+async def _first(client, count):
+    async for message in client.messages:
+        yield message
+        count -= 1
+        if not count:
+            return
+
+
+async def test_a_broker_that_hangs_up_is_noticed_at_once():
+    async def hang_up(reader, writer):
+        await reader.read(1000)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = Client("127.0.0.1", port, protocol="3.1.1", timeout=patient(600))
+        with pytest.raises(ClosedError, match="without an answer"):
+            async with asyncio.timeout(patient(30)):
+                await client.__aenter__()
+        client._client._sock_close()
+
+
+async def test_whoever_waits_for_an_answer_learns_that_none_will_come():
+    async def serve(reader, writer):
+        await reader.read(1000)
+        writer.write(bytes([0x20, 2, 0, 0]))
+        await reader.read(1000)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = Client("127.0.0.1", port, protocol="3.1.1", timeout=patient(600))
+        await client.__aenter__()
+        with pytest.raises(ClosedError, match="lost"):
+            async with asyncio.timeout(patient(30)):
+                await client.publish("site/a", b"x", qos=1)
+        assert client.lost
+        with pytest.raises(aiomqtt.MqttError):
+            await client.publish("site/a", b"x", qos=1)

@@ -1,0 +1,726 @@
+"""A stream on a real Mosquitto for months: outages, floods, certificates, both versions, and a bound on everything."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import itertools
+import json
+import logging
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import aiomqtt
+import cv2
+import numpy as np
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from pycocotools import mask as coco
+
+from maskcast.errors import SinkError, UsageError
+from maskcast.types import Frame, Mask, Result, Track, TrackState
+from sinks.messages.messages import ControlMessage
+from sinks.mqtt import connection, connector, control_topic, publisher
+from sinks.mqtt.broker import BrokerAddress, parse_address
+from sinks.mqtt.control import ControlDesk
+from sinks.mqtt.journal import Journal
+from sinks.mqtt.payload import SMALLEST_LIMIT, PayloadBound
+from sinks.mqtt.process_status import ProcessStatus
+from sinks.mqtt.publisher import Publisher, PublisherSink
+from tests import processes
+from tests.awaited import awaited
+from tests.broker import Broker, running
+from tests.patience import patient, slowness
+from tests.ports import free_port
+from tests.publishing import PLANES, ROOT, SCHEMAS, at, publishing, result, subscriber, until
+from tests.sinks_media import frame, grey, info, tracks
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.2)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+@awaited
+async def test_all_topics_in_both_versions(broker: Broker, protocol: Literal["5", "3.1.1"]) -> None:
+    sent: list[tuple[Frame, float]] = []
+    async with subscriber(broker.port) as found:
+        address = at(broker, protocol=protocol)
+        async with publishing(
+            address, prompts=("person", "dog"), published=lambda one, seconds: sent.append((one, seconds))
+        ) as one:
+            await until(lambda: one.connected)
+            sink = PublisherSink(one)
+            await sink.start(info())
+            await sink.note(result(0, event=True))
+            await sink.write(result(0, event=True))
+            await sink.finish(None)
+            await one.publish_image(b"a picture")
+            await one.publish_raw("site/any/raw", b"something")
+            await one.set_status(False, "rtsp://me:secret@camera is silent", prompts=("dog",), paused=True)
+            await until(lambda: len(found.messages) >= 7 and found.of("door/tracks") and found.of("door/events"))
+            await until(lambda: len(found.of("door/status")) >= 2 and found.of("any/raw"))
+        await until(lambda: found.of("door/status")[-1]["reason"] == "stopped")
+        status = found.of("door/status")
+        assert [(one["status"], one["prompts"], one["paused"]) for one in status] == [
+            ("online", ["person", "dog"], False),
+            ("offline", ["dog"], True),
+            ("offline", ["dog"], False),
+        ]
+        assert "secret" not in status[1]["reason"]
+        assert "silent" in status[1]["reason"]
+        # Two of the three tracks are confirmed: a person and a car.
+        assert [one["counts"] for one in found.of("door/counts")][:2] == [
+            {"person": 0, "dog": 0},
+            {"person": 1, "dog": 0, "red car": 1},
+        ]
+        assert found.of("door/image") == [b"a picture"]
+        assert found.of("any/raw") == [b"something"]
+        tracked = next(message for topic, _, message in found.messages if topic.endswith("tracks"))
+        expiry = getattr(tracked.properties, "MessageExpiryInterval", None)
+        assert (expiry is not None) == (protocol == "5")
+        assert [(one.index, 0 <= seconds < 5) for one, seconds in sent] == [(0, True)]
+        assert (one.dropped_frames, one.reconnects) == (0, 0)
+
+
+@awaited
+async def test_counts_are_told_when_they_change(broker: Broker) -> None:
+    async with subscriber(broker.port) as found, publishing(at(broker), prompts=("person", "red car")) as one:
+        await until(lambda: one.connected and len(found.of("door/counts")) == 1)
+        for index in range(10):
+            await one.write(result(index, count=3 if index < 5 else 2))
+            await asyncio.sleep(0.05)
+        await until(lambda: len(found.of("door/counts")) == 3)
+        assert [message["counts"] for message in found.of("door/counts")] == [
+            {"person": 0, "red car": 0},
+            {"person": 1, "red car": 1},
+            {"person": 1, "red car": 0},
+        ]
+
+
+@awaited
+async def test_counts_are_nothing_when_nothing_can_be_seen(broker: Broker) -> None:
+    async with subscriber(broker.port) as found, publishing(at(broker), prompts=["person"]) as one:
+        await one.write(result(0))
+        await until(lambda: found.of("door/counts") and found.of("door/counts")[-1]["counts"]["person"] > 0)
+        one.nothing_visible()
+        await until(lambda: found.of("door/counts")[-1]["counts"] == {"person": 0})
+
+
+@awaited
+async def test_events_of_an_outage_arrive_afterwards_in_order(broker: Broker, tmp_path: Path) -> None:
+    """At least once on the wire, exactly once by their ids."""
+    journal = Journal(tmp_path / "journal.sqlite")
+    total = 0
+    memory = []
+
+    async def produce(one: Publisher, seconds: float) -> None:
+        nonlocal total
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            started = time.monotonic()
+            await one.note(result(total, event=True, count=0))
+            await one.write(result(total, count=0))
+            assert time.monotonic() - started < patient(1)  # frames go on, broker or no broker
+            total += 1
+            await asyncio.sleep(0.002)
+
+    async with subscriber(broker.port) as found, publishing(at(broker), journal) as one:
+        await until(lambda: one.connected)
+        for _ in range(2):
+            await produce(one, 0.4)
+            broker.stop()
+            await produce(one, 0.6)
+            memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            assert not one.connected
+            # The broker keeps nothing over its restart: who listens before we connect gets everything.
+            one._connection._connector.address = at(broker, port=free_port())
+            broker.start()
+            await until(lambda: found.connected)
+            one._connection._connector.address = at(broker)
+            await until(lambda: one.connected)
+        await produce(one, 0.2)
+        await until(lambda: journal.depth("door") == 0)
+        last = total - 1
+        await until(lambda: found.of("door/events")[-1]["frame"] == last)
+        assert one.reconnects == 2
+        ids = [message["id"] for message in found.of("door/events")]
+        kept = {message["id"]: message["frame"] for message in found.of("door/events")}
+        # A subscriber that was cut off with the broker may have missed what was on its way to it at that moment.
+        missing = set(range(total)) - set(kept.values())
+        assert len(missing) <= 3 * publisher.WINDOW
+        assert list(kept.values()) == sorted(kept.values())
+        assert len(ids) - len(kept) <= 3 * publisher.WINDOW
+        assert [int(one.split("-")[1]) for one in kept] == [1 + index for index in kept.values()]
+        statuses = found.of("door/status")
+        assert {status["status"] for status in statuses} == {"online"}
+    assert memory[-1] - memory[0] < 20_000  # KiB
+    await journal.close()
+
+
+@awaited
+async def test_a_long_outage_is_worked_off_quickly_and_what_was_shed_is_announced(
+    broker: Broker, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "journal.sqlite", limit=1000)
+    for index in range(300):
+        await journal.append("door", replace(result(index, count=0), events=result(0, event=True).events * 4))
+    async with subscriber(broker.port) as found, publishing(at(broker), journal) as one:
+        await until(lambda: one.connected and journal.depth("door") == 0, 10)  # idle machines need one second
+        await until(lambda: len(found.of("door/events")) == 1001)
+        shed, *events = found.of("door/events")
+        assert (shed["schema"], shed["count"]) == ("maskcast.shed/1", 200)
+        assert [int(message["id"].split("-")[1]) for message in events] == list(range(201, 1201))
+    await journal.close()
+
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+from sinks.mqtt.broker import parse_address
+from sinks.mqtt.journal import Journal
+from sinks.mqtt.publisher import Publisher
+from tests.publishing import result, until
+async def main():
+    journal = Journal(Path(sys.argv[2]))
+    publisher = Publisher(parse_address(sys.argv[1]), "door", journal=journal)
+    await publisher.start(required=True)
+    for index in range(100_000):
+        await publisher.note(result(index, event=True, count=0))
+        print(index, flush=True)
+asyncio.run(main())
+"""
+
+
+@awaited
+async def test_events_that_the_broker_refuses_wait_until_it_takes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With QoS 1 and MQTT 5 a broker acknowledges also what it refuses: that must not count as delivered."""
+    monkeypatch.setattr(publisher, "REFUSED_SECONDS", 0.2)
+    allowed = tmp_path / "allowed"
+    allowed.write_text("topic read site/#\ntopic write site/door/tracks\n", encoding="utf-8")
+    with running(tmp_path / "broker", lines=[f"acl_file {allowed}"]) as broker:
+        journal = Journal(None)
+        async with subscriber(broker.port) as found, publishing(at(broker), journal) as one:
+            for index in range(3):
+                await one.note(result(index, event=True))
+            await until(lambda: "broker refuses events" in caplog.text)
+            await asyncio.sleep(1)
+            assert journal.depth("door") == 3
+            assert one.connected, "what it does take goes on"
+            refusals = [line for line in caplog.messages if "refuses" in line]
+            assert len(refusals) == len(set(refusals)), "each is told of once"
+            assert any("site/door/status" in line and "Not authorized" in line for line in refusals)
+            allowed.write_text("topic readwrite site/#\n", encoding="utf-8")
+            broker.reload()
+            await until(lambda: journal.depth("door") == 0)
+            await until(lambda: len(found.of("door/events")) >= 3)
+            numbers = [int(event["id"].split("-")[1]) for event in found.of("door/events")]
+            assert list(dict.fromkeys(numbers)) == [1, 2, 3]
+        await journal.close()
+
+
+@awaited
+async def test_events_of_a_killed_process_are_sent_by_the_next_one(broker: Broker, tmp_path: Path) -> None:
+    file = tmp_path / "journal.sqlite"
+    async with subscriber(broker.port) as found:
+        command = [sys.executable, "-c", CHILD, f"mqtt://127.0.0.1:{broker.port}/site", str(file)]
+        with processes.running(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            await until(lambda: len(found.of("door/events")) > 50)
+            child.kill()
+            said = 1 + int(child.stdout.readlines()[-1])
+        await until(lambda: found.of("door/status")[-1]["reason"] == "connection lost")
+        journal = Journal(file)
+        await journal.open()
+        async with publishing(at(broker), journal):
+            await until(lambda: journal.depth("door") == 0)
+        await journal.close()
+        await until(lambda: len({message["id"] for message in found.of("door/events")}) >= said)
+        kept = list(dict.fromkeys(message["id"] for message in found.of("door/events")))
+        assert said <= len(kept) <= said + 1
+        assert [int(one.split("-")[1]) for one in kept] == list(range(1, len(kept) + 1))
+
+
+@awaited
+async def test_what_is_retained_is_there_again_after_the_broker_lost_it(broker: Broker) -> None:
+    async with publishing(at(broker), prompts=("person",)) as one:
+        await one.publish_image(b"old picture")
+        await one.publish_raw("site/a/raw", b"described")
+        await one.publish_raw("site/b/raw", b"withdrawn")
+        await until(lambda: one.connected)
+        await one.publish_raw("site/b/raw", b"")
+        await one._connection.settled()
+        broker.stop()
+        await until(lambda: not one.connected)
+        await one.publish_image(b"new picture")
+        await one.set_status(True, None, paused=True)
+        broker.start()
+        await until(lambda: one.connected)
+        async with subscriber(broker.port) as late:
+            await until(lambda: len(late.messages) == 4)
+            await asyncio.sleep(0.1)
+            assert sorted(topic for topic, _, _ in late.messages) == [
+                "site/a/raw",
+                "site/door/counts",
+                "site/door/image",
+                "site/door/status",
+            ]
+            assert late.of("door/image") == [b"new picture"]
+            assert late.of("door/status")[0]["paused"]
+
+
+@awaited
+async def test_without_a_broker_a_stream_starts_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.3)
+    with running(tmp_path / "broker") as broker:
+        broker.stop()
+        started = time.monotonic()
+        async with publishing(at(broker)) as one:
+            assert time.monotonic() - started < patient(1)
+            await one.note(result(0, event=True))
+            await one.write(result(0))
+            assert one.dropped_frames == 1
+            broker.start()
+            async with subscriber(broker.port) as found:
+                await until(lambda: found.of("door/events") and found.of("door/status"))
+            broker.stop()
+        with pytest.raises(SinkError, match="cannot connect"):
+            await Publisher(at(broker), "door", journal=Journal(None)).start(required=True)
+
+
+@awaited
+async def test_the_process_has_a_status_of_its_own(broker: Broker) -> None:
+    async with subscriber(broker.port) as found:
+        process = ProcessStatus(at(broker))
+        await process.start()
+        await process.set_streams(["door", "yard"])
+        await until(lambda: found.of("status"))
+        assert (found.of("status")[-1]["status"], found.of("status")[-1]["streams"]) == ("online", ["door", "yard"])
+        await until(lambda: process.was_connected)
+        await process._connection.abort()  # as if it had died
+        await until(lambda: found.of("status")[-1]["reason"] == "connection lost")
+        process = ProcessStatus(at(broker))
+        await process.start()
+        await process.close()
+        await until(lambda: found.of("status")[-1]["reason"] == "stopped")
+
+
+@awaited
+async def test_a_broker_that_refuses_version_5_gets_the_older_one(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    versions: list[int] = []
+    ended: list[int] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """An old broker: it knows 3.1.1 only."""
+        first = await reader.read(1000)
+        versions.append(first[first.index(b"MQTT") + 4])
+        if versions[-1] == 5:
+            writer.write(bytes([0x20, 2, 0, 1]))  # CONNACK: unacceptable protocol version
+        else:
+            onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", broker.port)
+            onward_writer.write(first)
+            await asyncio.gather(copy(reader, onward_writer), copy(onward_reader, writer))
+        writer.close()
+        ended.append(len(versions))
+
+    async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(1 << 16):
+                target.write(data)
+        target.close()
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as server, subscriber(broker.port) as found:
+        address = at(broker, port=server.sockets[0].getsockname()[1])
+        async with publishing(address) as one:
+            await until(lambda: one.connected and found.of("door/status"))
+            one._connection._client._client.socket().shutdown(2)
+            await until(lambda: one.reconnects == 1 and one.connected)
+            await one.write(result(1))
+            await until(lambda: found.of("door/tracks"))
+        await until(lambda: len(ended) == 3)
+        assert versions == [5, 4, 4]
+    assert "does not speak MQTT 5" in caplog.text
+
+
+def certificates(folder: Path) -> dict[str, Path]:
+    """An authority, and what it vouches for: the broker at localhost, and a client."""
+    folder.mkdir()
+    made = {}
+    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+    for name in ("ca", "stranger"):
+        made[name], made[f"{name} key"] = folder / f"{name}.pem", folder / f"{name}.key"
+        out = ["-keyout", str(made[f"{name} key"]), "-out", str(made[name])]
+        openssl("req", "-x509", *ec, "-subj", f"/CN={name}", *out)
+    for name, subject in (("broker", "localhost"), ("client", "camera")):
+        made[name], made[f"{name} key"] = folder / f"{name}.pem", folder / f"{name}.key"
+        request, more = folder / "request.pem", folder / "more.cnf"
+        more.write_text(f"subjectAltName=DNS:{subject}\n")
+        openssl("req", *ec, "-subj", f"/CN={subject}", "-keyout", str(made[f"{name} key"]), "-out", str(request))
+        signing = ["-CA", str(made["ca"]), "-CAkey", str(made["ca key"]), "-CAcreateserial", "-days", "2"]
+        openssl("x509", "-req", "-in", str(request), *signing, "-extfile", str(more), "-out", str(made[name]))
+    return made
+
+
+@pytest.fixture
+def _failed_handshakes() -> Iterator[None]:
+    """The library under aiomqtt leaves the socket of a failed handshake to the garbage collector."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
+@pytest.mark.usefixtures("_failed_handshakes")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine to make certificates")
+@awaited
+async def test_certificates_are_verified_on_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connector, "TIMEOUT", 2 * slowness())
+    made = certificates(tmp_path / "certificates")
+    lines = [f"certfile {made['broker']}", f"keyfile {made['broker key']}", f"cafile {made['ca']}"]
+    with running(tmp_path / "broker", lines=[*lines, "require_certificate true"]) as broker:
+        address = parse_address(f"mqtts://localhost:{broker.port}/site")
+        full = replace(
+            address, ca_file=made["ca"], cert_file=made["client"], key_file=made["client key"], protocol="3.1.1"
+        )
+        for trusted in (full, replace(full, protocol="5")):
+            journal = Journal(None)
+            one = Publisher(trusted, "door", journal=journal)
+            await one.start(required=True)
+            await one.note(result(0, event=True))
+            assert await one.close(None)
+            await journal.close()
+        refused_addresses = {
+            "certificate": replace(full, ca_file=made["stranger"]),
+            "cannot read": replace(full, ca_file=tmp_path / "nothing.pem"),
+            "cannot use": replace(full, key_file=made["ca key"]),
+            "mismatch": replace(full, host="127.0.0.1"),
+            "cannot connect": replace(full, cert_file=None, key_file=None),
+        }
+        for reason, wrong in refused_addresses.items():
+            await refused_by(wrong, reason)
+
+
+async def refused_by(address: BrokerAddress, reason: str) -> None:
+    with pytest.raises(SinkError, match=reason) as caught:
+        await Publisher(address, "door", journal=Journal(None)).start(required=True)
+    assert "\n" not in str(caught.value)
+
+
+async def ask(
+    client: aiomqtt.Client, payload: bytes, correlation: bytes | None = None, *, retain: bool = False
+) -> None:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ResponseTopic = "site/elsewhere"
+    if correlation is not None:
+        properties.CorrelationData = correlation
+    await client.publish("site/door/control", payload, qos=1, retain=retain, properties=properties)
+
+
+def desk(
+    obey: Callable[[ControlMessage], Awaitable[tuple[str, ...]]],
+    answered: Callable[[bool, int], None] = lambda _accepted, _count: None,
+) -> ControlDesk:
+    return ControlDesk("door", obey, lambda: ("person",), answered)
+
+
+@awaited
+async def test_requests_are_answered_where_we_say(broker: Broker) -> None:
+    seen = []
+
+    async def obey(message: ControlMessage) -> tuple[str, ...]:
+        seen.append(message.action)
+        return ("dog",)
+
+    async def older(client: aiomqtt.Client) -> None:
+        await client.publish("site/door/control", b'{"action": "pause"}', retain=True)
+
+    v5 = aiomqtt.ProtocolVersion.V5
+    async with aiomqtt.Client("127.0.0.1", broker.port, protocol=v5) as client, subscriber(broker.port) as found:
+        await older(client)
+        async with publishing(at(broker), control=desk(obey)) as one:
+            await until(lambda: one.connected and "site/door/control" in one._connection._topics)
+            await asyncio.sleep(0.2)
+            await ask(client, b'{"action": "set", "prompts": ["dog"], "id": "x"}', b"\x00\xff")
+            await ask(client, b"\xff\xfe not JSON")
+            await until(lambda: len(found.of("door/control/reply")) == 2)
+            first, second = found.of("door/control/reply")
+            assert (first["status"], first["id"], first["prompts"]) == ("accepted", "x", ["dog"])
+            assert (second["status"], second["id"]) == ("rejected", None)
+            replies = [message for topic, _, message in found.messages if topic.endswith("reply")]
+            assert [getattr(one.properties, "CorrelationData", None) for one in replies] == [b"\x00\xff", None]
+            assert not found.of("elsewhere")
+            # What the broker had kept is a command of long ago.
+            assert seen == ["set"]
+            one._connection._client._client.socket().shutdown(2)
+            await until(lambda: one.reconnects == 1 and one.connected)
+            await ask(client, b'{"action": "resume"}')
+            await until(lambda: len(found.of("door/control/reply")) == 3)
+            assert seen == ["set", "resume"]
+
+
+@awaited
+async def test_a_request_that_fails_is_answered_and_the_next_one_too(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(message: ControlMessage) -> tuple[str, ...]:
+        raise RuntimeError(message.action)
+
+    async with aiomqtt.Client("127.0.0.1", broker.port) as client, subscriber(broker.port) as found:
+        async with publishing(at(broker, protocol="3.1.1"), control=desk(fail)) as one:
+            await until(lambda: one.connected and "site/door/control" in one._connection._topics)
+            for _ in range(2):
+                await client.publish("site/door/control", b'{"action": "pause"}', qos=1)
+            await until(lambda: len(found.of("door/control/reply")) == 2)
+        assert {message["status"] for message in found.of("door/control/reply")} == {"rejected"}
+    assert caplog.text.count("RuntimeError: pause") == 2
+
+
+@awaited
+async def test_what_needs_no_model_is_done_before_changes_of_prompts_that_keep_their_order(broker: Broker) -> None:
+    go, made = asyncio.Event(), []
+
+    async def obey(message: ControlMessage) -> tuple[str, ...]:
+        if message.prompts:
+            await go.wait()  # the model is busy
+            made.append(message.prompts)
+        return message.prompts
+
+    changes = [f'{{"action": "set", "prompts": ["cat {n}"], "id": "{n}"}}' for n in range(3)]
+    async with (
+        aiomqtt.Client("127.0.0.1", broker.port) as client,
+        subscriber(broker.port) as found,
+        publishing(at(broker), control=desk(obey)) as one,
+    ):
+        await until(lambda: one.connected and "site/door/control" in one._connection._topics)
+        for request in (*changes, '{"action": "pause", "id": "pause"}'):
+            await client.publish("site/door/control", request, qos=1)
+        await until(lambda: found.of("door/control/reply"))
+        assert [message["id"] for message in found.of("door/control/reply")] == ["pause"]
+        go.set()
+        await until(lambda: len(found.of("door/control/reply")) == 4)
+    assert [message["id"] for message in found.of("door/control/reply")] == ["pause", "0", "1", "2"]
+    assert made == [("cat 0",), ("cat 1",), ("cat 2",)]
+
+
+@awaited
+async def test_a_frame_that_cannot_be_published_is_not_the_end_of_publishing(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "PUMP_SECONDS", 0.01)
+    async with subscriber(broker.port) as found, publishing(at(broker)) as one:
+        encode = one._bound.encode
+
+        def fail(this: Result, *others: Any) -> Any:
+            if this.frame.index == 0:
+                raise ZeroDivisionError
+            return encode(this, *others)
+
+        monkeypatch.setattr(one._bound, "encode", fail)
+        await until(lambda: one.connected)
+        await one.write(result(0))
+        for index in itertools.count(1):
+            await one.write(result(index))
+            await asyncio.sleep(0.02)
+            if found.of("door/tracks"):
+                break
+    assert all(message["frame"] > 0 for message in found.of("door/tracks"))
+
+
+@awaited
+async def test_a_flood_of_requests_does_not_slow_frames(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_topic, "DEAF_SECONDS", 0.7)
+    calls = rejected = 0
+
+    async def obey(message: ControlMessage) -> tuple[str, ...]:
+        nonlocal calls
+        calls += 1
+        return ("person",)
+
+    def answered(accepted: bool, count: int) -> None:
+        nonlocal rejected
+        rejected += 0 if accepted else count
+
+    flood = f"""
+import paho.mqtt.client as paho
+client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+client.connect("127.0.0.1", {broker.port})
+client.loop_start()
+for _ in range(20_000):
+    info = client.publish("site/door/control", b'{{"action": "pause"}}' + b" " * 100)
+info.wait_for_publish({patient(30)})
+client.disconnect()
+client.loop_stop()
+"""
+    async with subscriber(broker.port, "site/door/control/reply") as found:
+        found_replies = functools.partial(found.of, "door/control/reply")
+        async with publishing(at(broker), control=desk(obey, answered)) as one:
+            await until(lambda: one.connected and "site/door/control" in one._connection._topics)
+            process = await asyncio.create_subprocess_exec(*processes.LEASH, sys.executable, "-c", flood)
+            slowest, index = 0.0, 0
+            while process.returncode is None or not found_replies():
+                started = time.monotonic()
+                await one.write(result(index))
+                await asyncio.sleep(0)
+                slowest = max(slowest, time.monotonic() - started)
+                index += 1
+                await asyncio.sleep(0.02)
+            assert await process.wait() == 0
+            assert slowest < patient(0.3)
+            assert one.dropped_frames < index / 4
+            assert calls <= control_topic.FLOOD
+            await until(lambda: any("none are read" in (reply["reason"] or "") for reply in found_replies()))
+            floods = [reply for reply in found_replies() if "none are read" in (reply["reason"] or "")]
+            assert len(floods) == 1
+            assert floods[0]["status"] == "rejected"
+            assert rejected == sum(reply["count"] for reply in found_replies() if reply["status"] == "rejected") > 1
+            assert one.reconnects == 0
+            # It listens again afterwards.
+            before = len(found_replies())
+            async with aiomqtt.Client("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+                await until(lambda: "site/door/control" in one._connection._topics)
+                await ask(client, b'{"action": "resume", "id": "after"}')
+                await until(lambda: len(found_replies()) > before)
+            assert found_replies()[-1]["id"] == "after"
+
+
+def noise(size: tuple[int, int], count: int, grain: int = 4) -> tuple[Track, ...]:
+    """Masks whose outlines are everywhere: what run lengths are worst at."""
+    random = np.random.default_rng(1)
+    found = []
+    for number in range(count):
+        coarse = random.random((size[0] // grain, size[1] // grain)) < 0.5
+        mask = cv2.resize(coarse.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST).astype(np.bool_)
+        mask[: number * 8] = False  # the later, the smaller
+        found.append(Track(number + 1, "person", TrackState.CONFIRMED, 0.9, Mask.from_array(mask, size)))
+    return tuple(found)
+
+
+def test_masks_get_coarser_until_the_message_fits() -> None:
+    one = Result(frame(0, grey(720, 1280)), noise((720, 1280), 6))
+    limit = 100_000
+    whole = PayloadBound(1 << 24).encode(one)
+    assert len(whole.payload) > 2 * limit
+    assert whole.downscale == 1
+    found = PayloadBound(limit).encode(one)
+    assert (len(found.payload) <= limit, found.left_out) == (True, 0)
+    body = json.loads(found.payload)
+    SCHEMAS["maskcast.frame/1"].validate(body)
+    d = body["downscale"]
+    assert d == found.downscale > 1
+    for track, published in zip(one.tracks, body["tracks"], strict=True):
+        assert published["segmentation"]["size"] == [-(-720 // d), -(-1280 // d)]
+        decoded = coco.decode(published["segmentation"]).astype(np.bool_)
+        up = decoded.repeat(d, 0).repeat(d, 1)[:720, :1280]
+        assert (up | ~track.mask.full()).all()
+        assert published["bbox"] == list(track.mask.bbox)
+
+
+def test_a_steady_scene_is_encoded_once_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sinks.mqtt import payload
+
+    size, tries = (360, 640), 10
+    one, calm = Result(frame(0, grey(*size)), noise(size, 8, grain=2)), Result(frame(1, grey(*size)))
+    monkeypatch.setattr(payload, "TRY_AGAIN", tries)
+    encoded = 0
+    original = payload.frame_message
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal encoded
+        encoded += 1
+        return original(*arguments)
+
+    monkeypatch.setattr(payload, "frame_message", counted)
+    bound = PayloadBound(100_000)
+    coarse = bound.encode(one).downscale
+    bound.encode(one)
+    assert coarse > 1
+    encoded = 0
+    for _ in range(tries - 2):
+        assert bound.encode(one).downscale == coarse
+    assert encoded == tries - 2
+    for _ in range(tries):
+        bound.encode(calm)
+    assert bound.encode(calm).downscale == 1  # with room, the masks get finer again
+
+
+def test_where_no_resolution_is_coarse_enough_the_smallest_are_left_out() -> None:
+    size = (180, 320)
+    large = tracks(size, 0, 20)
+    dot = Mask(size, 1, 1, np.ones((2, 2), np.bool_))
+    small = tuple(Track(100 + number, "person", TrackState.CONFIRMED, 0.5, dot) for number in range(500))
+    one = Result(frame(0, PLANES), large + small)
+    found = PayloadBound(SMALLEST_LIMIT).encode(one)
+    body = json.loads(found.payload)
+    assert len(found.payload) <= SMALLEST_LIMIT
+    kept = [track["id"] for track in body["tracks"]]
+    assert kept == sorted(kept)
+    assert set(range(1, 21)) <= set(kept)
+    assert len(kept) == len(one.tracks) - found.left_out
+    assert len(found.payload) > SMALLEST_LIMIT // 2  # not more than needed
+
+
+def test_a_bound_that_is_too_small_is_refused() -> None:
+    with pytest.raises(UsageError, match="65536"):
+        PayloadBound(65_535)
+
+
+@awaited
+async def test_published_frames_keep_the_bound(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    big = Result(frame(0, grey(720, 1280)), noise((720, 1280), 4, grain=2))
+    with pytest.raises(UsageError):
+        Publisher(at(broker), "door", journal=Journal(None), max_payload=10)
+    async with (
+        subscriber(broker.port) as found,
+        publishing(at(broker), max_payload=SMALLEST_LIMIT, live=False) as one,
+    ):
+        await until(lambda: one.connected)
+        for _ in range(3):
+            await one.write(big)
+        await until(lambda: len(found.of("door/tracks")) == 3)
+        sizes = [len(message.payload) for topic, _, message in found.messages if topic.endswith("tracks")]
+        assert max(sizes) <= SMALLEST_LIMIT
+        assert len({message["downscale"] for message in found.of("door/tracks")} - {1}) == 1
+
+
+@awaited
+async def test_a_hundred_streams_without_a_broker_leave_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each attempt to connect that hangs holds a thread of the pool that others need too."""
+    monkeypatch.setattr(connector, "TIMEOUT", patient(60))
+    monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.05)
+    logging.getLogger("sinks.mqtt.connection").setLevel(logging.ERROR)
+    silent = socket.create_server(("127.0.0.1", 0))
+    address = parse_address(f"mqtt://127.0.0.1:{silent.getsockname()[1]}/site")
+    journal = Journal(None)
+    many = [Publisher(address, f"camera {number}", journal=journal) for number in range(100)]
+    for one in many:
+        await one.start(required=False)
+    async with asyncio.timeout(patient(20)):
+        for _ in range(20):
+            await asyncio.to_thread(int)
+            await asyncio.sleep(0.02)
+    await asyncio.gather(*(one.close("stopped") for one in many))
+    await journal.close()
+    silent.close()
+    logging.getLogger("sinks.mqtt.connection").setLevel(logging.NOTSET)

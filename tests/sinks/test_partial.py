@@ -1,0 +1,115 @@
+"""Partial files: what a killed run left is kept, what could be lost is refused."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from maskcast.errors import SinkError, UsageError
+from sinks import open_sink
+from sinks.datasets import coco
+from sinks.partial import set_aside
+from streaming.commands.track import Outputs
+from tests import processes
+from tests.patience import eventually
+from tests.sinks.datasets.test_lines import ROOT, largest_file, stream
+from tests.sinks_media import info, run
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "{stream}.mkv"])
+def test_an_output_that_would_be_written_to_its_source_is_refused(tmp_path: Path, name: str) -> None:
+    spec = str(tmp_path / name)
+    source = tmp_path / name.replace("{stream}", "test").replace(".", ".partial.")
+    source.write_bytes(b"a video")
+    with pytest.raises(UsageError, match=r"\.partial\..*, the input itself: choose another name"):
+        Outputs([spec]).open(info(), str(source), ["person"])
+    if "{stream}" not in name:
+        with pytest.raises(UsageError, match="the input itself"):
+            Outputs([spec]).check([str(source)])
+    Outputs([spec]).check([str(tmp_path / "other.mp4")])
+    assert source.read_bytes() == b"a video"
+
+
+def test_an_output_that_is_the_standard_input_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.mkv"
+    path.write_bytes(b"a video")
+    code = "import sys; from streaming.commands.track import Outputs; Outputs(sys.argv[1:]).check(['-'], ['stdin'])"
+    with path.open("rb") as file:
+        command = [sys.executable, "-c", code, str(path)]
+        ended = subprocess.run(command, cwd=ROOT, stdin=file, capture_output=True, text=True, check=False)
+    assert "x.mkv is the input itself" in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "out.txt", "out.json"])
+def test_what_a_killed_run_left_is_kept(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(name)
+    suffix = ".sqlite" if name == "out.json" else path.suffix
+    for text in (b"first", b"second"):
+        Path(f"out.partial{suffix}").write_bytes(text)
+        run(open_sink(name), info(), stream(3))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
+        [f"out.partial.1{suffix}", f"out.partial.2{suffix}", name]
+    )
+    assert Path(f"out.partial.1{suffix}").read_bytes() == b"first"
+    assert Path(f"out.partial.2{suffix}").read_bytes() == b"second"
+    assert f"kept as out.partial.2{suffix}" in caplog.text
+
+
+def test_only_regular_files_with_something_in_them_are_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "full").symlink_to("/dev/full")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("empty", "full", "pipe", "missing"):
+        set_aside(tmp_path / name)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["empty", "full", "pipe"]
+
+
+def test_a_full_disk_leaves_the_spool_of_coco_when_the_json_is_written(tmp_path: Path) -> None:
+    (tmp_path / "out.partial.json").symlink_to("/dev/full")
+    with pytest.raises(SinkError, match=r"No space left on device.*kept in out\.partial\.sqlite") as caught:
+        run(open_sink(str(tmp_path / "out.json")), info(), stream(60))
+    assert "\n" not in str(caught.value)
+    with sqlite3.connect(tmp_path / "out.partial.sqlite") as spool:
+        assert spool.execute("SELECT count(*) FROM frames").fetchone() == (60,)
+    spool.close()
+
+
+def test_a_full_disk_leaves_the_spool_of_coco_while_masks_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coco, "COMMIT_FRAMES", 20)
+    with largest_file(65_536), pytest.raises(SinkError, match=r"kept in out\.partial\.sqlite"):
+        run(open_sink(str(tmp_path / "out.json")), info(), stream(800))
+    with sqlite3.connect(tmp_path / "out.partial.sqlite") as spool:
+        (count,) = spool.execute("SELECT count(*) FROM frames").fetchone()
+        assert spool.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    spool.close()
+    assert count >= 20
+
+
+def test_the_spool_of_a_killed_run_can_be_read_after_the_next_run(tmp_path: Path) -> None:
+    path, spool = tmp_path / "out.json", tmp_path / "out.partial.sqlite"
+    code = f"""
+import itertools
+from sinks import open_sink
+from sinks.datasets import coco
+from tests.sinks_media import frame, grey, info, results, run
+coco.COMMIT_FRAMES = 20
+planes = grey(180, 320)
+run(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count()))
+"""
+    with processes.running([sys.executable, "-c", code], cwd=ROOT):
+        eventually(lambda: spool.exists() and spool.stat().st_size >= 100_000)
+    run(open_sink(str(path)), info(), stream(3))
+    assert path.exists()
+    assert not list(tmp_path.glob("out.partial.sqlite*"))
+    with sqlite3.connect(tmp_path / "out.partial.1.sqlite") as kept:
+        assert kept.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert kept.execute("SELECT count(*) FROM frames").fetchone()[0] >= 20
+    kept.close()

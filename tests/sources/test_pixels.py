@@ -1,0 +1,181 @@
+"""No picture above `max_pixels` is decoded: videos, cameras and what FFmpeg itself decodes to find out what it has."""
+
+import contextlib
+import re
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler
+
+import cv2
+import numpy as np
+import pytest
+
+from maskcast.backoff import Backoff
+from maskcast.errors import SourceError
+from sources import open_reconnecting, open_source
+from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS, oversize
+from streaming.api import track
+from streaming.commands.probes import probe_source
+from streaming.commands.track import Outputs, run_track
+from streaming.settings.tables import StreamSettings
+from tests import media
+from tests.patience import patient
+
+SMALL, LARGE = "96x64", "320x240"
+BOUND = 50_000  # between the two
+# What a reader may allocate that has seen no more than headers.
+MEGABYTES = 150
+
+
+def huge_jpeg():
+    """A picture whose header says 16,200 x 15,800, with as many bytes as a plausible one has at least."""
+    data = bytearray(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes())
+    sizes = data.index(b"\xff\xc0") + 5
+    data[sizes : sizes + 4] = (15_800).to_bytes(2, "big") + (16_200).to_bytes(2, "big")
+    return bytes(data[:-2]) + bytes(4 << 20) + b"\xff\xd9"
+
+
+def test_the_bound_itself():
+    assert oversize(8000, 8000, MAX_PIXELS) is None
+    assert oversize(8001, 8000, MAX_PIXELS) == (
+        "a picture of 8001 x 8000 pixels; raise max_pixels, now 64,000,000, if it is wanted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("libx264", "x.mp4"),
+        ("libx264", "x.ts"),
+        ("libx264", "x.flv"),
+        ("libx265", "x.mkv"),
+        ("libvpx-vp9", "x.webm"),
+        ("libaom-av1", "x.mkv"),
+        ("mjpeg", "x.avi"),
+        ("gif", "x.gif"),
+        ("mpeg2video", "x.mpg"),
+    ],
+)
+def test_no_video_above_the_bound(tmp_path, codec, name):
+    pixels = {"gif": "bgr8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+    quick = ["-cpu-used", "8"] if codec == "libaom-av1" else []
+    clip = media.make(tmp_path / name, size=LARGE, seconds=0.2, codec=codec, pixels=pixels, options=quick)
+    with pytest.raises(SourceError, match=r"x\.\w+: a picture of (320 x 240|more than 50,000) pixels; raise max_pix"):
+        open_source(str(clip), max_pixels=BOUND)
+    with contextlib.closing(open_source(str(clip), max_pixels=320 * 240)) as source:
+        assert (source.info.width, source.info.height) == (320, 240)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video"])
+def test_a_size_that_grows_in_the_middle_costs_the_large_pictures_alone(tmp_path, codec):
+    parts = [
+        media.make(tmp_path / f"{number}.ts", size=size, seconds=0.5, codec=codec)
+        for number, size in enumerate((SMALL, LARGE))
+    ]
+    clip = tmp_path / "clip.ts"
+    clip.write_bytes(b"".join(part.read_bytes() for part in (*parts, parts[0])))
+    info, frames, error = media.read(clip, max_pixels=BOUND)
+    assert (info.width, info.height) == (96, 64)
+    assert {(frame.picture.width, frame.picture.height) for frame in frames} == {(96, 64)}
+    assert 8 <= len(frames) <= 10
+    assert re.search("a picture of .* pixels; raise max_pixels, now 50,000, if it is wanted; ", str(error))
+
+
+@contextlib.contextmanager
+def mjpeg_camera(pictures):
+    """Sends the pictures of a list over HTTP, one after the other, as often as it is asked; the list may change."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while not over.wait(0.05):
+                    head = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(pictures[0])}\r\n\r\n"
+                    self.wfile.write(head.encode() + pictures[0] + b"\r\n")
+
+    with media.answering(Handler) as url:
+        try:
+            yield f"{url}/"
+        finally:
+            over.set()
+
+
+def test_a_camera_is_connected_again_with_the_reason(monkeypatch):
+    monkeypatch.setattr(Backoff, "wait", lambda self: 0.05)
+    small, large = (
+        cv2.imencode(".jpg", np.zeros((*size, 3), np.uint8))[1].tobytes() for size in ((64, 96), (240, 320))
+    )
+    told = []
+    refused = threading.Event()
+
+    def changed(online, reason):
+        told.append((online, reason))
+        if reason:
+            refused.set()
+
+    pictures = [small]
+    with mjpeg_camera(pictures) as url:
+        source = open_reconnecting(url, changed, stream="door", max_pixels=BOUND)
+        frames = iter(source)
+        next(frames)
+        pictures[:] = [large]
+        reader = threading.Thread(target=lambda: [None for _ in frames], daemon=True)
+        reader.start()
+        assert refused.wait(patient(60))
+        source.close()
+        reader.join(patient(60))
+    assert re.search("a picture of (320 x 240|more than 50,000) pixels; raise max_pixels, now 50,000", told[1][1])
+
+
+def test_nothing_large_is_allocated(tmp_path):
+    need = {"huge.mjpeg": huge_jpeg() * 3, "huge.gif": huge_gif()}
+    for name, data in need.items():
+        (tmp_path / name).write_bytes(data)
+        assert peak(tmp_path / name) < MEGABYTES, name
+
+
+def huge_gif():
+    size = (40_000).to_bytes(2, "little") * 2
+    return b"GIF89a" + size + b"\x80\0\0\0\0\0\xff\xff\xff\x2c\0\0\0\0" + size + b"\0\x02\x02\x4c\x01\0\x3b"
+
+
+def peak(path):
+    """Megabytes that a process needs more to open a source that must be refused."""
+    code = """
+import resource, sys
+from sources import open_source
+import sources.container, sources.images
+from maskcast.errors import SourceError
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    open_source(sys.argv[1])
+except SourceError:
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+"""
+    return int(subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True).stdout)
+
+
+def test_the_highest_bound_is_one_that_ffmpeg_takes(tmp_path):
+    clip = media.make(tmp_path / "clip.mp4", seconds=0.2)
+    _, frames, error = media.read(clip, max_pixels=HIGHEST_MAX_PIXELS)
+    assert (len(frames), error) == (2, None)
+
+
+def test_the_bound_reaches_every_way_in(tmp_path):
+    path = tmp_path / "x.png"
+    cv2.imwrite(str(path), np.zeros((64, 96, 3), np.uint8))
+    refused = "a picture of 96 x 64 pixels; raise max_pixels, now 6,000, if it is wanted"
+    with pytest.raises(SourceError, match=refused):
+        next(track(path, "person", max_pixels=6000))
+    stream = StreamSettings(source=str(path), prompts=["person"], max_pixels=6000)
+    [finding] = probe_source("door", stream)
+    assert refused in finding.detail
+    said = []
+    outputs = Outputs([str(tmp_path / "x.jsonl")])
+    _, code = run_track([str(path)], ["person"], outputs, model="nano", max_pixels=6000, problem=said.append)
+    assert code == 3
+    assert refused in str(said[0])

@@ -1,0 +1,788 @@
+"""Scheduling, back-pressure and failures, with sources, sinks and a model whose speed the test sets."""
+
+import asyncio
+import itertools
+import threading
+import time
+import weakref
+from concurrent.futures import Future
+from dataclasses import replace
+from fractions import Fraction
+from itertools import count
+
+import pytest
+
+import streaming.pipeline.worker
+from maskcast.errors import ModelError, SinkError, SourceError, TooLargeError, UsageError
+from maskcast.types import Box, Event, EventKind, Result, StreamInfo
+from sinks.sink import BlockingSink, Sink
+from streaming.pipeline.controls import Controls
+from streaming.pipeline.jobs import exit_code, run_jobs
+from streaming.pipeline.stream import SAVING_SHARE, Job, Snapshot, run_stream
+from streaming.pipeline.worker import MAX_BATCH, Worker
+from tests.frames import frame
+from tests.patience import eventually_async, patient
+
+
+class Frames:
+    """A source of blank frames; records how far it was read."""
+
+    def __init__(self, number=10, *, live=False, interval=0.0, error=None, stream="test"):
+        self.info = StreamInfo(stream, 160, 96, Fraction(1, 1000), Fraction(25), number, live=live)
+        self.number, self.interval, self.error = number, interval, error
+        self.read, self.closed = 0, threading.Event()
+
+    def __iter__(self):
+        for index in count() if self.number is None else range(self.number):
+            if self.closed.wait(self.interval):
+                return
+            self.read += 1
+            yield frame(index, stream=self.info.stream)
+        if self.error:
+            raise self.error
+
+    def close(self):
+        self.closed.set()
+
+
+class Model:
+    """An engine that says nothing of what it sees."""
+
+    def __init__(self, seconds=0.0, fail_at=None, held=0):
+        self.seconds, self.fail_at, self.held = seconds, fail_at, held
+        self.batches, self.waiting, self.changes = [], {}, []
+
+    def open_stream(self, prompts):
+        if not prompts:
+            raise UsageError("no prompt")
+        self.waiting[id(prompts)] = []
+        return id(prompts)
+
+    def step(self, streams, frames):
+        self.batches.append(len(frames))
+        time.sleep(self.seconds)
+        results = []
+        for stream, picture in zip(streams, frames, strict=True):
+            if picture.index == self.fail_at:
+                raise RuntimeError("a bad day\nwith details")
+            self.waiting[stream].append(Result(picture))
+            ready = self.waiting[stream][: max(len(self.waiting[stream]) - self.held, 0)]
+            del self.waiting[stream][: len(ready)]
+            results.append(ready)
+        return results
+
+    def set_prompts(self, stream, prompts):
+        self.changes.append(tuple(prompts))
+        return [Event(EventKind.ENDED, 1, "cat", 0.5, Box(1, 1, 2, 2))]
+
+    def close_stream(self, stream):
+        return self.waiting.pop(stream)
+
+
+class Record(Sink):
+    def __init__(self, *, seconds=0.0, fail_at=None, fail_start=False, fail_finish=False):
+        super().__init__("record")
+        self.seconds, self.fail_at = seconds, fail_at
+        self.fail_start, self.fail_finish = fail_start, fail_finish
+        self.indices, self.reason, self.finished = [], None, 0
+
+    async def start(self, info):
+        if self.fail_start:
+            raise SinkError("record: cannot start")
+
+    async def write(self, result):
+        await asyncio.sleep(self.seconds)
+        if result.frame.index == self.fail_at:
+            raise OSError(28, "No space left on device")
+        self.indices.append(result.frame.index)
+
+    async def finish(self, reason):
+        self.finished += 1
+        self.reason = reason
+        if self.fail_finish:
+            raise SinkError("record: cannot finish")
+
+
+def job(source, *sinks, max_frames=None, progress=lambda info, report: None):
+    open_source = source if callable(source) else lambda: source
+    return Job(open_source, lambda info: sinks, ["cat"], max_frames, progress)
+
+
+def run(jobs, model=None, *, live=(), stop_after=None):
+    async def main():
+        stop = asyncio.Event()
+        worker = Worker(lambda: model or Model())
+        await worker.start()
+        if stop_after is not None:
+            asyncio.get_running_loop().call_later(stop_after, stop.set)
+        try:
+            return await asyncio.wait_for(run_jobs(worker, live, jobs, stop), patient(30))
+        finally:
+            worker.close()
+
+    return asyncio.run(main())
+
+
+def test_a_source_that_opens_in_the_moment_of_the_stop_is_closed():
+    source, opened = Frames(), threading.Event()
+
+    def open_source():
+        opened.set()
+        return source
+
+    async def main():
+        stop = asyncio.Event()
+        running = asyncio.ensure_future(run_stream(job(open_source), Worker(Model), stop))
+        await asyncio.sleep(0)
+        assert opened.wait(patient(30))
+        for thread in threading.enumerate():
+            if thread.name == "open source":  # the event loop is busy, and hears of both at once
+                thread.join(patient(30))
+        stop.set()
+        report = await running
+        assert report.interrupted
+        assert await asyncio.to_thread(source.closed.wait, patient(30))
+
+    asyncio.run(main())
+
+
+def test_offline_loses_nothing_however_slow_the_stages_are():
+    source, fast, slow = Frames(30), Record(), Record(seconds=0.01)
+    (report,) = run([job(source, fast, slow)], Model(seconds=0.003))
+    assert fast.indices == slow.indices == list(range(30))
+    assert (report.frames, report.dropped, report.errors) == (30, 0, [])
+    assert fast.finished == slow.finished == 1
+    assert fast.reason is None
+    assert exit_code([report]) == 0
+
+
+def test_offline_reads_only_a_few_frames_ahead():
+    source, sink = Frames(None), Record()
+    (report,) = run([job(source, sink)], Model(seconds=0.1), stop_after=0.5)
+    assert report.interrupted
+    assert source.read <= len(sink.indices) + 8
+
+
+def test_live_takes_the_newest_frame_and_counts_what_it_drops():
+    source, sink = Frames(60, live=True, interval=0.01), Record()
+    (report,) = run([], Model(seconds=0.08), live=[job(source, sink)])
+    assert sink.indices == sorted(set(sink.indices))
+    assert sink.indices[-1] == 59, "the newest is never dropped"
+    assert 3 <= len(sink.indices) <= 20
+    assert report.frames + report.dropped == 60
+
+
+def test_a_slow_sink_of_a_live_stream_does_not_slow_the_others():
+    class Slow(Record):
+        """Each of its frames takes as long as ten of the source."""
+
+        async def write(self, result):
+            done = min(source.read + 10, source.number)
+            await eventually_async(lambda: source.read >= done)
+            await super().write(result)
+
+    source, fast, slow = Frames(100, live=True, interval=0.01), Record(), Slow()
+    (report,) = run([], live=[job(source, fast, slow)])
+    assert len(fast.indices) >= 0.8 * report.frames
+    assert len(slow.indices) <= len(fast.indices) / 4
+    assert slow.indices[-1] == 99
+
+
+@pytest.mark.parametrize("broken", [{"fail_at": 3}, {"fail_start": True}, {"fail_finish": True}])
+def test_a_sink_that_fails_takes_down_only_itself(broken):
+    good, bad = Record(), Record(**broken)
+    (report,) = run([job(Frames(20), good, bad)])
+    assert good.indices == list(range(20))
+    assert good.finished == bad.finished == 1
+    assert [type(error) for error in report.errors] == [SinkError]
+    assert exit_code([report]) == 4
+
+
+def test_with_no_sink_left_the_stream_stops():
+    source = Frames(None)
+    (report,) = run([job(source, Record(fail_at=3), Record(fail_at=5))])
+    assert exit_code([report]) == 4
+    assert "No space left on device" in str(report.errors[0])
+    assert source.closed.is_set()
+
+
+def test_a_source_that_breaks_keeps_what_came_before():
+    sink = Record()
+    (report,) = run([job(Frames(7, error=SourceError("x.mp4: truncated")), sink)])
+    assert sink.indices == list(range(7))
+    assert sink.reason == "x.mp4: truncated"
+    assert exit_code([report]) == 3
+
+
+def test_a_decoder_bug_is_a_source_error_in_one_line():
+    (report,) = run([job(Frames(2, error=ValueError("first\nsecond")), Record())])
+    assert str(report.errors[0]) == "test: ValueError: first"
+
+
+def test_a_model_that_fails_ends_the_stream_and_finishes_the_sinks():
+    sink = Record()
+    (report,) = run([job(Frames(20), sink)], Model(fail_at=5))
+    assert sink.indices == list(range(5))
+    assert sink.finished == 1
+    assert str(report.errors[0]) == "the model failed: RuntimeError: a bad day"
+    assert isinstance(report.errors[0], ModelError)
+    assert exit_code([report]) == 5
+
+
+def test_an_interrupt_finishes_the_outputs():
+    sink = Record()
+    (report,) = run([job(Frames(None, interval=0.01), sink)], stop_after=0.3)
+    assert report.interrupted
+    assert sink.reason == "interrupted"
+    assert sink.indices
+    assert exit_code([report]) == 130
+
+
+def test_an_interrupt_does_not_wait_for_a_source_that_hangs():
+    hang, over = threading.Event(), threading.Event()
+
+    def hangs():
+        hang.wait(patient(60))
+        over.set()
+        return Frames()
+
+    (report,) = run([job(hangs, Record())], stop_after=0.2)
+    assert report.interrupted
+    assert not over.is_set(), "it still hangs"
+    hang.set()
+
+
+def test_results_that_are_held_back_come_at_the_end():
+    sink = Record()
+    (report,) = run([job(Frames(9), sink)], Model(held=4))
+    assert sink.indices == list(range(9))
+    assert report.frames == 9
+
+
+def test_max_frames():
+    sink = Record()
+    run([job(Frames(None), sink, max_frames=4)])
+    assert sink.indices == [0, 1, 2, 3]
+
+
+def test_offline_streams_run_in_turn_and_one_that_cannot_open_leaves_the_others():
+    def missing():
+        raise SourceError("gone.mp4: no such file")
+
+    first, second = Record(), Record()
+    reports = run([job(Frames(5), first), job(missing, Record()), job(Frames(5), second)])
+    assert first.indices == second.indices == list(range(5))
+    assert exit_code(reports) == 3
+
+
+def test_live_streams_share_batches_in_fair_turns():
+    model = Model(seconds=0.02)
+    sinks = [Record() for _ in range(3)]
+    jobs = [
+        Job(
+            lambda i=i: Frames(80, live=True, interval=0.01, stream=f"s{i}"),
+            lambda info, s=s: [s],
+            [f"cat {i}"],
+            None,
+            lambda info, report: None,
+        )
+        for i, s in enumerate(sinks)
+    ]
+    run([], model, live=jobs)
+    assert max(model.batches) in range(2, MAX_BATCH + 1)
+    lengths = [len(sink.indices) for sink in sinks]
+    assert max(lengths) <= 2 * min(lengths)
+
+
+def test_a_blocking_sink_runs_off_the_event_loop_one_call_at_a_time():
+    threads = set()
+
+    class Blocking(BlockingSink):
+        def start_blocking(self, info):
+            threads.add(threading.get_ident())
+
+        def write_blocking(self, result):
+            threads.add(threading.get_ident())
+
+        def finish_blocking(self, reason):
+            threads.add(threading.get_ident())
+
+    run([job(Frames(5), Blocking("b"))])
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+def test_an_error_of_the_engine_at_the_start_is_raised():
+    async def main():
+        def load():
+            raise ModelError("no such model")
+
+        await Worker(load).start()
+
+    with pytest.raises(ModelError, match="no such model"):
+        asyncio.run(main())
+
+
+def test_run_stream_raises_what_keeps_it_from_beginning():
+    async def main():
+        worker = Worker(Model)
+        await worker.start()
+        bad = Job(lambda: Frames(1), lambda info: [Record()], [], None, lambda info, report: None)
+        await run_stream(bad, worker, asyncio.Event())
+
+    with pytest.raises(UsageError, match="no prompt"):
+        asyncio.run(main())
+
+
+def test_a_bug_in_one_stream_is_not_the_others_end():
+    def broken():
+        raise ZeroDivisionError("division by zero")
+
+    sink, said = Record(), []
+    bad = Job(broken, lambda _: [Record()], ["dog"], None, lambda *_: None, said.append)
+    reports = run([job(Frames(5), sink)], live=[bad])
+    assert sink.indices == list(range(5))
+    assert [str(error) for error in said] == ["source: ZeroDivisionError: division by zero"]
+    assert exit_code(reports) == 3
+
+
+def test_a_picture_that_cannot_be_converted_ends_only_its_own_stream():
+    class Bad(Frames):
+        def __iter__(self):
+            yield frame(0, stream="bad")
+            broken = frame(1, stream="bad")
+            broken.picture.rgb = lambda: 1 / 0
+            yield broken
+
+    good, bad = Record(), Record()
+    jobs = [job(Frames(40, live=True, interval=0.01), good), job(Bad(2, live=True), bad)]
+    reports = run([], Model(seconds=0.02), live=jobs)
+    assert len(good.indices) >= 10
+    assert sorted(len(report.errors) for report in reports) == [0, 1]
+
+
+def test_errors_are_told_at_once():
+    times = []
+    source = Frames(20, interval=0.02)
+    bad = Job(
+        lambda: source,
+        lambda _: [Record(), Record(fail_at=2)],
+        ["cat"],
+        None,
+        lambda *_: None,
+        lambda error: times.append((str(error), source.read)),
+    )
+    run([bad])
+    assert len(times) == 1
+    assert times[0][1] < 15, "the stream was still running"
+
+
+def test_streams_that_an_interrupt_kept_from_starting_are_counted_as_interrupted():
+    jobs = [job(Frames(None, interval=0.01), Record()), job(Frames(5), Record())]
+    reports = run(jobs, stop_after=0.2)
+    assert [report.interrupted for report in reports] == [True, True]
+
+
+def test_what_was_held_back_is_handed_out_even_when_the_model_fails_or_the_stream_is_live():
+    sink = Record()
+    run([job(Frames(20), sink)], Model(fail_at=10, held=4))
+    assert sink.indices == list(range(10))
+    slow = Record(seconds=0.02)
+    run([], Model(held=12), live=[job(Frames(14, live=True, interval=0.01), slow)])
+    assert slow.indices[-12:] == sorted(slow.indices[-12:])
+    assert len(slow.indices) >= 12
+
+
+def ready(one):
+    """What a converter hands out, for a frame that needs no conversion."""
+    converted = Future()
+    converted.set_result(one)
+    return converted
+
+
+def test_the_worker_outlives_those_who_stop_waiting():
+    async def main():
+        worker = Worker(lambda: Model(seconds=0.2))
+        await worker.start()
+        stream, _ = await worker.open_stream(["cat"])
+        waiting = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(0))))
+        queued = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(1))))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        queued.cancel()
+        turn = await worker.step(stream, lambda: ready(frame(2)))
+        assert [result.frame.index for result in turn.results] == [2]
+
+    asyncio.run(main())
+
+
+def live_job(source, sink, **options):
+    return Job(lambda: source, lambda info: [sink], ["cat"], None, lambda info, report: None, **options)
+
+
+def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
+    """Two streams share a slow model: each waits for the other, and must not be given what was new before that."""
+    turns, decoded = [], []
+
+    class Noted(Frames):
+        def __iter__(self):
+            for one in super().__iter__():
+                decoded.append((self, one.decoded_at))
+                yield one
+
+    sources = [Noted(60, live=True, interval=0.01) for _ in range(2)]
+    jobs = [live_job(one, Record(), turn=lambda turn, one=one: turns.append((one, turn))) for one in sources]
+
+    async def main():
+        worker = Worker(lambda: Model(seconds=0.1), max_batch=1)
+        await worker.start()
+        await run_jobs(worker, jobs, [], asyncio.Event())
+        worker.close()
+
+    asyncio.run(main())
+    newer = sorted(
+        sum(source is of and turn.frame.decoded_at < moment < turn.taken for source, moment in decoded)
+        for of, turn in turns
+    )
+    assert len(newer) >= 6
+    assert newer[len(newer) // 2] <= 2, "of about ten that come while the other stream has its turn"
+
+
+def test_a_highest_rate_leaves_frames_out_evenly():
+    source, sink = Frames(100, live=True, interval=0.01), Record()
+    (report,) = run([], live=[live_job(source, sink, max_rate=10.0)])
+    assert 2 <= len(sink.indices) <= report.seconds * 10 + 2
+    assert report.skipped == 100 - len(sink.indices)
+
+
+class Saved:
+    """What a `Saving` model hands out to be written; takes its time."""
+
+    def __init__(self, model, step, final):
+        self.model, self.step, self.final = model, step, final
+
+    def write(self, file):
+        time.sleep(self.model.writing)
+        self.model.written.append((time.monotonic(), self.step, self.final))
+
+
+class Saving(Model):
+    """A model with snapshots."""
+
+    def __init__(self, writing=0.0, **options):
+        super().__init__(**options)
+        self.writing, self.written = writing, []
+
+    def require_snapshots(self):
+        pass
+
+    def resume_stream(self, file, prompts, known):
+        raise FileNotFoundError(file)
+
+    def save_stream(self, stream, *, final):
+        return Saved(self, sum(self.batches), final)
+
+
+def saving_job(source, tmp_path, seconds):
+    return Job(
+        lambda: source,
+        lambda info: [Record()],
+        ["cat"],
+        None,
+        lambda info, report: None,
+        snapshot=Snapshot(tmp_path / "snapshot", seconds),
+    )
+
+
+def test_after_the_model_failed_the_snapshot_from_before_is_left_alone(tmp_path):
+    model = Saving(fail_at=5)
+    (report,) = run([saving_job(Frames(20), tmp_path, 0.0)], model)
+    assert len(report.errors) == 1
+    assert model.written
+    assert not any(final for _, _, final in model.written)
+    model = Saving()
+    run([saving_job(Frames(20), tmp_path, 0.0)], model)
+    assert [final for _, _, final in model.written][-1]
+
+
+def test_snapshots_take_a_small_share_of_the_time_however_long_one_takes(tmp_path):
+    model = Saving(writing=0.05)
+    run([], model, live=[saving_job(Frames(300, live=True, interval=0.01), tmp_path, 0.15)])
+    began = [moment for moment, _, final in model.written if not final]
+    assert len(began) >= 2
+    assert min(after - before for before, after in itertools.pairwise(began)) > 0.05 / SAVING_SHARE
+
+
+def test_a_disk_that_hangs_under_a_snapshot_holds_no_stream(tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming.pipeline.worker, "SAVE_SECONDS", 0.5)
+    go, reading, writing = threading.Event(), [], []
+
+    class Hanging(Saving):
+        def resume_stream(self, file, prompts, known):
+            reading.append(file)
+            raise FileNotFoundError(file)
+
+        def save_stream(self, stream, *, final):
+            return self
+
+        def write(self, file):
+            writing.append(file)
+            assert go.wait(patient(60))
+
+    model = Hanging()
+    reports = run([saving_job(Frames(20), tmp_path / name, 0.0) for name in "ab"], model)
+    assert [report.frames for report in reports] == [20, 20]
+    assert len(writing) == 1, "what waits for the disk must not pile up"
+    assert len(reading) == 1, "the model's thread must not wait for it"
+    for report in reports:
+        (error,) = report.errors
+        assert isinstance(error, SinkError)
+        assert "snapshot" in str(error)
+    go.set()
+
+
+def test_without_a_sink_frames_are_tracked_all_the_same():
+    model = Model()
+    run([job(Frames(7))], model)
+    assert sum(model.batches) == 7
+
+
+def test_prompts_that_change_while_the_stream_is_opened_are_followed():
+    sink, model, controls = Record(), Model(), Controls(["cat"])
+
+    async def known():
+        controls.set_prompts(["dog"])  # as a request does that comes in just now
+
+    run([], model, live=[live_job(Frames(5, live=True, interval=0.01), sink, controls=controls, known=known)])
+    assert model.changes == [("dog",)]
+
+
+class Stuck(Model):
+    """A model that hangs until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.go = threading.Event()
+
+    def step(self, streams, frames):
+        self.go.wait(patient(60))
+        return super().step(streams, frames)
+
+
+def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
+    model, reports = Stuck(), []
+
+    async def main():
+        worker = Worker(lambda: model)
+        await worker.start()
+        source = Frames(None, live=True, interval=0.01)
+        watched = Job(lambda: source, lambda info: [Record()], ["cat"], 1, lambda info, report: reports.append(report))
+        running = asyncio.ensure_future(run_jobs(worker, [watched], [], asyncio.Event()))
+        await eventually_async(lambda: reports and reports[0].skipped > 5)
+        assert reports[0].frames == 0, "no turn is over yet"
+        model.go.set()
+        await running
+        worker.close()
+
+    asyncio.run(main())
+
+
+class Small(Model):
+    """Takes one frame at a time, and fails on one stream."""
+
+    class Features:
+        """What a pass holds on the device."""
+
+    too_large = None  # the features of the last pass that was too large
+
+    def step(self, streams, frames):
+        if len(frames) > 1:
+            self.batches.append(len(frames))
+            features = self.Features()
+            self.too_large = weakref.ref(features)
+            raise TooLargeError("out of memory")
+        assert self.too_large is None or self.too_large() is None, "what did not fit is still there"
+        if frames[0].stream == "sick":
+            raise RuntimeError("a bad day")
+        return super().step(streams, frames)
+
+
+def test_what_does_not_fit_together_is_done_one_by_one_and_a_failure_is_its_own_streams_alone():
+    model = Small(seconds=0.02)
+    sinks = {name: Record() for name in ("well", "sick", "fine")}
+    jobs = [job(Frames(20, stream=name), sink) for name, sink in sinks.items()]
+    failures = []
+
+    async def main():
+        worker = Worker(lambda: model)
+        await worker.start()
+        reports = await run_jobs(worker, jobs, [], asyncio.Event())
+        failures.append(worker.thread.failures)
+        worker.close()
+        return reports
+
+    reports = asyncio.run(main())
+    assert max(model.batches) > 1
+    assert [len(report.errors) for report in reports] == [0, 1, 0]
+    assert [len(sink.indices) for sink in sinks.values()] == [20, 0, 20]
+    assert failures == [0], "those that came after it went well"
+
+
+def test_a_pass_that_fails_is_one_failure_however_many_share_it():
+    async def main():
+        worker = Worker(lambda: Model(fail_at=0), max_batch=4, batch_wait=0.2)
+        await worker.start()
+        await run_jobs(worker, [job(Frames(3), Record()) for _ in range(4)], [], asyncio.Event())
+        worker.close()
+        return worker.thread.failures
+
+    assert asyncio.run(main()) < 4
+
+
+def test_prompts_and_pause_change_between_two_frames():
+    source, sink, model = Frames(None, live=True, interval=0.01), Record(), Model()
+    events, stop = [], asyncio.Event()
+
+    async def reads(count):
+        wanted = source.read + count
+        await eventually_async(lambda: source.read >= wanted)
+
+    async def note(result):
+        events.extend(event.kind for event in result.events)
+
+    sink.note = note
+
+    async def main():
+        controls = Controls(["cat"])
+        worker = Worker(lambda: model)
+        await worker.start()
+        running = asyncio.ensure_future(run_jobs(worker, [live_job(source, sink, controls=controls)], [], stop))
+        await eventually_async(lambda: sink.indices)
+        controls.set_prompts(["dog"])
+        controls.pause(True)
+        await reads(10)  # what was on its way has arrived
+        before = len(sink.indices)
+        await reads(50)
+        paused = len(sink.indices)
+        controls.pause(False)
+        await eventually_async(lambda: len(sink.indices) > paused)
+        stop.set()
+        await running
+        worker.close()
+        return before, paused
+
+    before, paused = asyncio.run(main())
+    assert model.changes == [("dog",)]
+    assert events == [EventKind.ENDED], "what the change ended is told"
+    assert before == paused < len(sink.indices), "and it went on afterwards"
+
+
+def test_events_reach_a_sink_that_is_too_slow_for_the_frames():
+    class Eventful(Model):
+        def step(self, streams, frames):
+            event = Event(EventKind.STARTED, 1, "cat", 0.5, Box(1, 1, 2, 2))
+            return [[Result(frame, (), (event,))] for frame in frames]
+
+    source, sink, noted = Frames(40, live=True, interval=0.01), Record(seconds=0.2), []
+
+    async def note(result):
+        noted.append(result.frame.index)
+
+    sink.note = note
+    (report,) = run([], Eventful(), live=[live_job(source, sink)])
+    assert len(sink.indices) < len(noted) == report.frames
+
+
+@pytest.mark.parametrize("change", ["pause", "prompts"])
+def test_no_frame_of_an_offline_stream_is_lost_however_the_controls_change(change):
+    """The change comes at any moment, also in the very one in which a frame could be taken."""
+    source, sink, controls = Frames(150, interval=0.001), Record(), Controls(["cat"])
+    offline = replace(job(source, sink), controls=controls)
+
+    async def meddle():
+        for number in itertools.count():
+            await asyncio.sleep(0.0013)
+            if change == "prompts":
+                controls.set_prompts([f"cat {number}"])
+            else:
+                controls.pause(True)
+                await asyncio.sleep(0)
+                controls.pause(False)
+
+    async def main():
+        worker = Worker(Model)
+        await worker.start()
+        meddling = asyncio.create_task(meddle())
+        await asyncio.wait_for(run_stream(offline, worker, asyncio.Event()), patient(60))
+        meddling.cancel()
+        worker.close()
+
+    asyncio.run(main())
+    assert sink.indices == list(range(150))
+
+
+def test_a_stream_whose_sinks_cannot_be_opened_gives_its_place_back():
+    def refuse(_info):
+        raise UsageError("no such codec")
+
+    async def main():
+        worker, sink, sources = Worker(Model), Record(), [Frames(3) for _ in range(3)]
+        await worker.start()
+        for source in sources:
+            with pytest.raises(UsageError, match="no such codec"):
+                await run_stream(replace(job(source), open_sinks=refuse), worker, asyncio.Event())
+        assert all([await asyncio.to_thread(source.closed.wait, 30) for source in sources])
+        assert worker._lanes == 0
+        assert not worker._engine.waiting, "the model has forgotten them"
+        await run_stream(job(Frames(3), sink), worker, asyncio.Event())
+        worker.close()
+        return sink.indices
+
+    assert asyncio.run(main()) == [0, 1, 2]
+
+
+def test_a_source_that_comes_when_nobody_waits_for_it_any_more_is_closed():
+    async def main():
+        stop, go, source = asyncio.Event(), threading.Event(), Frames(3)
+
+        def open_late():
+            go.wait(patient(60))
+            return source
+
+        stop.set()
+        report = await run_stream(job(open_late), None, stop)
+        assert report.interrupted
+        assert not source.closed.is_set()
+        go.set()
+        assert await asyncio.to_thread(source.closed.wait, 60)
+
+    asyncio.run(main())
+
+
+def test_a_source_that_takes_its_time_to_close_holds_up_nobody():
+    class Slow(Frames):
+        """Its close hangs until it is let go."""
+
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.go = threading.Event()
+
+        def close(self):
+            self.go.wait(patient(60))
+            super().close()
+
+    slow, other = Slow(3), Record()
+
+    async def main():
+        worker = Worker(Model)
+        await worker.start()
+        reports = await asyncio.wait_for(
+            run_jobs(worker, [], [job(slow), job(Frames(5), other)], asyncio.Event()), patient(30)
+        )
+        assert not slow.closed.is_set(), "and is still at it"
+        slow.go.set()
+        worker.close()
+        return reports
+
+    assert [report.frames for report in asyncio.run(main())] == [3, 5]
+    assert other.indices == list(range(5))

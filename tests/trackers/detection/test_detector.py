@@ -1,0 +1,221 @@
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from maskcast.errors import UsageError
+from tests import tiny
+from trackers.detection.checkpoint import load_checkpoint
+from trackers.detection.detector import Detector, within_box
+from trackers.detection.preprocess import preprocess
+from trackers.detection.text import TextEncoder, cache_folder
+from trackers.masks import mask_iou
+
+CPU = torch.device("cpu")
+PROMPTS = ["person", "red ball", "cat", "a dog"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_checkpoint):
+    return load_checkpoint(str(tiny_checkpoint))
+
+
+@pytest.fixture
+def text(checkpoint):
+    return TextEncoder(checkpoint, CPU, torch.float32)
+
+
+def images(count):
+    rng = np.random.default_rng(3)
+    return [rng.integers(0, 256, (90, 120 + 10 * i, 3), dtype=np.uint8) for i in range(count)]
+
+
+def test_equals_transformers_own_forward(checkpoint, text):
+    """One prompt at a time through `Sam3LiteTextModel.forward`, against all prompts of two frames at once."""
+    detector = Detector(checkpoint, CPU, torch.float32, nms_iou=0.0)
+    pictures = images(2)
+    embeddings = [text.embed(prompt) for prompt in PROMPTS]
+    together = detector.detect(detector.encode(pictures), [embeddings, embeddings[:2]])
+    for picture, found, count in zip(pictures, together, (4, 2), strict=True):
+        pixels = preprocess([picture], tiny.IMAGE_SIZE, CPU, torch.float32)
+        for index, prompt in enumerate(PROMPTS[:count]):
+            tokens = checkpoint.tokenizer(prompt, padding="max_length", max_length=tiny.CONTEXT, return_tensors="pt")
+            with torch.inference_mode():
+                expected = checkpoint.detector(
+                    pixel_values=pixels, input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+                )
+            scores = (expected.pred_logits.sigmoid() * expected.presence_logits.sigmoid())[0]
+            mine = found.prompt == index
+            torch.testing.assert_close(found.scores[mine], scores[scores > 0.5], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(found.logits[mine], expected.pred_masks[0][scores > 0.5], atol=1e-3, rtol=1e-3)
+    assert len(together[0]) > 0, "a test that finds nothing shows nothing"
+
+
+def test_more_prompts_than_one_pass_takes_change_nothing(checkpoint, text):
+    detector = Detector(checkpoint, CPU, torch.float32)
+    features = detector.encode(images(1))
+    embeddings = [text.embed(f"thing {i}") for i in range(11)]
+    (together,) = detector.detect(features, [embeddings])
+    for index, embedding in enumerate(embeddings):
+        (alone,) = detector.detect(features, [[embedding]])
+        torch.testing.assert_close(together.scores[together.prompt == index], alone.scores, atol=1e-5, rtol=1e-5)
+
+
+def test_nms_leaves_no_overlap_within_a_prompt_and_ignores_other_prompts(checkpoint, text):
+    detector = Detector(checkpoint, CPU, torch.float32, score_threshold=0.05, nms_iou=0.1)
+    features = detector.encode(images(1))
+    embedding = text.embed("cat")
+    (once,) = detector.detect(features, [[embedding]])
+    (twice,) = detector.detect(features, [[embedding, embedding]])
+    assert len(twice) == 2 * len(once) > 0
+    masks = once.logits > 0
+    overlap = mask_iou(masks, masks) - torch.eye(len(once))
+    assert overlap.max() <= 0.1
+
+
+def test_a_box_is_widened_by_its_margin_and_one_pixel():
+    boxes = torch.tensor([[0.25, 0.5, 0.5, 0.75], [-0.5, -0.5, 1.5, 1.5], [0.8, 0.8, 0.2, 0.2]])
+    inside = within_box(boxes, (40, 20), 0.2)
+    rows, columns = inside[0].any(1).nonzero()[:, 0], inside[0].any(0).nonzero()[:, 0]
+    # 0.25 of 20 columns and of 40 rows are 5 and 10 pixels, a fifth of them 1 and 2, and then one more.
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (5 - 1 - 1, 9 + 1 + 1, 20 - 2 - 1, 29 + 2 + 1)
+    assert inside[0].sum() == 9 * 16
+    assert inside[1].all()
+    assert not inside[2].any(), "a box that is turned inside out holds nothing"
+
+
+def test_masks_are_cut_off_outside_of_their_boxes(checkpoint, text, monkeypatch):
+    whole = Detector(checkpoint, CPU, torch.float32, score_threshold=0.05, nms_iou=0.0)
+    cut = Detector(checkpoint, CPU, torch.float32, score_threshold=0.05, nms_iou=0.0, box_margin=0.0)
+    boxes = []
+    decode = Detector._decode
+
+    def remembering(self, *given):
+        scores, logits, found = decode(self, *given)
+        found = found.clone()
+        found[0, 0] = torch.tensor([0.9, 0.9, 0.1, 0.1])  # of this mask nothing is left
+        logits[0, 0] = 1.0
+        boxes.append(found[0][scores[0] > 0.05])
+        return scores, logits, found
+
+    monkeypatch.setattr(Detector, "_decode", remembering)
+    features = whole.encode(images(1))
+    (before,), (after,) = (one.detect(features, [[text.embed("cat")]]) for one in (whole, cut))
+    inside = within_box(boxes[0], before.logits.shape[-2:], 0.0)
+    expected = (before.logits > 0) & inside
+    left = expected.flatten(1).any(1)
+    assert 0 < left.sum() < len(before)
+    assert torch.equal(after.logits > 0, expected[left])
+    assert (after.logits > 0).sum() < (before.logits > 0).sum()
+    assert torch.equal(after.scores, before.scores[left])
+
+
+def test_no_prompts_find_nothing(checkpoint):
+    detector = Detector(checkpoint, CPU, torch.float32)
+    (found,) = detector.detect(detector.encode(images(1)), [[]])
+    assert len(found) == 0
+    assert found.logits.shape[0] == 0
+
+
+def test_a_prompt_is_encoded_once_even_by_the_next_process(checkpoint, text):
+    first = text.embed("red ball")
+    assert text.embed("  red ball ") is first
+    assert text.encoded == 1
+    later = TextEncoder(checkpoint, CPU, torch.float32)
+    assert torch.equal(later.embed("red ball").features, first.features)
+    assert later.encoded == 0
+
+
+def of_another_width(file):
+    kept = load_file(file)
+    save_file(kept | {"features": kept["features"][:, :-1].contiguous()}, file)
+
+
+def of_no_numbers(file):
+    kept = load_file(file)
+    save_file(kept | {"features": kept["features"] * float("nan")}, file)
+
+
+def of_another_type(file):
+    kept = load_file(file)
+    save_file(kept | {"mask": kept["mask"].float()}, file)
+
+
+def too_large(file):
+    with file.open("r+b") as opened:
+        opened.truncate(1 << 40)  # a hole, which takes no room
+
+
+def a_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(b"not safetensors"),
+        of_another_width,
+        of_no_numbers,
+        of_another_type,
+        too_large,
+        a_pipe,
+    ],
+)
+def test_a_damaged_cache_file_is_computed_again(checkpoint, text, damage):
+    first = text.embed("cat")
+    (file,) = cache_folder().rglob("*.safetensors")
+    damage(file)
+    later = TextEncoder(checkpoint, CPU, torch.float32)
+    assert torch.equal(later.embed("cat").features, first.features)
+    assert later.encoded == 1
+
+
+def test_prompts_of_strangers_do_not_fill_the_disk(checkpoint, monkeypatch):
+    monkeypatch.setattr(TextEncoder, "_CAPACITY", 3)
+    text = TextEncoder(checkpoint, CPU, torch.float32)
+    for prompt in ("cat", "dog", "red ball", "car", "tree"):
+        text.embed(prompt)
+    assert len(list(cache_folder().rglob("*"))) == 1 + 3, "the checkpoint's folder, and the newest three"
+    later = TextEncoder(checkpoint, CPU, torch.float32)
+    for prompt in ("tree", "car", "red ball"):
+        later.embed(prompt)
+    assert later.encoded == 0
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(checkpoint, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
+    text = TextEncoder(checkpoint, CPU, torch.float32)
+    assert text.embed("cat").features.shape == (tiny.CONTEXT, tiny.HIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [("", "empty"), ("  \n", "empty"), ("x" * 20, r"too long: 22 tokens, the model reads 16")],
+)
+def test_prompts_that_cannot_be_read(text, prompt, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        text.embed(prompt)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_longest_prompt_that_fits_is_read_whole(text):
+    assert text.embed("x" * (tiny.CONTEXT - 2)).mask.all()
+
+
+def test_half_precision_keeps_the_positions_exact_and_finds_the_same(tiny_checkpoint):
+    """What runs on a GPU, on the CPU: bfloat16 weights, float32 rotary frequencies."""
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        checkpoint = load_checkpoint(str(tiny_checkpoint))
+        text = TextEncoder(checkpoint, CPU, dtype)
+        detector = Detector(checkpoint, CPU, dtype, score_threshold=0.0, nms_iou=0.0)
+        buffers = dict(checkpoint.detector.vision_encoder.named_buffers())
+        assert all(buffer.dtype == torch.float32 for buffer in buffers.values())
+        assert next(checkpoint.detector.vision_encoder.parameters()).dtype == dtype
+        found.append(detector.detect(detector.encode(images(1)), [[text.embed("cat")]])[0])
+    exact, rounded = found
+    assert len(exact) == len(rounded) > 0
+    assert (exact.scores - rounded.scores).abs().mean() < 0.1

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from maskcast.types import Mask
+from trackers.masks import mask_iou, non_maximum_suppression, upscale
+
+
+def blob(size: int, seed: int) -> np.ndarray:
+    """Smooth random logits with a few islands."""
+    noise = torch.randn(1, 1, 6, 6, generator=torch.Generator().manual_seed(seed))
+    return F.interpolate(noise - 0.6, (size, size), mode="bicubic")[0, 0].numpy()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([32, 56, 288]),
+    st.tuples(st.integers(16, 400), st.integers(16, 400)),
+)
+def test_upscale_equals_torch_interpolate(seed, low, size):
+    logits = blob(low, seed)
+    expected = F.interpolate(torch.from_numpy(logits)[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    mask = upscale(logits, size)
+    assert mask.size == size
+    # Only pixels whose logit is zero to rounding may fall on either side.
+    wrong = (mask.full() != (expected > 0).numpy()) & (expected.abs() > 1e-4).numpy()
+    assert not wrong.any()
+
+
+def test_upscale_of_nothing_is_empty():
+    mask = upscale(np.full((32, 32), -1, np.float32), (100, 200))
+    assert mask.area == 0
+    assert mask.crop.shape == (0, 0)
+    assert not mask.full().any()
+
+
+@given(arrays(np.bool_, st.tuples(st.integers(1, 20), st.integers(1, 20))))
+def test_mask_crop_is_tight_and_lossless(array):
+    mask = Mask.from_array(array, array.shape)
+    assert np.array_equal(mask.full(), array)
+    assert mask.area == array.sum()
+    if mask.area:
+        assert mask.crop[[0, -1]].any(axis=1).all()
+        assert mask.crop[:, [0, -1]].any(axis=0).all()
+        ys, xs = np.nonzero(array)
+        assert mask.bbox == (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1)
+
+
+def test_mask_iou_by_counting():
+    generator = torch.Generator().manual_seed(1)
+    a = torch.rand(5, 9, 7, generator=generator) > 0.5
+    b = torch.rand(3, 9, 7, generator=generator) > 0.5
+    a[0] = False
+    iou = mask_iou(a, b)
+    for i in range(5):
+        for j in range(3):
+            union = (a[i] | b[j]).sum().item()
+            assert iou[i, j].item() == pytest.approx((a[i] & b[j]).sum().item() / max(union, 1))
+
+
+def test_nms_keeps_the_best_and_what_only_a_fallen_one_overlapped():
+    # 0 overlaps 1, 1 overlaps 2: once 1 has fallen to 0, nothing speaks against 2.
+    iou = np.array([[1, 0.5, 0], [0.5, 1, 0.5], [0, 0.5, 1]], np.float32)
+    keep = non_maximum_suppression(iou, np.array([0.9, 0.8, 0.7], np.float32), 0.1)
+    assert keep.tolist() == [True, False, True]
+    assert non_maximum_suppression(iou, np.array([0.1, 0.8, 0.7], np.float32), 0.6).all()

@@ -1,0 +1,1 @@
+"""The checkpoint, and what it finds in one picture."""

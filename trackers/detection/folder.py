@@ -1,0 +1,144 @@
+"""The files of a checkpoint: only those that are named here, regular, of a sane size, and inside its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maskcast.errors import ModelError
+
+# Pickled weights can run code when they are loaded, and other files can name them: only these are ever fetched or read.
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+FILES = [CONFIG, WEIGHTS, INDEX, "model-*-of-*.safetensors", TOKENIZER, TOKENIZER_CONFIG]
+_PART = re.compile(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors")
+
+# Of the files that are read whole. CLIP's vocabulary, the largest of them, takes 3.6 MB.
+MOST_BYTES = 32 << 20
+MOST_CONFIG_BYTES = 1 << 20
+# facebook/sam3 has one.
+MOST_PARTS = 256
+
+
+@dataclass(frozen=True)
+class CheckpointFolder:
+    """Where a checkpoint lies.
+
+    Attributes:
+        name: as the user named it, for messages.
+        path: the folder.
+        commit: of the hub, if the folder was found through it; None for a folder that anyone may have changed.
+    """
+
+    name: str
+    path: Path
+    commit: str | None = None
+
+    def file(self, name: str, most_bytes: int | None = None) -> Path:
+        """The real path of a file in the folder.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ModelError: it cannot be reached, is no regular file, larger than that, or a link that leads out of the
+                folder.
+        """
+        try:
+            file = (self.path / name).resolve(strict=True)
+        except FileNotFoundError:
+            raise
+        except (OSError, RuntimeError) as error:  # links in a circle, or a folder that may not be entered
+            reason = getattr(error, "strerror", None) or "its links go in a circle"
+            raise ModelError(f"model {self.name}: {name} cannot be read: {reason}") from error
+        if not any(file.is_relative_to(root) for root in self._roots()):
+            raise ModelError(f"model {self.name}: {name} is a link that leads out of its folder; copy the file there")
+        if not file.is_file():
+            raise ModelError(f"model {self.name}: {name} is not a regular file")
+        if most_bytes is not None and file.stat().st_size > most_bytes:
+            raise ModelError(f"model {self.name}: {name} is larger than {most_bytes >> 20} MiB, which none is")
+        return file
+
+    def _roots(self) -> list[Path]:
+        """The folder; of a hub's cache also the blobs, of this repository or shared by all, that its links lead to."""
+        folder = self.path.resolve()
+        repository = folder.parent.parent
+        hub = folder.parent.name == "snapshots" and repository.name.startswith("models--")
+        blobs = [repository / "blobs", repository.parent / "blobs"] if hub else []
+        return [folder, *(root.resolve() for root in blobs)]
+
+    def json(self, name: str, most_bytes: int = MOST_BYTES) -> Any:
+        """What a JSON file holds.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ModelError: it is no regular file of the folder, too large, or no JSON.
+        """
+        file = self.file(name, most_bytes)
+        try:
+            return json.loads(file.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise ModelError(f"model {self.name}: {name} cannot be read: {reason}") from error
+
+    def weights(self) -> list[Path]:
+        """The real paths of the safetensors files: one, or the parts that the index names.
+
+        Raises:
+            ModelError: one is missing or not inside the folder, or the index names something else.
+        """
+        try:
+            return [self.file(WEIGHTS)]
+        except FileNotFoundError:
+            pass
+        try:
+            return [self.file(part) for part in self._parts()]
+        except FileNotFoundError as error:
+            missing = Path(str(error.filename)).name
+            if missing == INDEX:
+                raise ModelError(
+                    f"model {self.name}: no {WEIGHTS} in it; other weight formats are not loaded for safety"
+                ) from None
+            raise ModelError(f"model {self.name}: {missing} is missing; fetch the checkpoint again") from None
+
+    def is_whole(self) -> bool:
+        """Whether the configuration and all weights are there; a fetch that was interrupted leaves less.
+
+        Raises:
+            ModelError: the index of the weights cannot be read.
+        """
+        names = [CONFIG]
+        if not (self.path / WEIGHTS).exists():
+            names += [INDEX, *(self._parts() if (self.path / INDEX).exists() else [])]
+        return all((self.path / name).exists() for name in names)
+
+    def _parts(self) -> list[str]:
+        index = self.json(INDEX)
+        weights = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(weights, dict) or not weights:
+            raise ModelError(f"model {self.name}: {INDEX} names no files; fetch the checkpoint again")
+        names = set(map(str, weights.values()))
+        if foreign := sorted(name for name in names if not _PART.fullmatch(name)):
+            raise ModelError(
+                f"model {self.name}: {INDEX} names {foreign[0][:80]!a}; only files such as "
+                "model-00001-of-00002.safetensors beside it are loaded"
+            )
+        if len(names) > MOST_PARTS:
+            raise ModelError(f"model {self.name}: {INDEX} names more than {MOST_PARTS} files")
+        return sorted(names)
+
+    def revision(self) -> str:
+        """What changes whenever one of the files that are loaded does: the hub's commit, or a digest of them all."""
+        if self.commit is not None:
+            return self.commit
+        digest = hashlib.sha256()
+        for file in [*(self.path / name for name in (CONFIG, TOKENIZER, TOKENIZER_CONFIG)), *self.weights()]:
+            if file.is_file():
+                with file.open("rb") as content:
+                    digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+        return digest.hexdigest()[:40]

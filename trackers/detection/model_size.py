@@ -1,0 +1,49 @@
+"""Refuse a model that would take more memory than its files can fill, before any is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from maskcast.errors import ModelError
+from trackers.detection.weights import Weights
+
+# Weights and tables of a model together; facebook/sam3 has 8.6e8.
+MOST_NUMBERS = 4_000_000_000
+
+
+def check_size(make: Callable[[], nn.Module], weights: Weights, prefix: str, name: str) -> None:
+    """Build the model where nothing is allocated, and count.
+
+    Args:
+        make: builds it.
+        weights: of its checkpoint.
+        prefix: of the names that belong to it.
+        name: of the checkpoint, for messages.
+
+    Raises:
+        ModelError: it cannot be built, has more numbers than `MOST_NUMBERS`, or over twice as many as its files hold.
+    """
+    try:
+        with torch.device("meta"):
+            model = make()
+    except Exception as error:  # of any layer, for any pair of numbers that do not fit
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ModelError(f"model {name}: what its config.json describes cannot be built: {reason}") from error
+    parameters = sum(tensor.numel() for tensor in model.parameters())
+    tables = sum(tensor.numel() for tensor in model.buffers())
+    if parameters + tables > MOST_NUMBERS:
+        raise ModelError(
+            f"model {name}: its config.json describes {parameters + tables:.1e} numbers; "
+            f"at most {MOST_NUMBERS:.0e} are loaded"
+        )
+    held = sum(math.prod(shape) for key, shape in weights.shapes.items() if key.startswith(prefix))
+    # Files that lack single weights are told of by name; these have more than half.
+    if parameters > 2 * held:
+        raise ModelError(
+            f"model {name}: its config.json describes {parameters:.1e} weights, its files hold {held:.1e}: "
+            "they do not belong together"
+        )

@@ -1,0 +1,85 @@
+"""Load the tokenizer of a checkpoint, and count the tokens of a prompt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maskcast.errors import ModelError, UsageError
+from trackers.detection.folder import MOST_BYTES, TOKENIZER, TOKENIZER_CONFIG, CheckpointFolder
+
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+
+
+def load_tokenizer(folder: CheckpointFolder, vocabulary: int) -> Any:
+    """The tokenizer that `tokenizer.json` describes, a `PreTrainedTokenizerFast`; no class that a file names is used.
+
+    Args:
+        folder: of the checkpoint.
+        vocabulary: tokens that the model knows.
+
+    Raises:
+        ModelError: there is none, it is damaged, or it has tokens that the model does not know.
+    """
+    import transformers
+
+    try:
+        file = folder.file(TOKENIZER, MOST_BYTES)
+        given = folder.json(TOKENIZER_CONFIG)
+    except FileNotFoundError as error:
+        missing = TOKENIZER if TOKENIZER in str(error.filename) else TOKENIZER_CONFIG
+        raise ModelError(f"model {folder.name}: no {missing} in it; fetch the checkpoint again") from None
+    if not isinstance(given, dict):
+        raise ModelError(f"model {folder.name}: {TOKENIZER_CONFIG} cannot be read: no table")
+    special = {}
+    for key in _SPECIAL:
+        token = given.get(key)
+        token = token.get("content") if isinstance(token, dict) else token
+        if isinstance(token, str):
+            special[key] = token
+    try:
+        make: Any = transformers.PreTrainedTokenizerFast
+        tokenizer = make(tokenizer_file=str(file), **special)
+        highest = max(tokenizer.get_vocab().values(), default=0)
+        tokenizer("a", padding="max_length", max_length=4)
+    except BaseException as error:
+        if not _is_damage(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ModelError(f"model {folder.name}: its tokenizer cannot be loaded: {reason}") from error
+    if highest >= vocabulary:
+        raise ModelError(
+            f"model {folder.name}: its tokenizer has {highest + 1} tokens and the model knows {vocabulary}: "
+            "they do not belong together"
+        )
+    return tokenizer
+
+
+def check_prompt(tokenizer: Any, context: int, prompt: str) -> None:
+    """Refuse a prompt that the model cannot read.
+
+    Args:
+        tokenizer: of the checkpoint.
+        context: tokens that the model reads, start and end included.
+        prompt: without blanks around it.
+
+    Raises:
+        UsageError: it is empty, longer than the model's context, or nothing that the tokenizer takes.
+    """
+    if not prompt:
+        raise UsageError("the prompt is empty: say what to look for, for example --prompt person")
+    try:
+        tokens = len(tokenizer(prompt).input_ids)
+    except BaseException as error:
+        if not _is_damage(error):
+            raise
+        raise UsageError(f"the tokenizer cannot read the prompt {prompt[:60]!r}: write it in other words") from error
+    if tokens > context:
+        raise UsageError(
+            f"prompt too long: {tokens} tokens, the model reads {context} (start and end included): {prompt[:60]!r}; "
+            "shorten it"
+        )
+
+
+def _is_damage(error: BaseException) -> bool:
+    """Errors, and the panics of Rust, which are no `Exception`."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

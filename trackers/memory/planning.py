@@ -1,0 +1,199 @@
+"""Bring a frame's detections and propagated tracks together: what is new, what is supported, what is renewed.
+
+`Sam3VideoModel._associate_det_trk` and `_process_hotstart` with matrices for loops. Everything here is small (counts
+of objects, not pixels) and lives on the CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from trackers.appearance import running
+from trackers.assignment import match
+from trackers.memory.slots import NEVER, Bools, Floats, Ints, SlotTable
+from trackers.rules import Rules
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """N detections and M tracks of one stream's frame, the tracks in order of id.
+
+    Attributes:
+        scores: ``(N,)`` of the detections.
+        prompts: ``(N,)`` int64 index of the prompt of each detection.
+        iou: ``(N, M)`` mask IoU, 0 between prompts.
+        visible: ``(M,)`` bool, the track's mask is not empty.
+        logits: ``(M,)`` of the track being there, by the mask decoder.
+        likeness: ``(N, M)`` cosine of their looks, 0 between prompts and for tracks that are not lost.
+    """
+
+    scores: Floats
+    prompts: Ints
+    iou: Floats
+    visible: Bools
+    logits: Floats
+    likeness: Floats
+
+    @classmethod
+    def nothing(cls, tracks: int) -> Evidence:
+        """No detections, empty tracks."""
+        none = np.zeros(0, np.float32)
+        pairs = np.zeros((0, tracks), np.float32)
+        return cls(none, none.astype(np.int64), pairs, np.zeros(tracks, np.bool_), none, pairs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of N detections and M tracks.
+
+    Attributes:
+        new: ``(K,)`` int64 detections that start tracks, in their own order.
+        supported_by: ``(M,)`` int64 the detection that overlaps the track most, of those that belong to it, or that it
+            was recognised in; -1 without one.
+        score: ``(M,)`` float32 score of this detection; 0 without one.
+        renewed: ``(M,)`` bool, the memory becomes a conditioning one.
+        renewed_by: ``(M,)`` int64 the detection that causes it; -1 where none.
+        returned: ``(M,)`` bool, a lost track that was recognised in the detection that renews it; its memory is made
+            as that of a new one.
+    """
+
+    new: Ints
+    supported_by: Ints
+    score: Floats
+    renewed: Bools
+    renewed_by: Ints
+    returned: Bools
+
+    @property
+    def supported(self) -> Bools:
+        """``(M,)`` a detection belongs to the track."""
+        return self.supported_by >= 0
+
+    @property
+    def starts(self) -> Ints:
+        """``(K + R,)`` detections from whose masks memories are made: of new tracks, then of returned ones."""
+        return np.concatenate([self.new, self.renewed_by[self.returned]])
+
+    @classmethod
+    def nothing(cls, tracks: int) -> Plan:
+        """Nothing happens."""
+        none, nobody = np.zeros(tracks, np.bool_), np.full(tracks, -1)
+        return cls(np.zeros(0, np.int64), nobody, none.astype(np.float32), none, nobody, none)
+
+
+def plan(evidence: Evidence, rules: Rules, step: int) -> Plan:
+    """Decide about frame number `step` of a stream."""
+    detections, tracks = evidence.iou.shape
+    belongs = evidence.iou >= rules.assoc_iou_thresh
+    unclaimed = np.asarray(~belongs.any(axis=1))
+    if tracks == 0:
+        # The reference takes every detection then, whatever its score.
+        fresh: Bools = np.ones(detections, np.bool_)
+    else:
+        fresh = (evidence.scores >= rules.new_det_thresh) & unclaimed
+    renewed_by = np.full(tracks, -1, np.int64)
+    every = rules.recondition_every_nth_frame
+    if tracks and detections and every > 0 and step % every == 0:
+        sure = ~fresh & (evidence.scores >= rules.high_conf_thresh)
+        sure &= evidence.iou.max(axis=1) >= rules.high_iou_thresh
+        candidates = np.flatnonzero(sure)
+        # Of several detections that fit a track best, the last one counts, as in the reference.
+        renewed_by[evidence.iou[candidates].argmax(axis=1)] = candidates
+        renewed_by[evidence.logits <= rules.high_conf_thresh] = -1
+    returned = np.zeros(tracks, np.bool_)
+    if rules.recognise_looks is not None:
+        free = unclaimed[:, None] & (evidence.likeness >= rules.recognise_looks)
+        for detection, track in match(np.where(free, evidence.likeness, 0)):
+            fresh[detection], returned[track], renewed_by[track] = False, True, detection
+    score = np.zeros(tracks, np.float32)
+    supported_by = np.full(tracks, -1)
+    if detections:
+        supported_by = np.where(belongs.any(axis=0), evidence.iou.argmax(axis=0), -1)
+        supported_by[returned] = renewed_by[returned]
+        score = np.where(supported_by >= 0, evidence.scores[supported_by], 0).astype(np.float32)
+    return Plan(np.flatnonzero(fresh), supported_by, score, renewed_by >= 0, renewed_by, returned)
+
+
+def remember_looks(looks: Floats, made: Plan, table: SlotTable, rows: Ints) -> None:
+    """Let the supported tracks at `rows` look as their detections do, ``(N, C)``, in a running mean."""
+    seen = rows[made.supported]
+    now = looks[made.supported_by[made.supported]]
+    table.looks[seen] = running(torch.from_numpy(table.looks[seen]), torch.from_numpy(now)).numpy()
+
+
+def keep_alive(evidence: Evidence, rules: Rules, table: SlotTable, rows: Ints) -> None:
+    """Credit the tracks at `rows` that detections support, debit those that none does."""
+    supported = (evidence.iou >= rules.assoc_iou_thresh).any(axis=0)
+    unmatched = evidence.visible & ~(evidence.iou >= rules.trk_assoc_iou_thresh).any(axis=0)
+    credit = np.where(
+        supported, np.minimum(rules.max_trk_keep_alive, table.keep_alive[rows] + 1), table.keep_alive[rows]
+    )
+    debit = unmatched.astype(np.int64)
+    if rules.decrease_trk_keep_alive_for_empty_masklets:
+        debit += ~evidence.visible
+    table.keep_alive[rows] = np.where(debit, np.maximum(rules.min_trk_keep_alive, credit - debit), credit)
+    table.unmatched[rows] += unmatched
+
+
+def rivals(overlap: Floats, prompts: Ints, rules: Rules) -> Bools:
+    """Which of M tracks overlap so much that one of them must be a double.
+
+    Args:
+        overlap: ``(M, M)`` mask IoU of the tracks with each other.
+        prompts: ``(M,)`` index of the prompt of each track; tracks of two prompts are no rivals.
+        rules: of the tracker.
+
+    Returns:
+        ``(M, M)`` bool.
+    """
+    threshold = rules.suppress_overlapping_based_on_recent_occlusion_threshold
+    if threshold <= 0:
+        return np.zeros(overlap.shape, np.bool_)
+    same: Bools = prompts[:, None] == prompts[None]
+    return (overlap >= threshold) & same & ~np.eye(len(prompts), dtype=np.bool_)
+
+
+def occlusions(rival: Bools, visible: Bools, table: SlotTable, rows: Ints, step: int) -> Bools:
+    """Of rivals, suppress the one that was hidden more recently; note which tracks are hidden now.
+
+    Args:
+        rival: ``(M, M)`` bool, see `rivals`.
+        visible: ``(M,)`` bool, the mask is not empty.
+        table: of the stream; its record of occlusions is brought up to date.
+        rows: ``(M,)`` slots of the tracks.
+        step: number of the frame.
+
+    Returns:
+        ``(M,)`` bool: suppressed in this frame.
+    """
+    last = table.last_occluded[rows]
+    # A track yields only to one that was hidden once itself, but longer ago: `last` is `NEVER` (-1) otherwise.
+    yields = rival & (last[:, None] > last[None]) & (last[None] > NEVER)
+    suppressed = np.asarray(yields.any(axis=1))
+    table.last_occluded[rows[~visible | suppressed]] = step
+    return suppressed
+
+
+def hot_start_removals(evidence: Evidence, rules: Rules, table: SlotTable, rows: Ints, step: int) -> Bools:
+    """Tracks that turn out, within `Rules.hot_start` frames of their start, to be wrong or doubles.
+
+    Call after `keep_alive`.
+
+    Returns:
+        ``(M,)`` bool.
+    """
+    if rules.hot_start <= 0:
+        return np.zeros(len(rows), np.bool_)
+    young: Bools = table.first_step[rows] > step - rules.hot_start
+    wrong: Bools = table.unmatched[rows] >= rules.hotstart_unmatch_thresh
+
+    belongs = evidence.iou >= rules.assoc_iou_thresh
+    for sharers in belongs[belongs.sum(axis=1) > 1]:
+        members = rows[sharers]
+        first = members[np.argmin(table.first_step[members])]
+        table.shared[first, members[members != first]] += 1
+    double = np.asarray((table.shared[np.ix_(rows, rows)] >= rules.hotstart_dup_thresh).any(axis=0))
+    return young & (wrong | double)

@@ -1,0 +1,300 @@
+"""Find remembered objects in new frames: one memory attention pass and one mask decoder pass for all tracks.
+
+The weights and modules are those of `Sam3TrackerVideoModel`; only what its methods do one object at a time is done
+here for all tracks of all streams together. Tracks whose histories differ in length are padded and masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trackers.detection.detector import ImageFeatures
+
+# Tracks that go through the model together. Keys and values of one track at full size are 52,000 vectors of 256
+# numbers a layer, in float32 while they are rotated, and its mask is read by the memory encoder at 1,152 x 1,152, so
+# the number of tracks must not set the memory. 16 tracks of 5,184 queries fill any GPU.
+MAX_TRACKS_A_PASS = 16
+# The reference's constants: how strongly image positions enter, and the logit of an object that is not there
+# (`Sam3TrackerVideoMemoryAttention.forward`, `NO_OBJ_SCORE`).
+POSITION_WEIGHT = 0.1
+ABSENT_LOGIT = -1024.0
+# Logits of a mask that is given: `Sam3TrackerVideoModel._use_mask_as_output`.
+GIVEN_SCALE, GIVEN_BIAS = 20.0, -10.0
+
+
+@dataclass(frozen=True)
+class TrackerFeatures:
+    """B frames as the tracker sees them, through a neck of its own.
+
+    Attributes:
+        fine: ``(B, C/8, 4h, 4w)``, projected for the mask decoder.
+        middle: ``(B, C/4, 2h, 2w)``, projected for the mask decoder.
+        coarse: ``(B, C, h, w)``.
+        queries: ``(B, h·w, C)`` the coarse ones as the memory attention's first layer sees them: no memory has come in
+            yet, so this is done once a frame, not once a track.
+    """
+
+    fine: Tensor
+    middle: Tensor
+    coarse: Tensor
+    queries: Tensor
+
+
+@dataclass(frozen=True)
+class Memories:
+    """What N tracks remember, padded to W frames and P pointers.
+
+    Attributes:
+        spatial: ``(N, W, h·w, C)`` frame memories.
+        place: ``(N, W)`` int64 index of each into the temporal position encoding.
+        spatial_used: ``(N, W)`` bool, False for padding.
+        pointers: ``(N, P, D)`` object pointers.
+        offset: ``(N, P)`` float32 age of each, 1 for the oldest of a full ring.
+        pointers_used: ``(N, P)`` bool, False for padding.
+        padded: whether there is padding at all; known on the CPU, so that asking does not wait for the device.
+    """
+
+    spatial: Tensor
+    place: Tensor
+    spatial_used: Tensor
+    pointers: Tensor
+    offset: Tensor
+    pointers_used: Tensor
+    padded: bool
+
+
+@dataclass(frozen=True)
+class Propagated:
+    """N tracks in the new frame.
+
+    Attributes:
+        logits: ``(N, H, W)`` float32 mask logits at a quarter of the model's resolution.
+        scores: ``(N,)`` float32 logit of the object being there.
+        pointers: ``(N, D)`` object pointers.
+        quality: ``(N,)`` float32 IoU that the mask is predicted to have.
+    """
+
+    logits: Tensor
+    scores: Tensor
+    pointers: Tensor
+    quality: Tensor
+
+    @classmethod
+    def join(cls, parts: Sequence[Propagated]) -> Propagated:
+        """The tracks of several passes, one after the other."""
+        return cls(
+            torch.cat([part.logits for part in parts]),
+            torch.cat([part.scores for part in parts]),
+            torch.cat([part.pointers for part in parts]),
+            torch.cat([part.quality for part in parts]),
+        )
+
+
+def passes(count: int) -> Iterator[slice]:
+    """Cut `count` tracks into parts of at most `MAX_TRACKS_A_PASS`."""
+    return (slice(start, start + MAX_TRACKS_A_PASS) for start in range(0, count, MAX_TRACKS_A_PASS))
+
+
+class Propagation:
+    """The tracker part of a `Sam3VideoModel` on a device."""
+
+    @torch.inference_mode()
+    def __init__(self, video: Any, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the tracker and its neck to `device` in `dtype`; the detector stays where it is."""
+        self.model: Any = video.tracker_model
+        self._neck: Any = video.tracker_neck
+        self.config: Any = self.model.config
+        self.device, self.dtype = device, dtype
+        size = self.model.prompt_encoder.image_embedding_size
+        self.height, self.width = int(size[0]), int(size[1])
+        attention = self.model.memory_attention
+        # Computed before the weights change type: rotations and positions in bfloat16 would be coarse.
+        cos, sin = attention.rotary_emb(torch.zeros(1, dtype=torch.float32), attention.position_ids.cpu())
+        self._rotation = (cos.to(device), sin.to(device))
+        hidden, memory = int(self.model.hidden_dim), int(self.model.mem_dim)
+        self._image_positions = self.model.get_image_wide_positional_embeddings().to(device, dtype)
+        # (h·w, C) each: positions of the image for queries, of a memory for keys.
+        self._query_positions = self._sine(self._neck.position_encoding, hidden)
+        self._memory_positions = self._sine(self.model.memory_encoder.position_encoding, memory)
+        self._neck.to(device=device, dtype=dtype)
+        self.model.to(device=device, dtype=dtype)
+
+        self.memory_shape = (self.height * self.width, memory)
+        self.hidden = hidden
+        self._no_prompt = self._empty_prompt(None)
+
+    def _sine(self, encoding: Any, channels: int) -> Tensor:
+        shape = torch.Size((1, channels, self.height, self.width))
+        positions: Tensor = encoding(shape, torch.device("cpu"), torch.float32)[0].flatten(1).T
+        return positions.to(self.device, self.dtype).contiguous()
+
+    def _empty_prompt(self, masks: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Embeddings of a prompt without points; of `masks` ``(N, 1, H, W)`` if given."""
+        count = 1 if masks is None else len(masks)
+        points = torch.zeros(count, 1, 1, 2, device=self.device, dtype=self.dtype)
+        labels = -torch.ones(count, 1, 1, device=self.device, dtype=torch.int32)
+        sparse, dense = self.model.prompt_encoder(points, labels, None, masks)
+        return sparse, dense
+
+    def see(self, features: ImageFeatures) -> TrackerFeatures:
+        """Run the tracker's neck on the frames that the detector's image encoder has seen."""
+        batch = len(features.tokens)
+        pixels = features.tokens.view(batch, self.height, self.width, -1).permute(0, 3, 1, 2)
+        # The neck's last level is not read by the tracker.
+        fine, middle, coarse = (level(pixels) for level in self._neck.fpn_layers[:3])
+        decoder = self.model.mask_decoder
+        tokens = coarse.flatten(2).transpose(1, 2) + POSITION_WEIGHT * self._query_positions
+        queries = self._self_attention(self.model.memory_attention.layers[0], tokens)
+        return TrackerFeatures(decoder.conv_s0(fine), decoder.conv_s1(middle), coarse, queries)
+
+    def propagate(self, features: TrackerFeatures, frames: Tensor, memories: Memories) -> Propagated:
+        """Find N tracks in their new frames, at most `MAX_TRACKS_A_PASS`.
+
+        Args:
+            features: of B frames.
+            frames: ``(N,)`` int64, which of them each track is looked for in.
+            memories: of the N tracks.
+        """
+        config = self.config
+        several = (
+            config.multimask_output_in_sam
+            and config.multimask_output_for_tracking
+            and config.multimask_min_pt_num <= 0 <= config.multimask_max_pt_num
+        )
+        conditioned = self._attend_to_memories(features.queries[frames], memories)
+        sparse, dense = self._no_prompt
+        prompt = sparse.expand(len(frames), -1, -1, -1), dense.expand(len(frames), -1, -1, -1)
+        return self._decode(features, frames, conditioned, prompt, several=bool(several))
+
+    def given(self, features: TrackerFeatures, frames: Tensor, masks: Tensor) -> Propagated:
+        """Start N tracks from masks, at most `MAX_TRACKS_A_PASS`.
+
+        Args:
+            features: of B frames.
+            frames: ``(N,)`` int64, the frame of each mask.
+            masks: ``(N, H, W)`` bool.
+
+        Returns:
+            Logits here at the model's full resolution: the masks, scaled.
+        """
+        size = (int(self.config.image_size),) * 2
+        full = F.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=True, align_corners=False)
+        prompts = self.model.mask_downsample(full.to(self.dtype))
+        wanted = self.model.prompt_encoder.mask_input_size
+        if prompts.shape[-2:] != wanted:
+            prompts = F.interpolate(prompts.float(), wanted, mode="bilinear", antialias=True, align_corners=False).to(
+                self.dtype
+            )
+        decoded = self._decode(features, frames, features.coarse[frames], self._empty_prompt(prompts), several=True)
+        there = masks.flatten(1).any(1)
+        pointers = torch.where(there[:, None], decoded.pointers, self.model.no_object_pointer)
+        logits, scores = full[:, 0] * GIVEN_SCALE + GIVEN_BIAS, there * GIVEN_SCALE + GIVEN_BIAS
+        return Propagated(logits, scores, pointers, torch.ones_like(scores))
+
+    def _self_attention(self, layer: Any, tokens: Tensor) -> Tensor:
+        normed = layer.layer_norm1(tokens)[:, None]
+        attended, _ = layer.self_attn(normed, normed, normed, position_embeddings=self._rotation)
+        return tokens + attended[:, 0]  # type: ignore[no-any-return]
+
+    def _attend_to_memories(self, tokens: Tensor, memories: Memories) -> Tensor:
+        """The rest of `Sam3TrackerVideoMemoryAttention`: ``(N, D, h, w)`` from ``(N, h·w, D)``."""
+        values, positions, mask, pointer_tokens = self._keys(memories)
+        keys = values + positions
+        attention = self.model.memory_attention
+        for index, layer in enumerate(attention.layers):
+            if index > 0:
+                tokens = self._self_attention(layer, tokens)
+            tokens = tokens + self._cross_attention(
+                layer.cross_attn_image, layer.layer_norm2(tokens), (keys, values), mask, pointer_tokens
+            )
+            normed = layer.layer_norm3(tokens)
+            tokens = tokens + layer.linear2(layer.activation(layer.linear1(normed)))
+        tokens = attention.layer_norm(tokens)
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, self.height, self.width)
+
+    def _keys(self, memories: Memories) -> tuple[Tensor, Tensor, Tensor | None, int]:
+        """Memory tokens ``(N, K, C)``, their positions, which of them count, and how many are pointers' (the last)."""
+        count, _, places, _ = memories.spatial.shape
+        time = self.model.memory_temporal_positional_encoding[:, 0][memories.place]  # (N, W, 1, C)
+        positions = (self._memory_positions + time).flatten(1, 2)
+        tokens = memories.spatial.to(self.dtype).flatten(1, 2)
+        channels = tokens.shape[-1]
+
+        splits = self.hidden // channels
+        pointers = memories.pointers.to(self.dtype).reshape(count, -1, channels)
+        pointer_positions = self._pointer_positions(memories.offset).repeat_interleave(splits, dim=1)
+
+        used = torch.cat(
+            [
+                memories.spatial_used.repeat_interleave(places, dim=1),
+                memories.pointers_used.repeat_interleave(splits, dim=1),
+            ],
+            dim=1,
+        )
+        return (
+            torch.cat([tokens, pointers], dim=1),
+            torch.cat([positions, pointer_positions], dim=1),
+            used[:, None, None] if memories.padded else None,
+            pointers.shape[1],
+        )
+
+    def _pointer_positions(self, offset: Tensor) -> Tensor:
+        """Positions in time, ``(N, P, C)``, of pointers of age ``(N, P)``."""
+        if not self.config.enable_temporal_pos_encoding_for_object_pointers:
+            return torch.zeros(*offset.shape, int(self.model.mem_dim), device=self.device, dtype=self.dtype)
+        from transformers.models.sam3_tracker_video.modeling_sam3_tracker_video import get_1d_sine_pe
+
+        waves = get_1d_sine_pe(offset, dim=self.hidden).to(self.dtype)  # type: ignore[no-untyped-call]
+        return self.model.temporal_positional_encoding_projection_layer(waves)  # type: ignore[no-any-return]
+
+    def _cross_attention(
+        self, attention: Any, queries: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor | None, pointer_tokens: int
+    ) -> Tensor:
+        """`Sam3TrackerVideoRoPEAttention.forward` with a mask on the keys; pointers have no place to rotate by."""
+        from transformers.models.sam3_tracker_video.modeling_sam3_tracker_video import apply_rotary_pos_emb_2d
+
+        def heads(tokens: Tensor) -> Tensor:
+            shape = (*tokens.shape[:2], attention.num_attention_heads, attention.head_dim)
+            return tokens.view(shape).transpose(1, 2)
+
+        cos, sin = self._rotation
+        query, key = apply_rotary_pos_emb_2d(
+            heads(attention.q_proj(queries)),
+            heads(attention.k_proj(memory[0])),
+            cos,
+            sin,
+            num_k_exclude_rope=pointer_tokens,
+            repeat_freqs_k=attention.rope_k_repeat,
+        )
+        attended = F.scaled_dot_product_attention(
+            query, key, heads(attention.v_proj(memory[1])), attn_mask=mask, scale=attention.scaling
+        )
+        return attention.o_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def _decode(
+        self, features: TrackerFeatures, frames: Tensor, pixels: Tensor, prompt: tuple[Tensor, Tensor], *, several: bool
+    ) -> Propagated:
+        """The mask decoder on N tracks: `Sam3TrackerVideoModel._single_frame_forward`, for more than one image."""
+        count = len(frames)
+        masks, quality, tokens, scores = self.model.mask_decoder(
+            image_embeddings=pixels,
+            image_positional_embeddings=self._image_positions.expand(count, -1, -1, -1),
+            sparse_prompt_embeddings=prompt[0],
+            dense_prompt_embeddings=prompt[1],
+            multimask_output=several,
+            high_resolution_features=[features.fine[frames], features.middle[frames]],
+        )
+        # One prompt an image: masks (N, 1, M, H, W), quality (N, 1, M), tokens (N, 1, M, D), scores (N, 1, 1).
+        every = torch.arange(count, device=self.device)
+        best = quality[:, 0].argmax(dim=-1) if several else torch.zeros_like(every)
+        there = scores[:, 0, 0] > 0
+        logits = torch.where(there[:, None, None], masks[every, 0, best].float(), ABSENT_LOGIT)
+        token = tokens[every, 0, best if tokens.shape[2] > 1 else 0]
+        pointers = torch.where(there[:, None], self.model.object_pointer_proj(token), self.model.no_object_pointer)
+        return Propagated(logits, scores[:, 0, 0].float(), pointers, quality[every, 0, best].float())

@@ -1,0 +1,156 @@
+"""Save a stream's tracking state and take it up again, in the same process or in the next one.
+
+One safetensors file: the memories as tensors, everything else as JSON in the file's own metadata, so that the two
+can never disagree. It is written beside its place and moved there: a process that is killed leaves the old file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from maskcast.errors import ModelError, SnapshotError
+from maskcast.files import tighten, write_whole
+from trackers.memory.state import MemoryState
+from trackers.memory.track_state_checks import (
+    MARKS,
+    NUMBERS,
+    Document,
+    check_file,
+    check_shapes,
+    check_values,
+    read_document,
+)
+from trackers.memory.tracker import MemoryTracker
+
+FORMAT = "maskcast.snapshot/3"
+# What reading and checking something else than a snapshot raises.
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError)
+# More than start between two snapshots, even if some of them cannot be written.
+RESERVED_IDS = 10_000
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A stream's tracking state as of one frame, on the CPU.
+
+    Attributes:
+        tensors: the memories.
+        document: everything else, as JSON.
+    """
+
+    tensors: dict[str, Tensor]
+    document: str
+
+    def write(self, file: Path) -> None:
+        """Write it, whole or not at all, on any thread.
+
+        Args:
+            file: where to; an older snapshot there is replaced.
+
+        Raises:
+            OSError: it cannot be written; an older snapshot is unharmed.
+        """
+        try:
+            write_whole(file, lambda part: save_file(self.tensors, part, {"snapshot": self.document}))
+        except SafetensorError as error:
+            raise OSError(f"snapshot {file}: {error}") from error
+
+
+def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
+    """Copy a stream's state. Results that a hot start holds back are not part of it.
+
+    Args:
+        state: of the stream, between two frames.
+        revision: of the checkpoint, see `Checkpoint.revision`.
+        final: the stream ends here. Otherwise tracks may start after this, whose ids the next process must not give
+            again: it leaves a gap of `RESERVED_IDS`.
+    """
+    table = state.table
+    rows = table.rows()
+    tensors: dict[str, Tensor] = {}
+    for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
+        tensors[name] = history.values[torch.from_numpy(rows).to(history.values.device)].cpu()
+        for mark in MARKS:
+            tensors[f"{name}.{mark}"] = torch.from_numpy(getattr(history, mark)[rows])
+    tensors["shared"] = torch.from_numpy(table.shared[np.ix_(rows, rows)])
+    tensors["looks"] = torch.from_numpy(table.looks[rows])
+    for name in NUMBERS:
+        tensors[name] = torch.from_numpy(getattr(table, name)[rows])
+    document = {
+        "format": FORMAT,
+        "revision": revision,
+        "prompts": state.prompts,
+        "step": state.step,
+        "pts": state.pts,
+        "next_id": state.lifecycle.next_id + (0 if final else RESERVED_IDS),
+        "lives": [asdict(life) for life in state.lifecycle],
+    }
+    return SavedState(tensors, json.dumps(document))
+
+
+def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
+    """Take up a snapshot: tracks keep their ids and memories, new ones get ids that were never used.
+
+    The time between the snapshot and the next frame does not count: no track ends because the process was down.
+
+    Args:
+        tracker: that will go on.
+        file: the snapshot.
+        revision: of the tracker's checkpoint.
+
+    Raises:
+        FileNotFoundError: there is none.
+        SnapshotError: it is damaged, or belongs to another model.
+        ModelError: the device fails.
+    """
+    try:
+        check_file(file)
+        tighten(file)
+        with safe_open(file, "pt") as opened:
+            document = json.loads(opened.metadata()["snapshot"])
+            if document["format"] != FORMAT:
+                found = str(document["format"])[:80]
+                raise SnapshotError(f"snapshot {file}: its format is {found}, this version reads {FORMAT}")
+            if document["revision"] != revision:
+                raise SnapshotError(
+                    f"snapshot {file}: it was taken with another model; begin without it, or use that model"
+                )
+            return _restore(tracker, read_document(document, tracker.rules.max_tracks), opened)
+    except FileNotFoundError:
+        raise
+    except (torch.OutOfMemoryError, torch.AcceleratorError) as error:  # not the file's fault: it is kept
+        raise ModelError(f"snapshot {file} cannot be taken up on {tracker.device}: {type(error).__name__}") from error
+    except (SafetensorError, OSError, *DAMAGE) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]  # which may quote the file
+        raise SnapshotError(f"snapshot {file}: damaged ({reason}); begin without it") from error
+
+
+def _restore(tracker: MemoryTracker, document: Document, opened: Any) -> MemoryState:
+    state = tracker.new_state(document.prompts)
+    table = state.table
+    names = opened.keys()
+    check_shapes({name: opened.get_slice(name) for name in names}, table, len(document.lives))
+    tensors: dict[str, Tensor] = {name: opened.get_tensor(name) for name in names}
+    check_values(tensors, document, tracker.rules)
+    state.step, state.pts, state.resumed = document.step, document.pts, True
+    state.lifecycle.restore(document.lives, document.next_id)
+    rows = table.add(tensors["ids"].numpy(), state.step, 0)
+    for name in NUMBERS:
+        getattr(table, name)[rows] = tensors[name].numpy()
+    table.shared[np.ix_(rows, rows)] = tensors["shared"].numpy()
+    table.looks[rows] = tensors["looks"].numpy()
+    for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
+        values = history.values
+        values[torch.from_numpy(rows).to(values.device)] = tensors[name].to(values)
+        for mark in MARKS:
+            getattr(history, mark)[rows] = tensors[f"{name}.{mark}"].numpy()
+    return state
