@@ -38,7 +38,7 @@ from sinks.messages.frame import frame_message
 from sinks.video.overlay import draw
 from sources import open_source
 from streaming.pipeline.stream import Job, run_stream
-from streaming.pipeline.worker import Turn, Worker
+from streaming.pipeline.worker import TrackedFrame, Worker
 
 T = TypeVar("T")
 
@@ -94,11 +94,11 @@ class NoModel:
         del prompts
         return 0, []
 
-    async def step(self, stream: int, begin: Callable[[], Future[Frame]]) -> Turn:
+    async def step(self, stream: int, begin: Callable[[], Future[Frame]]) -> TrackedFrame:
         """The result of a frame, at once."""
         del stream
         frame = await asyncio.wrap_future(begin())
-        return Turn(frame, [Result(frame, self._tracks.at(frame.index))], 0.0, 0.0)
+        return TrackedFrame(frame, [Result(frame, self._tracks.at(frame.index))], 0.0, 0.0)
 
     async def close_stream(self, stream: int) -> list[Result]:
         """Nothing was held back."""

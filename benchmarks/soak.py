@@ -220,7 +220,7 @@ def soak(folder: Path, seconds: float) -> tuple[dict[str, Any], list[str]]:
         reconnects = running.metric("maskcast_reconnects_total")
         wrong = []
         try:
-            eventually(lambda: running.metric("maskcast_spool_events") == 0, 60, "all events are delivered")
+            eventually(lambda: running.metric("maskcast_journal_events") == 0, 60, "all events are delivered")
             code = running.stop()
             wrong += [f"it ended with {code}"] if code else []
             eventually(lambda: listener.last("north", "status").get("reason") == "stopped", 15, "the last status")

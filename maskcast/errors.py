@@ -38,7 +38,7 @@ class ModelError(MaskcastError):
     exit_code = 5
 
 
-class SnapshotError(ModelError):
+class TrackStateError(ModelError):
     """A stream's saved tracking state is damaged or belongs to another model."""
 
 

@@ -100,13 +100,13 @@ def track(
     hot_start: Annotated[
         int, typer.Option(min=0, help="Hold results back by so many frames to take false tracks back; 0: at once.")
     ] = 0,
-    snapshots: Annotated[
-        Path | None, typer.Option(help="Folder for the tracking state, so that a restart keeps the ids.")
+    state: Annotated[
+        Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids.")
     ] = None,
-    snapshot_seconds: Annotated[
+    save_seconds: Annotated[
         float,
         typer.Option(
-            min=0.1, help="Seconds between snapshots, which a killed process loses; more where one takes long."
+            min=0.1, help="Seconds between two savings of a track state; a killed process loses what came since."
         ),
     ] = 10.0,
     stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
@@ -148,8 +148,8 @@ def track(
             max_pixels=max_pixels,
             tracker_from=tracker_from,
             hot_start=hot_start,
-            snapshots=snapshots,
-            snapshot_seconds=snapshot_seconds,
+            track_states=state,
+            save_seconds=save_seconds,
             problem=lambda error: complain(error, verbose=verbose),
         )
     except MaskcastError as error:

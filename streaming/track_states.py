@@ -12,37 +12,37 @@ from sinks.filename import file_name
 logger = logging.getLogger(__name__)
 
 _SUFFIX = ".safetensors"
-# A snapshot, and what a killed process or a damaged one has left beside it.
+# A track state, and what a killed process or a damaged one has left beside it.
 _NAME = re.compile(rf"\.?(?P<file>.+{re.escape(_SUFFIX)})(?:\.partial|\.damaged)?", re.DOTALL)
-# Bytes at the beginning of a snapshot among which it says that it is one.
+# Bytes at the beginning of a track state among which it says that it is one.
 _HEAD_BYTES = 1 << 20
-_MARK = b"maskcast.snapshot/"
+_MARK = b"maskcast.track_state/"
 
 
-def snapshot_file(folder: Path, stream: str) -> Path:
-    """The file of one stream in a folder of snapshots."""
+def track_state_file(folder: Path, stream: str) -> Path:
+    """The file of one stream in a folder of track states."""
     return folder / f"{file_name(stream)}{_SUFFIX}"
 
 
-def remove_snapshot(folder: Path, stream: str) -> None:
-    """Delete the snapshot of a stream, and what a killed process or a damaged one has left beside it.
+def remove_track_state(folder: Path, stream: str) -> None:
+    """Delete the track state of a stream, and what a killed process or a damaged one has left beside it.
 
     Raises:
         OSError: the disk refuses.
     """
-    file = snapshot_file(folder, stream)
+    file = track_state_file(folder, stream)
     for path in (file, file.with_name(f".{file.name}.partial"), file.with_name(f"{file.name}.damaged")):
         if path.is_file():
             path.unlink()
 
 
-def remove_other_snapshots(folder: Path, streams: Collection[str]) -> None:
-    """Delete the snapshots of all but these streams. What is no snapshot stays.
+def remove_other_track_states(folder: Path, streams: Collection[str]) -> None:
+    """Delete the track states of all but these streams. What is no track state stays.
 
     Raises:
         OSError: the disk refuses.
     """
-    wanted = {snapshot_file(folder, stream).name for stream in streams}
+    wanted = {track_state_file(folder, stream).name for stream in streams}
     for path in list(folder.iterdir()) if folder.is_dir() else []:
         name = _NAME.fullmatch(path.name)
         if name and name["file"] not in wanted and path.is_file() and (path.name != name["file"] or _is_one(path)):

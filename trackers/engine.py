@@ -19,7 +19,7 @@ from trackers.detection.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_dev
 from trackers.detection.detector import Detector
 from trackers.detection.text import TextEmbedding, TextEncoder
 from trackers.lifecycle import LOST_AFTER
-from trackers.memory import track_state as snapshot
+from trackers.memory import track_state
 from trackers.memory.tracker import MemoryTracker
 from trackers.tracker import Tracker
 
@@ -131,7 +131,7 @@ class Engine:
         stream = self.open_stream(prompts)
         events = stream.state.lifecycle.align(known)
         if known.highest:  # tentative tracks, which have no events, had ids too
-            stream.state.lifecycle.next_id += snapshot.RESERVED_IDS
+            stream.state.lifecycle.next_id += track_state.RESERVED_IDS
         return stream, events
 
     def set_prompts(self, stream: TrackedStream, prompts: Sequence[str]) -> list[Event]:
@@ -172,14 +172,14 @@ class Engine:
         except RuntimeError as error:  # what torch raises, for want of memory too
             raise _model_error(self.device, error) from error
 
-    def save_stream(self, stream: TrackedStream, *, final: bool) -> snapshot.SavedState:
+    def save_stream(self, stream: TrackedStream, *, final: bool) -> track_state.SavedState:
         """Copy a stream's tracking state between two frames, to be written; see `trackers.memory.track_state`.
 
         Raises:
-            UsageError: the tracker has no snapshots.
+            UsageError: the tracker has no track states.
         """
-        self.require_snapshots()
-        return snapshot.take(stream.state, self.revision, final=final)
+        self.require_track_state()
+        return track_state.take(stream.state, self.revision, final=final)
 
     def resume_stream(
         self, file: Path, prompts: Sequence[str], known: KnownTracks | None = None
@@ -187,21 +187,21 @@ class Engine:
         """Go on with a stream where `save_stream` left it: tracks keep their ids, and no id is used again.
 
         Args:
-            file: the snapshot.
+            file: the track state.
             prompts: what to look for from now on; tracks of other prompts end.
-            known: what subscribers know, which may be newer than the snapshot; None for the same.
+            known: what subscribers know, which may be newer than the track state; None for the same.
 
         Returns:
             The stream, and the events of the tracks that end.
 
         Raises:
-            FileNotFoundError: there is no snapshot.
-            SnapshotError: it is damaged or belongs to another model.
-            UsageError: see `check_prompts`; or the tracker has no snapshots.
+            FileNotFoundError: there is no track state.
+            TrackStateError: it is damaged or belongs to another model.
+            UsageError: see `check_prompts`; or the tracker has no track states.
         """
-        tracker = self.require_snapshots()
+        tracker = self.require_track_state()
         checked = self.check_prompts(prompts)
-        state = snapshot.load(tracker, file, self.revision)
+        state = track_state.load(tracker, file, self.revision)
         events = state.lifecycle.align(known) if known else []
         # What has been told of cannot be taken back as if it had never been: its hot start is over.
         told = state.table.ids if known is None else np.array(sorted(known.alive), np.int64)
@@ -209,14 +209,14 @@ class Engine:
         events += tracker.set_prompts(state, checked)
         return self._stream(checked, state), events
 
-    def require_snapshots(self) -> MemoryTracker:
+    def require_track_state(self) -> MemoryTracker:
         """The tracker, if its state can be saved.
 
         Raises:
-            UsageError: only the memory tracker has snapshots.
+            UsageError: only the memory tracker has track states.
         """
         if not isinstance(self._tracker, MemoryTracker):
-            raise UsageError("snapshots need the memory tracker: use --tracker memory with a sam3_video model")
+            raise UsageError("track states need the memory tracker: use --tracker memory with a sam3_video model")
         return self._tracker
 
     def close_stream(self, stream: TrackedStream) -> list[Result]:

@@ -1,4 +1,4 @@
-"""The spool of events that wait for the broker: on disk, bounded, in order. See also `sinks.mqtt.journal_rows`."""
+"""The journal of events that wait for the broker: on disk, bounded, in order. See also `sinks.mqtt.journal_rows`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from maskcast.threads import SerialThread
 from maskcast.types import Frame, KnownTracks, Picture, Result
-from sinks.mqtt.journal_rows import IN_MEMORY, Spool
+from sinks.mqtt.journal_rows import IN_MEMORY, JournalRows
 from sinks.mqtt.journal_stream import Entry
 
 __all__ = ["LIMIT", "Entry", "Journal"]
@@ -45,8 +45,8 @@ class Journal:
     """
 
     def __init__(self, file: Path | None, *, limit: int = LIMIT) -> None:
-        """Spool into `file`, or into memory; at most `limit` events a stream. Nothing is opened yet."""
-        self._spool = Spool(file, limit)
+        """Keep events in `file`, or into memory; at most `limit` events a stream. Nothing is opened yet."""
+        self._rows = JournalRows(file, limit)
         self._thread = SerialThread("journal")
         self._late: set[asyncio.Future[Any]] = set()  # what the disk has not done in time
         self._lost = 0
@@ -58,28 +58,28 @@ class Journal:
         Raises:
             SinkError: another process uses the file.
         """
-        opening = self._thread.run(self._spool.open)
+        opening = self._thread.run(self._rows.open)
         if await self._in_time(opening):
             opening.result()
 
     @property
     def refusal(self) -> str | None:
         """Why events are kept in memory alone; None while they are on disk."""
-        return "the disk does not answer" if self._late else self._spool.refusal
+        return "the disk does not answer" if self._late else self._rows.refusal
 
     def try_again(self) -> None:
         """If the disk has refused, see whether it does still; the next event would, but may take long to come."""
         if self.refusal and not self._late and not self._closed:
-            self._thread.run(self._spool.write)
+            self._thread.run(self._rows.write)
 
     def streams(self) -> set[str]:
         """The streams of which the journal knows, those of earlier runs too; none before it is open."""
-        return self._spool.names()
+        return self._rows.names()
 
     async def forget(self, stream: str) -> None:
         """Forget a stream with all that waits; should it come back, its events have new ids."""
         if not self._closed:
-            await self._run(lambda: self._spool.forget(stream))
+            await self._run(lambda: self._rows.forget(stream))
 
     async def append(self, stream: str, result: Result) -> int:
         """Take all events of `result` in one transaction; returns how many were taken, or are to be."""
@@ -93,7 +93,7 @@ class Journal:
         bare = Result(
             Frame(frame.stream, frame.index, frame.pts, frame.captured_at, cast("Picture", None)), events=result.events
         )
-        appending = self._thread.run(lambda: self._spool.append(stream, bare))
+        appending = self._thread.run(lambda: self._rows.append(stream, bare))
         return appending.result() if await self._in_time(appending) else len(result.events)
 
     async def _in_time(self, work: asyncio.Future[Any]) -> bool:
@@ -102,7 +102,7 @@ class Journal:
         if work.done():
             return True
         if not self._late:
-            logger.error("%s: does not answer; until it does, events wait in memory", self._spool.name)
+            logger.error("%s: does not answer; until it does, events wait in memory", self._rows.name)
         self._late.add(work)
         work.add_done_callback(self._came)
         return False
@@ -111,47 +111,47 @@ class Journal:
         work.exception()  # seen, though nobody waits any more
         self._late.discard(work)
         if not self._late:
-            logger.info("%s: answers again; %d events were lost meanwhile", self._spool.name, self._lost)
+            logger.info("%s: answers again; %d events were lost meanwhile", self._rows.name, self._lost)
             self._lost = 0
 
     async def first(self, stream: str, count: int) -> list[Entry]:
         """The oldest messages that wait, at most `count`; an announcement of what was shed is one of them."""
         if self._closed:
             return []
-        return await self._run(lambda: self._spool.first(stream, count))
+        return await self._run(lambda: self._rows.first(stream, count))
 
     async def remove(self, stream: str, up_to: int) -> None:
         """Forget the messages up to and including the sequence number `up_to`: the broker has them."""
         if not self._closed:
-            await self._run(lambda: self._spool.remove(stream, up_to))
+            await self._run(lambda: self._rows.remove(stream, up_to))
 
     def depth(self, stream: str) -> int:
         """Number of events of `stream` that wait; 0 before the journal is open."""
-        return self._spool.depth(stream)
+        return self._rows.depth(stream)
 
-    def shed(self, stream: str) -> int:
+    def dropped(self, stream: str) -> int:
         """Number of events of `stream` that were dropped since the journal began, in earlier runs too."""
-        return self._spool.shed(stream)
+        return self._rows.dropped(stream)
 
     async def known_tracks(self, stream: str) -> KnownTracks:
         """What the journalled events, those of earlier runs too, have told of tracks.
 
         At most 1,000 open tracks a stream are remembered, the newest; what the disk has taken where it hangs.
         """
-        asking = self._thread.run(lambda: self._spool.known_tracks(stream))
+        asking = self._thread.run(lambda: self._rows.known_tracks(stream))
         await asyncio.wait([asking], timeout=0 if self._late else ANSWER_SECONDS)
-        return asking.result() if asking.done() else self._spool.remembered_tracks(stream)
+        return asking.result() if asking.done() else self._rows.remembered_tracks(stream)
 
     async def close(self) -> None:
         """Write what can be written, and close the file. Afterwards nothing is taken any more."""
         if self._closed:
             return
         self._closed = True
-        closing = self._thread.run(self._spool.close)
+        closing = self._thread.run(self._rows.close)
         self._thread.close()
         await asyncio.wait([closing], timeout=ANSWER_SECONDS)
         if not closing.done():
-            logger.error("%s: does not answer; what it has not taken is lost", self._spool.name)
+            logger.error("%s: does not answer; what it has not taken is lost", self._rows.name)
 
     async def _run(self, function: Callable[[], T]) -> T:
         return await self._thread.run(function)

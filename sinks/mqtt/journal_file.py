@@ -1,4 +1,4 @@
-"""The SQLite file of the spool: opening it, reading it with suspicion, setting it aside when damaged."""
+"""The SQLite file of the journal: opening it, reading it with suspicion, setting it aside when damaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from maskcast.files import make_folder, make_private, set_aside, tighten
-from sinks.mqtt.journal_stream import OPEN_TRACKS, SpooledStream, read_event
+from sinks.mqtt.journal_stream import OPEN_TRACKS, JournalStream, read_event
 
 logger = logging.getLogger(__name__)
 
@@ -93,10 +93,10 @@ class Transaction:
 
 
 def connect(file: Path | None) -> sqlite3.Connection:
-    """Open the spool `file`, or one in memory, for this process alone.
+    """Open the journal `file`, or one in memory, for this process alone.
 
     Raises:
-        DamagedError: the file is damaged or no spool of this version.
+        DamagedError: the file is damaged or no journal of this version.
         sqlite3.Error, OSError: it cannot be opened.
     """
     if file is None:
@@ -114,7 +114,7 @@ def connect(file: Path | None) -> sqlite3.Connection:
 
 
 def connect_copy(file: Path) -> sqlite3.Connection:
-    """Open a copy of the spool `file`, which cannot be opened for writing. It is gone when it is closed.
+    """Open a copy of the journal `file`, which cannot be opened for writing. It is gone when it is closed.
 
     Raises:
         DamagedError: see `connect`.
@@ -173,14 +173,14 @@ def _tables(database: sqlite3.Connection) -> set[tuple[str, str, str]]:
     return set(database.execute("SELECT type, name, sql FROM sqlite_master"))
 
 
-def load(database: sqlite3.Connection) -> tuple[dict[str, SpooledStream], str]:
+def load(database: sqlite3.Connection) -> tuple[dict[str, JournalStream], str]:
     """Read what the file tells of the streams.
 
     Returns:
         The streams by name, and the `boot_id` that wrote them; empty after a regular end.
 
     Raises:
-        DamagedError: there is something in it that no spool has written.
+        DamagedError: there is something in it that no journal has written.
         sqlite3.Error: it cannot be read.
     """
     try:
@@ -202,15 +202,15 @@ def _rows(database: sqlite3.Connection, table: str, most: int) -> list[tuple[Any
     return rows
 
 
-def _stream(id_: str, next_: int, sent: int, shed: int, highest: int) -> SpooledStream:
+def _stream(id_: str, next_: int, sent: int, shed: int, highest: int) -> JournalStream:
     if not _ID.fullmatch(id_):
         raise ValueError("an id that is none")
     _within(next_, 1, MOST)
     _within(sent, 0, next_ - 1)
-    return SpooledStream(id_, next_, sent, _within(shed, 0, MOST), _within(highest, 0, MOST))
+    return JournalStream(id_, next_, sent, _within(shed, 0, MOST), _within(highest, 0, MOST))
 
 
-def _load_events(database: sqlite3.Connection, streams: dict[str, SpooledStream]) -> None:
+def _load_events(database: sqlite3.Connection, streams: dict[str, JournalStream]) -> None:
     """Count the events of each stream; their payloads are looked at when they are sent."""
     query = """
         SELECT stream, COUNT(*), MIN(sequence), MAX(sequence), MAX(length(payload)),
@@ -224,7 +224,7 @@ def _load_events(database: sqlite3.Connection, streams: dict[str, SpooledStream]
         stream.stored = count
 
 
-def _load_tracks(database: sqlite3.Connection, streams: dict[str, SpooledStream]) -> None:
+def _load_tracks(database: sqlite3.Connection, streams: dict[str, JournalStream]) -> None:
     (longest,) = database.execute("SELECT MAX(length(event)) FROM track").fetchone()
     if (longest or 0) > LONGEST_TRACK:
         raise ValueError("a track that is none")

@@ -24,7 +24,7 @@ from sinks.mqtt.journal_file import (
     result_code,
     set_journal_aside,
 )
-from sinks.mqtt.journal_stream import Entry, SpooledStream, event_text
+from sinks.mqtt.journal_stream import Entry, JournalStream, event_text
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +33,14 @@ RETRY_SECONDS = 5.0  # between attempts to write to a disk that has refused
 OLDEST = "SELECT sequence, payload FROM event WHERE stream = ? AND sequence >= ? ORDER BY sequence"
 
 
-class Spool:
+class JournalRows:
     """See `Journal`. All but `depth`, `shed`, `names` and `remembered_tracks` belong to one thread."""
 
     def __init__(self, file: Path | None, limit: int) -> None:
         self._file, self._limit = file, limit
         self.name = str(file) if file else "the journal in memory"
         self._database: sqlite3.Connection | None = None
-        self._streams: dict[str, SpooledStream] = {}
+        self._streams: dict[str, JournalStream] = {}
         self._dirty: set[str] = set()
         self._forgotten: set[str] = set()  # streams of which the file still tells
         self._retry_at: float | None = None  # the disk has refused; when to try again
@@ -74,7 +74,7 @@ class Spool:
             stream.follow(event)
         excess = stream.stored + len(stream.waiting) - self._limit
         if excess > 0:
-            self._shed_oldest(name, stream, excess)
+            self._drop_oldest(name, stream, excess)
         self._dirty.add(name)
         self.write()
         while len(stream.waiting) > IN_MEMORY:  # only while the disk refuses
@@ -135,7 +135,7 @@ class Spool:
         stream = self._streams.get(name)
         return stream.stored + len(stream.waiting) if stream else 0
 
-    def shed(self, name: str) -> int:
+    def dropped(self, name: str) -> int:
         stream = self._streams.get(name)
         return stream.shed if stream else 0
 
@@ -168,14 +168,14 @@ class Spool:
     def names(self) -> set[str]:
         return set(self._streams)
 
-    def _stream(self, name: str) -> SpooledStream:
+    def _stream(self, name: str) -> JournalStream:
         if not self._begun:
             try:
                 self.open()
             except SinkError as error:
                 self._begin_elsewhere(error)
         if name not in self._streams:
-            self._streams[name] = SpooledStream(uuid.uuid4().hex)
+            self._streams[name] = JournalStream(uuid.uuid4().hex)
         return self._streams[name]
 
     def _begin(self) -> None:
@@ -204,7 +204,7 @@ class Spool:
         self._unsigned = True
         self._dirty.update(self._streams)
 
-    def _take_up(self, found: dict[str, SpooledStream], boot: str) -> None:
+    def _take_up(self, found: dict[str, JournalStream], boot: str) -> None:
         # The system went down under us. Numbers that were given and sent may not have reached the disk, and a
         # subscriber would take other events under the same numbers for repetitions.
         lost = boot not in {"", boot_id()}
@@ -226,7 +226,7 @@ class Spool:
                 self._database, self._unread = copy, False
         self._refused(error)
 
-    def _shed_oldest(self, name: str, stream: SpooledStream, excess: int) -> None:
+    def _drop_oldest(self, name: str, stream: JournalStream, excess: int) -> None:
         if excess < stream.stored:
             rows = self._read(f"{OLDEST} LIMIT 1 OFFSET ?", (name, stream.start, excess))
             if not rows:  # the disk cannot be read either; the memory has a bound of its own
@@ -290,7 +290,7 @@ class Spool:
             for name, stream in self._streams.items():  # what could not be read could not be counted either
                 stream.stored = self._count(name, stream.start, stream.next)
 
-    def _write_stream(self, database: sqlite3.Connection, name: str, stream: SpooledStream) -> None:
+    def _write_stream(self, database: sqlite3.Connection, name: str, stream: JournalStream) -> None:
         database.execute(
             "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?)",
             (name, stream.id, stream.next, stream.sent, stream.shed, stream.highest),

@@ -1,4 +1,4 @@
-"""What the spool of events knows of one stream, and how that is written down."""
+"""What the journal of events knows of one stream, and how that is written down."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class SpooledStream:
+class JournalStream:
     """What is known of one stream; the file is brought up to it at each commit.
 
     Numbers below `next` that are above `sent` and neither stored nor waiting were shed: no other record is needed to
@@ -72,7 +72,7 @@ class SpooledStream:
             self.changed_tracks.clear()
             self.rewrite_tracks = True
 
-    def continue_after(self, earlier: SpooledStream) -> None:
+    def continue_after(self, earlier: JournalStream) -> None:
         """Queue what happened here behind what an earlier run has left, which could not be read until now.
 
         The numbers go on under a new id, since those of two runs meet. What was handed out and is not yet removed is

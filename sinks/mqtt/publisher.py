@@ -205,11 +205,11 @@ class Publisher:
         self._online = (online, None if reason is None else printable(redact(reason)), paused)
         self.set_prompts(self._prompts if prompts is None else prompts)
 
-    def image_room(self) -> int | None:
+    def still_room(self) -> int | None:
         """Bytes that a picture may have so that the broker takes it; None if any will do."""
         return self._connection.room(f"{self._base}/image")
 
-    async def publish_image(self, jpeg: bytes) -> None:
+    async def publish_still(self, jpeg: bytes) -> None:
         """Publish a picture, retained, on ``image``."""
         self._connection.retain(f"{self._base}/image", jpeg, qos=0)
 

@@ -44,7 +44,7 @@ class MqttSink(Sink):
     @property
     def dropped_events(self) -> int:
         """Messages on ``events`` that did not fit into the queue."""
-        return self._journal.shed(self._stream)
+        return self._journal.dropped(self._stream)
 
     async def start(self, info: StreamInfo) -> None:
         self._stream, self._live = info.stream, info.live

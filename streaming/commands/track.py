@@ -24,9 +24,9 @@ from sources.pixels import MAX_PIXELS
 from streaming.commands.progress import ProgressDisplay
 from streaming.pipeline.jobs import exit_code, run_jobs, run_until_stopped
 from streaming.pipeline.stopping import unless
-from streaming.pipeline.stream import Job, Report, Snapshot
+from streaming.pipeline.stream import Job, Report, TrackStateFile
 from streaming.pipeline.worker import Worker, engine_loader
-from streaming.track_states import snapshot_file
+from streaming.track_states import track_state_file
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def run_track(
     max_pixels: int = MAX_PIXELS,
     tracker_from: str | None = None,
     hot_start: int = 0,
-    snapshots: Path | None = None,
-    snapshot_seconds: float = 10.0,
+    track_states: Path | None = None,
+    save_seconds: float = 10.0,
     problem: Callable[[MaskcastError], None] = lambda _: None,
 ) -> tuple[list[Report], int]:
     """Track in all sources, with a progress bar, until they end or a signal comes.
@@ -147,7 +147,7 @@ def run_track(
             max_frames=max_frames,
             progress=display.update,
             problem=problem,
-            snapshot=Snapshot(snapshot_file(snapshots, name), snapshot_seconds) if snapshots else None,
+            track_state=TrackStateFile(track_state_file(track_states, name), save_seconds) if track_states else None,
         )
 
     async def main(stop: asyncio.Event) -> list[Report]:
@@ -157,11 +157,11 @@ def run_track(
             return [Report(stream="", interrupted=True)]
         with ProgressDisplay(max_frames) as display:
             at_once: list[Job] = []
-            in_turn: list[Job] = []
+            one_by_one: list[Job] = []
             for source, name in zip(expanded, streams, strict=True):
                 local = kind_of(source) in {Kind.FILE, Kind.IMAGES} and not live
-                (in_turn if local else at_once).append(job(source, name, display))
-            reports = await run_jobs(worker, at_once, in_turn, stop)
+                (one_by_one if local else at_once).append(job(source, name, display))
+            reports = await run_jobs(worker, at_once, one_by_one, stop)
         worker.close()
         return reports
 

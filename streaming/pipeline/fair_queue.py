@@ -66,7 +66,7 @@ class Asking(Protocol):
 A = TypeVar("A", bound=Asking)
 
 
-class Turns:
+class FairQueue:
     """Chooses; remembers the lanes and the virtual clock of each class. For one thread.
 
     Attributes:

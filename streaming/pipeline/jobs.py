@@ -18,7 +18,9 @@ T = TypeVar("T")
 INTERRUPTED = 130
 
 
-async def run_jobs(worker: Worker, at_once: Sequence[Job], in_turn: Sequence[Job], stop: asyncio.Event) -> list[Report]:
+async def run_jobs(
+    worker: Worker, at_once: Sequence[Job], one_by_one: Sequence[Job], stop: asyncio.Event
+) -> list[Report]:
     """Run all jobs to their ends, or until `stop` is set. A stream that fails leaves the others alone."""
 
     async def safely(job: Job) -> Report:
@@ -29,10 +31,10 @@ async def run_jobs(worker: Worker, at_once: Sequence[Job], in_turn: Sequence[Job
             job.problem(failure)
             return Report(stream="", errors=[failure])
 
-    async def one_by_one() -> list[Report]:
-        return [Report(stream="", interrupted=True) if stop.is_set() else await safely(job) for job in in_turn]
+    async def queued() -> list[Report]:
+        return [Report(stream="", interrupted=True) if stop.is_set() else await safely(job) for job in one_by_one]
 
-    *reports, last = await asyncio.gather(*(safely(job) for job in at_once), one_by_one())
+    *reports, last = await asyncio.gather(*(safely(job) for job in at_once), queued())
     assert isinstance(last, list)
     return [*(report for report in reports if isinstance(report, Report)), *last]
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from maskcast.errors import MaskcastError, ModelError, SnapshotError, TooLargeError
+from maskcast.errors import MaskcastError, ModelError, TooLargeError, TrackStateError
 from maskcast.types import Frame, Result
-from streaming.pipeline.fair_queue import Lane, Turns
+from streaming.pipeline.fair_queue import FairQueue, Lane
 
 if TYPE_CHECKING:  # torch takes seconds to import: only this thread pays for it
     from trackers.engine import Engine, TrackedStream
@@ -43,7 +43,7 @@ BEAT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Turn:
+class TrackedFrame:
     """A frame that the model has seen.
 
     Attributes:
@@ -64,7 +64,7 @@ class _Asked:
 
     lane: Lane[TrackedStream]
     begin: Callable[[], Future[Frame]]
-    future: Future[Turn]
+    future: Future[TrackedFrame]
     since: float = field(default_factory=time.monotonic)
     frame: Future[Frame] | None = None  # once the first turn has come
 
@@ -98,7 +98,7 @@ class ModelThread:
         self, load: Callable[[], Engine], *, max_batch: int, batch_wait: float, beat: Callable[[], None]
     ) -> None:
         """Prepare; see `streaming.pipeline.worker.Worker`."""
-        self.turns = Turns()
+        self.queue = FairQueue()
         self.failures = 0
         self.death: ModelError | None = None
         self.died = asyncio.Event()
@@ -155,7 +155,7 @@ class ModelThread:
             self._changed.notify_all()
         return await asyncio.wrap_future(call.future)
 
-    async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Turn:
+    async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> TrackedFrame:
         """Track one frame of one stream.
 
         Args:
@@ -216,7 +216,7 @@ class ModelThread:
                 wait_for = self._wait_for_more()
                 if wait_for is None:
                     idle = time.monotonic() - max(self._idle_since, min(asked.since for asked in self._asked))
-                    chosen = self.turns.choose(self._asked, self._max_batch, idle)
+                    chosen = self.queue.choose(self._asked, self._max_batch, idle)
                     self._asked = [asked for asked in self._asked if asked not in chosen]
                     return partial(self._step, chosen)
                 if not self._changed.wait(wait_for):
@@ -227,8 +227,8 @@ class ModelThread:
         if not self._asked:
             return BEAT_SECONDS
         now = time.monotonic()
-        left = self.turns.patience(self._asked, now)
-        if len(self._asked) < min(self._max_batch, len(self.turns.lanes)):
+        left = self.queue.patience(self._asked, now)
+        if len(self._asked) < min(self._max_batch, len(self.queue.lanes)):
             left = max(left, self._asked[0].since + self._batch_wait - now)
         return left if left > 0 else None
 
@@ -239,7 +239,7 @@ class ModelThread:
             call.future.set_result(call.function())
         except BaseException as error:  # noqa: BLE001 - handed to whoever awaits
             failure = _model_error(error)
-            if call.vital and isinstance(failure, ModelError) and not isinstance(failure, SnapshotError):
+            if call.vital and isinstance(failure, ModelError) and not isinstance(failure, TrackStateError):
                 self.failures += 1
             call.future.set_exception(failure)
 
@@ -293,7 +293,7 @@ class ModelThread:
                 return
         finally:
             done = time.monotonic()
-            self.turns.charge([asked.lane for asked, _ in steps], done - began, done)
+            self.queue.charge([asked.lane for asked, _ in steps], done - began, done)
         if not results:  # What does not fit together may fit one by one: not before the error has let go of its frames.
             for step in steps:
                 self._pass([step], taken)
@@ -301,7 +301,7 @@ class ModelThread:
         answers = list(zip(steps, results, strict=True))
         self.failures = 0
         for (asked, frame), result in answers:
-            asked.future.set_result(Turn(frame, result, taken, done))
+            asked.future.set_result(TrackedFrame(frame, result, taken, done))
 
 
 def _is_huge(frame: Frame) -> bool:

@@ -28,14 +28,14 @@ from streaming.pipeline.fair_queue import Lane
 from streaming.pipeline.mailbox import Closed, Mailbox
 from streaming.pipeline.outlet import Outlet
 from streaming.pipeline.stopping import first, unless
-from streaming.pipeline.worker import Turn, Worker
+from streaming.pipeline.worker import TrackedFrame, Worker
 
 if TYPE_CHECKING:
     from trackers.engine import TrackedStream
 
 # Frames decoded ahead of the model.
 READ_AHEAD = 4
-# Of a stream's time, at most this goes into snapshots: those of many tracks of a full-size model are large.
+# Of a stream's time, at most this goes into track states: those of many tracks of a full-size model are large.
 SAVING_SHARE = 0.05
 # But that does not make the time between two longer than this many times what was asked for.
 LONGEST_SAVING_PAUSE = 10
@@ -50,8 +50,8 @@ class Report:
     Attributes:
         stream: its id.
         frames: results delivered.
-        skipped: frames of a live stream that the model never saw.
-        shed: results of a live stream that a slow sink never saw.
+        dropped_before_model: frames of a live stream that the model never saw.
+        dropped_by_sinks: results of a live stream that a slow sink never saw.
         tracks: tracks that were confirmed.
         seconds: from the first frame to the end.
         interrupted: whether it was stopped from outside.
@@ -60,8 +60,8 @@ class Report:
 
     stream: str
     frames: int = 0
-    skipped: int = 0
-    shed: int = 0
+    dropped_before_model: int = 0
+    dropped_by_sinks: int = 0
     tracks: int = 0
     seconds: float = 0.0
     interrupted: bool = False
@@ -70,7 +70,7 @@ class Report:
     @property
     def dropped(self) -> int:
         """Frames that a live stream dropped, before the model or after it."""
-        return self.skipped + self.shed
+        return self.dropped_before_model + self.dropped_by_sinks
 
     def summary(self) -> str:
         """One line for a person."""
@@ -82,7 +82,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class TrackStateFile:
     """Where a stream's tracking state is kept, so that the next process goes on with the same ids.
 
     Attributes:
@@ -107,7 +107,7 @@ class Job:
         max_frames: stop after this many results; None for all.
         progress: called in the event loop at the start and after every turn. The report goes on counting by itself.
         problem: called in the event loop as soon as something goes wrong; it is in the report as well.
-        snapshot: where to keep the tracking state; None to keep none.
+        track_state: where to keep the tracking state; None to keep none.
         known: asked for what subscribers know of earlier tracks of the stream, when it begins.
         controls: what to change meanwhile; None for nothing.
         weight: share of the model when there is not enough for all.
@@ -121,12 +121,12 @@ class Job:
     max_frames: int | None
     progress: Callable[[StreamInfo, Report], None]
     problem: Callable[[MaskcastError], None] = lambda _: None
-    snapshot: Snapshot | None = None
+    track_state: TrackStateFile | None = None
     known: Callable[[], Awaitable[KnownTracks | None]] | None = None
     controls: Controls | None = None
     weight: float = 1.0
     max_rate: float | None = None
-    turn: Callable[[Turn], None] = lambda _: None
+    turn: Callable[[TrackedFrame], None] = lambda _: None
 
 
 async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
@@ -170,7 +170,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
             await asyncio.wait([reading, closing], timeout=CLOSE_SECONDS)
         hurrying.cancel()
     run.report.seconds = time.monotonic() - run.started
-    run.report.shed = sum(outlet.dropped for outlet in run.outlets)
+    run.report.dropped_by_sinks = sum(outlet.dropped for outlet in run.outlets)
     return run.report
 
 
@@ -183,7 +183,7 @@ async def _begin(job: Job, worker: Worker, source: Source) -> _Run:
     prompts = job.controls.prompts if job.controls else tuple(job.prompts)
     lane, pending = await worker.open_stream(
         prompts,
-        job.snapshot.file if job.snapshot and job.snapshot.resume else None,
+        job.track_state.file if job.track_state and job.track_state.resume else None,
         await job.known() if job.known else None,
         live=source.info.live,
         weight=job.weight,
@@ -228,7 +228,7 @@ class _Run:
             Closed: no more are wanted.
         """
         await self.frames.put(frame)
-        self.report.skipped = self.frames.dropped
+        self.report.dropped_before_model = self.frames.dropped
 
     async def hurry(self, stop: asyncio.Event) -> None:
         """When `stop` is set, wait not much longer for sinks, such as one whose broker is away."""
@@ -248,7 +248,7 @@ class _Run:
                 self._fail(_source_error(self.info.stream, error))
         except MaskcastError as error:
             self._fail(error)
-            # A pass that failed may have left the state half advanced: the snapshot from before is the better one.
+            # A pass that failed may have left the state half advanced: the track state from before is the better one.
             whole = not isinstance(error, ModelError)
         try:
             await self._deliver(await self._worker.close_stream(self._lane), wait=True)
@@ -274,7 +274,7 @@ class _Run:
             await self._deliver(turn.results)
             if time.monotonic() > due_save:
                 due_save = await self._save(final=False)
-            self.report.shed = sum(outlet.dropped for outlet in self.outlets)
+            self.report.dropped_by_sinks = sum(outlet.dropped for outlet in self.outlets)
             self.report.seconds = time.monotonic() - self.started
             self._job.progress(self.info, self.report)
             if next(taken) == self._job.max_frames:
@@ -322,13 +322,13 @@ class _Run:
             self.report.tracks += sum(event.kind is EventKind.STARTED for event in result.events)
 
     async def _save(self, *, final: bool) -> float:
-        """Take a snapshot if one is wanted; when the next one is due, as `time.monotonic`."""
-        if self._job.snapshot is None:
+        """Take a track state if one is wanted; when the next one is due, as `time.monotonic`."""
+        if self._job.track_state is None:
             return float("inf")
-        seconds = self._job.snapshot.seconds
+        seconds = self._job.track_state.seconds
         taken = 0.0
         try:
-            taken = await self._worker.save_stream(self._lane, self._job.snapshot.file, final=final)
+            taken = await self._worker.save_stream(self._lane, self._job.track_state.file, final=final)
         except MaskcastError as error:  # a full disk must not stop the tracking, and is told of once
             if not any(str(error) == str(known) for known in self.report.errors):
                 self._record(error)

@@ -14,15 +14,15 @@ from maskcast.errors import SinkError, UsageError
 from maskcast.threads import in_daemon_thread
 from maskcast.types import Event, Frame, KnownTracks, Result
 from streaming.pipeline.fair_queue import Lane
-from streaming.pipeline.model_thread import BATCH_WAIT, MAX_BATCH, ModelThread, Turn
+from streaming.pipeline.model_thread import BATCH_WAIT, MAX_BATCH, ModelThread, TrackedFrame
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the model's thread pays for it
     from trackers.engine import Engine, TrackedStream
     from trackers.memory.track_state import SavedState
 
-__all__ = ["MAX_BATCH", "Turn", "Worker", "engine_loader"]
+__all__ = ["MAX_BATCH", "TrackedFrame", "Worker", "engine_loader"]
 
-# Seconds that a stream waits until its snapshot is written; the largest, of some 500 MB, takes ten on a slow disk.
+# Seconds that a stream waits until its track state is written; the largest, of some 500 MB, takes ten on a slow disk.
 SAVE_SECONDS = 30.0
 
 
@@ -50,7 +50,7 @@ class Worker:
             beat: called on the worker's thread whenever it has got on, at least once in `BEAT_SECONDS` while idle.
         """
         self.thread = ModelThread(load, max_batch=max_batch, batch_wait=batch_wait, beat=beat)
-        self._late: set[asyncio.Future[None]] = set()  # snapshots for which the disk hangs
+        self._late: set[asyncio.Future[None]] = set()  # track states for which the disk hangs
 
     async def start(self) -> None:
         """Load the model.
@@ -63,7 +63,7 @@ class Worker:
     async def open_stream(
         self,
         prompts: Sequence[str],
-        snapshot: Path | None = None,
+        track_state: Path | None = None,
         known: KnownTracks | None = None,
         *,
         live: bool = False,
@@ -73,7 +73,7 @@ class Worker:
 
         Args:
             prompts: what to look for.
-            snapshot: file that `save_stream` wrote.
+            track_state: file that `save_stream` wrote.
             known: what subscribers know of earlier tracks of the stream, if it had any.
             live: whether it goes before streams that can wait.
             weight: its share of the turns when there are not enough for all.
@@ -82,21 +82,21 @@ class Worker:
             The stream's lane, and the events of tracks that end because their prompt or their memory is gone.
 
         Raises:
-            UsageError, SnapshotError, ModelError: see `Engine.open_stream` and `Engine.resume_stream`.
+            UsageError, TrackStateError, ModelError: see `Engine.open_stream` and `Engine.resume_stream`.
         """
 
         def open_or_resume() -> tuple[TrackedStream, list[Event]]:
             engine = self._engine
-            if snapshot is not None and not self._late:  # all streams would wait for the disk
-                engine.require_snapshots()
+            if track_state is not None and not self._late:  # all streams would wait for the disk
+                engine.require_track_state()
                 with suppress(FileNotFoundError):
-                    return engine.resume_stream(snapshot, prompts, known)
+                    return engine.resume_stream(track_state, prompts, known)
             return engine.reopen_stream(prompts, known) if known else (engine.open_stream(prompts), [])
 
         def enter() -> tuple[Lane[TrackedStream], list[Event]]:
             stream, events = open_or_resume()
             lane = Lane(stream, live, weight, len(prompts))
-            self.thread.turns.lanes.append(lane)
+            self.thread.queue.lanes.append(lane)
             return lane, events
 
         return await self.thread.call(enter)
@@ -105,12 +105,12 @@ class Worker:
         """See `Engine.check_prompts`."""
         return await self.thread.call(lambda: self._engine.check_prompts(prompts), vital=False)
 
-    async def has_snapshots(self) -> bool:
+    async def has_track_state(self) -> bool:
         """Whether streams can be saved and resumed."""
 
         def ask() -> bool:
             try:
-                self._engine.require_snapshots()
+                self._engine.require_track_state()
             except UsageError:
                 return False
             return True
@@ -142,9 +142,11 @@ class Worker:
 
         Raises:
             SinkError: it cannot be written, or the disk does not answer, and is left to itself until it does; an older
-                snapshot is unharmed.
+                track state is unharmed.
         """
-        hangs = SinkError(f"snapshot {file}: the disk has not taken it in {SAVE_SECONDS:.0f} s: no longer waited for")
+        hangs = SinkError(
+            f"track state {file}: the disk has not taken it in {SAVE_SECONDS:.0f} s: no longer waited for"
+        )
         if self._late:
             raise hangs
 
@@ -155,7 +157,7 @@ class Worker:
         state, copying = await self.thread.call(copy)
         began = time.monotonic()
         # On another thread: a slow disk keeps only this stream waiting.
-        writing = in_daemon_thread(lambda: state.write(file), "write snapshot")
+        writing = in_daemon_thread(lambda: state.write(file), "write track state")
         await asyncio.wait([writing], timeout=SAVE_SECONDS)
         if not writing.done():
             self._late.add(writing)
@@ -164,14 +166,14 @@ class Worker:
         try:
             writing.result()
         except OSError as error:
-            raise SinkError(f"snapshot {file} cannot be written: {error.strerror or error}") from error
+            raise SinkError(f"track state {file} cannot be written: {error.strerror or error}") from error
         return copying + time.monotonic() - began
 
     def _came(self, writing: asyncio.Future[None]) -> None:
         writing.exception()  # seen, though nobody waits any more
         self._late.discard(writing)
 
-    async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Turn:
+    async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> TrackedFrame:
         """Track one frame of one stream; see `ModelThread.step`."""
         return await self.thread.step(lane, begin)
 
@@ -179,7 +181,7 @@ class Worker:
         """See `Engine.close_stream`."""
 
         def leave() -> list[Result]:
-            self.thread.turns.lanes.remove(lane)
+            self.thread.queue.lanes.remove(lane)
             return self._engine.close_stream(lane.stream)
 
         return await self.thread.call(leave)
@@ -194,7 +196,7 @@ class Worker:
 
     @property
     def _lanes(self) -> int:
-        return len(self.thread.turns.lanes)
+        return len(self.thread.queue.lanes)
 
 
 def engine_loader(model: str | None, device: str, tracker: str | None, **options: Any) -> Callable[[], Engine]:

@@ -74,7 +74,7 @@ class Metrics:
         self._frames = counter("frames_total", "Frames that the model tracked.", "stream")
         self._dropped = counter(
             "frames_dropped_total",
-            "Frames that were skipped, by place: reader (a newer one was there), model, sink.",
+            "Frames that were dropped, by place: reader (a newer one was there), model, sink.",
             "stream",
             "where",
         )
@@ -97,8 +97,10 @@ class Metrics:
         self._unsent = counter(
             "broker_frames_dropped_total", "Messages of frames that a slow or absent broker cost.", "stream"
         )
-        self._spooled = gauge("spool_events", "Events on disk that wait for the broker.", "stream")
-        self._shed = counter("spool_events_shed_total", "Events lost because the spool was full.", "stream")
+        self._journal_events = gauge("journal_events", "Events on disk that wait for the broker.", "stream")
+        self._journal_dropped = counter(
+            "journal_events_dropped_total", "Events lost because the journal was full.", "stream"
+        )
         self._in_memory = gauge(
             "state_in_memory", "1 while the state folder cannot be written and what it should keep is in memory alone."
         )
@@ -124,7 +126,7 @@ class Metrics:
         self._add(self._frames, 1, stream)
 
     def frames_dropped(self, stream: str, where: str, total: float) -> None:
-        """Take the growing `total` of frames that were skipped in one place: ``reader``, ``model`` or ``sink``."""
+        """Take the growing `total` of frames that were dropped in one place: ``reader``, ``model`` or ``sink``."""
         self._total(self._dropped, total, stream, where)
 
     def observe(self, stage: Stage, seconds: float) -> None:
@@ -167,10 +169,10 @@ class Metrics:
         """Say whether the streams ask for more than the model can track."""
         self._overloaded.set(on)
 
-    def spool(self, stream: str, depth: int, shed_total: float) -> None:
+    def journal(self, stream: str, depth: int, dropped_total: float) -> None:
         """Take the number of events on disk, and the growing total of those lost to its bound."""
-        self._set(self._spooled, depth, stream)
-        self._total(self._shed, shed_total, stream)
+        self._set(self._journal_events, depth, stream)
+        self._total(self._journal_dropped, dropped_total, stream)
 
     def state_in_memory(self, on: bool) -> None:
         """Say whether the state folder refuses to be written."""

@@ -21,7 +21,7 @@ from sinks.mqtt.process_status import ProcessStatus
 from sources.location import check_stream_id
 from streaming.pipeline.stopping import unless
 from streaming.service.retained import Left, Retained
-from streaming.track_states import remove_other_snapshots, remove_snapshot
+from streaming.track_states import remove_other_track_states, remove_track_state
 
 logger = logging.getLogger(__name__)
 
@@ -39,16 +39,16 @@ class Removal:
     noted on disk, see `Retained`.
     """
 
-    def __init__(self, process: ProcessStatus | None, journal: Journal, retained: Retained, snapshots: Path) -> None:
+    def __init__(self, process: ProcessStatus | None, journal: Journal, retained: Retained, track_states: Path) -> None:
         """Prepare.
 
         Args:
             process: over whose connection all is taken back; None without a broker.
             journal: where events wait.
             retained: what was left at the broker.
-            snapshots: folder of the streams' tracking states.
+            track_states: folder of the streams' tracking states.
         """
-        self._process, self._journal, self._retained, self._snapshots = process, journal, retained, snapshots
+        self._process, self._journal, self._retained, self._track_states = process, journal, retained, track_states
 
     def left_behind(self, streams: Collection[str]) -> set[str]:
         """Those that have left something at the broker or in the journal and are not among `streams`."""
@@ -64,7 +64,7 @@ class Removal:
         if not _is_id(stream):  # what a journal names need not be one
             await self._journal.forget(stream)
             return
-        await self._on_disk(partial(remove_snapshot, self._snapshots, stream))
+        await self._on_disk(partial(remove_track_state, self._track_states, stream))
         process = self._process
         if process and not await _when_connected(
             process, recalled, partial(self._take_back, process, stream, recalled)
@@ -85,7 +85,7 @@ class Removal:
 
         That is what stands under other prefixes of the broker, and where Home Assistant does not listen any more.
         """
-        await self._on_disk(partial(remove_other_snapshots, self._snapshots, frozenset(streams)))
+        await self._on_disk(partial(remove_other_track_states, self._track_states, frozenset(streams)))
         process = self._process
         if process is None:
             return
@@ -99,9 +99,9 @@ class Removal:
 
     async def _on_disk(self, removing: Callable[[], None]) -> None:
         try:
-            await in_daemon_thread(removing, "remove snapshots")
+            await in_daemon_thread(removing, "remove track states")
         except OSError as error:
-            logger.warning("%s: what streams that are gone have left cannot be deleted: %s", self._snapshots, error)
+            logger.warning("%s: what streams that are gone have left cannot be deleted: %s", self._track_states, error)
 
     async def _take_back(self, process: ProcessStatus, stream: str, recalled: asyncio.Event) -> bool:
         """Deliver what waits, then remove what is retained; whether the broker took that."""

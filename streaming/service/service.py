@@ -114,11 +114,11 @@ class Service:
             mqtt, folder = settings.mqtt, settings.state.folder
             discovery = mqtt.discovery_prefix if mqtt and mqtt.home_assistant else None
             retained = Retained(folder / "retained.json", mqtt.address() if mqtt else None, discovery)
-            shared = Shared(settings, worker, self._journal, retained, self._metrics, await worker.has_snapshots())
+            shared = Shared(settings, worker, self._journal, retained, self._metrics, await worker.has_track_state())
             if mqtt:
                 self._process = ProcessStatus(mqtt.address())
                 await self._process.start()
-            self._removal = Removal(self._process, self._journal, retained, folder / "snapshots")
+            self._removal = Removal(self._process, self._journal, retained, folder / "tracks")
             cleaning = asyncio.create_task(self._clean_up(self._removal, stop))
             try:
                 await self._serve(shared, stop)

@@ -19,7 +19,7 @@ class Shared:
     Attributes:
         settings: of the process.
         worker, journal, retained, metrics: see there.
-        snapshots: whether the tracker can save its state.
+        track_states: whether the tracker can save its state.
         in_turn: lets one stream that ends, such as a file, run at a time.
     """
 
@@ -28,5 +28,5 @@ class Shared:
     journal: Journal
     retained: Retained
     metrics: Metrics
-    snapshots: bool
+    track_states: bool
     in_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

@@ -25,19 +25,19 @@ class StreamSinks:
         self.recording: RecordingSink | None = None
         self._name, self._settings = name, settings
 
-    def make(self, publisher: Publisher | None, *, images: bool) -> list[Sink]:
+    def make(self, publisher: Publisher | None, *, stills: bool) -> list[Sink]:
         """New sinks, not yet started.
 
         Args:
             publisher: of the stream, if there is a broker.
-            images: whether events lead to stills.
+            stills: whether events lead to stills.
 
         Raises:
             UsageError: see `sinks.open_sink`.
         """
         settings, sinks = self._settings, list[Sink]()
         if publisher:
-            self.still = StillSink(publisher.publish_image, on_events=images, room=publisher.image_room)
+            self.still = StillSink(publisher.publish_still, on_events=stills, room=publisher.still_room)
             sinks += [PublisherSink(publisher), self.still]
         if recording := settings.recording:
             wanted = RecordingSettings(

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from maskcast.errors import MaskcastError, ModelError, SinkError, SnapshotError, SourceError, UsageError
+from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, TrackStateError, UsageError
 from maskcast.files import set_aside
 from maskcast.types import KnownTracks, StreamInfo
 from sinks.sink import Sink
@@ -21,13 +21,13 @@ from sources import open_reconnecting, open_source
 from sources.source import Source
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.stopping import first
-from streaming.pipeline.stream import Job, Report, Snapshot, run_stream
-from streaming.pipeline.worker import Turn
+from streaming.pipeline.stream import Job, Report, TrackStateFile, run_stream
+from streaming.pipeline.worker import TrackedFrame
 from streaming.service.presence import Presence
 from streaming.service.shared import Shared
 from streaming.service.stream_sinks import StreamSinks
 from streaming.settings.tables import StreamSettings
-from streaming.track_states import snapshot_file
+from streaming.track_states import track_state_file
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Supervisor:
 
     async def _run_once(self) -> bool:
         self._closing = threading.Event()
-        file = self._snapshot_file()
+        file = self._track_state_file()
         if self.settings.ends():
             await self._presence.change(True, None)
         try:
@@ -138,7 +138,7 @@ class Supervisor:
             # A full disk at the end must not hide why it ended.
             broken = [error for error in report.errors if isinstance(error, ModelError)]
             error = (broken or report.errors or [None])[-1]
-        except SnapshotError as failure:
+        except TrackStateError as failure:
             self._closing.set()
             self._give_up(file, failure)
             return await self._run_once()
@@ -153,22 +153,22 @@ class Supervisor:
         await self._presence.change(False, str(error) if error else ended)
         return not isinstance(error, ModelError)
 
-    def _snapshot_file(self) -> Path | None:
-        if not self._shared.snapshots or self.settings.ends():
+    def _track_state_file(self) -> Path | None:
+        if not self._shared.track_states or self.settings.ends():
             return None
-        return snapshot_file(self._shared.settings.state.folder / "snapshots", self.name)
+        return track_state_file(self._shared.settings.state.folder / "tracks", self.name)
 
-    def _give_up(self, file: Path | None, error: SnapshotError) -> None:
-        """A snapshot that cannot be used must not keep the stream from running, on a read-only disk neither."""
+    def _give_up(self, file: Path | None, error: TrackStateError) -> None:
+        """A track state that cannot be used must not keep the stream from running, on a read-only disk neither."""
         assert file is not None
         try:
             done = f"set aside as {set_aside(file).name}"
         except OSError:
             self._resume, done = False, "passed over"
-        self._problem(SnapshotError(f"{error} ({done})"))
+        self._problem(TrackStateError(f"{error} ({done})"))
 
     def _job(self, file: Path | None) -> Job:
-        seconds = self._shared.settings.state.snapshot_seconds
+        seconds = self._shared.settings.state.save_seconds
         return Job(
             open_source=self._open,
             open_sinks=self._make_sinks,
@@ -176,7 +176,7 @@ class Supervisor:
             max_frames=None,
             progress=self._progress,
             problem=self._problem,
-            snapshot=Snapshot(file, seconds, self._resume) if file else None,
+            track_state=TrackStateFile(file, seconds, self._resume) if file else None,
             known=self._known,
             controls=self.controls,
             weight=self.settings.weight,
@@ -212,13 +212,13 @@ class Supervisor:
 
     def _make_sinks(self, info: StreamInfo) -> Sequence[Sink]:  # noqa: ARG002 - the pipeline asks so
         mqtt = self._shared.settings.mqtt
-        return self._sinks.make(self._presence.publisher, images=bool(mqtt and mqtt.images))
+        return self._sinks.make(self._presence.publisher, stills=bool(mqtt and mqtt.stills))
 
     async def _known(self) -> KnownTracks | None:
         if self._presence.publisher:
             known = await self._shared.journal.known_tracks(self.name)
             return replace(known, highest=max(known.highest, self._highest_id))  # the journal's disk may hang
-        file = self._snapshot_file()
+        file = self._track_state_file()
         if self._highest_id == 0 or (file and self._resume and await asyncio.to_thread(os.path.exists, file)):
             return None
         return KnownTracks({}, self._highest_id)  # nobody was told of events, but recordings show ids
@@ -228,7 +228,7 @@ class Supervisor:
     def _progress(self, info: StreamInfo, report: Report) -> None:  # noqa: ARG002 - the pipeline's interface
         self._report = report
 
-    def _turn(self, turn: Turn) -> None:
+    def _turn(self, turn: TrackedFrame) -> None:
         metrics = self._shared.metrics
         self._last_turn = turn.done
         metrics.frame_tracked(self.name)
@@ -254,23 +254,23 @@ class Supervisor:
             Frames a second that were wanted of the model since the last call, and that it tracked.
         """
         metrics, report = self._shared.metrics, self._report
-        metrics.frames_dropped(self.name, "reader", report.skipped)
-        metrics.frames_dropped(self.name, "sink", report.shed)
+        metrics.frames_dropped(self.name, "reader", report.dropped_before_model)
+        metrics.frames_dropped(self.name, "sink", report.dropped_by_sinks)
         if publisher := self._presence.publisher:
             journal = self._shared.journal
-            metrics.spool(self.name, journal.depth(self.name), journal.shed(self.name))
+            metrics.journal(self.name, journal.depth(self.name), journal.dropped(self.name))
             metrics.broker(self.name, publisher.connected, publisher.dropped_frames)
         if recording := self._sinks.recording:
             metrics.recording(self.name, recording.recording, recording.failures)
         tracked, skipped, before = self._asked_before
         now = time.monotonic()
-        self._asked_before = (report.frames, report.skipped, now)
+        self._asked_before = (report.frames, report.dropped_before_model, now)
         idle = self.controls.paused or not self._presence.online
         if idle and now - self._last_turn > self._shared.settings.model.lost_after:
             self._nothing_visible()
         seconds = max(now - before, 1e-3)
         got = max(report.frames - tracked, 0) / seconds
-        offered = got + max(report.skipped - skipped, 0) / seconds
+        offered = got + max(report.dropped_before_model - skipped, 0) / seconds
         wanted = got if self.controls.paused else max(got, min(offered, self.settings.max_rate or offered))
         metrics.rate(self.name, wanted, got)
         return wanted, got

@@ -101,7 +101,7 @@ class MqttSettings(Table):
     max_payload: Annotated[ByteSize, Field(ge=65_536, le=256_000_000)] = Field(
         default=ByteSize(262_144), description="Largest message; bigger masks are sent at a lower resolution."
     )
-    images: bool = Field(default=True, description="Publish an annotated JPEG when an object appears.")
+    stills: bool = Field(default=True, description="Publish an annotated JPEG when an object appears.")
     home_assistant: bool = Field(default=False, description="Announce the streams to Home Assistant.")
     discovery_prefix: Topic = Field(default="homeassistant", description="Topic under which Home Assistant listens.")
 
@@ -141,13 +141,13 @@ class StateSettings(Table):
     folder: FilePath = Field(
         default=Path("maskcast-state"),
         validate_default=True,
-        description="Where the journal, the snapshots and what was left at the broker are kept, for this user alone.",
+        description="Where the journal, the track states and what the broker retains are noted, for this user alone.",
     )
-    snapshot_seconds: float = Field(
+    save_seconds: float = Field(
         default=10.0,
         ge=0.1,
         le=DAY,
-        description="Seconds between snapshots, which a killed process forgets; more where one takes long.",
+        description="Seconds between two savings of a track state; a killed process forgets what came since.",
     )
     max_events: int = Field(
         default=100_000, ge=100, le=10_000_000, description="Events kept while the broker is away; the oldest go first."

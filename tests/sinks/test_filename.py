@@ -1,4 +1,4 @@
-"""Every id that is accepted can name a snapshot, a recording and an output, however many bytes its characters take."""
+"""Every id that is accepted can name a track state, a recording and an output, however many bytes it takes."""
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from maskcast.errors import UsageError
 from sinks.filename import file_name, with_stream
 from sources.location import MAX_ID_LENGTH, check_stream_id
-from streaming.track_states import snapshot_file
+from streaming.track_states import track_state_file
 
 LONG = ["\u9580" * 128, "\U0001f600" * 128, "e\u0301" * 64, "L" * 128]
 NAME_MAX = 255
@@ -16,8 +16,8 @@ NAME_MAX = 255
 @pytest.mark.parametrize("stream", LONG)
 def test_files_of_the_longest_ids_can_be_made(stream, tmp_path):
     assert check_stream_id(stream) == stream
-    snapshot = snapshot_file(tmp_path, stream)
-    for name in (f"{snapshot.name}.damaged", f".{snapshot.name}.partial", file_name(stream)):
+    track_state = track_state_file(tmp_path, stream)
+    for name in (f"{track_state.name}.damaged", f".{track_state.name}.partial", file_name(stream)):
         (tmp_path / name).write_bytes(b"")
     video = tmp_path / with_stream("annotated-{stream}-night.partial.mp4", stream)
     video.write_bytes(b"")

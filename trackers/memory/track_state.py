@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from maskcast.errors import ModelError, SnapshotError
+from maskcast.errors import ModelError, TrackStateError
 from maskcast.files import tighten, write_whole
 from trackers.memory.state import MemoryState
 from trackers.memory.track_state_checks import (
@@ -31,10 +31,10 @@ from trackers.memory.track_state_checks import (
 )
 from trackers.memory.tracker import MemoryTracker
 
-FORMAT = "maskcast.snapshot/3"
-# What reading and checking something else than a snapshot raises.
+FORMAT = "maskcast.track_state/1"
+# What reading and checking something else than a track state raises.
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RuntimeError)
-# More than start between two snapshots, even if some of them cannot be written.
+# More than start between two track states, even if some of them cannot be written.
 RESERVED_IDS = 10_000
 
 
@@ -54,15 +54,15 @@ class SavedState:
         """Write it, whole or not at all, on any thread.
 
         Args:
-            file: where to; an older snapshot there is replaced.
+            file: where to; an older track state there is replaced.
 
         Raises:
-            OSError: it cannot be written; an older snapshot is unharmed.
+            OSError: it cannot be written; an older track state is unharmed.
         """
         try:
-            write_whole(file, lambda part: save_file(self.tensors, part, {"snapshot": self.document}))
+            write_whole(file, lambda part: save_file(self.tensors, part, {"track_state": self.document}))
         except SafetensorError as error:
-            raise OSError(f"snapshot {file}: {error}") from error
+            raise OSError(f"track state {file}: {error}") from error
 
 
 def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
@@ -98,40 +98,42 @@ def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
 
 
 def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
-    """Take up a snapshot: tracks keep their ids and memories, new ones get ids that were never used.
+    """Take up a track state: tracks keep their ids and memories, new ones get ids that were never used.
 
-    The time between the snapshot and the next frame does not count: no track ends because the process was down.
+    The time between the track state and the next frame does not count: no track ends because the process was down.
 
     Args:
         tracker: that will go on.
-        file: the snapshot.
+        file: the track state.
         revision: of the tracker's checkpoint.
 
     Raises:
         FileNotFoundError: there is none.
-        SnapshotError: it is damaged, or belongs to another model.
+        TrackStateError: it is damaged, or belongs to another model.
         ModelError: the device fails.
     """
     try:
         check_file(file)
         tighten(file)
         with safe_open(file, "pt") as opened:
-            document = json.loads(opened.metadata()["snapshot"])
+            document = json.loads(opened.metadata()["track_state"])
             if document["format"] != FORMAT:
                 found = str(document["format"])[:80]
-                raise SnapshotError(f"snapshot {file}: its format is {found}, this version reads {FORMAT}")
+                raise TrackStateError(f"track state {file}: its format is {found}, this version reads {FORMAT}")
             if document["revision"] != revision:
-                raise SnapshotError(
-                    f"snapshot {file}: it was taken with another model; begin without it, or use that model"
+                raise TrackStateError(
+                    f"track state {file}: it was taken with another model; begin without it, or use that model"
                 )
             return _restore(tracker, read_document(document, tracker.rules.max_tracks), opened)
     except FileNotFoundError:
         raise
     except (torch.OutOfMemoryError, torch.AcceleratorError) as error:  # not the file's fault: it is kept
-        raise ModelError(f"snapshot {file} cannot be taken up on {tracker.device}: {type(error).__name__}") from error
+        raise ModelError(
+            f"track state {file} cannot be taken up on {tracker.device}: {type(error).__name__}"
+        ) from error
     except (SafetensorError, OSError, *DAMAGE) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]  # which may quote the file
-        raise SnapshotError(f"snapshot {file}: damaged ({reason}); begin without it") from error
+        raise TrackStateError(f"track state {file}: damaged ({reason}); begin without it") from error
 
 
 def _restore(tracker: MemoryTracker, document: Document, opened: Any) -> MemoryState:

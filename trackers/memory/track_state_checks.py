@@ -1,4 +1,4 @@
-"""What a snapshot must be like to be believed: every field and tensor, before memory is given to it.
+"""What a track state must be like to be believed: every field and tensor, before memory is given to it.
 
 A file that another program, a sick disk or a hostile hand has written must not cost more than itself: ids that are no
 numbers, clocks that stand in the future, memories that would fill the machine.
@@ -47,7 +47,7 @@ class Slice(Protocol):
 
 @dataclass(frozen=True)
 class Document:
-    """The part of a snapshot that is not tensors, checked."""
+    """The part of a track state that is not tensors, checked."""
 
     prompts: tuple[str, ...]
     step: int
@@ -132,7 +132,7 @@ def check_shapes(tensors: Mapping[str, Slice], table: SlotTable, tracks: int) ->
         wanted[name] = FLOATS, (tracks, *history.values.shape[1:])
         wanted |= {f"{name}.{mark}": ((kind,), (tracks, history.steps.shape[1])) for mark, kind in MARKS.items()}
     if tensors.keys() != wanted.keys():
-        raise ValueError("other tensors than those of a snapshot")
+        raise ValueError("other tensors than those of a track state")
     for name, (kinds, shape) in wanted.items():
         if tensors[name].get_dtype() not in kinds or tuple(tensors[name].get_shape()) != shape:
             raise ValueError(f"{name} of another shape or type")

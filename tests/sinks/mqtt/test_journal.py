@@ -1,4 +1,4 @@
-"""The spool of events: nothing lost, nothing twice under two numbers, never without bound, never an exception."""
+"""The journal of events: nothing lost, nothing twice under two numbers, never without bound, never an exception."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ import pytest
 from maskcast.errors import SinkError
 from maskcast.types import Box, Event, EventKind, Result
 from sinks.mqtt import journal as journal_module
-from sinks.mqtt import journal_file as spool_file
-from sinks.mqtt import journal_rows as spool
-from sinks.mqtt import journal_stream as spool_stream
+from sinks.mqtt import journal_file, journal_rows, journal_stream
 from sinks.mqtt.journal import Journal
 from tests import processes
 from tests.awaited import awaited
@@ -144,7 +142,7 @@ async def test_the_oldest_are_shed_counted_and_announced_in_their_place(place: P
     journal = Journal(place, limit=5)
     for index in range(8):
         await journal.append("door", result(index))
-    assert (journal.depth("door"), journal.shed("door")) == (5, 3)
+    assert (journal.depth("door"), journal.dropped("door")) == (5, 3)
     if place is not None:
         await journal.close()
         journal = Journal(place, limit=5)
@@ -152,7 +150,7 @@ async def test_the_oldest_are_shed_counted_and_announced_in_their_place(place: P
     assert found[0]["schema"] == "maskcast.shed/1"
     assert (found[0]["count"], numbers(found)) == (3, [3, 4, 5, 6, 7, 8])
     assert frames(found[1:]) == [3, 4, 5, 6, 7]
-    assert journal.shed("door") == 3
+    assert journal.dropped("door") == 3
     # Once acknowledged, it is not announced again; what is shed after that is announced by itself.
     await journal.remove("door", 3)
     assert numbers(await messages(journal)) == [4, 5, 6, 7, 8]
@@ -209,7 +207,7 @@ async def test_open_tracks_are_those_that_started_and_did_not_end(
     }
     assert known.highest == 93
     assert await journal.known_tracks("attic") == type(known)()
-    monkeypatch.setattr(spool_stream, "OPEN_TRACKS", 10)
+    monkeypatch.setattr(journal_stream, "OPEN_TRACKS", 10)
     for index in range(30):
         await journal.append("yard", result(index, track=100))
     await journal.close()
@@ -257,7 +255,7 @@ async def test_damage_while_in_use_costs_what_was_in_the_file_and_says_how_much(
     journal = Journal(file)
     count = 20_000  # more than SQLite keeps in memory
     await journal.append("door", result(0, count=count))
-    await journal._run(lambda: journal._spool._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+    await journal._run(lambda: journal._rows._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     with file.open("r+b") as damaged:
         damaged.seek(4096)
         damaged.write(b"\xa5" * (file.stat().st_size - 4096))
@@ -270,7 +268,7 @@ async def test_damage_while_in_use_costs_what_was_in_the_file_and_says_how_much(
     await journal.append("door", result(2))
     found = await messages(journal)
     assert found[0]["schema"] == "maskcast.shed/1"
-    assert found[0]["count"] == journal.shed("door") >= count - 1000
+    assert found[0]["count"] == journal.dropped("door") >= count - 1000
     assert numbers(found)[-1] == count + 2
     await journal.close()
     journal = Journal(file)
@@ -282,14 +280,14 @@ async def test_damage_while_in_use_costs_what_was_in_the_file_and_says_how_much(
 async def test_a_full_disk_costs_nothing_until_memory_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(spool, "IN_MEMORY", 10)
-    monkeypatch.setattr(spool, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(journal_rows, "IN_MEMORY", 10)
+    monkeypatch.setattr(journal_rows, "RETRY_SECONDS", 0.0)
     file = tmp_path / "journal.sqlite"
     journal = Journal(file)
     await journal.append("door", result(0, count=100))
 
     async def pages(number: int) -> None:
-        await journal._run(lambda: journal._spool._database.execute(f"PRAGMA max_page_count = {number}").fetchall())
+        await journal._run(lambda: journal._rows._database.execute(f"PRAGMA max_page_count = {number}").fetchall())
 
     await pages(1)  # SQLite takes the present size for the smallest: the file cannot grow any more
     index = 0
@@ -304,7 +302,7 @@ async def test_a_full_disk_costs_nothing_until_memory_is_full(
     assert journal.depth("door") == waiting
     assert numbers(await messages(journal)) == list(range(1, waiting + 1))  # the file's and memory's, in order
     await journal.append("door", result(index + 1, count=3))
-    assert journal.shed("door") == 3 * (index + 1 - refused + 1) - 10 > 0
+    assert journal.dropped("door") == 3 * (index + 1 - refused + 1) - 10 > 0
     found = await messages(journal)
     assert [message["schema"] for message in found].count("maskcast.shed/1") == 1
     await pages(1_000_000)
@@ -323,10 +321,10 @@ async def test_a_full_disk_costs_nothing_until_memory_is_full(
 async def test_events_are_sent_and_removed_while_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spool, "RETRY_SECONDS", 60.0)
+    monkeypatch.setattr(journal_rows, "RETRY_SECONDS", 60.0)
     journal = Journal(tmp_path / "journal.sqlite")
     await journal.append("door", result(0, count=5))
-    await journal._run(lambda: journal._spool._refused(sqlite3.OperationalError("disk I/O error")))
+    await journal._run(lambda: journal._rows._refused(sqlite3.OperationalError("disk I/O error")))
     await journal.append("door", result(1, count=5))
     assert numbers(await messages(journal)) == list(range(1, 11))
     await journal.remove("door", 7)
@@ -369,7 +367,7 @@ async def test_numbers_that_a_power_cut_took_back_are_not_given_again(
     """What was in the system's memory is gone: here, everything after the copy."""
     boot = tmp_path / "boot_id"
     boot.write_text("one")
-    monkeypatch.setattr(spool_file, "BOOT_ID", boot)
+    monkeypatch.setattr(journal_file, "BOOT_ID", boot)
     file = tmp_path / "journal.sqlite"
     journal = Journal(file)
     await journal.append("door", result(0))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskcast.types import EventKind
-from sinks.mqtt import journal_rows as spool
+from sinks.mqtt import journal_rows
 from sinks.mqtt.journal import Journal
 from tests.awaited import awaited
 from tests.sinks.mqtt.test_journal import damaged, frames, messages, numbers, result
@@ -19,10 +19,10 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, readable: bool) -> None:
         self.back = False
-        self._connect, self._connect_copy, self._readable = spool.connect, spool.connect_copy, readable
-        monkeypatch.setattr(spool, "RETRY_SECONDS", 0.0)
-        monkeypatch.setattr(spool, "connect", self.connect)
-        monkeypatch.setattr(spool, "connect_copy", self.connect_copy)
+        self._connect, self._connect_copy, self._readable = journal_rows.connect, journal_rows.connect_copy, readable
+        monkeypatch.setattr(journal_rows, "RETRY_SECONDS", 0.0)
+        monkeypatch.setattr(journal_rows, "connect", self.connect)
+        monkeypatch.setattr(journal_rows, "connect_copy", self.connect_copy)
 
     def connect(self, file: Path | None) -> sqlite3.Connection:
         if not self.back:
@@ -66,12 +66,12 @@ async def test_the_first_start_on_a_full_disk(
 
 @awaited
 async def test_memory_is_bounded_while_the_disk_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "IN_MEMORY", 10)
+    monkeypatch.setattr(journal_rows, "IN_MEMORY", 10)
     Disk(monkeypatch, readable=False)
     journal = Journal(tmp_path / "journal.sqlite")
     for index in range(30):
         await journal.append("door", result(index))
-    assert (journal.depth("door"), journal.shed("door")) == (10, 20)
+    assert (journal.depth("door"), journal.dropped("door")) == (10, 20)
     found = await messages(journal)
     assert (found[0]["count"], frames(found[1:])) == (20, list(range(20, 30)))
     await journal.close()

@@ -84,7 +84,7 @@ async def test_pictures_and_masks_get_smaller_until_a_real_broker_takes_them(tmp
     with running(tmp_path / "broker", lines=[f"max_packet_size {limit}"]) as broker:
         async with subscriber(broker.port) as found, publishing(at(broker), live=False) as one:
             await until(lambda: one.connected)
-            still = StillSink(one.publish_image, on_events=False, room=one.image_room)
+            still = StillSink(one.publish_still, on_events=False, room=one.still_room)
             for index in range(3):
                 still.ask()
                 await still.write(grainy(index))
@@ -220,7 +220,7 @@ async def test_a_picture_taken_without_a_connection_fits_too(monkeypatch: pytest
         for writer in broker.writers:
             writer.close()
         await until(lambda: not one.connected)
-        still = StillSink(one.publish_image, on_events=False, room=one.image_room)
+        still = StillSink(one.publish_still, on_events=False, room=one.still_room)
         still.ask()
         await still.write(grainy(0))
         assert not one.connected

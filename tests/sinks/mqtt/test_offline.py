@@ -115,7 +115,7 @@ async def test_a_stream_that_waits_stops_when_it_is_told_to(
 
         report = await track(line.port, 1000, cut)
         assert report.interrupted
-        assert report.shed > 0
+        assert report.dropped_by_sinks > 0
         assert [type(error) for error in report.errors] == [SinkError]
         assert "could not be reached at the end" in str(report.errors[0])
 

@@ -69,7 +69,7 @@ async def test_all_topics_in_both_versions(broker: Broker, protocol: Literal["5"
             await sink.note(result(0, event=True))
             await sink.write(result(0, event=True))
             await sink.finish(None)
-            await one.publish_image(b"a picture")
+            await one.publish_still(b"a picture")
             await one.publish_raw("site/any/raw", b"something")
             await one.set_status(False, "rtsp://me:secret@camera is silent", prompts=("dog",), paused=True)
             await until(lambda: len(found.messages) >= 7 and found.of("door/tracks") and found.of("door/events"))
@@ -260,7 +260,7 @@ async def test_events_of_a_killed_process_are_sent_by_the_next_one(broker: Broke
 @awaited
 async def test_what_is_retained_is_there_again_after_the_broker_lost_it(broker: Broker) -> None:
     async with publishing(at(broker), prompts=("person",)) as one:
-        await one.publish_image(b"old picture")
+        await one.publish_still(b"old picture")
         await one.publish_raw("site/a/raw", b"described")
         await one.publish_raw("site/b/raw", b"withdrawn")
         await until(lambda: one.connected)
@@ -268,7 +268,7 @@ async def test_what_is_retained_is_there_again_after_the_broker_lost_it(broker: 
         await one._connection.settled()
         broker.stop()
         await until(lambda: not one.connected)
-        await one.publish_image(b"new picture")
+        await one.publish_still(b"new picture")
         await one.set_status(True, None, paused=True)
         broker.start()
         await until(lambda: one.connected)

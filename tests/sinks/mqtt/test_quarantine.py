@@ -159,7 +159,7 @@ async def test_with_an_older_real_broker_a_large_picture_costs_some_connections_
             publishing(at(broker, protocol="3.1.1"), journal, prompts=["person"]) as one,
         ):
             await until(lambda: one.connected)
-            still = StillSink(one.publish_image, on_events=False, room=one.image_room)
+            still = StillSink(one.publish_still, on_events=False, room=one.still_room)
             still.ask()
             await still.write(grainy(0))
             await until(lambda: one._connection.refuses("site/door/image") and one.connected)
@@ -169,12 +169,12 @@ async def test_with_an_older_real_broker_a_large_picture_costs_some_connections_
             tries = 0
             while not found.of("door/image"):
                 tries += 1
-                before = one.image_room()
+                before = one.still_room()
                 assert before is not None
                 still.ask()
                 await still.write(grainy(tries))
                 await until(
-                    lambda before=before: found.of("door/image") or (one.image_room() != before and one.connected)
+                    lambda before=before: found.of("door/image") or (one.still_room() != before and one.connected)
                 )
             assert cv2.imdecode(np.frombuffer(found.of("door/image")[0], np.uint8), cv2.IMREAD_COLOR) is not None
             assert count <= BREAKS
@@ -217,7 +217,7 @@ async def test_a_topic_that_is_forbidden_on_pain_of_disconnection_is_set_aside(l
         while len(broker.breaches) < BREAKS or not one.connected:
             index += 1
             await one.write(result(index))
-            await one.publish_image(b"picture")
+            await one.publish_still(b"picture")
             if index == 1:
                 await one.note(result(index, event=True))
             await asyncio.sleep(0.02)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpe
 
 def state(file):
     with safe_open(file, "pt") as opened:
-        return json.loads(opened.metadata()["snapshot"])
+        return json.loads(opened.metadata()["track_state"])
 
 
 def ids(path):
@@ -24,9 +24,9 @@ def ids(path):
 
 def test_ids_survive_a_kill(tmp_path, video_checkpoint):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=20)
-    snapshots, first, second = tmp_path / "snapshots", tmp_path / "first.jsonl", tmp_path / "second.jsonl"
-    shared = ("--prompt", "cat", "--stream", "door", "--snapshots", snapshots, "--snapshot-seconds", 0.5)
-    file, partial, log = snapshots / "door.safetensors", tmp_path / "first.partial.jsonl", tmp_path / "log"
+    track_states, first, second = tmp_path / "tracks", tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    shared = ("--prompt", "cat", "--stream", "door", "--state", track_states, "--save-seconds", 0.5)
+    file, partial, log = track_states / "door.safetensors", tmp_path / "first.partial.jsonl", tmp_path / "log"
     arguments = command(clip, *shared, "--out", first, model=video_checkpoint)
     with forked.running(*arguments, folder=tmp_path, log=log) as process:
 
@@ -40,7 +40,7 @@ def test_ids_survive_a_kill(tmp_path, video_checkpoint):
     assert any(before), "a run that tracks nothing shows nothing"
 
     kept = state(file)
-    assert kept["next_id"] > max(set.union(*before)) + 1000, "ids that were given after the snapshot are left out too"
+    assert kept["next_id"] > max(set.union(*before)) + 1000, "ids given after the track state are left out too"
 
     done = forked.run(*command(clip, *shared, "--out", second, "--max-frames", 10, model=video_checkpoint))
     assert done.returncode == 0, done.stderr
@@ -50,9 +50,9 @@ def test_ids_survive_a_kill(tmp_path, video_checkpoint):
     assert gone_on["next_id"] >= kept["next_id"], "no id is used again"
 
 
-def test_a_snapshot_of_another_model_is_refused(tmp_path, video_checkpoint, tmp_path_factory):
+def test_a_track_state_of_another_model_is_refused(tmp_path, video_checkpoint, tmp_path_factory):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=1)
-    shared = (clip, "--prompt", "cat", "--max-frames", 3, "--snapshots", tmp_path, "--out", tmp_path / "x.jsonl")
+    shared = (clip, "--prompt", "cat", "--max-frames", 3, "--state", tmp_path, "--out", tmp_path / "x.jsonl")
     assert run(*shared, model=video_checkpoint).exit_code == 0
     other = tiny.save_video(tmp_path_factory.mktemp("other"), seed=1)
     done = run(*shared, model=other)
@@ -60,22 +60,22 @@ def test_a_snapshot_of_another_model_is_refused(tmp_path, video_checkpoint, tmp_
     assert "another model" in one_line(done)
 
 
-def test_association_has_no_snapshots(tmp_path, tiny_checkpoint):
+def test_association_has_no_track_states(tmp_path, tiny_checkpoint):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=1)
-    done = run(clip, "--prompt", "cat", "--snapshots", tmp_path, model=tiny_checkpoint)
+    done = run(clip, "--prompt", "cat", "--state", tmp_path, model=tiny_checkpoint)
     assert done.exit_code == 2
-    assert "snapshots need the memory tracker" in one_line(done)
+    assert "track states need the memory tracker" in one_line(done)
 
 
-def test_a_full_disk_stops_the_snapshots_but_not_the_tracking(tmp_path, video_checkpoint):
+def test_a_full_disk_stops_the_track_states_but_not_the_tracking(tmp_path, video_checkpoint):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=1)
     blocked = tmp_path / "blocked"
     blocked.touch()  # a file where the folder should be
     out = tmp_path / "out.jsonl"
-    done = run(clip, "--prompt", "cat", "--snapshots", blocked, "--out", out, model=video_checkpoint)
+    done = run(clip, "--prompt", "cat", "--state", blocked, "--out", out, model=video_checkpoint)
     assert done.exit_code == 4
     assert len(out.read_text().splitlines()) == 25
-    assert "snapshot" in one_line(done)
+    assert "track state" in one_line(done)
 
 
 def test_hot_start_delays_results_and_loses_none(tmp_path, video_checkpoint):

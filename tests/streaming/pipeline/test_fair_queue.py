@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming.pipeline.fair_queue import Lane, Turns
+from streaming.pipeline.fair_queue import FairQueue, Lane
 
 
 @dataclass
@@ -15,7 +15,7 @@ class Asked:
 
 def shares(lanes, turns, *, batch=1):
     """How often each lane gets a turn if all always have a frame."""
-    schedule, got = Turns(), dict.fromkeys((lane.stream for lane in lanes), 0)
+    schedule, got = FairQueue(), dict.fromkeys((lane.stream for lane in lanes), 0)
     for lane in lanes:
         lane.cost = 1.0  # as after a first turn
     for _ in range(turns):
@@ -46,7 +46,7 @@ def test_no_share_is_more_than_a_turn_from_what_is_due(weights):
 
 def test_live_goes_first_and_alone():
     live, patient = Lane("live", True, 0.01), Lane("file", False, 100.0)
-    schedule = Turns()
+    schedule = FairQueue()
     for _ in range(5):
         assert [one.lane for one in schedule.choose([Asked(patient), Asked(live)], 4)] == [live]
     assert [one.lane for one in schedule.choose([Asked(patient)], 4)] == [patient]
@@ -54,7 +54,7 @@ def test_live_goes_first_and_alone():
 
 def test_who_was_idle_has_saved_up_nothing_and_starves_nobody():
     busy, idle = Lane("busy", True, 1.0), Lane("idle", True, 1.0)
-    schedule = Turns()
+    schedule = FairQueue()
     for _ in range(1000):
         schedule.choose([Asked(busy)], 1)
         schedule.charge([busy], 1.0, 0.0)
@@ -68,12 +68,12 @@ def test_who_was_idle_has_saved_up_nothing_and_starves_nobody():
 
 def test_first_come_first_served_among_equals():
     lanes = [Lane(name, True, 1.0) for name in "ba"]
-    assert Turns().choose([Asked(lane) for lane in lanes], 1)[0].lane.stream == "b"
+    assert FairQueue().choose([Asked(lane) for lane in lanes], 1)[0].lane.stream == "b"
 
 
 def test_a_pass_is_charged_by_prompts_over_weights_and_a_first_turn_as_the_one_before_it():
     many, heavy, new = Lane("many", True, 1.0, 3), Lane("heavy", True, 2.0, 1), Lane("new", True, 1.0, 2)
-    schedule = Turns()
+    schedule = FairQueue()
     schedule.charge([many, heavy], 60.0, 0.0)  # the model warms up
     assert (many.time, heavy.time) == (0.0, 0.0)
     schedule.charge([many, heavy], 4.0, 0.0)
@@ -90,7 +90,7 @@ class Simulated:
         self.lanes = [Lane(name, True, 1.0, prompts) for name, (prompts, _) in cameras.items()]
         self.period = {name: period for name, (_, period) in cameras.items()}
         self.frames, self.busy = dict.fromkeys(cameras, 0), dict.fromkeys(cameras, 0.0)
-        schedule = Turns()
+        schedule = FairQueue()
         schedule.lanes += self.lanes
         now, asks, idle_since = 0.0, dict.fromkeys(cameras, 0.0), 0.0
         while now < seconds:

@@ -18,7 +18,7 @@ from maskcast.types import Box, Event, EventKind, Result, StreamInfo
 from sinks.sink import BlockingSink, Sink
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.jobs import exit_code, run_jobs
-from streaming.pipeline.stream import SAVING_SHARE, Job, Snapshot, run_stream
+from streaming.pipeline.stream import SAVING_SHARE, Job, TrackStateFile, run_stream
 from streaming.pipeline.worker import MAX_BATCH, Worker
 from tests.frames import frame
 from tests.patience import eventually_async, patient
@@ -452,7 +452,7 @@ def test_a_highest_rate_leaves_frames_out_evenly():
     source, sink = Frames(100, live=True, interval=0.01), Record()
     (report,) = run([], live=[live_job(source, sink, max_rate=10.0)])
     assert 2 <= len(sink.indices) <= report.seconds * 10 + 2
-    assert report.skipped == 100 - len(sink.indices)
+    assert report.dropped_before_model == 100 - len(sink.indices)
 
 
 class Saved:
@@ -467,13 +467,13 @@ class Saved:
 
 
 class Saving(Model):
-    """A model with snapshots."""
+    """A model with track states."""
 
     def __init__(self, writing=0.0, **options):
         super().__init__(**options)
         self.writing, self.written = writing, []
 
-    def require_snapshots(self):
+    def require_track_state(self):
         pass
 
     def resume_stream(self, file, prompts, known):
@@ -490,11 +490,11 @@ def saving_job(source, tmp_path, seconds):
         ["cat"],
         None,
         lambda info, report: None,
-        snapshot=Snapshot(tmp_path / "snapshot", seconds),
+        track_state=TrackStateFile(tmp_path / "track_state", seconds),
     )
 
 
-def test_after_the_model_failed_the_snapshot_from_before_is_left_alone(tmp_path):
+def test_after_the_model_failed_the_track_state_from_before_is_left_alone(tmp_path):
     model = Saving(fail_at=5)
     (report,) = run([saving_job(Frames(20), tmp_path, 0.0)], model)
     assert len(report.errors) == 1
@@ -505,7 +505,7 @@ def test_after_the_model_failed_the_snapshot_from_before_is_left_alone(tmp_path)
     assert [final for _, _, final in model.written][-1]
 
 
-def test_snapshots_take_a_small_share_of_the_time_however_long_one_takes(tmp_path):
+def test_track_states_take_a_small_share_of_the_time_however_long_one_takes(tmp_path):
     model = Saving(writing=0.05)
     run([], model, live=[saving_job(Frames(300, live=True, interval=0.01), tmp_path, 0.15)])
     began = [moment for moment, _, final in model.written if not final]
@@ -513,7 +513,7 @@ def test_snapshots_take_a_small_share_of_the_time_however_long_one_takes(tmp_pat
     assert min(after - before for before, after in itertools.pairwise(began)) > 0.05 / SAVING_SHARE
 
 
-def test_a_disk_that_hangs_under_a_snapshot_holds_no_stream(tmp_path, monkeypatch):
+def test_a_disk_that_hangs_under_a_track_state_holds_no_stream(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming.pipeline.worker, "SAVE_SECONDS", 0.5)
     go, reading, writing = threading.Event(), [], []
 
@@ -537,7 +537,7 @@ def test_a_disk_that_hangs_under_a_snapshot_holds_no_stream(tmp_path, monkeypatc
     for report in reports:
         (error,) = report.errors
         assert isinstance(error, SinkError)
-        assert "snapshot" in str(error)
+        assert "track state" in str(error)
     go.set()
 
 
@@ -578,7 +578,7 @@ def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
         source = Frames(None, live=True, interval=0.01)
         watched = Job(lambda: source, lambda info: [Record()], ["cat"], 1, lambda info, report: reports.append(report))
         running = asyncio.ensure_future(run_jobs(worker, [watched], [], asyncio.Event()))
-        await eventually_async(lambda: reports and reports[0].skipped > 5)
+        await eventually_async(lambda: reports and reports[0].dropped_before_model > 5)
         assert reports[0].frames == 0, "no turn is over yet"
         model.go.set()
         await running

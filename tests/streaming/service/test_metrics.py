@@ -33,7 +33,7 @@ def everything(metrics, stream, total=3):
     metrics.rate(stream, 25.0, 12.5)
     metrics.tracks(stream, "person", 2)
     metrics.broker(stream, connected=True, dropped_frames_total=total)
-    metrics.spool(stream, 7, total)
+    metrics.journal(stream, 7, total)
     metrics.recording(stream, on=True, failures_total=total)
     metrics.control(stream, "rejected")
     metrics.errors(stream, "source")
@@ -54,8 +54,8 @@ def test_every_report_is_in_the_scrape(metrics):
     assert samples["maskcast_tracks_visible", ("prompt", "person"), door] == 2
     assert samples["maskcast_broker_connected", door] == 1
     assert samples["maskcast_broker_frames_dropped_total", door] == 3
-    assert samples["maskcast_spool_events", door] == 7
-    assert samples["maskcast_spool_events_shed_total", door] == 3
+    assert samples["maskcast_journal_events", door] == 7
+    assert samples["maskcast_journal_events_dropped_total", door] == 3
     assert samples["maskcast_recording", door] == 1
     assert samples["maskcast_recording_failures_total", door] == 3
     assert samples["maskcast_control_messages_total", ("outcome", "rejected"), door] == 1
@@ -133,7 +133,7 @@ def test_a_stream_that_comes_back_starts_at_zero(metrics):
     everything(metrics, "door", total=100)
     metrics.remove_stream("door")
     everything(metrics, "door", total=1)
-    assert scrape(metrics)["maskcast_spool_events_shed_total", ("stream", "door")] == 1
+    assert scrape(metrics)["maskcast_journal_events_dropped_total", ("stream", "door")] == 1
 
 
 def test_removing_an_unknown_stream_is_no_error(metrics):

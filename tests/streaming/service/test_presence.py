@@ -29,7 +29,7 @@ class Stream:
     def __init__(self, tmp_path, mqtt=None, **options):
         door = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"], **options}
         self.settings = Settings.model_validate({"mqtt": mqtt, "streams": {"door": door}}, context={"folder": tmp_path})
-        shared = SimpleNamespace(settings=self.settings, metrics=Metrics(), snapshots=True, journal=None)
+        shared = SimpleNamespace(settings=self.settings, metrics=Metrics(), track_states=True, journal=None)
         supervisor = Supervisor("door", self.settings.streams["door"], shared)
         self.presence, self.stills = supervisor._presence, []
         self.presence.online, self.presence.reason = True, None

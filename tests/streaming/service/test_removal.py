@@ -58,7 +58,7 @@ async def process(broker: brokers.Broker, folder: Path, prefix: str = "site") ->
     retained = Retained(folder / "retained.json", address)
     await journal.open()
     await connection.start()
-    yield Removal(connection, journal, retained, folder / "snapshots"), journal, retained
+    yield Removal(connection, journal, retained, folder / "tracks"), journal, retained
     await connection.close()
     await retained.close()
     await journal.close()

@@ -39,15 +39,20 @@ def site(tmp_path, clip, table, *, mqtt="", keeping=False):
 def outage(tmp_path, frames, events):
     """The broker is away until so many frames were tracked and so many events wait for it."""
     table = 'prompts = ["object"]\n'
-    with site(tmp_path, ROOT / "streaming" / "commands" / "demo.mp4", table, keeping=True) as (broker, listener, running, _):
+    with site(tmp_path, ROOT / "streaming" / "commands" / "demo.mp4", table, keeping=True) as (
+        broker,
+        listener,
+        running,
+        _,
+    ):
         eventually(lambda: len(listener.of("door", "events")) >= 2, 60, "events")
         tracked, before = running.metric("maskcast_frames_total"), resident(running.process)
         broker.stop()
         eventually(lambda: running.metric("maskcast_frames_total") > tracked + frames, 60, "no frame is lost by it")
-        eventually(lambda: running.metric("maskcast_spool_events") >= events, 60, "events wait")
-        waiting = running.metric("maskcast_spool_events")
+        eventually(lambda: running.metric("maskcast_journal_events") >= events, 60, "events wait")
+        waiting = running.metric("maskcast_journal_events")
         broker.start()
-        eventually(lambda: running.metric("maskcast_spool_events") == 0, 60, "all events are delivered")
+        eventually(lambda: running.metric("maskcast_journal_events") == 0, 60, "all events are delivered")
         count = len(listener.of("door", "tracks"))
         eventually(lambda: len(listener.of("door", "tracks")) > count, 30, "frames go on")
         grown = resident(running.process) - before

@@ -26,22 +26,22 @@ def site(tmp_path, still_scene):
         yield head, listener, f'[streams.door]\nsource = "{door.url()}"\nprompts = ["object"]\nmax_rate = 4.0\n'
 
 
-def test_a_snapshot_that_cannot_be_used_costs_only_itself(tmp_path, site):
-    snapshots = tmp_path / "maskcast-state" / "snapshots"
+def test_a_track_state_that_cannot_be_used_costs_only_itself(tmp_path, site):
+    track_states = tmp_path / "maskcast-state" / "tracks"
     head, listener, door = site
     with service(tmp_path, head + door) as running:
         eventually(lambda: listener.ids("door"), 60, "tracks")
         assert running.stop() == 0
-    (snapshots / "door.safetensors").write_bytes(b"no snapshot")
+    (track_states / "door.safetensors").write_bytes(b"no track state")
     frames = len(listener.of("door", "tracks"))
     with service(tmp_path, head + door) as running:
         eventually(lambda: len(listener.of("door", "tracks")) > frames + 3, 30, "frames in spite of it")
         assert listener.last("door", "status")["status"] == "online"
-        assert (snapshots / "door.safetensors.damaged").read_bytes() == b"no snapshot"
+        assert (track_states / "door.safetensors.damaged").read_bytes() == b"no track state"
         assert running.stop() == 0
     problems = [line for line in map(json.loads, running.text().splitlines()) if line["level"] == "ERROR"]
     assert len(problems) == 1
-    assert "snapshot" in problems[0]["message"]
+    assert "track state" in problems[0]["message"]
 
 
 def test_what_a_camera_that_is_away_or_paused_saw_last_is_not_told_for_ever(tmp_path, site):

@@ -61,7 +61,7 @@ def killed_again_and_again(tmp_path, kills):
         stack.callback(listener.close)
         running = Service(
             tmp_path,
-            f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}/site"\n[state]\nsnapshot_seconds = 0.5\n'
+            f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}/site"\n[state]\nsave_seconds = 0.5\n'
             f'[streams.door]\nsource = "{moving.url()}"\nprompts = ["object"]\n'
             f'[streams.door.recording]\nfolder = "videos"\nkeep_files = 1000\n',
         )
@@ -89,8 +89,8 @@ def killed_again_and_again(tmp_path, kills):
         assert videos
         assert all(readable(video) for video in videos), [str(v) for v in videos if not readable(v)]
         assert not [video for video in videos if "partial" in video.name]
-        assert (tmp_path / "maskcast-state" / "snapshots" / "door.safetensors").exists()
-        assert "snapshot" not in running.text(), "no snapshot was found damaged"
+        assert (tmp_path / "maskcast-state" / "tracks" / "door.safetensors").exists()
+        assert "track state" not in running.text(), "no track state was found damaged"
 
 
 def test_kills_lose_no_event_and_leave_no_broken_file(tmp_path):

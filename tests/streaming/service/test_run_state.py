@@ -15,12 +15,12 @@ def test_a_disk_that_is_away_at_the_start_is_used_when_it_comes_back(tmp_path, s
     state.write_text("no folder: what cannot be written by anyone", encoding="utf-8")
     with camera(still_scene, "--loop") as door:
         table = f'[streams.door]\nsource = "{door.url()}"\nprompts = ["object"]\n'
-        with service(tmp_path, "[state]\nsnapshot_seconds = 0.5\n" + table) as running:
+        with service(tmp_path, "[state]\nsave_seconds = 0.5\n" + table) as running:
             eventually(lambda: running.metric("maskcast_frames_total", stream="door") > 3, 60, "tracked all the same")
             assert json.loads(running.get("/readyz")[1])["state"].startswith("in memory: ")
             eventually(lambda: running.metric("maskcast_state_in_memory") == 1, 60, "said to the metrics")
             state.unlink()
-            files = [state / "journal.sqlite", state / "snapshots" / "door.safetensors"]
+            files = [state / "journal.sqlite", state / "tracks" / "door.safetensors"]
             eventually(lambda: all(file.exists() for file in files), 60, "the disk is used")
             eventually(lambda: running.metric("maskcast_state_in_memory") == 0, 60, "and that is said")
             assert json.loads(running.get("/readyz")[1])["state"] == "on disk"

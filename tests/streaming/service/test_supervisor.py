@@ -9,7 +9,7 @@ import pytest
 
 from maskcast.types import KnownTracks, Mask, Result, Track, TrackState
 from streaming.pipeline.stream import Report
-from streaming.pipeline.worker import Turn
+from streaming.pipeline.worker import TrackedFrame
 from streaming.service import supervisor as supervisors
 from streaming.service.metrics import Metrics
 from streaming.service.supervisor import Supervisor
@@ -25,25 +25,25 @@ def supervisor(tmp_path, **others):
     settings = Settings.model_validate(
         {"streams": {"door": {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"]}}}, context={"folder": tmp_path}
     )
-    shared = SimpleNamespace(settings=settings, metrics=Metrics(), snapshots=True, **others)
+    shared = SimpleNamespace(settings=settings, metrics=Metrics(), track_states=True, **others)
     return Supervisor("door", settings.streams["door"], shared)
 
 
 def turn(*ids):
     mask = Mask.from_array(np.ones((2, 2), np.bool_), (96, 160), 1, 1)
     tracks = tuple(Track(number, "cat", TrackState.CONFIRMED, 0.9, mask) for number in ids)
-    return Turn(frame(0), [Result(frame(0), tracks)], 0.0, 0.0)
+    return TrackedFrame(frame(0), [Result(frame(0), tracks)], 0.0, 0.0)
 
 
 async def test_frames_that_pass_while_it_is_paused_are_no_overload(tmp_path):
     one = supervisor(tmp_path)
     one.measure()
     one.controls.pause(True)
-    one._report.skipped += 1000
+    one._report.dropped_before_model += 1000
     assert one.measure() == (0.0, 0.0)
     one.controls.pause(False)
     assert one.measure() == (0.0, 0.0), "nor are they afterwards"
-    one._report.skipped += 10
+    one._report.dropped_before_model += 10
     wanted, got = one.measure()
     assert wanted > 0
     assert got == 0
@@ -55,10 +55,10 @@ async def test_ids_go_on_after_a_failure_also_where_nobody_was_told_of_them(tmp_
     one._turn(turn(3, 9))
     one._turn(turn(4))
     assert await one._known() == KnownTracks({}, highest=9)
-    snapshot = one._snapshot_file()
-    snapshot.parent.mkdir(parents=True)
-    snapshot.touch()
-    assert await one._known() is None, "the snapshot knows better: these tracks have not ended"
+    track_state = one._track_state_file()
+    track_state.parent.mkdir(parents=True)
+    track_state.touch()
+    assert await one._known() is None, "the track state knows better: these tracks have not ended"
 
 
 async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_offline(tmp_path, monkeypatch):

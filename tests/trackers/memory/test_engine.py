@@ -1,4 +1,4 @@
-"""Which tracker a checkpoint gets, where its weights come from, and a stream from pixels to snapshot."""
+"""Which tracker a checkpoint gets, where its weights come from, and a stream from pixels to track state."""
 
 import json
 import shutil
@@ -80,7 +80,7 @@ def test_a_tracker_folder_without_a_tracker(folders, tmp_path):
         load_checkpoint(str(folders[0]), str(copy))
 
 
-def test_a_stream_from_pixels_to_snapshot(folders, tmp_path):
+def test_a_stream_from_pixels_to_track_state(folders, tmp_path):
     engine = Engine(str(folders[1]), "cpu")
     stream = engine.open_stream(["person", "a car"])
     images = scene(4)
@@ -121,9 +121,9 @@ def test_a_resumed_track_that_was_told_of_is_not_taken_back(folders, tmp_path):
     assert all(started[track_id] > stream.state.step - 10 for track_id in told), "as they were without this"
 
 
-def test_association_has_no_snapshots(folders, tmp_path):
+def test_association_has_no_track_states(folders, tmp_path):
     engine = Engine(str(folders[0]), "cpu")
-    with pytest.raises(UsageError, match="snapshots need the memory tracker"):
+    with pytest.raises(UsageError, match="track states need the memory tracker"):
         engine.save_stream(engine.open_stream(["person"]), final=True)
 
 

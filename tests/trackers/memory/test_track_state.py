@@ -8,11 +8,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from maskcast.errors import ModelError, SnapshotError
+from maskcast.errors import ModelError, TrackStateError
 from tests import tiny
 from tests.lockstep import PROMPTS, Ours, blob, scene
 from tests.scripted import scripted
-from trackers.memory import track_state as snapshot
+from trackers.memory import track_state
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +41,10 @@ def running(video):
 
 def test_a_restored_stream_goes_on_as_if_nothing_had_been(running, video, tmp_path):
     ours, state = running
-    file = tmp_path / "deep" / "door.snapshot"
-    snapshot.take(state, "a", final=True).write(file)
-    restored = snapshot.load(Ours(video).tracker, file, "a")
-    assert [path.name for path in file.parent.iterdir()] == ["door.snapshot"]
+    file = tmp_path / "deep" / "door.track_state"
+    track_state.take(state, "a", final=True).write(file)
+    restored = track_state.load(Ours(video).tracker, file, "a")
+    assert [path.name for path in file.parent.iterdir()] == ["door.track_state"]
     assert restored.prompts == PROMPTS
     assert np.array_equal(restored.table.looks[restored.table.rows()], state.table.looks[state.table.rows()])
     assert np.allclose(np.linalg.norm(restored.table.looks[restored.table.rows()], axis=1), 1, atol=1e-5)
@@ -65,36 +65,36 @@ def test_ids_are_not_used_again_after_a_restart(running, video, tmp_path):
     ours.tracker.set_prompts(state, ["person"])
     ours.tracker.set_prompts(state, PROMPTS)
     assert len(state.lifecycle) == 2
-    snapshot.take(state, "a", final=True).write(tmp_path / "s")
-    restored = snapshot.load(ours.tracker, tmp_path / "s", "a")
+    track_state.take(state, "a", final=True).write(tmp_path / "s")
+    restored = track_state.load(ours.tracker, tmp_path / "s", "a")
     rng = np.random.default_rng(8)
     results = advance(ours, video, restored, scene(1), [[], [(0.99, blob(rng))]], 5.0)
     assert max(track.id for track in results[-1].tracks) == 4
 
 
-def test_an_empty_stream_has_a_snapshot(video, tmp_path):
+def test_an_empty_stream_has_a_track_state(video, tmp_path):
     tracker = Ours(video).tracker
-    snapshot.take(tracker.new_state(PROMPTS), "a", final=True).write(tmp_path / "s")
-    assert len(snapshot.load(tracker, tmp_path / "s", "a").table) == 0
+    track_state.take(tracker.new_state(PROMPTS), "a", final=True).write(tmp_path / "s")
+    assert len(track_state.load(tracker, tmp_path / "s", "a").table) == 0
 
 
-def test_a_snapshot_of_another_model_is_refused(running, tmp_path):
+def test_a_track_state_of_another_model_is_refused(running, tmp_path):
     ours, state = running
-    snapshot.take(state, "a", final=True).write(tmp_path / "s")
+    track_state.take(state, "a", final=True).write(tmp_path / "s")
     with pytest.raises(ModelError, match="taken with another model"):
-        snapshot.load(ours.tracker, tmp_path / "s", "b")
+        track_state.load(ours.tracker, tmp_path / "s", "b")
 
 
-def test_no_snapshot(running, tmp_path):
+def test_no_track_state(running, tmp_path):
     with pytest.raises(FileNotFoundError):
-        snapshot.load(running[0].tracker, tmp_path / "none", "a")
+        track_state.load(running[0].tracker, tmp_path / "none", "a")
 
 
 @pytest.mark.parametrize("harm", ["empty", "cut", "noise", "no metadata", "tensor", "shape", "nan", "ids", "format"])
-def test_a_damaged_snapshot_is_one_clear_line(running, tmp_path, harm):
+def test_a_damaged_track_state_is_one_clear_line(running, tmp_path, harm):
     ours, state = running
     file = tmp_path / "s"
-    snapshot.take(state, "a", final=True).write(file)
+    track_state.take(state, "a", final=True).write(file)
     with safe_open(file, "pt") as opened:
         metadata = opened.metadata()
         tensors = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
@@ -116,10 +116,10 @@ def test_a_damaged_snapshot_is_one_clear_line(running, tmp_path, harm):
         elif harm == "ids":
             tensors["ids"] += 1
         else:
-            metadata = {"snapshot": json.dumps(json.loads(metadata["snapshot"]) | {"format": "other/9"})}
+            metadata = {"track_state": json.dumps(json.loads(metadata["track_state"]) | {"format": "other/9"})}
         save_file(tensors, file, metadata)
     with pytest.raises(ModelError) as caught:
-        snapshot.load(ours.tracker, file, "a")
+        track_state.load(ours.tracker, file, "a")
     assert "\n" not in str(caught.value)
     assert str(file) in str(caught.value)
 
@@ -178,7 +178,7 @@ def saved(video):
     state = ours.tracker.new_state(PROMPTS)
     rng = np.random.default_rng(0)
     advance(ours, video, state, scene(1), [[(0.9, blob(rng))], [(0.95, blob(rng))]])
-    return ours.tracker, snapshot.take(state, "a", final=True)
+    return ours.tracker, track_state.take(state, "a", final=True)
 
 
 @pytest.mark.parametrize("harm", DAMAGED.values(), ids=DAMAGED)
@@ -186,17 +186,17 @@ def test_no_number_is_believed_unseen(saved, tmp_path, harm):
     tracker, state = saved
     file = tmp_path / "s"
     state.write(file)
-    assert len(snapshot.load(tracker, file, "a").table) == 2
+    assert len(track_state.load(tracker, file, "a").table) == 2
     document, tensors = json.loads(state.document), {name: tensor.clone() for name, tensor in state.tensors.items()}
     harm(document, tensors)
-    save_file(tensors, file, {"snapshot": json.dumps(document)})
-    with pytest.raises(SnapshotError, match="damaged") as caught:
-        snapshot.load(tracker, file, "a")
+    save_file(tensors, file, {"track_state": json.dumps(document)})
+    with pytest.raises(TrackStateError, match="damaged") as caught:
+        track_state.load(tracker, file, "a")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("thing", ["folder", "fifo", "long head", "deep"])
-def test_what_is_no_snapshot_at_all(saved, tmp_path, thing):
+def test_what_is_no_track_state_at_all(saved, tmp_path, thing):
     file = tmp_path / "s"
     if thing == "folder":
         file.mkdir()
@@ -205,44 +205,44 @@ def test_what_is_no_snapshot_at_all(saved, tmp_path, thing):
     elif thing == "long head":
         file.write_bytes((100_000_000).to_bytes(8, "little") + b"{")
     else:
-        save_file({"ids": torch.zeros(1)}, file, {"snapshot": "[" * 100_000})
-    with pytest.raises(SnapshotError, match="damaged"):
-        snapshot.load(saved[0], file, "a")
+        save_file({"ids": torch.zeros(1)}, file, {"track_state": "[" * 100_000})
+    with pytest.raises(TrackStateError, match="damaged"):
+        track_state.load(saved[0], file, "a")
 
 
 def test_only_their_owner_reads_what_cameras_saw(saved, tmp_path):
     tracker, state = saved
-    file = tmp_path / "snapshots" / "s"
+    file = tmp_path / "tracks" / "s"
     state.write(file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     file.chmod(0o644)
-    snapshot.load(tracker, file, "a")
+    track_state.load(tracker, file, "a")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_device_that_fails_is_not_the_snapshots_fault(running, tmp_path, monkeypatch):
+def test_a_device_that_fails_is_not_the_track_states_fault(running, tmp_path, monkeypatch):
     ours, state = running
-    snapshot.take(state, "a", final=True).write(tmp_path / "s")
+    track_state.take(state, "a", final=True).write(tmp_path / "s")
 
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(ours.tracker, "new_table", fail)
     with pytest.raises(ModelError, match="cannot be taken up on cpu: OutOfMemoryError") as caught:
-        snapshot.load(ours.tracker, tmp_path / "s", "a")
-    assert not isinstance(caught.value, SnapshotError), "or the file would be set aside as damaged"
+        track_state.load(ours.tracker, tmp_path / "s", "a")
+    assert not isinstance(caught.value, TrackStateError), "or the file would be set aside as damaged"
 
 
-def test_a_write_that_fails_leaves_the_old_snapshot(running, tmp_path, monkeypatch):
+def test_a_write_that_fails_leaves_the_old_track_state(running, tmp_path, monkeypatch):
     ours, state = running
-    snapshot.take(state, "a", final=True).write(tmp_path / "s")
+    track_state.take(state, "a", final=True).write(tmp_path / "s")
 
     def fail(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(snapshot, "save_file", fail)
+    monkeypatch.setattr(track_state, "save_file", fail)
     with pytest.raises(OSError, match="no space"):
-        snapshot.take(state, "a", final=True).write(tmp_path / "s")
+        track_state.take(state, "a", final=True).write(tmp_path / "s")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["s"]
-    assert len(snapshot.load(ours.tracker, tmp_path / "s", "a").table) == 3
+    assert len(track_state.load(ours.tracker, tmp_path / "s", "a").table) == 3
