@@ -18,7 +18,10 @@ def end_with_parent() -> None:
 end_with_parent()
 wait_politely()
 
-from streaming import api, cli, service, track_command  # noqa: E402, F401 - loaded is what they are to be
+import streaming.api  # noqa: E402 - loaded is what they are to be
+import streaming.cli  # noqa: E402
+import streaming.commands.track  # noqa: E402
+import streaming.service.service  # noqa: E402, F401
 from trackers.detection.checkpoint import load_checkpoint  # noqa: E402
 
 load_checkpoint("nano")  # what the library loads when a model is made
