@@ -31,7 +31,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from maskcast.types import Event, Frame, Mask, Planes, Result, Track, TrackState
+from maskcast.frame import Frame
+from maskcast.mask import Mask
+from maskcast.picture import Planes
+from maskcast.result import Event, Result, Track, TrackState
 from sinks import open_sink
 from sinks.messages import rle
 from sinks.messages.frame import frame_message

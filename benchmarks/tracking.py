@@ -30,7 +30,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from maskcast.types import Image
+from maskcast.picture import Image
 from tests import tiny
 from tests.lockstep import Ours, blob, compare, scene
 from tests.reference import Reference

@@ -2,7 +2,7 @@
 
 import sys
 
-from maskcast.types import EventKind
+from maskcast.result import EventKind
 from streaming import track
 
 video, phrase, *model = sys.argv[1:]

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from maskcast.printable import check_printable
 
+# Of a live stream or a settings file: each costs a share of the decoder's pass, and all streams share the model.
+MOST_PROMPTS = 32
+
 
 def clean_prompt(prompt: str) -> str:
     """A prompt without blanks around it, and with single ones between its words.

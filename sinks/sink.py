@@ -7,8 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from maskcast.result import Result
+from maskcast.stream_info import StreamInfo
 from maskcast.threads import SerialThread
-from maskcast.types import Result, StreamInfo
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
-from maskcast.types import AudioPacket, AudioTrack
+from maskcast.audio import AudioPacket, AudioTrack
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class _Reader:
 
 
 class _CodedAudio:
-    """See `maskcast.types.AudioPacket`."""
+    """See `maskcast.audio.AudioPacket`."""
 
     __slots__ = ("_frames", "_packet", "_reader", "start", "track")
 

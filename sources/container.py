@@ -17,7 +17,9 @@ from av.format import Flags
 from av.stream import Disposition
 
 from maskcast.errors import SourceError
-from maskcast.types import Frame, Look, StreamInfo
+from maskcast.frame import Frame
+from maskcast.picture import Look
+from maskcast.stream_info import StreamInfo
 from sources.audio import Audio
 from sources.clock import MediaClock
 from sources.continuity import Continuity

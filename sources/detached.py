@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from maskcast.errors import SourceError
-from maskcast.types import Frame, StreamInfo
+from maskcast.frame import Frame
+from maskcast.stream_info import StreamInfo
 from sources.source import Source
 
 # How long a waiting side takes to notice that the source was closed.

@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from maskcast.errors import SourceError
-from maskcast.types import Frame, StreamInfo
+from maskcast.frame import Frame
+from maskcast.stream_info import StreamInfo
 from sources.folder import root_of
 from sources.picture import ArrayPicture
 from sources.picture_file import StillPicture, read_pictures

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from maskcast.types import Frame, StreamInfo
+from maskcast.frame import Frame
+from maskcast.stream_info import StreamInfo
 from sources.source import Source
 
 

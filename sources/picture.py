@@ -1,4 +1,4 @@
-"""Decoded pictures in the two forms of `maskcast.types.Picture`."""
+"""Decoded pictures in the two forms of `maskcast.picture.Picture`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from maskcast.types import Colour, Image, Planes
+from maskcast.picture import Colour, Image, Planes
 
 PLANAR = ("yuv420p", "yuvj420p")
 # Matrix coefficients and ranges as in ITU-T H.273, the numbering of FFmpeg and of the codecs.

@@ -27,7 +27,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from maskcast.errors import SourceError
-from maskcast.types import Image
+from maskcast.picture import Image
 from sources.failure import explain
 from sources.pixels import oversize, oversize_unseen
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from maskcast.backoff import Backoff
 from maskcast.errors import SourceError, UsageError
+from maskcast.frame import Frame
 from maskcast.redaction import redact
-from maskcast.types import Frame, StreamInfo
+from maskcast.stream_info import StreamInfo
 from sources.detached import DetachedSource
 from sources.failure import AccessDeniedError
 from sources.source import Source

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from maskcast.types import Frame, StreamInfo
+from maskcast.frame import Frame
+from maskcast.stream_info import StreamInfo
 
 
 class Source(Protocol):

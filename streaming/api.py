@@ -10,7 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from maskcast.errors import UsageError
-from maskcast.types import Frame, Result
+from maskcast.frame import Frame
+from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
 from streaming.cpu import keep_memory, wait_politely

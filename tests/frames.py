@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from maskcast.types import Colour, Frame, Image, Planes
+from maskcast.frame import Frame
+from maskcast.picture import Colour, Image, Planes
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

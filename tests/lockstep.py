@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from maskcast.types import Image, Result
+from maskcast.picture import Image
+from maskcast.result import Result
 from tests import tiny
 from tests.frames import frame
 from tests.reference import Reference, ReferenceFrame

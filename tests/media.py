@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 from maskcast.errors import SourceError
-from maskcast.types import Frame, Image, Planes, StreamInfo
+from maskcast.frame import Frame
+from maskcast.picture import Image, Planes
+from maskcast.stream_info import StreamInfo
 from sources import open_source
 
 CLIPS = Path(__file__).parents[2] / "shared" / "media"

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import aiomqtt
 import jsonschema
 
-from maskcast.types import Box, Event, EventKind, Result
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, Result
 from sinks.mqtt.broker import BrokerAddress, parse_address
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.publisher import Publisher

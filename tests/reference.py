@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transformers import Sam3VideoModel
 from transformers.models.sam3_video.modeling_sam3_video import Sam3VideoInferenceSession
 
-from maskcast.types import Image
+from maskcast.picture import Image
 from trackers.detection.preprocess import preprocess
 
 

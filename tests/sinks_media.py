@@ -16,20 +16,11 @@ from typing import Any, cast
 import cv2
 import numpy as np
 
-from maskcast.types import (
-    Box,
-    Colour,
-    Event,
-    EventKind,
-    Frame,
-    Image,
-    Mask,
-    Planes,
-    Result,
-    StreamInfo,
-    Track,
-    TrackState,
-)
+from maskcast.frame import Frame
+from maskcast.mask import Box, Mask
+from maskcast.picture import Colour, Image, Planes
+from maskcast.result import Event, EventKind, Result, Track, TrackState
+from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
 from sources import open_source
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from maskcast.types import Result
+from maskcast.result import Result
 from sinks.messages.asyncapi import MESSAGES, TOPICS, asyncapi_text, schema_id
 from sinks.messages.downscale import downscaled
 from sinks.messages.frame import frame_message

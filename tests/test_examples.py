@@ -12,7 +12,8 @@ import pytest
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from maskcast.types import Box, Event, EventKind, Result
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, Result
 from sinks.messages.asyncapi import TOPICS
 from sinks.messages.messages import event_message, shed_message
 from sinks.mqtt.control import ControlDesk, parse_control

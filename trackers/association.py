@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskcast.types import Event, Frame, Result, Track, TrackState
+from maskcast.frame import Frame
+from maskcast.result import Event, Result, Track, TrackState
 from trackers.appearance import appearance, running
 from trackers.assignment import match
 from trackers.detection.detector import Detections, ImageFeatures

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from maskcast.errors import ModelError, TooLargeError, UsageError
+from maskcast.frame import Frame
 from maskcast.prompts import clean_prompts
-from maskcast.types import Event, Frame, KnownTracks, Result
+from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
 from trackers.choice import choose
 from trackers.detection.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_device

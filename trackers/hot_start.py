@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from maskcast.types import Event, Result
+from maskcast.result import Event, Result
 
 
 class HotStart:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from maskcast.types import Box, Event, EventKind, KnownTracks, TrackState
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, KnownTracks, TrackState
 
 CONFIRM_AFTER = 3
 LOST_AFTER = 3.0

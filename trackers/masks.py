@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskcast.types import Mask
+from maskcast.mask import Mask
 
 
 def mask_iou(a: Tensor, b: Tensor) -> Tensor:

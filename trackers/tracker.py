@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from maskcast.types import Event, Frame, Result
+from maskcast.frame import Frame
+from maskcast.result import Event, Result
 from trackers.detection.detector import Detections, ImageFeatures
 
 State = TypeVar("State")

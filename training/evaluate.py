@@ -73,7 +73,7 @@ def product_pipeline(folder: Path) -> Pipeline:
     """Maskcast's own engine with its memory tracker."""
     # Imported here so that the rest can be measured without the package; the path serves an uninstalled checkout.
     sys.path.append(str(_HERE.parent))
-    from maskcast.types import Frame
+    from maskcast.frame import Frame
     from sources.picture import ArrayPicture
     from trackers.engine import Engine
 

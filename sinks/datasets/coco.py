@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from maskcast.errors import SinkError
-from maskcast.types import Result, StreamInfo, TrackState
+from maskcast.result import Result, TrackState
+from maskcast.stream_info import StreamInfo
 from sinks.messages import rle
 from sinks.partial import PartialFile, partial_path, set_aside
 from sinks.sink import BlockingSink

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from maskcast.errors import SinkError
-from maskcast.types import Result, StreamInfo
+from maskcast.result import Result
+from maskcast.stream_info import StreamInfo
 from sinks.datasets.lines import LineFile
 from sinks.messages.frame import frame_message
 from sinks.sink import BlockingSink

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
-from maskcast.types import Result, StreamInfo, TrackState
+from maskcast.result import Result, TrackState
+from maskcast.stream_info import StreamInfo
 from sinks.datasets.lines import LineFile
 from sinks.sink import BlockingSink
 from sinks.through import kind_of_target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskcast.types import Mask
+from maskcast.mask import Mask
 
 
 def downscaled(mask: Mask, downscale: int) -> Mask:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from maskcast.types import Result, Track
+from maskcast.result import Result, Track
 from sinks.messages import rle
 from sinks.messages.downscale import downscaled
 from sinks.messages.messages import (

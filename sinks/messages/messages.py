@@ -15,9 +15,10 @@ from typing import Annotated, Literal, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from maskcast.mask import Box
 from maskcast.printable import UNPRINTABLE, check_printable
-from maskcast.prompts import clean_prompts
-from maskcast.types import MOST_PROMPTS, Box, Event, Result
+from maskcast.prompts import MOST_PROMPTS, clean_prompts
+from maskcast.result import Event, Result
 
 Availability: TypeAlias = Literal["online", "offline"]
 Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]

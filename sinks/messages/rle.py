@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from maskcast.types import Mask
+from maskcast.mask import Mask
 
 
 def run_lengths(mask: Mask) -> NDArray[np.uint32]:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from maskcast.frame import Frame
+from maskcast.picture import Picture
+from maskcast.result import KnownTracks, Result
 from maskcast.threads import SerialThread
-from maskcast.types import Frame, KnownTracks, Picture, Result
 from sinks.mqtt.journal_rows import IN_MEMORY, JournalRows
 from sinks.mqtt.journal_stream import Entry
 

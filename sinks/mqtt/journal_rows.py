@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from maskcast.errors import SinkError
-from maskcast.types import KnownTracks, Result
+from maskcast.result import KnownTracks, Result
 from sinks.messages.messages import event_message
 from sinks.mqtt.journal_file import (
     DamagedError,

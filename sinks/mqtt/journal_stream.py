@@ -8,7 +8,8 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, field
 
-from maskcast.types import Box, Event, EventKind
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind
 from sinks.messages.messages import shed_message
 
 OPEN_TRACKS = 1_000  # a stream

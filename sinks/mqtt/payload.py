@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from maskcast.errors import UsageError
-from maskcast.types import Result
+from maskcast.result import Result
 from sinks.messages.frame import frame_message
 
 SMALLEST_LIMIT = 64 << 10  # bytes: room for some two hundred objects without their shapes

@@ -11,9 +11,11 @@ from contextlib import suppress
 from functools import partial
 
 from maskcast.errors import SinkError
+from maskcast.frame import Frame
 from maskcast.printable import printable
 from maskcast.redaction import redact
-from maskcast.types import Frame, Result, StreamInfo, TrackState
+from maskcast.result import Result, TrackState
+from maskcast.stream_info import StreamInfo
 from sinks.messages.messages import counts_message, status_message
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.client import RefusedError, TooLargeError

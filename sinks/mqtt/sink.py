@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from maskcast.errors import SinkError
-from maskcast.types import Result, StreamInfo
+from maskcast.result import Result
+from maskcast.stream_info import StreamInfo
 from sinks.mqtt.broker import BrokerAddress, parse_address
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.publisher import Publisher

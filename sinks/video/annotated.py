@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
-from maskcast.types import Colour, Planes, Result
+from maskcast.picture import Colour, Planes
+from maskcast.result import Result
 from sinks.video.encoder import pixel_format
 from sinks.video.overlay import draw
 

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 from av.container import OutputContainer
 
+from maskcast.audio import AudioPacket, AudioTrack
 from maskcast.redaction import redact
-from maskcast.types import AudioPacket, AudioTrack
 from sinks.video.audio_track import LATE, MuxedPacket, TrackWriter, add_track
 from sinks.video.encoder import AV_ERRORS
 

@@ -20,8 +20,8 @@ from av.codec import Codec
 from av.container import OutputContainer
 from av.packet import Packet
 
+from maskcast.audio import AudioPacket, AudioTrack
 from maskcast.redaction import redact
-from maskcast.types import AudioPacket, AudioTrack
 from sinks.video.encoder import AV_ERRORS
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,11 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from maskcast.errors import SinkError
+from maskcast.frame import Frame
+from maskcast.picture import Look
 from maskcast.redaction import redact
-from maskcast.types import Frame, Look, Result, StreamInfo
+from maskcast.result import Result
+from maskcast.stream_info import StreamInfo
 from sinks.partial import PartialFile, write_error
 from sinks.sink import BlockingSink
 from sinks.through import kind_of_target, open_through, refuse_without_seeking, through_error

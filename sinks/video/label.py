@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskcast.types import Colour, Image, Planes
+from maskcast.picture import Colour, Image, Planes
 from sinks.video.palette import Yuv, to_yuv
 
 # OpenCV does not promise that a font may be used by two threads at once; rendering is rare, so one at a time will do.

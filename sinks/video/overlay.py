@@ -11,7 +11,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from maskcast.types import Colour, Image, Mask, Planes, Track, TrackState
+from maskcast.mask import Mask
+from maskcast.picture import Colour, Image, Planes
+from maskcast.result import Track, TrackState
 from sinks.video.label import label, paste
 from sinks.video.palette import Yuv, track_colour
 

@@ -16,7 +16,9 @@ from av.packet import Packet
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from maskcast.types import Colour, Frame, StreamInfo
+from maskcast.frame import Frame
+from maskcast.picture import Colour
+from maskcast.stream_info import StreamInfo
 from sinks.video.annotated import even_size, set_up
 from sinks.video.encoder import AV_ERRORS, EncoderSettings, encoder_options
 

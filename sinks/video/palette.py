@@ -6,7 +6,7 @@ import colorsys
 from functools import lru_cache
 from typing import NamedTuple
 
-from maskcast.types import Colour
+from maskcast.picture import Colour
 
 # Steps of the golden ratio around the colour circle: ids that follow each other get hues far apart, and no hue repeats.
 GOLDEN_RATIO = 0.6180339887498949

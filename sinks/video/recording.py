@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from maskcast.errors import SinkError
+from maskcast.frame import Frame
 from maskcast.redaction import redact
-from maskcast.types import Event, EventKind, Frame, Result, StreamInfo
+from maskcast.result import Event, EventKind, Result
+from maskcast.stream_info import StreamInfo
 from sinks.filename import file_name
 from sinks.partial import partial_path
 from sinks.sink import BlockingSink

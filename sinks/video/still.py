@@ -12,7 +12,8 @@ from av import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from maskcast.errors import SinkError
-from maskcast.types import EventKind, Result, StreamInfo
+from maskcast.result import EventKind, Result
+from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
 from sinks.video.annotated import codes, render
 

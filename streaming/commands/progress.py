@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from maskcast.types import StreamInfo
+from maskcast.stream_info import StreamInfo
 from streaming.pipeline.stream import Report
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from maskcast.errors import MaskcastError, SourceError, UsageError
 from maskcast.prompts import clean_prompts
-from maskcast.types import StreamInfo
+from maskcast.stream_info import StreamInfo
 from sinks import STREAM_FIELD, open_sink
 from sinks.datasets.mot import prompt_files
 from sinks.filename import with_stream

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from maskcast.errors import SourceError
+from maskcast.frame import Frame
 from maskcast.threads import SerialThread, as_exception
-from maskcast.types import Frame
 
 
 class Converter:

@@ -18,7 +18,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from maskcast.errors import MaskcastError, ModelError, TooLargeError, TrackStateError
-from maskcast.types import Frame, Result
+from maskcast.frame import Frame
+from maskcast.result import Result
 from streaming.pipeline.fair_queue import FairQueue, Lane
 
 if TYPE_CHECKING:  # torch takes seconds to import: only this thread pays for it

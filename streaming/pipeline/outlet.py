@@ -9,8 +9,9 @@ from contextlib import suppress
 from typing import Any
 
 from maskcast.errors import MaskcastError, SinkError
+from maskcast.result import Result
+from maskcast.stream_info import StreamInfo
 from maskcast.threads import as_exception
-from maskcast.types import Result, StreamInfo
 from sinks.sink import Sink
 from streaming.pipeline.mailbox import Closed, Mailbox
 from streaming.pipeline.stopping import first

@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskcast.errors import MaskcastError, ModelError, SourceError
+from maskcast.frame import Frame
+from maskcast.result import Event, EventKind, KnownTracks, Result
+from maskcast.stream_info import StreamInfo
 from maskcast.threads import in_daemon_thread
-from maskcast.types import Event, EventKind, Frame, KnownTracks, Result, StreamInfo
 from sinks.sink import Sink
 from sources.source import Source
 from streaming.pipeline.controls import Controls

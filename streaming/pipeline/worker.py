@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskcast.errors import SinkError, UsageError
+from maskcast.frame import Frame
+from maskcast.result import Event, KnownTracks, Result
 from maskcast.threads import in_daemon_thread
-from maskcast.types import Event, Frame, KnownTracks, Result
 from streaming.pipeline.fair_queue import Lane
 from streaming.pipeline.model_thread import BATCH_WAIT, MAX_BATCH, ModelThread, TrackedFrame
 

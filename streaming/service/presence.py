@@ -10,7 +10,8 @@ import time
 from contextlib import suppress
 
 from maskcast.errors import UsageError
-from maskcast.types import MOST_PROMPTS, Frame
+from maskcast.frame import Frame
+from maskcast.prompts import MOST_PROMPTS
 from sinks.messages.messages import ControlMessage
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.home_assistant import discovery, discovery_topic

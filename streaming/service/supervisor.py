@@ -15,7 +15,8 @@ from pathlib import Path
 
 from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, TrackStateError, UsageError
 from maskcast.files import set_aside
-from maskcast.types import KnownTracks, StreamInfo
+from maskcast.result import KnownTracks
+from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
 from sources import open_reconnecting, open_source
 from sources.source import Source

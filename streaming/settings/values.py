@@ -10,9 +10,8 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, ByteSize, Field, ValidationInfo
 
 from maskcast.errors import UsageError
-from maskcast.prompts import clean_prompt
+from maskcast.prompts import MOST_PROMPTS, clean_prompt
 from maskcast.redaction import UNCLEAR, place_of, redact
-from maskcast.types import MOST_PROMPTS
 from sinks.messages.messages import ACTIONS, Action
 from sinks.mqtt.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of

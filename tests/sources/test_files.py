@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskcast.types import Colour
+from maskcast.picture import Colour
 from sources import open_source
 from tests import media
 from tests.patience import patient

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from maskcast.errors import SourceError
-from maskcast.types import Colour
+from maskcast.picture import Colour
 from sources import expand, open_source
 
 RED = (255, 0, 0)

@@ -14,7 +14,8 @@ import pytest
 
 from maskcast.backoff import Backoff
 from maskcast.errors import SourceError, UsageError
-from maskcast.types import Frame, StreamInfo
+from maskcast.frame import Frame
+from maskcast.stream_info import StreamInfo
 from sources import open_reconnecting
 from sources.clock import MediaClock
 from sources.failure import AccessDeniedError

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from maskcast.types import TrackState
+from maskcast.result import TrackState
 from tests.frames import frame
 from trackers.association import AssociationTracker, match
 from trackers.detection.detector import Detections, ImageFeatures

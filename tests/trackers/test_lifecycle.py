@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskcast.types import Box, Event, EventKind, KnownTracks, TrackState
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, KnownTracks, TrackState
 from trackers.lifecycle import Lifecycle, Sighting
 
 SEEN = Sighting(0.9, Box(1, 2, 3, 4))

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from maskcast.types import Mask
+from maskcast.mask import Mask
 from trackers.masks import mask_iou, non_maximum_suppression, upscale
 
 

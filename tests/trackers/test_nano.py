@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import Sam3VideoModel
 
-from maskcast.types import Frame
+from maskcast.frame import Frame
 from sources.picture import ArrayPicture
 from streaming.commands.demo import CLIP, PROMPTS
 from tests.frames import START

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskcast.types import Image
+from maskcast.picture import Image
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.preprocess import preprocess
 from trackers.detection.text import TextEmbedding

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from maskcast.types import Image
+from maskcast.picture import Image
 
 
 def preprocess(images: Sequence[Image], size: int, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from maskcast.types import Event, Frame
+from maskcast.frame import Frame
+from maskcast.result import Event
 from trackers.appearance import appearance
 from trackers.detection.detector import Detections
 from trackers.masks import mask_iou

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from maskcast.types import Box, TrackState
+from maskcast.mask import Box
+from maskcast.result import TrackState
 from trackers.lifecycle import Life
 from trackers.memory.slots import EMPTY, NEVER, SlotTable
 from trackers.rules import Rules

@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from maskcast.types import Event, Frame, Mask, Result, Track, TrackState
+from maskcast.frame import Frame
+from maskcast.mask import Mask
+from maskcast.result import Event, Result, Track, TrackState
 from trackers.detection.detector import Detections, ImageFeatures
 from trackers.hot_start import HotStart
 from trackers.lifecycle import Lifecycle, Sighting

@@ -21,7 +21,7 @@ import pytest
 from pycocotools import mask as coco
 
 from maskcast.errors import SinkError, UsageError
-from maskcast.types import Result
+from maskcast.result import Result
 from sinks import open_sink
 from sinks.datasets.mot import prompt_names
 from sinks.messages.schema import MESSAGES

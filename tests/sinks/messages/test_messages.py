@@ -12,7 +12,8 @@ import pydantic
 import pytest
 from pycocotools import mask as coco
 
-from maskcast.types import Box, Event, EventKind, Mask, Result, Track, TrackState
+from maskcast.mask import Box, Mask
+from maskcast.result import Event, EventKind, Result, Track, TrackState
 from sinks.messages.downscale import downscaled
 from sinks.messages.frame import FrameMessage, frame_message
 from sinks.messages.messages import (

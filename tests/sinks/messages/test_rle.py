@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
-from maskcast.types import Mask
+from maskcast.mask import Mask
 from sinks.messages import rle
 from tests.patience import patient
 from tests.sinks_media import ellipse

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from maskcast.errors import SinkError
-from maskcast.types import Box, Event, EventKind, Result
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, Result
 from sinks.mqtt import journal as journal_module
 from sinks.mqtt import journal_file, journal_rows, journal_stream
 from sinks.mqtt.journal import Journal

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from maskcast.types import EventKind
+from maskcast.result import EventKind
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.journal_stream import OPEN_TRACKS
 from tests.awaited import awaited

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from maskcast.types import EventKind
+from maskcast.result import EventKind
 from sinks.mqtt import journal_rows
 from sinks.mqtt.journal import Journal
 from tests.awaited import awaited

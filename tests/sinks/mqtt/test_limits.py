@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from maskcast.errors import SinkError
-from maskcast.types import Result
+from maskcast.result import Result
 from sinks.mqtt import connection
 from sinks.mqtt.broker import parse_address
 from sinks.mqtt.journal import Journal
@@ -71,7 +71,7 @@ def test_the_size_of_a_packet_is_that_which_is_written(payload: int, qos: int) -
 
 def grainy(index: int) -> Result:
     """A frame with a picture and masks of which nothing is small."""
-    from maskcast.types import Planes
+    from maskcast.picture import Planes
 
     random = np.random.default_rng(index)
     planes = Planes(*(random.integers(0, 255, size, np.uint8) for size in ((720, 1280), (360, 640), (360, 640))))

@@ -30,7 +30,9 @@ from paho.mqtt.properties import Properties
 from pycocotools import mask as coco
 
 from maskcast.errors import SinkError, UsageError
-from maskcast.types import Frame, Mask, Result, Track, TrackState
+from maskcast.frame import Frame
+from maskcast.mask import Mask
+from maskcast.result import Result, Track, TrackState
 from sinks.messages.messages import ControlMessage
 from sinks.mqtt import connection, connector, control_topic, publisher
 from sinks.mqtt.broker import BrokerAddress, parse_address

@@ -23,7 +23,8 @@ import numpy as np
 import pytest
 
 from maskcast.errors import SinkError, UsageError
-from maskcast.types import Box, Event, EventKind, Result
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, Result
 from sinks import open_sink
 from sinks.messages import rle
 from sinks.mqtt import connection, connector, publisher

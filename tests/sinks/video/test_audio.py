@@ -16,7 +16,7 @@ import av
 import pytest
 from av.stream import Disposition
 
-from maskcast.types import Result
+from maskcast.result import Result
 from sinks import open_sink
 from sinks.sink import BlockingSink
 from sinks.video import audio as sinks_audio

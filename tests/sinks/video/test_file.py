@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from maskcast.errors import SinkError, UsageError
-from maskcast.types import Result
+from maskcast.result import Result
 from sinks import open_sink
 from sinks.video import annotated, encoder
 from tests import processes

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskcast.types import Colour, Mask, Planes, Track, TrackState
+from maskcast.mask import Mask
+from maskcast.picture import Colour, Planes
+from maskcast.result import Track, TrackState
 from sinks.video.label import label
 from sinks.video.overlay import _draw_mask, draw
 from sinks.video.palette import Yuv, to_yuv, track_colour, track_rgb

@@ -24,7 +24,9 @@ import numpy as np
 import pytest
 
 from maskcast.errors import UsageError
-from maskcast.types import Box, Event, EventKind, Planes, Result
+from maskcast.mask import Box
+from maskcast.picture import Planes
+from maskcast.result import Event, EventKind, Result
 from sinks.video import encoder, recording, retention
 from sinks.video.packets import Encoded, PacketRing
 from sinks.video.recording import RecordingSettings, RecordingSink

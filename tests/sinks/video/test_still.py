@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from maskcast.types import Colour, Planes, Result
+from maskcast.picture import Colour, Planes
+from maskcast.result import Result
 from sinks.video.palette import to_yuv
 from sinks.video.still import MAX_WIDTH, annotated_jpeg
 from tests.frames import frame

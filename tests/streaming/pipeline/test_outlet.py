@@ -8,7 +8,8 @@ import pytest
 
 import streaming.pipeline.outlet
 from maskcast.errors import SinkError
-from maskcast.types import Box, Event, EventKind, Result
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, Result
 from sinks.sink import BlockingSink, Sink
 from streaming.pipeline.outlet import Outlet
 from tests.frames import frame

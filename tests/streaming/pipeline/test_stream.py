@@ -14,7 +14,9 @@ import pytest
 
 import streaming.pipeline.worker
 from maskcast.errors import ModelError, SinkError, SourceError, TooLargeError, UsageError
-from maskcast.types import Box, Event, EventKind, Result, StreamInfo
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, Result
+from maskcast.stream_info import StreamInfo
 from sinks.sink import BlockingSink, Sink
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.jobs import exit_code, run_jobs

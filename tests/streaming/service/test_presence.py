@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from maskcast.errors import UsageError
-from maskcast.types import Result
+from maskcast.result import Result
 from sinks.messages.messages import ControlMessage
 from sinks.video.still import StillSink
 from sources.picture import ArrayPicture

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from maskcast.types import KnownTracks, Mask, Result, Track, TrackState
+from maskcast.mask import Mask
+from maskcast.result import KnownTracks, Result, Track, TrackState
 from streaming.pipeline.stream import Report
 from streaming.pipeline.worker import TrackedFrame
 from streaming.service import supervisor as supervisors

@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from maskcast.errors import ModelError, TooLargeError, UsageError
-from maskcast.types import Box, Event, EventKind, KnownTracks
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, KnownTracks
 from tests import tiny
 from tests.frames import frame
 from tests.lockstep import scene

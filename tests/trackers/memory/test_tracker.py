@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskcast.types import EventKind, TrackState
+from maskcast.result import EventKind, TrackState
 from tests import tiny
 from tests.lockstep import PROMPTS, Ours, blob, scene
 from tests.scripted import scripted

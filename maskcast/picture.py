@@ -1,0 +1,69 @@
+"""A decoded picture in the two forms that its readers need, RGB and planar YUV, and how its samples are to be read.
+
+Sizes are those of the frame as displayed: rotation is applied.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+
+
+class Colour(NamedTuple):
+    """How the YUV samples of a picture encode colour."""
+
+    matrix: Literal["bt601", "bt709", "bt2020"] = "bt709"
+    full_range: bool = False
+
+
+class Planes(NamedTuple):
+    """An 8-bit 4:2:0 picture: luma ``(H, W)`` and two chroma planes ``(⌈H/2⌉, ⌈W/2⌉)``, uint8, read-only."""
+
+    y: Image
+    u: Image
+    v: Image
+
+
+class Picture(Protocol):
+    """One decoded picture, offered in the two forms that its readers need; each is converted when first asked for.
+
+    The model wants RGB; the video encoder and the overlay want planar YUV, so that a picture that is decoded,
+    drawn on and encoded again never goes through RGB.
+    """
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+
+    @property
+    def colour(self) -> Colour:
+        """The colour encoding of `yuv420p`."""
+
+    def rgb(self) -> Image:
+        """The picture as ``(H, W, 3)`` uint8 RGB, C-contiguous, read-only."""
+
+    def yuv420p(self) -> Planes:
+        """The picture as 8-bit 4:2:0 planes."""
+
+
+class Look(NamedTuple):
+    """How a medium wants its samples shown, beyond `Colour`.
+
+    Attributes:
+        matrix, primaries, transfer: code points of ITU-T H.273; 2 where the medium says nothing.
+        pixel_aspect: width of a pixel by its height, rotation applied; None where the medium says nothing.
+    """
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+    pixel_aspect: Fraction | None = None

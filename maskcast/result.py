@@ -1,0 +1,87 @@
+"""What a tracker says of a frame: the objects in it, and what happened to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from maskcast.frame import Frame
+from maskcast.mask import Box, Mask
+
+
+class TrackState(StrEnum):
+    """Where a track stands in its life."""
+
+    TENTATIVE = "tentative"
+    CONFIRMED = "confirmed"
+    LOST = "lost"
+    ENDED = "ended"
+
+
+class EventKind(StrEnum):
+    """A change in a track's life, as published."""
+
+    STARTED = "started"
+    LOST = "lost"
+    RECOVERED = "recovered"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One object in one frame.
+
+    Attributes:
+        id: positive, never reused within a stream.
+        prompt: the phrase that the object matches.
+        state: tentative or confirmed; other states have no mask in this frame and are not listed.
+        score: confidence in [0, 1] of the detection that last supported the track.
+        mask: at the frame's size.
+    """
+
+    id: int
+    prompt: str
+    state: TrackState
+    score: float
+    mask: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A confirmed track started, was lost, was recovered or ended at a frame.
+
+    Attributes:
+        kind: what happened.
+        track_id, prompt: of which track.
+        score: the track's last score.
+        bbox: where it was last seen.
+    """
+
+    kind: EventKind
+    track_id: int
+    prompt: str
+    score: float
+    bbox: Box
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTracks:
+    """What subscribers know of a stream's tracks, whatever the process that told them has forgotten since.
+
+    Attributes:
+        alive: the last event of each track that has started and not ended, by id.
+        highest: the highest id that they ever heard of; 0 for none.
+    """
+
+    alive: Mapping[int, Event] = field(default_factory=dict)
+    highest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a tracker says of one frame: visible tracks in order of id, and the events that this frame caused."""
+
+    frame: Frame
+    tracks: tuple[Track, ...] = ()
+    events: tuple[Event, ...] = field(default=())
