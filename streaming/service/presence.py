@@ -16,9 +16,10 @@ from sinks.messages.messages import ControlMessage
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.home_assistant import discovery, discovery_topic
 from sinks.mqtt.publisher import Publisher
+from sinks.video.still import StillSink
 from streaming.pipeline.controls import Controls
+from streaming.service.outputs import StreamOutputs
 from streaming.service.shared import Shared
-from streaming.service.stream_sinks import StreamSinks
 from streaming.settings.tables import MqttSettings, StreamSettings
 
 logger = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class Presence:
         settings: StreamSettings,
         shared: Shared,
         controls: Controls,
-        sinks: StreamSinks,
+        outputs: StreamOutputs,
         stop: asyncio.Event,
     ) -> None:
         """Prepare; nothing is announced before `start`, which may come again after `leave`.
@@ -51,12 +52,12 @@ class Presence:
             settings: of the stream.
             shared: see there.
             controls: what requests change.
-            sinks: which take the stills that are asked for.
+            outputs: which take the stills that are asked for.
             stop: set when the stream is to end.
         """
         self.online = False
         self.reason: str | None = "starting"
-        self._name, self._shared, self._controls, self._sinks, self._stop = name, shared, controls, sinks, stop
+        self._name, self._shared, self._controls, self._outputs, self._stop = name, shared, controls, outputs, stop
         self._loop = asyncio.get_running_loop()
         self._was_online = False
         self._allowed = settings.control
@@ -181,7 +182,7 @@ class Presence:
         Raises:
             MaskcastError: there is none.
         """
-        still = self._sinks.still
+        still = self._outputs.find(StillSink)
         if still is None or not self.online:
             raise UsageError(f"no picture: the stream is offline ({self.reason})")
         if not self._controls.paused:

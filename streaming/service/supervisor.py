@@ -18,15 +18,16 @@ from maskcast.files import set_aside
 from maskcast.result import KnownTracks
 from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
+from sinks.video.recording import RecordingSink
 from sources import open_reconnecting, open_source
 from sources.source import Source
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.stopping import first
 from streaming.pipeline.stream import Job, Report, TrackStateFile, run_stream
 from streaming.pipeline.worker import TrackedFrame
+from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
 from streaming.service.shared import Shared
-from streaming.service.stream_sinks import StreamSinks
 from streaming.settings.tables import StreamSettings
 from streaming.track_states import track_state_file
 
@@ -47,8 +48,9 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._closing = threading.Event()  # the same for the thread that connects; a new one for each attempt
         self._removed = False
-        self._sinks = StreamSinks(name, settings)
-        self._presence = Presence(name, settings, shared, self.controls, self._sinks, self._stop)
+        mqtt = shared.settings.mqtt
+        self._outputs = StreamOutputs(name, settings, stills=bool(mqtt and mqtt.stills))
+        self._presence = Presence(name, settings, shared, self.controls, self._outputs, self._stop)
         self._report = Report(name)
         self._asked_before = (0, 0, time.monotonic())
         self._last_turn = time.monotonic()
@@ -212,8 +214,7 @@ class Supervisor:
         )
 
     def _make_sinks(self, info: StreamInfo) -> Sequence[Sink]:  # noqa: ARG002 - the pipeline asks so
-        mqtt = self._shared.settings.mqtt
-        return self._sinks.make(self._presence.publisher, stills=bool(mqtt and mqtt.stills))
+        return self._outputs.make(self._presence.publisher)
 
     async def _known(self) -> KnownTracks | None:
         if self._presence.publisher:
@@ -261,7 +262,7 @@ class Supervisor:
             journal = self._shared.journal
             metrics.journal(self.name, journal.depth(self.name), journal.dropped(self.name))
             metrics.broker(self.name, publisher.connected, publisher.dropped_frames)
-        if recording := self._sinks.recording:
+        if recording := self._outputs.find(RecordingSink):
             metrics.recording(self.name, recording.recording, recording.failures)
         tracked, skipped, before = self._asked_before
         now = time.monotonic()

@@ -34,7 +34,7 @@ class Stream:
         self.presence, self.stills = supervisor._presence, []
         self.presence.online, self.presence.reason = True, None
         self.still = StillSink(self._publish, on_events=False)
-        supervisor._sinks.still = self.still
+        supervisor._outputs._sinks = [self.still]
 
     async def _publish(self, jpeg):
         self.stills.append(jpeg)

@@ -1,0 +1,106 @@
+"""What a stream of `maskcast run` produces: one factory for each kind of sink that the settings may ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sinks import open_sink
+from sinks.filename import with_stream
+from sinks.mqtt.publisher import Publisher, PublisherSink
+from sinks.sink import Sink
+from sinks.video.recording import RecordingSettings, RecordingSink
+from sinks.video.still import StillSink
+from streaming.settings.tables import StreamSettings
+
+S = TypeVar("S", bound=Sink)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the factories know.
+
+    Attributes:
+        stream: id of the stream.
+        settings: of the stream.
+        publisher: of the stream, if there is a broker.
+        stills: whether events lead to stills.
+    """
+
+    stream: str
+    settings: StreamSettings
+    publisher: Publisher | None
+    stills: bool
+
+
+def messages(wanted: Wanted) -> Iterator[Sink]:
+    """Tracks, events and counts, for the broker."""
+    if wanted.publisher:
+        yield PublisherSink(wanted.publisher)
+
+
+def stills(wanted: Wanted) -> Iterator[Sink]:
+    """Stills for the broker, at events and on request."""
+    if publisher := wanted.publisher:
+        yield StillSink(publisher.publish_still, on_events=wanted.stills, room=publisher.still_room)
+
+
+def recording(wanted: Wanted) -> Iterator[Sink]:
+    """Annotated video in segments."""
+    if settings := wanted.settings.recording:
+        yield RecordingSink(
+            RecordingSettings(
+                folder=settings.folder,
+                when=settings.when,
+                before=settings.before,
+                after=settings.after,
+                segment_seconds=settings.segment_seconds,
+                segment_bytes=settings.segment_bytes,
+                keep_files=settings.keep_files,
+                keep_bytes=settings.keep_bytes,
+                min_free_bytes=settings.min_free_bytes,
+                codec=settings.codec,
+                quality=settings.quality,
+            ),
+            wanted.stream,
+        )
+
+
+def out(wanted: Wanted) -> Iterator[Sink]:
+    """What `out` names.
+
+    Raises:
+        UsageError: see `sinks.open_sink`.
+    """
+    for spec in wanted.settings.out:
+        yield open_sink(with_stream(spec, wanted.stream), prompts=wanted.settings.prompts)
+
+
+FACTORIES: tuple[Callable[[Wanted], Iterator[Sink]], ...] = (messages, stills, recording, out)
+
+
+class StreamOutputs:
+    """The sinks of one stream; new ones for each attempt."""
+
+    def __init__(self, stream: str, settings: StreamSettings, *, stills: bool) -> None:
+        """Prepare; nothing is made before `make`. `stills` says whether events lead to stills."""
+        self._stream, self._settings, self._stills = stream, settings, stills
+        self._sinks: Sequence[Sink] = ()
+
+    def make(self, publisher: Publisher | None) -> Sequence[Sink]:
+        """New sinks, not yet started.
+
+        Args:
+            publisher: of the stream, if there is a broker.
+
+        Raises:
+            UsageError: see `sinks.open_sink`.
+        """
+        wanted = Wanted(self._stream, self._settings, publisher, self._stills)
+        self._sinks = [sink for factory in FACTORIES for sink in factory(wanted)]
+        return self._sinks
+
+    def find(self, kind: type[S]) -> S | None:
+        """The present attempt's sink of a kind, or the last attempt's; None if there is none."""
+        return next((sink for sink in self._sinks if isinstance(sink, kind)), None)
