@@ -30,7 +30,7 @@ def open_sink(
     Args:
         spec: a path whose suffix says the format, ``-`` for JSON Lines on the standard output, or an MQTT URL.
         prompts: the phrases in the order of their category numbers, for data-set formats; others follow as they come.
-        codec: of annotated video, see `sinks.video.encoder.EncoderSettings`.
+        codec: of annotated video, see `sinks.video.codec.EncoderSettings`.
         quality: of annotated video, see there.
         preset: of annotated video, see there.
 
@@ -53,10 +53,10 @@ def open_sink(
     path = Path(spec)
     match path.suffix.lower():
         case ".mp4" | ".mkv" | ".mov" | ".webm":
-            from sinks.video.encoder import EncoderSettings
-            from sinks.video.file import VideoSink
+            from sinks.video.annotated import AnnotatedVideoSink
+            from sinks.video.codec import EncoderSettings
 
-            return VideoSink(path, EncoderSettings(codec, quality, preset))
+            return AnnotatedVideoSink(path, EncoderSettings(codec, quality, preset))
         case ".jsonl":
             from sinks.datasets.jsonl import JsonLinesSink
 

@@ -12,7 +12,7 @@ from av.container import OutputContainer
 from maskcast.audio import AudioPacket, AudioTrack
 from maskcast.redaction import redact
 from sinks.video.audio_track import LATE, MuxedPacket, TrackWriter, add_track
-from sinks.video.encoder import AV_ERRORS
+from sinks.video.codec import AV_ERRORS
 
 logger = logging.getLogger(__name__)
 

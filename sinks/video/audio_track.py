@@ -22,7 +22,7 @@ from av.packet import Packet
 
 from maskcast.audio import AudioPacket, AudioTrack
 from maskcast.redaction import redact
-from sinks.video.encoder import AV_ERRORS
+from sinks.video.codec import AV_ERRORS
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from av.video.stream import VideoStream
 from maskcast.frame import Frame
 from maskcast.picture import Colour
 from maskcast.stream_info import StreamInfo
-from sinks.video.annotated import even_size, set_up
-from sinks.video.encoder import AV_ERRORS, EncoderSettings, encoder_options
+from sinks.video.codec import AV_ERRORS, EncoderSettings, encoder_options
+from sinks.video.render import even_size, set_up
 
 # A camera needs about one core at most, many cameras share the machine, and each thread holds pictures back.
 ENCODER_THREADS = 2
@@ -63,7 +63,7 @@ class LiveEncoder:
         """Open FFmpeg's encoder `name` for pictures like that of `first`.
 
         Raises:
-            AV_ERRORS: it cannot be opened; see `sinks.video.encoder`.
+            AV_ERRORS: it cannot be opened; see `sinks.video.codec`.
         """
         picture = first.picture
         self.width, self.height, self.colour = picture.width, picture.height, picture.colour

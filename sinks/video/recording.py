@@ -22,10 +22,10 @@ from maskcast.stream_info import StreamInfo
 from sinks.filename import file_name
 from sinks.partial import partial_path
 from sinks.sink import BlockingSink
-from sinks.video.annotated import even_size, render
-from sinks.video.encoder import AV_ERRORS, EncoderSettings, choose_encoder, software_for
+from sinks.video.codec import AV_ERRORS, EncoderSettings, choose_encoder, software_for
 from sinks.video.folder_lock import FolderLock
 from sinks.video.packets import Encoded, LiveEncoder, PacketRing
+from sinks.video.render import even_size, render
 from sinks.video.retention import free_bytes, make_room, prune, recording_path
 from sinks.video.segment import Segment, recover, settle
 
@@ -54,7 +54,7 @@ class RecordingSettings:
             each segment. None to keep all. The newest finished one is always kept.
         min_free_bytes: recording stops rather than leave less free on the disk; with one of the limits above, the
             stream's oldest files make room first.
-        codec, quality: see `sinks.video.encoder.EncoderSettings`.
+        codec, quality: see `sinks.video.codec.EncoderSettings`.
     """
 
     folder: Path

@@ -13,7 +13,7 @@ from av.packet import Packet
 
 from maskcast.lock import lock
 from sinks.partial import partial_path, publish
-from sinks.video.encoder import AV_ERRORS
+from sinks.video.codec import AV_ERRORS
 from sinks.video.packets import Encoded
 from sinks.video.retention import left_partial, unused
 
@@ -33,7 +33,7 @@ class Segment:
         """Open it for packets like `first`, which is to be written next.
 
         Raises:
-            AV_ERRORS: the file cannot be opened; see `sinks.video.encoder`.
+            AV_ERRORS: the file cannot be opened; see `sinks.video.codec`.
         """
         assert first.key
         self.path = path
@@ -66,7 +66,7 @@ class Segment:
         """Add a packet.
 
         Raises:
-            AV_ERRORS: the disk refuses; see `sinks.video.encoder`.
+            AV_ERRORS: the disk refuses; see `sinks.video.codec`.
         """
         muxed: Packet[Any] = Packet(packet.data)
         muxed.stream, muxed.time_base, muxed.is_keyframe = self._stream, self._time_base, packet.key

@@ -15,7 +15,7 @@ from maskcast.errors import SinkError
 from maskcast.result import EventKind, Result
 from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
-from sinks.video.annotated import codes, render
+from sinks.video.render import codes, render
 
 # Full HD cameras give about 150 kB so; that is what a dashboard shows and a broker carries without effort.
 MAX_WIDTH, QUALITY = 1280, 80

@@ -191,7 +191,7 @@ def _video() -> list[Finding]:
 
 def _encoders() -> list[Finding]:
     """Which encoder each format would get: hardware is tried on a frame."""
-    from sinks.video.encoder import ENCODERS, EncoderSettings, choose_encoder, software_for
+    from sinks.video.codec import ENCODERS, EncoderSettings, choose_encoder, software_for
 
     findings = []
     for form in ENCODERS:

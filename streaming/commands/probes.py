@@ -238,7 +238,7 @@ def _size(folder: Path) -> int:
 
 def probe_encoders(codecs: Iterable[str | None]) -> list[Finding]:
     """Whether each codec that recordings ask for can be encoded here."""
-    from sinks.video.encoder import EncoderSettings, choose_encoder, software_for, works
+    from sinks.video.codec import EncoderSettings, choose_encoder, software_for, works
 
     findings = []
     for codec in codecs:

@@ -27,7 +27,7 @@ from maskcast.errors import UsageError
 from maskcast.mask import Box
 from maskcast.picture import Planes
 from maskcast.result import Event, EventKind, Result
-from sinks.video import encoder, recording, retention
+from sinks.video import codec, recording, retention
 from sinks.video.packets import Encoded, PacketRing
 from sinks.video.recording import RecordingSettings, RecordingSink
 from sinks.video.retention import recordings
@@ -587,12 +587,12 @@ def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path: Path, monkeypatch
     assert len(read(path)) in {25, 26}
 
 
-@pytest.mark.skipif(encoder.works("h264_nvenc", 320, 180), reason="the hardware encoder opens on this machine")
+@pytest.mark.skipif(codec.works("h264_nvenc", 320, 180), reason="the hardware encoder opens on this machine")
 @pytest.mark.skipif("h264_nvenc" not in av.codecs_available, reason="FFmpeg is built without NVENC")
 def test_a_hardware_encoder_that_is_lost_gives_way_to_software(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(encoder, "works", lambda name, *_: name == "h264_nvenc")
+    monkeypatch.setattr(codec, "works", lambda name, *_: name == "h264_nvenc")
     sink = RecordingSink(settings(tmp_path, codec="h264"), "test")
     run(sink, LIVE, at(seconds(1)))
     assert "h264_nvenc failed" in caplog.text

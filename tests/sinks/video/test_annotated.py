@@ -4,7 +4,6 @@ import itertools
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 from maskcast.errors import SinkError, UsageError
 from maskcast.result import Result
 from sinks import open_sink
-from sinks.video import annotated, encoder
+from sinks.video import codec, render
 from tests import processes
 from tests.paths import ROOT
 from tests.patience import eventually
@@ -264,17 +263,6 @@ def test_quality_is_the_rate_factor(plain: Path, tmp_path: Path) -> None:
     assert (tmp_path / "good.mp4").stat().st_size > 2 * (tmp_path / "poor.mp4").stat().st_size
 
 
-def test_hardware_is_used_where_it_works_and_else_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = encoder.EncoderSettings()
-    monkeypatch.setattr(encoder, "works", lambda name, *_: name == "h264_qsv")
-    assert encoder.choose_encoder(settings, ".mp4", 320, 180) == "h264_qsv"
-    monkeypatch.setattr(encoder, "works", lambda *_: False)
-    assert encoder.choose_encoder(settings, ".mp4", 320, 180) == "libx264"
-    monkeypatch.undo()
-    assert encoder.works("libx264", 320, 180)
-    assert not encoder.works("no_such_encoder", 320, 180)
-
-
 def test_a_medium_that_is_gone_has_given_its_audio(plain: Path, tmp_path: Path) -> None:
     source = tmp_path / "source.mp4"
     shutil.copy(plain, source)
@@ -288,7 +276,7 @@ def test_a_medium_that_is_gone_has_given_its_audio(plain: Path, tmp_path: Path) 
 def test_any_error_closes_the_file_and_keeps_the_beginning(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = annotated.draw
+    draw = render.draw
 
     def fail(*arguments: Any) -> None:
         draw(*arguments)
@@ -296,7 +284,7 @@ def test_any_error_closes_the_file_and_keeps_the_beginning(
             raise KeyError("unforeseen")
 
     calls = itertools.count()
-    monkeypatch.setattr(annotated, "draw", fail)
+    monkeypatch.setattr(render, "draw", fail)
     with pytest.raises(KeyError, match="unforeseen"):
         annotate(plain, tmp_path / "out.mp4")
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.partial.mp4"]
@@ -312,22 +300,15 @@ def test_a_live_file_has_no_list_of_fragments_at_its_end_and_plays(plain: Path, 
     subprocess.run(["ffmpeg", "-v", "error", "-xerror", "-i", str(target), "-f", "null", "-"], check=True)
 
 
-@pytest.mark.skipif(encoder.works("h264_nvenc", 320, 180), reason="the hardware encoder opens on this machine")
+@pytest.mark.skipif(codec.works("h264_nvenc", 320, 180), reason="the hardware encoder opens on this machine")
 @pytest.mark.skipif("h264_nvenc" not in av.codecs_available, reason="FFmpeg is built without NVENC")
 def test_hardware_that_does_not_open_any_more_gives_way_to_software(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It worked when it was tried, but all of its sessions are taken by now."""
-    monkeypatch.setattr(encoder, "works", lambda name, *_: name == "h264_nvenc")
+    monkeypatch.setattr(codec, "works", lambda name, *_: name == "h264_nvenc")
     target = tmp_path / "out.mp4"
     annotate(plain, target)
     assert "h264_nvenc cannot be opened" in caplog.text
     assert times(target) == times(plain)
     assert hashes(target) == hashes(plain)
-
-
-def test_trials_of_encoders_restore_the_level_of_logging() -> None:
-    before = av.logging.get_level()
-    with ThreadPoolExecutor(8) as threads:
-        assert all(threads.map(lambda side: encoder.works("libx264", 64, side), range(64, 96, 2)))
-    assert av.logging.get_level() == before
