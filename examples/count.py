@@ -2,8 +2,7 @@
 
 import sys
 
-from maskcast.result import EventKind
-from streaming import track
+from maskcast import EventKind, track
 
 video, phrase, *model = sys.argv[1:]
 seen: set[int] = set()

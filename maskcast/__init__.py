@@ -1,1 +1,79 @@
-"""Video into tracked masks from a phrase."""
+"""Video into tracked masks from a phrase.
+
+Example:
+    from maskcast import EventKind, track
+
+    for result in track("street.mp4", ["person", "red car"]):
+        for seen in result.tracks:
+            print(result.frame.pts, seen.id, seen.prompt, seen.score, seen.mask.bbox, seen.mask.area)
+        for event in result.events:
+            if event.kind is EventKind.STARTED:
+                print(f"{event.prompt} {event.track_id} came into view")
+
+A `Result` holds the `Frame` that it is about (with its `Picture`, as RGB or planar YUV), the `Track` of each object in
+it (with its `Mask` and its id) and each `Event` that the frame caused. What goes wrong is a `MaskcastError`, whose
+message is one line for a person.
+
+Coordinates are pixels of the frame as displayed, from its top left corner; times are seconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maskcast.audio import AudioPacket
+    from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
+    from maskcast.frame import Frame
+    from maskcast.mask import Box, Mask
+    from maskcast.picture import Colour, Image, Picture, Planes
+    from maskcast.result import Event, EventKind, Result, Track, TrackState
+    from streaming.api import track
+
+    __version__: str
+
+__all__ = [
+    "AudioPacket",
+    "Box",
+    "Colour",
+    "Event",
+    "EventKind",
+    "Frame",
+    "Image",
+    "Mask",
+    "MaskcastError",
+    "ModelError",
+    "Picture",
+    "Planes",
+    "Result",
+    "SinkError",
+    "SourceError",
+    "Track",
+    "TrackState",
+    "UsageError",
+    "__version__",
+    "track",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazily (PEP 562): the process `maskcast` begins with this package and has more urgent things to do than to import
+    # numpy, and `track` stands on the floor above.
+    if name == "track":
+        from streaming.api import track
+
+        return track
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("maskcast")
+    if name in __all__:
+        for file in ("errors", "mask", "picture", "audio", "frame", "result"):
+            if (found := getattr(import_module(f"maskcast.{file}"), name, None)) is not None:
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

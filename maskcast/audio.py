@@ -17,7 +17,7 @@ class AudioTrack:
     """One audio stream of a medium.
 
     Attributes:
-        index: of the stream in the medium.
+        index: of the stream in the medium, from 0.
         template: a stream with its codec's parameters, language, title and disposition, as a muxer takes it; None if
             FFmpeg does not know the codec.
     """
@@ -27,11 +27,14 @@ class AudioTrack:
 
 
 class AudioPacket(Protocol):
-    """Coded audio on its way from a medium into the videos that are made of it, which all share it."""
+    """Coded audio on its way from a medium into the videos that are made of it, which all share it.
+
+    What it gives are objects of PyAV.
+    """
 
     @property
     def track(self) -> int:
-        """Position of its track in `StreamInfo.audio`."""
+        """Position of its track among those of the medium, from 0."""
 
     @property
     def start(self) -> Fraction:

@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 
 class Box(NamedTuple):
-    """COCO box in pixels: left, top, width, height."""
+    """COCO box of a frame, in pixels.
+
+    Attributes:
+        x, y: its left and its upper border.
+        width, height: its extent to the right and down.
+    """
 
     x: float
     y: float
@@ -41,7 +46,14 @@ class Mask:
 
     @classmethod
     def from_array(cls, array: NDArray[np.bool_], size: tuple[int, int], x: int = 0, y: int = 0) -> Mask:
-        """Build a mask from a bool array ``(h, w)`` whose top left pixel lies at ``(x, y)`` of a frame of `size`."""
+        """Build a mask from a part of a frame.
+
+        Args:
+            array: ``(h, w)`` bool; what lies outside it is empty.
+            size: ``(height, width)`` of the frame in pixels.
+            x: column of the frame in which the array's left border lies.
+            y: row of the frame in which the array's upper border lies.
+        """
         rows = np.flatnonzero(array.any(axis=1))
         if rows.size == 0:
             return cls(size, 0, 0, np.zeros((0, 0), np.bool_))
@@ -62,7 +74,7 @@ class Mask:
         return Box(float(self.x), float(self.y), float(width), float(height))
 
     def full(self) -> NDArray[np.bool_]:
-        """The mask as ``(H, W)`` bool at the frame's size."""
+        """The mask as a new ``(H, W)`` bool array of the frame's size."""
         array = np.zeros(self.size, np.bool_)
         height, width = self.crop.shape
         array[self.y : self.y + height, self.x : self.x + width] = self.crop

@@ -11,18 +11,29 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+# Samples: `(H, W, 3)` RGB or one plane `(H, W)`.
 Image: TypeAlias = NDArray[np.uint8]
 
 
 class Colour(NamedTuple):
-    """How the YUV samples of a picture encode colour."""
+    """How the YUV samples of a picture encode colour.
+
+    Attributes:
+        matrix: which weights of red, green and blue make luma: those of ITU-R BT.601, BT.709 or BT.2020.
+        full_range: whether black and white are the samples 0 and 255; otherwise 16 and 235 (chroma 16 to 240).
+    """
 
     matrix: Literal["bt601", "bt709", "bt2020"] = "bt709"
     full_range: bool = False
 
 
 class Planes(NamedTuple):
-    """An 8-bit 4:2:0 picture: luma ``(H, W)`` and two chroma planes ``(⌈H/2⌉, ⌈W/2⌉)``, uint8, read-only."""
+    """An 8-bit 4:2:0 picture: three planes of samples, uint8, read-only.
+
+    Attributes:
+        y: luma, ``(H, W)``.
+        u, v: blue and red difference, ``(⌈H/2⌉, ⌈W/2⌉)`` each.
+    """
 
     y: Image
     u: Image
@@ -52,7 +63,7 @@ class Picture(Protocol):
         """The picture as ``(H, W, 3)`` uint8 RGB, C-contiguous, read-only."""
 
     def yuv420p(self) -> Planes:
-        """The picture as 8-bit 4:2:0 planes."""
+        """The picture as 8-bit 4:2:0 planes, encoded as `colour` says."""
 
 
 class Look(NamedTuple):

@@ -11,7 +11,7 @@ from maskcast.mask import Box, Mask
 
 
 class TrackState(StrEnum):
-    """Where a track stands in its life."""
+    """Where a track stands in its life: tentative, then confirmed and lost by turns, then ended."""
 
     TENTATIVE = "tentative"
     CONFIRMED = "confirmed"
@@ -54,8 +54,8 @@ class Event:
     Attributes:
         kind: what happened.
         track_id, prompt: of which track.
-        score: the track's last score.
-        bbox: where it was last seen.
+        score: the track's last score, in [0, 1].
+        bbox: where it was last seen, in pixels of the frame.
     """
 
     kind: EventKind
@@ -80,8 +80,14 @@ class KnownTracks:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a tracker says of one frame: visible tracks in order of id, and the events that this frame caused."""
+    """What a tracker says of one frame.
+
+    Attributes:
+        frame: which one.
+        tracks: the objects that are visible in it, in order of id.
+        events: what happened to tracks at this frame.
+    """
 
     frame: Frame
     tracks: tuple[Track, ...] = ()
-    events: tuple[Event, ...] = field(default=())
+    events: tuple[Event, ...] = ()

@@ -1,4 +1,4 @@
-"""The pipeline: types that cross borders, scheduling, the command line. `track` is the whole Python API."""
+"""The pipeline from a source through the model to the sinks, its settings, its service and its command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["track"]
 
 
 def __getattr__(name: str) -> Any:
-    # The types in this package are imported by all others; the API imports all others. Lazily, there is no circle.
+    # Lazily: the command starts without the API, which imports all other packages.
     if name == "track":
         from streaming.api import track
 

@@ -1,47 +1,118 @@
-"""The borders between the packages, as CONTRIBUTING.md draws them."""
+"""The plan of the house, as CONTRIBUTING.md draws it: floors, wings, and tests that mirror them."""
 
 import ast
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 
 import pytest
 
 from tests.paths import ROOT
 from tests.patience import patient
 
-OURS = {"streaming", "trackers", "sources", "sinks"}
+OURS = {"maskcast", "sources", "trackers", "sinks", "streaming"}
+# What each package may import of ours; `from maskcast import track` alone reaches up, when it is asked for.
+FLOORS = {
+    "maskcast": {"maskcast"},
+    "sources": {"maskcast", "sources"},
+    "trackers": {"maskcast", "trackers"},
+    "sinks": {"maskcast", "sinks"},
+    "streaming": OURS,
+}
+UPWARDS = {("maskcast/__init__.py", "streaming.api")}
+# What a wing must not import of its own package.
+WINGS = {
+    "sinks.messages": {"sinks.mqtt", "sinks.video", "sinks.datasets"},
+    "sinks.mqtt": {"sinks.video", "sinks.datasets"},
+    "sinks.video": {"sinks.mqtt", "sinks.datasets"},
+    "sinks.datasets": {"sinks.mqtt", "sinks.video"},
+    "trackers.detection": {"trackers.memory"},
+    "streaming.pipeline": {"streaming.settings", "streaming.service", "streaming.commands"},
+    "streaming.settings": {"streaming.pipeline", "streaming.service", "streaming.commands"},
+    "streaming.service": {"streaming.commands"},
+}
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def imports(file):
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def imports(tree):
+    """The modules that code imports anywhere in it, and what it takes from them, which may be modules too."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def modules(package):
-    return sorted((ROOT / package).rglob("*.py"))
+def parsed(file):
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("package", ["sources", "sinks", "trackers"])
-def test_packages_know_only_themselves_and_the_ground_floor(package):
-    for file in modules(package):
-        roots = {name.split(".")[0] for name in imports(file)} & OURS
-        assert roots <= {package}, f"{file} imports {roots}"
+def files(package):
+    return sorted((ROOT / package.replace(".", "/")).rglob("*.py"))
 
 
-def test_the_ground_floor_imports_nothing_of_ours():
-    for file in modules("maskcast"):
-        roots = {name.split(".")[0] for name in imports(file)} & OURS
-        assert not roots, f"{file} imports {roots}"
+def module(file):
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def within(name, package):
+    return name == package or name.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_import_runs_up(package):
+    for file in files(package):
+        ours = {name for name in imports(parsed(file)) if name.split(".")[0] in OURS}
+        foreign = {name for name in ours if name.split(".")[0] not in FLOORS[package]}
+        home = str(file.relative_to(ROOT))
+        wrong = {name for name in foreign if not any(home == at and within(name, up) for at, up in UPWARDS)}
+        assert not wrong, f"{home} imports {wrong}"
+
+
+@pytest.mark.parametrize("wing", WINGS)
+def test_the_wings_keep_their_borders(wing):
+    for file in files(wing):
+        wrong = {name for name in imports(parsed(file)) if any(within(name, other) for other in WINGS[wing])}
+        assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
+
+
+def at_import(tree):
+    """The tree without what functions hold, which is not imported with the module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = []
+    return tree
+
+
+def test_no_files_import_each_other_in_a_circle():
+    modules = {module(file): file for package in OURS for file in files(package)}
+    graph = {name: set(imports(at_import(parsed(file)))) & set(modules) - {name} for name, file in modules.items()}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 def test_trackers_need_no_decoder_no_broker_and_no_web_server():
     allowed = {"torch", "transformers", "huggingface_hub", "numpy", "scipy", "safetensors", "trackers", "maskcast"}
-    for file in modules("trackers"):
-        roots = {name.split(".")[0] for name in imports(file)}
+    for file in files("trackers"):
+        roots = {name.split(".")[0] for name in imports(parsed(file))}
         assert roots - allowed <= set(sys.stdlib_module_names), f"{file}: {roots - allowed}"
+
+
+def test_examples_import_only_the_public_face():
+    blocks = PYTHON_BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    trees = [ast.parse(block) for block in blocks] + [parsed(file) for file in files("examples")]
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                assert not {name for name in names if name.split(".")[0] in OURS} - {"maskcast"}
+
+
+def test_the_folders_of_tests_mirror_the_wings():
+    for folder in sorted(path.parent for path in (ROOT / "tests").rglob("test_*.py")):
+        mirrored = ROOT / folder.relative_to(ROOT / "tests")
+        assert mirrored == ROOT or (mirrored / "__init__.py").is_file(), f"{folder} mirrors nothing"
 
 
 def test_the_command_starts_without_loading_torch_or_a_decoder():
@@ -52,7 +123,7 @@ def test_the_command_starts_without_loading_torch_or_a_decoder():
 
 def test_no_file_asks_to_be_split():
     for package in OURS:
-        for file in modules(package):
+        for file in files(package):
             assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
 
 

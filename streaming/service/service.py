@@ -7,9 +7,9 @@ import gc
 import logging
 import time
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
+from maskcast import __version__
 from maskcast.errors import MaskcastError, ModelError, UsageError
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus
@@ -110,7 +110,7 @@ class Service:
             gc.freeze()
             # Transformers has brought a log handler of its own, which knows nothing of credentials.
             configure_logs(settings.log.level, settings.log.format)
-            self._metrics.build_info(version("maskcast"), model.name)
+            self._metrics.build_info(__version__, model.name)
             mqtt, folder = settings.mqtt, settings.state.folder
             discovery = mqtt.discovery_prefix if mqtt and mqtt.home_assistant else None
             retained = Retained(folder / "retained.json", mqtt.address() if mqtt else None, discovery)
