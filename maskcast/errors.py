@@ -38,6 +38,10 @@ class ModelError(MaskcastError):
     exit_code = 5
 
 
+class StageError(MaskcastError):
+    """A stage between the tracker and the sinks failed, which is a bug; the tracker's state is sound."""
+
+
 class TrackStateError(ModelError):
     """A stream's saved tracking state is damaged or belongs to another model."""
 

@@ -15,6 +15,7 @@ from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
 from streaming.cpu import keep_memory, wait_politely
+from streaming.pipeline.stage import Stage, staged
 from streaming.pipeline.stream import READ_AHEAD
 
 
@@ -61,13 +62,14 @@ def track(
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
+    stages: Sequence[Stage] = ()
     with closing(open_source(str(source), stream=stream, live=live, max_pixels=max_pixels)) as opened:
         engine = Engine(model or DEFAULT_MODEL, device, tracker)
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
         with closing(_read_ahead(opened)) as frames:
             for frame in islice(frames, max_frames):
-                yield from engine.step([tracked], [frame])[0]
-        yield from engine.close_stream(tracked)
+                yield from staged(engine.step([tracked], [frame])[0], stages)
+        yield from staged(engine.close_stream(tracked), stages)
 
 
 def _read_ahead(source: Source) -> Generator[Frame, None, None]:

@@ -1,6 +1,6 @@
 """One stream from its source through the model to its sinks.
 
-    reader thread → mailbox → converter thread → model thread (shared by all streams) → one outlet a sink
+    reader thread → mailbox → converter thread → model thread (shared by all streams) → stages → one outlet a sink
 
 Offline every stage waits for the next; live the newest frame wins and what is dropped is counted.
 """
@@ -12,12 +12,12 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskcast.errors import MaskcastError, ModelError, SourceError
+from maskcast.errors import MaskcastError, ModelError, SourceError, StageError
 from maskcast.frame import Frame
 from maskcast.result import Event, EventKind, KnownTracks, Result
 from maskcast.stream_info import StreamInfo
@@ -29,6 +29,7 @@ from streaming.pipeline.conversion import Converter
 from streaming.pipeline.fair_queue import Lane
 from streaming.pipeline.mailbox import Closed, Mailbox
 from streaming.pipeline.outlet import Outlet
+from streaming.pipeline.stage import LateEvents, Stage, staged
 from streaming.pipeline.stopping import first, unless
 from streaming.pipeline.worker import TrackedFrame, Worker
 
@@ -106,6 +107,7 @@ class Job:
         open_source: opens the source; blocking.
         open_sinks: makes the sinks, not yet started, for a stream.
         prompts: what to look for, unless `controls` say otherwise.
+        stages: what results pass through before the sinks, in this order.
         max_frames: stop after this many results; None for all.
         progress: called in the event loop at the start and after every turn. The report goes on counting by itself.
         problem: called in the event loop as soon as something goes wrong; it is in the report as well.
@@ -129,6 +131,7 @@ class Job:
     weight: float = 1.0
     max_rate: float | None = None
     turn: Callable[[TrackedFrame], None] = lambda _: None
+    stages: Sequence[Stage] = ()
 
 
 async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
@@ -220,7 +223,8 @@ class _Run:
         self.started = time.monotonic()
         self.reason: str | None = None  # why the stream stopped early
         self._job, self._worker, self._lane = job, worker, lane
-        self._pending = tuple(pending)  # events that wait for a result to travel with
+        self._late = LateEvents(pending)
+        self._stages = (self._late, *job.stages)
         self._prompts = prompts  # those that the model looks for: `controls` may say others by now
 
     async def offer(self, frame: Frame) -> None:
@@ -240,7 +244,7 @@ class _Run:
 
     async def track(self, stop: asyncio.Event, reading: asyncio.Future[None]) -> None:
         """Take frames until the end, a failure, or `stop`; then hand out what the tracker still holds back."""
-        whole = True
+        whole = sound = True
         try:
             await self._take_frames(stop)
         except Closed:  # the reader is at its end: was it a good one?
@@ -252,8 +256,11 @@ class _Run:
             self._fail(error)
             # A pass that failed may have left the state half advanced: the track state from before is the better one.
             whole = not isinstance(error, ModelError)
+            sound = not isinstance(error, StageError)
         try:
-            await self._deliver(await self._worker.close_stream(self._lane), wait=True)
+            held = await self._worker.close_stream(self._lane)
+            if sound:
+                await self._deliver(held, wait=True)
         except MaskcastError as error:
             self._fail(error)
         if whole:
@@ -312,14 +319,12 @@ class _Run:
         controls.changed.clear()
         if controls.prompts != self._prompts:
             wanted = controls.prompts
-            self._pending += tuple(await self._worker.set_prompts(self._lane, wanted))
+            self._late.add(await self._worker.set_prompts(self._lane, wanted))
             self._prompts = wanted
 
     async def _deliver(self, results: Sequence[Result], *, wait: bool = False) -> None:
-        for result in results:
-            complete = replace(result, events=(*self._pending, *result.events)) if self._pending else result
-            self._pending = ()
-            await asyncio.gather(*(outlet.put(complete, wait=wait) for outlet in self.outlets))
+        for result in staged(results, self._stages):
+            await asyncio.gather(*(outlet.put(result, wait=wait) for outlet in self.outlets))
             self.report.frames += 1
             self.report.tracks += sum(event.kind is EventKind.STARTED for event in result.events)
 
