@@ -1,4 +1,4 @@
-"""Results out: MQTT, annotated video, JSON Lines and data-set formats."""
+"""Maskcast's results out: MQTT, annotated video, JSON Lines and data-set formats."""
 
 from __future__ import annotations
 

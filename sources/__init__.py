@@ -1,4 +1,4 @@
-"""Frames in: files, network streams, cameras and image folders."""
+"""Maskcast's frames in: files, network streams, cameras and image folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pipeline from a source through the model to the sinks, its settings, its service and its command line."""
+"""Maskcast from a source through the model to the sinks: the pipeline, its settings, its service, its command line."""
 
 from __future__ import annotations
 

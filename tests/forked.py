@@ -1,8 +1,8 @@
 """`maskcast` as a process of its own, forked from one that has torch and Transformers loaded.
 
 A fresh interpreter spends four seconds of processor time on its imports before it begins; a forked one begins at once.
-From `streaming.__main__` on both are the same: own process, working directory, signals, exit code and output. A few
-tests start `python -m streaming` all the same, so that the imports and their order are tested too.
+From `maskcast.__main__` on both are the same: own process, working directory, signals, exit code and output. A few
+tests start `python -m maskcast` all the same, so that the imports and their order are tested too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _begin(arguments: Sequence[str], folder: Path, environment: dict[str, str], 
         os.dup2(opened, number)
         os.close(opened)
     sys.argv = ["maskcast", *arguments]
-    from streaming.__main__ import main
+    from maskcast.__main__ import main
 
     main()
 

@@ -111,7 +111,7 @@ class Service:
             self.process = Maskcast("run", self.file, folder=self.file.parent, log=self.log)
             return
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "streaming", "run", str(self.file)]
+            command = [sys.executable, "-m", "maskcast", "run", str(self.file)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             self.process = processes.start(command, cwd=self.file.parent, stderr=log, stdout=log, env=environment)
 

@@ -59,7 +59,7 @@ def test_the_readme_shows_commands_that_exist():
     text = (EXAMPLES.parent / "README.md").read_text()
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
     shown = subprocess.run(
-        [sys.executable, "-m", "streaming", "track", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "maskcast", "track", "--help"], capture_output=True, text=True, check=True
     ).stdout
     unknown = {option for option in options if option not in shown}
     assert not unknown

@@ -44,7 +44,7 @@ def test_a_forked_process_is_like_a_fresh_one(tmp_path):
     """It has its own folder, output and exit code; signals are tested wherever a service runs."""
     (tmp_path / "x.jpg").write_bytes(b"no picture")
     arguments = ["track", "x.jpg", "--prompt", "cat", "--model", "nano"]
-    command = [sys.executable, "-m", "streaming", *arguments]
+    command = [sys.executable, "-m", "maskcast", *arguments]
     fresh = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     done = forked.run(*arguments, folder=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (fresh.returncode, fresh.stdout, fresh.stderr)

@@ -1,1 +1,1 @@
-"""The models: text cache, detector, association and track life cycle."""
+"""Maskcast's models: text cache, detector, association, memory and track life cycle."""

@@ -54,7 +54,7 @@ def test_the_shown_run(tmp_path, tiny_checkpoint):
     source = clip("19_cyclist.mp4")
     video, lines = tmp_path / "out.mp4", tmp_path / "out.jsonl"
     arguments = command(source, "--prompt", "person", "--out", video, "--out", lines, model=tiny_checkpoint)
-    fresh = [sys.executable, "-m", "streaming", *arguments]
+    fresh = [sys.executable, "-m", "maskcast", *arguments]
     done = subprocess.run(fresh, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"19_cyclist: 241 frames, \d+ tracks, [\d.]+ frames/s\n", done.stderr)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import streaming.__main__
+import maskcast.__main__
 import streaming.cli
 import streaming.service.service
 from maskcast.errors import MaskcastError, ModelError, UsageError
@@ -221,7 +221,7 @@ def test_no_other_command_takes_sighup(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["maskcast", "track", "--help"])
     monkeypatch.setattr(streaming.cli, "main", lambda: None)
     before = signal.getsignal(signal.SIGHUP)
-    streaming.__main__.main()
+    maskcast.__main__.main()
     assert signal.getsignal(signal.SIGHUP) is before
 
 
