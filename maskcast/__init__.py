@@ -61,6 +61,9 @@ def __getattr__(name: str) -> Any:
     # Lazily (PEP 562): the process `maskcast` begins with this package and has more urgent things to do than to import
     # numpy, and `track` stands on the floor above.
     if name == "track":
+        from maskcast.shadowing import refuse_shadows
+
+        refuse_shadows()
         from streaming.api import track
 
         return track

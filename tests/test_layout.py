@@ -53,6 +53,7 @@ def files(package):
     return sorted((ROOT / package.replace(".", "/")).rglob("*.py"))
 
 
+<<<<<<< HEAD
 def module(file):
     return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
@@ -90,6 +91,14 @@ def test_no_files_import_each_other_in_a_circle():
     modules = {module(file): file for package in OURS for file in files(package)}
     graph = {name: set(imports(at_import(parsed(file)))) & set(modules) - {name} for name, file in modules.items()}
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+=======
+def test_the_ground_floor_imports_nothing_of_ours():
+    for file in modules("maskcast"):
+        if file.name == "__main__.py":  # the way into all the rest
+            continue
+        roots = {name.split(".")[0] for name in imports(file)} & OURS
+        assert not roots, f"{file} imports {roots}"
+>>>>>>> d54e39b (README: install it into an environment of its own)
 
 
 def test_trackers_need_no_decoder_no_broker_and_no_web_server():

@@ -45,6 +45,14 @@ def test_a_package_that_comes_first_is_named_and_not_imported(tmp_path, name):
     assert said.stderr == f"maskcast: error: {foreign} hides Maskcast's package {name}; {ADVICE}"
 
 
+def test_the_python_api_says_it_too(tmp_path):
+    (tmp_path / "sources.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "mine.py").write_text("from maskcast import MaskcastError\nfrom maskcast import track\n")
+    said = python(tmp_path / "mine.py", PYTHONPATH=str(ROOT))
+    line = f"maskcast.errors.UsageError: {tmp_path / 'sources.py'} hides Maskcast's package sources; {ADVICE}"
+    assert (said.returncode, said.stderr.splitlines(keepends=True)[-1]) == (1, line)
+
+
 def test_so_is_a_module_in_the_working_directory(tmp_path):
     (tmp_path / "sources.py").write_text("")
     said = python("-m", "maskcast", "track", folder=tmp_path, PYTHONPATH=str(ROOT))
