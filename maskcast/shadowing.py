@@ -1,7 +1,7 @@
 """Refuse to run where another package of the same name shadows one of Maskcast's.
 
-Other distributions, too, have packages of the names `trackers`, `streaming`, `sources` and `sinks`. What Python finds is
-decided by the order of `sys.path`, and of two distributions in one environment by which was installed last.
+Other distributions have packages named `trackers`, `streaming`, `sources` and `sinks`, too. The order of `sys.path`
+decides which of them Python finds; of two distributions in one environment, the order in which they were installed.
 """
 
 from __future__ import annotations
