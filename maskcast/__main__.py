@@ -15,12 +15,12 @@ def main() -> NoReturn:
         sys.stderr.write(f"maskcast: error: {error}\n")
         sys.exit(error.exit_code)
     if sys.argv[1:2] == ["run"]:  # before all that takes time; a terminal that is closed ends the other commands
-        from streaming import hangup
+        import streaming.hangup
 
-        hangup.remember()
-    from streaming import cli
+        streaming.hangup.remember()
+    import streaming.cli
 
-    cli.main()
+    streaming.cli.main()
 
 
 if __name__ == "__main__":
