@@ -30,10 +30,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from scipy.stats import theilslopes
 
 from tests import broker as brokers
+from tests.left_behind import consistent, readable
 from tests.patience import eventually
 from tests.rtsp import Camera, camera
 from tests.service import ROOT, Service, Subscriber, still_life
-from tests.streaming.service.test_run_kill import consistent, readable
 
 NAMES = ("north", "east", "south")
 KEEP_FILES = 6

@@ -14,7 +14,9 @@ import jsonschema
 
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
+from sinks.messages.messages import ControlMessage
 from sinks.mqtt.broker import BrokerAddress, parse_address
+from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.publisher import Publisher
 from tests.paths import ROOT
@@ -104,3 +106,9 @@ async def publishing(address: BrokerAddress, journal: Journal | None = None, **o
         await one.close("stopped")
         if journal is None:
             await own.close()
+
+
+async def answered(desk: ControlDesk, payload: bytes) -> bytes | None:
+    """The reply to a request that is alone."""
+    admitted = desk.admit(payload)
+    return await desk.carry_out(admitted) if isinstance(admitted, ControlMessage) else admitted

@@ -97,6 +97,11 @@ def results(frames: Iterable[Frame], count: int = 3) -> Iterator[Result]:
         yield Result(one, tracks(size, one.index, count), events)
 
 
+def stream(count: int = 5) -> Iterator[Result]:
+    """The results of a short stream."""
+    return results(frame(index, grey(180, 320)) for index in range(count))
+
+
 async def feed(sink: Sink, about: StreamInfo, frames: Iterable[Result], reason: str | None = None) -> None:
     """Drive a sink as the pipeline does."""
     try:

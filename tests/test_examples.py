@@ -21,8 +21,8 @@ from sinks.mqtt.home_assistant import discovery
 from tests import broker, processes, sinks_media
 from tests.paths import ROOT
 from tests.patience import eventually, patient
-from tests.sinks.mqtt.test_control import answered
-from tests.streaming.commands.test_track import run
+from tests.publishing import answered
+from tests.tracking import run
 
 EXAMPLES = ROOT / "examples"
 

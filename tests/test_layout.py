@@ -115,6 +115,13 @@ def test_the_folders_of_tests_mirror_the_wings():
         assert mirrored == ROOT or (mirrored / "__init__.py").is_file(), f"{folder} mirrors nothing"
 
 
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "training"])
+def test_what_tests_share_lies_in_no_test_module(folder):
+    for file in files(folder):
+        text = file.read_text(encoding="utf-8")  # also of code for other processes, in strings
+        assert not re.search(r"^ *(from|import) tests\.(\w+\.)*test_\w+", text, re.MULTILINE), file
+
+
 def test_the_command_starts_without_loading_torch_or_a_decoder():
     code = "import sys, streaming.cli; print([m for m in ('torch', 'transformers', 'av', 'cv2') if m in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -16,9 +16,10 @@ from sinks.datasets import coco
 from sinks.partial import set_aside
 from streaming.commands.track import Outputs
 from tests import processes
+from tests.full_disk import largest_file
+from tests.paths import ROOT
 from tests.patience import eventually
-from tests.sinks.datasets.test_lines import ROOT, largest_file, stream
-from tests.sinks_media import info, run
+from tests.sinks_media import info, run, stream
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "{stream}.mkv"])

@@ -22,8 +22,8 @@ from sinks.sink import BlockingSink
 from sinks.video.folder_lock import FolderLock
 from streaming.commands.track import Outputs
 from tests import processes
-from tests.sinks.datasets.test_lines import ROOT, stream
-from tests.sinks_media import info, probe, run
+from tests.paths import ROOT
+from tests.sinks_media import info, probe, run, stream
 
 
 @contextmanager
@@ -155,8 +155,7 @@ def test_the_standard_output_by_its_name(tmp_path: Path, redirected: bool) -> No
     (tmp_path / "null.json").symlink_to("/dev/null")
     code = """
 from sinks import open_sink
-from tests.sinks_media import info, run
-from tests.sinks.datasets.test_lines import stream
+from tests.sinks_media import info, run, stream
 import sys
 for name in ("out.jsonl", "null.json"):
     run(open_sink(f"{sys.argv[1]}/{name}"), info(), stream(3))

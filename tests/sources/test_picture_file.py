@@ -13,8 +13,8 @@ from sources import open_source
 from sources.picture_file import read_pictures, size_in_header
 from sources.video import open_video
 from tests import media
+from tests.huge import MEGABYTES, huge_jpeg, peak
 from tests.paths import DATA
-from tests.sources.test_pixels import MEGABYTES, huge_jpeg, peak
 
 # In the tests' own data, because what reads them cannot write them: 300 x 200 in tiles of 128 (libheif),
 # 256 x 128 in two tiles, and the same turned clockwise (libavif). Blue; red at the place that is given.

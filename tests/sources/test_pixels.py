@@ -2,8 +2,6 @@
 
 import contextlib
 import re
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler
 
@@ -20,20 +18,11 @@ from streaming.commands.probes import probe_source
 from streaming.commands.track import Outputs, run_track
 from streaming.settings.tables import StreamSettings
 from tests import media
+from tests.huge import MEGABYTES, huge_jpeg, peak
 from tests.patience import patient
 
 SMALL, LARGE = "96x64", "320x240"
 BOUND = 50_000  # between the two
-# What a reader may allocate that has seen no more than headers.
-MEGABYTES = 150
-
-
-def huge_jpeg():
-    """A picture whose header says 16,200 x 15,800, with as many bytes as a plausible one has at least."""
-    data = bytearray(cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8))[1].tobytes())
-    sizes = data.index(b"\xff\xc0") + 5
-    data[sizes : sizes + 4] = (15_800).to_bytes(2, "big") + (16_200).to_bytes(2, "big")
-    return bytes(data[:-2]) + bytes(4 << 20) + b"\xff\xd9"
 
 
 def test_the_bound_itself():
@@ -141,22 +130,6 @@ def test_nothing_large_is_allocated(tmp_path):
 def huge_gif():
     size = (40_000).to_bytes(2, "little") * 2
     return b"GIF89a" + size + b"\x80\0\0\0\0\0\xff\xff\xff\x2c\0\0\0\0" + size + b"\0\x02\x02\x4c\x01\0\x3b"
-
-
-def peak(path):
-    """Megabytes that a process needs more to open a source that must be refused."""
-    code = """
-import resource, sys
-from sources import open_source
-import sources.container, sources.images
-from maskcast.errors import SourceError
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-try:
-    open_source(sys.argv[1])
-except SourceError:
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
-"""
-    return int(subprocess.run([sys.executable, "-c", code, path], check=True, capture_output=True).stdout)
 
 
 def test_the_highest_bound_is_one_that_ffmpeg_takes(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 
 from maskcast.errors import SourceError
 from streaming.api import _read_ahead
-from tests.streaming.pipeline.test_stream import Frames
+from tests.pipelines import Frames
 
 
 @pytest.mark.parametrize("number", [1, 2, 5])

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import resource
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from subprocess import PIPE
@@ -27,26 +23,10 @@ from sinks.datasets.mot import prompt_names
 from sinks.messages.schema import MESSAGES
 from sinks.sink import BlockingSink
 from tests import processes
+from tests.full_disk import largest_file
 from tests.paths import ROOT
 from tests.patience import eventually
-from tests.sinks_media import frame, grey, info, results, run
-
-
-def stream(count: int = 5) -> Iterator[Result]:
-    return results(frame(index, grey(180, 320)) for index in range(count))
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """A disk that is full after so many bytes, as far as this process can tell."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, previous)
+from tests.sinks_media import frame, grey, info, run, stream
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -114,7 +94,7 @@ def test_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
     code = f"""
 import itertools, time
 from sinks import open_sink
-from tests.sinks_media import frame, grey, info, results, run
+from tests.sinks_media import frame, grey, info, results, run, stream
 planes = grey(180, 320)
 run(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count()))
 """
@@ -131,7 +111,7 @@ def test_standard_output_and_a_reader_that_leaves() -> None:
 import itertools, sys
 from sinks import open_sink
 from maskcast.errors import SinkError
-from tests.sinks_media import frame, grey, info, results, run
+from tests.sinks_media import frame, grey, info, results, run, stream
 planes = grey(180, 320)
 try:
     run(open_sink("-"), info(), results(frame(index, planes) for index in itertools.count()))
@@ -152,7 +132,7 @@ def test_all_streams_learn_that_the_reader_has_left() -> None:
 import itertools, sys
 from sinks import open_sink
 from maskcast.errors import SinkError
-from tests.sinks_media import frame, grey, info, results, run
+from tests.sinks_media import frame, grey, info, results, run, stream
 planes = grey(180, 320)
 for count in (itertools.count(), range(1)):
     try:

@@ -14,6 +14,7 @@ from sinks.messages.messages import ControlMessage
 from sinks.mqtt.control import BURST, MAX_BYTES, QUOTED, ControlDesk, ControlError, parse_control
 from tests.awaited import awaited
 from tests.paths import ROOT
+from tests.publishing import answered
 
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "control.json").read_text(encoding="utf-8"))
 SCHEMA_REPLY = json.loads((ROOT / "docs" / "schema" / "reply.json").read_text(encoding="utf-8"))
@@ -198,12 +199,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-async def answered(desk: ControlDesk, payload: bytes) -> bytes | None:
-    """The reply to a message that is alone."""
-    admitted = desk.admit(payload)
-    return await desk.carry_out(admitted) if isinstance(admitted, ControlMessage) else admitted
 
 
 class Stream:

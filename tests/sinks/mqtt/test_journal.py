@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import shutil
 import sqlite3
@@ -12,7 +11,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,33 +22,10 @@ from sinks.mqtt import journal_file, journal_rows, journal_stream
 from sinks.mqtt.journal import Journal
 from tests import processes
 from tests.awaited import awaited
+from tests.journals import PLANES, damaged, frames, messages, numbers, result
 from tests.paths import ROOT
 from tests.patience import patient
-from tests.sinks_media import frame, grey
-
-PLANES = grey(16, 16)
-
-
-def result(index: int, *kinds: EventKind, track: int = 1, count: int = 1) -> Result:
-    kinds = kinds or (EventKind.STARTED,) * count
-    events = tuple(Event(kind, track + index, "person", 0.9, Box(index, 2, 3, 4)) for kind in kinds)
-    return Result(frame(index, PLANES), (), events)
-
-
-async def messages(journal: Journal, stream: str = "door", count: int = 1000) -> list[Any]:
-    return [json.loads(entry.payload) for entry in await journal.first(stream, count)]
-
-
-def frames(found: list[Any]) -> list[int]:
-    return [message["frame"] for message in found]
-
-
-def numbers(found: list[Any]) -> list[int]:
-    return [int(message["id"].split("-")[1]) for message in found]
-
-
-def damaged(folder: Path) -> list[Path]:
-    return list(folder.glob("*.damaged"))
+from tests.sinks_media import frame
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -98,7 +73,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from sinks.mqtt.journal import Journal
-from tests.sinks.mqtt.test_journal import result
+from tests.journals import result
 async def main():
     journal = Journal(Path(sys.argv[1]))
     await journal.open()

@@ -14,7 +14,7 @@ from maskcast.result import EventKind
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.journal_stream import OPEN_TRACKS
 from tests.awaited import awaited
-from tests.sinks.mqtt.test_journal import damaged, frames, messages, result
+from tests.journals import damaged, frames, messages, result
 
 DEEP = "[" * 100_000
 # What a sick disk, another program or a hostile hand may leave: a name for each, and SQL that brings it about.

@@ -11,7 +11,7 @@ from maskcast.result import EventKind
 from sinks.mqtt import journal_rows
 from sinks.mqtt.journal import Journal
 from tests.awaited import awaited
-from tests.sinks.mqtt.test_journal import damaged, frames, messages, numbers, result
+from tests.journals import damaged, frames, messages, numbers, result
 
 
 class Disk:

@@ -16,7 +16,6 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from maskcast.errors import SinkError
-from maskcast.result import Result
 from sinks.mqtt import connection
 from sinks.mqtt.broker import parse_address
 from sinks.mqtt.journal import Journal
@@ -26,10 +25,9 @@ from sinks.mqtt.publisher import Publisher
 from sinks.video.still import StillSink
 from tests.awaited import awaited
 from tests.broker import running
+from tests.grain import grainy
 from tests.patience import patient
 from tests.publishing import at, publishing, result, subscriber, until
-from tests.sinks.mqtt.test_publisher import noise
-from tests.sinks_media import frame
 from tests.strict_broker import strict
 
 
@@ -67,15 +65,6 @@ def test_the_size_of_a_packet_is_that_which_is_written(payload: int, qos: int) -
     room = Limits(packet=len(written[0])).room("site/tür")
     assert room is not None
     assert payload - 5 <= room <= payload or payload < 5
-
-
-def grainy(index: int) -> Result:
-    """A frame with a picture and masks of which nothing is small."""
-    from maskcast.picture import Planes
-
-    random = np.random.default_rng(index)
-    planes = Planes(*(random.integers(0, 255, size, np.uint8) for size in ((720, 1280), (360, 640), (360, 640))))
-    return Result(frame(index, planes), noise((720, 1280), 4, grain=2))
 
 
 @pytest.mark.parametrize("limit", [20_000, 65_536, 131_072])

@@ -20,8 +20,8 @@ from streaming.pipeline.worker import Worker
 from tests.awaited import awaited
 from tests.broker import Broker, running
 from tests.patience import patient
+from tests.pipelines import Frames, Model, Record, job
 from tests.publishing import Subscriber, at, publishing, result, subscriber, until
-from tests.streaming.pipeline.test_stream import Frames, Model, Record, job
 from tests.strict_broker import strict
 from tests.tcp_proxy import Proxy, proxy
 

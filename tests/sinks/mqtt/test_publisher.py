@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import aiomqtt
-import cv2
 import numpy as np
 import pytest
 from paho.mqtt.packettypes import PacketTypes
@@ -44,6 +43,7 @@ from sinks.mqtt.publisher import Publisher, PublisherSink
 from tests import processes
 from tests.awaited import awaited
 from tests.broker import Broker, running
+from tests.grain import noise
 from tests.patience import patient, slowness
 from tests.ports import free_port
 from tests.publishing import PLANES, ROOT, SCHEMAS, at, publishing, result, subscriber, until
@@ -605,18 +605,6 @@ client.loop_stop()
                 await ask(client, b'{"action": "resume", "id": "after"}')
                 await until(lambda: len(found_replies()) > before)
             assert found_replies()[-1]["id"] == "after"
-
-
-def noise(size: tuple[int, int], count: int, grain: int = 4) -> tuple[Track, ...]:
-    """Masks whose outlines are everywhere: what run lengths are worst at."""
-    random = np.random.default_rng(1)
-    found = []
-    for number in range(count):
-        coarse = random.random((size[0] // grain, size[1] // grain)) < 0.5
-        mask = cv2.resize(coarse.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST).astype(np.bool_)
-        mask[: number * 8] = False  # the later, the smaller
-        found.append(Track(number + 1, "person", TrackState.CONFIRMED, 0.9, Mask.from_array(mask, size)))
-    return tuple(found)
 
 
 def test_masks_get_coarser_until_the_message_fits() -> None:

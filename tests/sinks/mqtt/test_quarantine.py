@@ -20,9 +20,9 @@ from sinks.mqtt.quarantine import BREAKS, LONGEST_PAUSE, PAUSE, RECENT, Quaranti
 from sinks.video.still import StillSink
 from tests.awaited import awaited
 from tests.broker import running
+from tests.grain import grainy
 from tests.patience import patient
 from tests.publishing import at, publishing, result, subscriber, until
-from tests.sinks.mqtt.test_limits import grainy
 from tests.strict_broker import StrictBroker, strict
 
 

@@ -18,9 +18,9 @@ from maskcast.result import Result
 from sinks import open_sink
 from sinks.video import codec, render
 from tests import processes
+from tests.full_disk import largest_file
 from tests.paths import ROOT
 from tests.patience import eventually
-from tests.sinks.datasets.test_lines import largest_file
 from tests.sinks_media import (
     clip,
     decode,

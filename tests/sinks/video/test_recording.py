@@ -13,58 +13,37 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import pytest
 
 from maskcast.errors import UsageError
 from maskcast.mask import Box
-from maskcast.picture import Planes
 from maskcast.result import Event, EventKind, Result
 from sinks.video import codec, recording, retention
 from sinks.video.packets import Encoded, PacketRing
-from sinks.video.recording import RecordingSettings, RecordingSink
+from sinks.video.recording import RecordingSink
 from sinks.video.retention import recordings
 from sinks.video.segment import settle
 from tests import processes
+from tests.paths import ROOT
 from tests.patience import eventually, eventually_async, patient, slowness
-from tests.sinks.datasets.test_lines import ROOT
-from tests.sinks_media import START, feed, frame, grey, info, run, tracks
+from tests.recordings import LIVE, at, noisy, settings, still
+from tests.sinks_media import START, feed, frame, grey, run
 
 needs_ffprobe = pytest.mark.skipif(
     not shutil.which("ffprobe"), reason="no ffprobe on this machine (apt install ffmpeg)"
 )
 needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
-LIVE = info(64, 48, live=True)
-NOISE = np.random.default_rng(0).integers(0, 256, (400, 48, 64), np.uint8)
-
-
-def settings(folder: Path, **other: Any) -> RecordingSettings:
-    return RecordingSettings(folder, **{"codec": "libx264", "min_free_bytes": 0, **other})
 
 
 def event(kind: EventKind = EventKind.STARTED) -> tuple[Event, ...]:
     return (Event(kind, 1, "person", 0.9, Box(1, 2, 3, 4)),)
-
-
-def still(index: int) -> Planes:
-    return grey(48, 64)
-
-
-def noisy(index: int) -> Planes:
-    """A picture that takes some kilobytes."""
-    return grey(48, 64)._replace(y=NOISE[index % len(NOISE)])
-
-
-def at(times: Iterable[float], planes: Callable[[int], Planes] = still) -> Iterator[Result]:
-    for index, pts in enumerate(times):
-        yield Result(frame(index, planes(index), pts), tracks((48, 64), index, 1))
 
 
 def seconds(count: float, rate: int = 25, start: float = 0) -> list[float]:
@@ -391,7 +370,7 @@ import os, sys, itertools
 from pathlib import Path
 from sinks.video.recording import RecordingSettings, RecordingSink
 from tests.sinks_media import run
-from tests.sinks.video.test_recording import LIVE, at, noisy, settings, with_events
+from tests.recordings import LIVE, at, noisy, settings
 for line in sys.stdin:
     child = os.fork()
     if child == 0:

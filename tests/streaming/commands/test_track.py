@@ -24,6 +24,7 @@ from tests.clips import clip
 from tests.paths import ROOT
 from tests.patience import eventually, patient
 from tests.rtsp import camera
+from tests.tracking import command, one_line, run
 
 SCHEMAS = ROOT / "docs" / "schema"
 
@@ -32,16 +33,6 @@ needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffm
 
 def validator(name):
     return jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{name}.json").read_text()))
-
-
-def command(*arguments, model):
-    """Arguments of `maskcast`, for a process of its own."""
-    return ["track", *map(str, arguments), "--model", str(model), "--device", "cpu"]
-
-
-def run(*arguments, model="unused"):
-    """In this process."""
-    return CliRunner().invoke(app, ["track", *map(str, arguments), "--model", str(model), "--device", "cpu"])
 
 
 @pytest.fixture(scope="module")
@@ -192,14 +183,6 @@ def test_full_disk(tiny_checkpoint, short, tmp_path):
     done = run(short, "--prompt", "person", "--out", tmp_path / "out.jsonl", model=tiny_checkpoint)
     assert done.exit_code == 4, done.stderr
     assert one_line(done)
-
-
-def one_line(done):
-    """The error as printed: exactly one line."""
-    lines = [line for line in done.stderr.splitlines() if line.startswith("maskcast: error: ")]
-    assert len(lines) == 1, done.stderr
-    assert "Traceback" not in done.stderr
-    return lines[0].removeprefix("maskcast: error: ")
 
 
 @pytest.mark.parametrize(

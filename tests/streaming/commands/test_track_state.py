@@ -8,7 +8,7 @@ from safetensors import safe_open
 
 from tests import forked, sinks_media, tiny
 from tests.patience import eventually
-from tests.streaming.commands.test_track import command, one_line, run
+from tests.tracking import command, one_line, run
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
 

@@ -15,7 +15,7 @@ from streaming.pipeline.worker import Worker
 from streaming.service.watchdog import Heartbeat
 from tests.frames import frame
 from tests.patience import patient
-from tests.streaming.pipeline.test_stream import Frames, Model, Record, job, live_job, ready
+from tests.pipelines import Frames, Model, Record, job, live_job, ready
 from trackers.engine import Engine
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ from sinks.sink import BlockingSink, Sink
 from streaming.pipeline.outlet import Outlet
 from tests.frames import frame
 from tests.patience import eventually_async, patient
-from tests.streaming.pipeline.test_stream import Frames, Model, Record, job, run
+from tests.pipelines import Frames, Model, Record, job, run
 
 BOUNDS = ("START_SECONDS", "NOTE_SECONDS", "WRITE_SECONDS", "FINISH_SECONDS", "HUNG_FINISH_SECONDS")
 

@@ -12,7 +12,7 @@ from streaming.pipeline.jobs import exit_code
 from streaming.pipeline.stage import LateEvents, staged
 from streaming.pipeline.stream import TrackStateFile
 from tests.frames import frame
-from tests.streaming.pipeline.test_stream import Frames, Model, Record, job, run
+from tests.pipelines import Frames, Model, Record, job, run
 
 
 class Say:

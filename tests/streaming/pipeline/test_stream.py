@@ -5,10 +5,7 @@ import itertools
 import threading
 import time
 import weakref
-from concurrent.futures import Future
 from dataclasses import replace
-from fractions import Fraction
-from itertools import count
 
 import pytest
 
@@ -16,113 +13,14 @@ import streaming.pipeline.worker
 from maskcast.errors import ModelError, SinkError, SourceError, TooLargeError, UsageError
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
-from maskcast.stream_info import StreamInfo
-from sinks.sink import BlockingSink, Sink
+from sinks.sink import BlockingSink
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.stream import SAVING_SHARE, Job, TrackStateFile, run_stream
 from streaming.pipeline.worker import MAX_BATCH, Worker
 from tests.frames import frame
 from tests.patience import eventually_async, patient
-
-
-class Frames:
-    """A source of blank frames; records how far it was read."""
-
-    def __init__(self, number=10, *, live=False, interval=0.0, error=None, stream="test"):
-        self.info = StreamInfo(stream, 160, 96, Fraction(1, 1000), Fraction(25), number, live=live)
-        self.number, self.interval, self.error = number, interval, error
-        self.read, self.closed = 0, threading.Event()
-
-    def __iter__(self):
-        for index in count() if self.number is None else range(self.number):
-            if self.closed.wait(self.interval):
-                return
-            self.read += 1
-            yield frame(index, stream=self.info.stream)
-        if self.error:
-            raise self.error
-
-    def close(self):
-        self.closed.set()
-
-
-class Model:
-    """An engine that says nothing of what it sees."""
-
-    def __init__(self, seconds=0.0, fail_at=None, held=0):
-        self.seconds, self.fail_at, self.held = seconds, fail_at, held
-        self.batches, self.waiting, self.changes = [], {}, []
-
-    def open_stream(self, prompts):
-        if not prompts:
-            raise UsageError("no prompt")
-        self.waiting[id(prompts)] = []
-        return id(prompts)
-
-    def step(self, streams, frames):
-        self.batches.append(len(frames))
-        time.sleep(self.seconds)
-        results = []
-        for stream, picture in zip(streams, frames, strict=True):
-            if picture.index == self.fail_at:
-                raise RuntimeError("a bad day\nwith details")
-            self.waiting[stream].append(Result(picture))
-            ready = self.waiting[stream][: max(len(self.waiting[stream]) - self.held, 0)]
-            del self.waiting[stream][: len(ready)]
-            results.append(ready)
-        return results
-
-    def set_prompts(self, stream, prompts):
-        self.changes.append(tuple(prompts))
-        return [Event(EventKind.ENDED, 1, "cat", 0.5, Box(1, 1, 2, 2))]
-
-    def close_stream(self, stream):
-        return self.waiting.pop(stream)
-
-
-class Record(Sink):
-    def __init__(self, *, seconds=0.0, fail_at=None, fail_start=False, fail_finish=False):
-        super().__init__("record")
-        self.seconds, self.fail_at = seconds, fail_at
-        self.fail_start, self.fail_finish = fail_start, fail_finish
-        self.indices, self.reason, self.finished = [], None, 0
-
-    async def start(self, info):
-        if self.fail_start:
-            raise SinkError("record: cannot start")
-
-    async def write(self, result):
-        await asyncio.sleep(self.seconds)
-        if result.frame.index == self.fail_at:
-            raise OSError(28, "No space left on device")
-        self.indices.append(result.frame.index)
-
-    async def finish(self, reason):
-        self.finished += 1
-        self.reason = reason
-        if self.fail_finish:
-            raise SinkError("record: cannot finish")
-
-
-def job(source, *sinks, max_frames=None, progress=lambda info, report: None):
-    open_source = source if callable(source) else lambda: source
-    return Job(open_source, lambda info: sinks, ["cat"], max_frames, progress)
-
-
-def run(jobs, model=None, *, live=(), stop_after=None):
-    async def main():
-        stop = asyncio.Event()
-        worker = Worker(lambda: model or Model())
-        await worker.start()
-        if stop_after is not None:
-            asyncio.get_running_loop().call_later(stop_after, stop.set)
-        try:
-            return await asyncio.wait_for(run_jobs(worker, live, jobs, stop), patient(30))
-        finally:
-            worker.close()
-
-    return asyncio.run(main())
+from tests.pipelines import Frames, Model, Record, job, live_job, ready, run
 
 
 def test_a_source_that_opens_in_the_moment_of_the_stop_is_closed():
@@ -395,13 +293,6 @@ def test_what_was_held_back_is_handed_out_even_when_the_model_fails_or_the_strea
     assert len(slow.indices) >= 12
 
 
-def ready(one):
-    """What a converter hands out, for a frame that needs no conversion."""
-    converted = Future()
-    converted.set_result(one)
-    return converted
-
-
 def test_the_worker_outlives_those_who_stop_waiting():
     async def main():
         worker = Worker(lambda: Model(seconds=0.2))
@@ -416,10 +307,6 @@ def test_the_worker_outlives_those_who_stop_waiting():
         assert [result.frame.index for result in turn.results] == [2]
 
     asyncio.run(main())
-
-
-def live_job(source, sink, **options):
-    return Job(lambda: source, lambda info: [sink], ["cat"], None, lambda info, report: None, **options)
 
 
 def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():

@@ -21,9 +21,9 @@ from streaming.service.removal import Removal
 from streaming.service.retained import Retained
 from tests import broker as brokers
 from tests.awaited import awaited
+from tests.journals import result
 from tests.patience import eventually
 from tests.service import Subscriber
-from tests.sinks.mqtt.test_journal import result
 
 
 @pytest.fixture

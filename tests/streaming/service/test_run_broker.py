@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests import broker as brokers
+from tests.left_behind import consistent
 from tests.patience import eventually
 from tests.rtsp import camera
 from tests.service import ROOT, Subscriber, service
-from tests.streaming.service.test_run_kill import consistent
 
 
 def resident(process):
