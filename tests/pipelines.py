@@ -105,19 +105,16 @@ def job(source, *sinks, max_frames=None, progress=lambda info, report: None):
     return Job(open_source, lambda info: sinks, ["cat"], max_frames, progress)
 
 
-def run(jobs, model=None, *, live=(), stop_after=None):
-    async def main():
-        stop = asyncio.Event()
-        worker = Worker(lambda: model or Model())
-        await worker.start()
-        if stop_after is not None:
-            asyncio.get_running_loop().call_later(stop_after, stop.set)
-        try:
-            return await asyncio.wait_for(run_jobs(worker, live, jobs, stop), patient(30))
-        finally:
-            worker.close()
-
-    return asyncio.run(main())
+async def run(jobs, model=None, *, live=(), stop_after=None):
+    stop = asyncio.Event()
+    worker = Worker(lambda: model or Model())
+    await worker.start()
+    if stop_after is not None:
+        asyncio.get_running_loop().call_later(stop_after, stop.set)
+    try:
+        return await asyncio.wait_for(run_jobs(worker, live, jobs, stop), patient(30))
+    finally:
+        worker.close()
 
 
 def ready(one):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
@@ -112,10 +111,6 @@ async def feed(sink: Sink, about: StreamInfo, frames: Iterable[Result], reason: 
         await sink.finish(str(error))
         raise
     await sink.finish(reason)
-
-
-def run(sink: Sink, about: StreamInfo, frames: Iterable[Result], reason: str | None = None) -> None:
-    asyncio.run(feed(sink, about, frames, reason))
 
 
 def ffmpeg(*arguments: str) -> None:

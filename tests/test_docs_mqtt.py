@@ -142,7 +142,7 @@ def test_the_documented_filter_drops_repeats_and_nothing_else() -> None:
     assert kept == [("door", "a", n) for n in (0, 1, 2, 9, 10)] + [("yard", "a", 0), ("door", "b", 0)]
 
 
-def test_the_documented_access_list_keeps_requests_to_those_who_may_make_them(tmp_path: Path) -> None:
+async def test_the_documented_access_list_keeps_requests_to_those_who_may_make_them(tmp_path: Path) -> None:
     [access] = blocks("conf")
     rules = tmp_path / "acl"
     rules.write_text(access, encoding="utf-8")
@@ -170,7 +170,7 @@ def test_the_documented_access_list_keeps_requests_to_those_who_may_make_them(tm
             return found
 
     with broker.running(tmp_path / "broker", lines=[f"acl_file {rules}"]) as server:
-        assert asyncio.run(heard(server.port)) == [
+        assert await heard(server.port) == [
             "site/door/control True",
             "site/door/control True",
             "site/door/control/reply maskcast",

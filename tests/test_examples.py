@@ -93,9 +93,9 @@ async def answers(port, prompts, serve):
         return printed.decode()
 
 
-def test_control(tmp_path):
+async def test_control(tmp_path):
     with broker.running(tmp_path / "broker") as server:
-        assert asyncio.run(answers(server.port, ["red car", "行人"], True)) == "accepted ['red car', '行人']\n"
+        assert await answers(server.port, ["red car", "行人"], True) == "accepted ['red car', '行人']\n"
 
 
 def published(topic):

@@ -9,8 +9,6 @@ from maskcast.threads import SerialThread, in_daemon_thread
 from streaming.pipeline.jobs import run_until_stopped
 from tests.patience import patient
 
-pytestmark = pytest.mark.anyio
-
 
 class Panic(BaseException):
     """As PyO3 raises where Rust code panics."""

@@ -19,7 +19,7 @@ from tests import processes
 from tests.full_disk import largest_file
 from tests.paths import ROOT
 from tests.patience import eventually
-from tests.sinks_media import info, run, stream
+from tests.sinks_media import feed, info, stream
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "{stream}.mkv"])
@@ -47,7 +47,7 @@ def test_an_output_that_is_the_standard_input_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "out.txt", "out.json"])
-def test_what_a_killed_run_left_is_kept(
+async def test_what_a_killed_run_left_is_kept(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -55,7 +55,7 @@ def test_what_a_killed_run_left_is_kept(
     suffix = ".sqlite" if name == "out.json" else path.suffix
     for text in (b"first", b"second"):
         Path(f"out.partial{suffix}").write_bytes(text)
-        run(open_sink(name), info(), stream(3))
+        await feed(open_sink(name), info(), stream(3))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(
         [f"out.partial.1{suffix}", f"out.partial.2{suffix}", name]
     )
@@ -73,20 +73,22 @@ def test_only_regular_files_with_something_in_them_are_set_aside(tmp_path: Path)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["empty", "full", "pipe"]
 
 
-def test_a_full_disk_leaves_the_spool_of_coco_when_the_json_is_written(tmp_path: Path) -> None:
+async def test_a_full_disk_leaves_the_spool_of_coco_when_the_json_is_written(tmp_path: Path) -> None:
     (tmp_path / "out.partial.json").symlink_to("/dev/full")
     with pytest.raises(SinkError, match=r"No space left on device.*kept in out\.partial\.sqlite") as caught:
-        run(open_sink(str(tmp_path / "out.json")), info(), stream(60))
+        await feed(open_sink(str(tmp_path / "out.json")), info(), stream(60))
     assert "\n" not in str(caught.value)
     with sqlite3.connect(tmp_path / "out.partial.sqlite") as spool:
         assert spool.execute("SELECT count(*) FROM frames").fetchone() == (60,)
     spool.close()
 
 
-def test_a_full_disk_leaves_the_spool_of_coco_while_masks_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_leaves_the_spool_of_coco_while_masks_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(coco, "COMMIT_FRAMES", 20)
     with largest_file(65_536), pytest.raises(SinkError, match=r"kept in out\.partial\.sqlite"):
-        run(open_sink(str(tmp_path / "out.json")), info(), stream(800))
+        await feed(open_sink(str(tmp_path / "out.json")), info(), stream(800))
     with sqlite3.connect(tmp_path / "out.partial.sqlite") as spool:
         (count,) = spool.execute("SELECT count(*) FROM frames").fetchone()
         assert spool.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -94,20 +96,20 @@ def test_a_full_disk_leaves_the_spool_of_coco_while_masks_come(tmp_path: Path, m
     assert count >= 20
 
 
-def test_the_spool_of_a_killed_run_can_be_read_after_the_next_run(tmp_path: Path) -> None:
+async def test_the_spool_of_a_killed_run_can_be_read_after_the_next_run(tmp_path: Path) -> None:
     path, spool = tmp_path / "out.json", tmp_path / "out.partial.sqlite"
     code = f"""
-import itertools
+import asyncio, itertools
 from sinks import open_sink
 from sinks.datasets import coco
-from tests.sinks_media import frame, grey, info, results, run
+from tests.sinks_media import feed, frame, grey, info, results
 coco.COMMIT_FRAMES = 20
 planes = grey(180, 320)
-run(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count()))
+asyncio.run(feed(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count())))
 """
     with processes.running([sys.executable, "-c", code], cwd=ROOT):
         eventually(lambda: spool.exists() and spool.stat().st_size >= 100_000)
-    run(open_sink(str(path)), info(), stream(3))
+    await feed(open_sink(str(path)), info(), stream(3))
     assert path.exists()
     assert not list(tmp_path.glob("out.partial.sqlite*"))
     with sqlite3.connect(tmp_path / "out.partial.1.sqlite") as kept:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import socket
@@ -23,7 +22,7 @@ from sinks.video.folder_lock import FolderLock
 from streaming.commands.track import Outputs
 from tests import processes
 from tests.paths import ROOT
-from tests.sinks_media import info, probe, run, stream
+from tests.sinks_media import feed, info, probe, stream
 
 
 @contextmanager
@@ -41,16 +40,16 @@ def reader(path: Path) -> Iterator[list[bytes]]:
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.txt", "out.json", "out.mkv", "out.webm"])
 @pytest.mark.parametrize("linked", [False, True])
-def test_a_pipe_is_written_through(tmp_path: Path, name: str, linked: bool) -> None:
+async def test_a_pipe_is_written_through(tmp_path: Path, name: str, linked: bool) -> None:
     pipe = path = tmp_path / name
     if linked:
         pipe = tmp_path / f"pipe{path.suffix}"
         path.symlink_to(pipe.name)
     os.mkfifo(pipe)
     before = {entry.name for entry in tmp_path.iterdir()}
-    run(open_sink(str(tmp_path / f"plain{path.suffix}"), prompts=["person", "red car"]), info(), stream(3))
+    await feed(open_sink(str(tmp_path / f"plain{path.suffix}"), prompts=["person", "red car"]), info(), stream(3))
     with reader(pipe) as read:
-        run(open_sink(str(path), prompts=["person", "red car"]), info(), stream(3))
+        await feed(open_sink(str(path), prompts=["person", "red car"]), info(), stream(3))
     assert pipe.is_fifo()
     assert path.is_symlink() is linked
     plain = tmp_path / f"plain{path.suffix}"
@@ -73,11 +72,11 @@ def test_mp4_needs_a_file_and_that_is_said_at_once(tmp_path: Path, name: str) ->
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.json", "out.mkv"])
-def test_a_pipe_that_nobody_reads_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+async def test_a_pipe_that_nobody_reads_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(through, "READER_SECONDS", 0.2)
     os.mkfifo(tmp_path / name)
     with pytest.raises(SinkError, match="nobody has opened the pipe for reading") as caught:
-        run(open_sink(str(tmp_path / name)), info(), stream(3))
+        await feed(open_sink(str(tmp_path / name)), info(), stream(3))
     assert "\n" not in str(caught.value)
 
 
@@ -115,7 +114,7 @@ def test_a_pipe_has_one_writer(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.mkv"])
-def test_a_reader_that_leaves_is_an_error_of_one_line(tmp_path: Path, name: str) -> None:
+async def test_a_reader_that_leaves_is_an_error_of_one_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     os.mkfifo(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -131,21 +130,21 @@ def test_a_reader_that_leaves_is_an_error_of_one_line(tmp_path: Path, name: str)
             await sink.finish("an error")
 
     with pytest.raises(SinkError, match="its reader closed the pipe"):
-        asyncio.run(leave())
+        await leave()
     assert path.is_fifo()
 
 
-def test_a_socket_is_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_is_written_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # names of sockets are short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("out.jsonl")
         server.listen()
-        run(open_sink("out.jsonl"), info(), stream(3))
+        await feed(open_sink("out.jsonl"), info(), stream(3))
         with server.accept()[0] as peer:
             assert peer.makefile("rb").read().count(b"\n") == 3
     assert Path("out.jsonl").is_socket()
     with pytest.raises(SinkError, match=r"cannot write out\.jsonl: Connection refused"):
-        run(open_sink("out.jsonl"), info(), stream(3))
+        await feed(open_sink("out.jsonl"), info(), stream(3))
 
 
 @pytest.mark.parametrize("redirected", [False, True])
@@ -155,10 +154,10 @@ def test_the_standard_output_by_its_name(tmp_path: Path, redirected: bool) -> No
     (tmp_path / "null.json").symlink_to("/dev/null")
     code = """
 from sinks import open_sink
-from tests.sinks_media import info, run, stream
-import sys
+from tests.sinks_media import feed, info, stream
+import asyncio, sys
 for name in ("out.jsonl", "null.json"):
-    run(open_sink(f"{sys.argv[1]}/{name}"), info(), stream(3))
+    asyncio.run(feed(open_sink(f"{sys.argv[1]}/{name}"), info(), stream(3)))
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
     file = tmp_path / "shell"
@@ -175,13 +174,13 @@ for name in ("out.jsonl", "null.json"):
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.txt", "out.json", "out.mp4"])
 @pytest.mark.parametrize("there", [False, True])
-def test_a_link_to_a_file_stays_one(tmp_path: Path, name: str, there: bool) -> None:
+async def test_a_link_to_a_file_stays_one(tmp_path: Path, name: str, there: bool) -> None:
     target = tmp_path / "disk" / f"kept{Path(name).suffix}"
     target.parent.mkdir()
     if there:
         target.write_text("old")
     (tmp_path / name).symlink_to(target)
-    run(open_sink(str(tmp_path / name)), info(), stream(3))
+    await feed(open_sink(str(tmp_path / name)), info(), stream(3))
     assert (tmp_path / name).is_symlink()
     assert [entry.name for entry in target.parent.iterdir()] == [target.name]
     assert target.stat().st_size > 3
@@ -189,10 +188,10 @@ def test_a_link_to_a_file_stays_one(tmp_path: Path, name: str, there: bool) -> N
 
 
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no /dev/shm on this machine")
-def test_a_plain_file_among_devices_is_one() -> None:
+async def test_a_plain_file_among_devices_is_one() -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         for _ in range(2):
-            run(open_sink(f"{folder}/out.jsonl"), info(), stream(3))
+            await feed(open_sink(f"{folder}/out.jsonl"), info(), stream(3))
             assert Path(folder, "out.jsonl").read_bytes().count(b"\n") == 3
 
 
@@ -223,7 +222,7 @@ def test_two_spellings_of_one_output_are_refused(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.txt", "out.json", "out.mp4"])
-def test_one_output_has_one_writer_and_what_it_wrote_is_not_set_aside(tmp_path: Path, name: str) -> None:
+async def test_one_output_has_one_writer_and_what_it_wrote_is_not_set_aside(tmp_path: Path, name: str) -> None:
     first = open_sink(str(tmp_path / name))
     assert isinstance(first, BlockingSink)
     first.start_blocking(info())
@@ -232,11 +231,11 @@ def test_one_output_has_one_writer_and_what_it_wrote_is_not_set_aside(tmp_path: 
     (tmp_path / "link").symlink_to(tmp_path)
     for again in (tmp_path / name, tmp_path / "link" / name):
         with pytest.raises(SinkError, match=r"another run is writing it \(to out\.partial\.") as caught:
-            run(open_sink(str(again)), info(), stream(3))
+            await feed(open_sink(str(again)), info(), stream(3))
         assert "\n" not in str(caught.value)
     first.finish_blocking(None)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", name]
-    run(open_sink(str(tmp_path / name)), info(), stream(3))
+    await feed(open_sink(str(tmp_path / name)), info(), stream(3))
 
 
 def test_two_processes_do_not_record_into_one_folder(tmp_path: Path) -> None:

@@ -26,12 +26,12 @@ from tests import processes
 from tests.full_disk import largest_file
 from tests.paths import ROOT
 from tests.patience import eventually
-from tests.sinks_media import frame, grey, info, run, stream
+from tests.sinks_media import feed, frame, grey, info, stream
 
 
-def test_json_lines(tmp_path: Path) -> None:
+async def test_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    run(open_sink(str(path)), info(), stream())
+    await feed(open_sink(str(path)), info(), stream())
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [line["frame"] for line in lines] == [0, 1, 2, 3, 4]
     schema = MESSAGES["frame"].model_json_schema()
@@ -40,39 +40,39 @@ def test_json_lines(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.jsonl"]
 
 
-def test_interrupted_stream_is_kept_and_an_empty_one_replaces_nothing(tmp_path: Path) -> None:
+async def test_interrupted_stream_is_kept_and_an_empty_one_replaces_nothing(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    run(open_sink(str(path)), info(), stream(2), "interrupted")
+    await feed(open_sink(str(path)), info(), stream(2), "interrupted")
     assert len(path.read_text().splitlines()) == 2
-    run(open_sink(str(path)), info(), stream(0), "the camera did not answer")
+    await feed(open_sink(str(path)), info(), stream(0), "the camera did not answer")
     assert len(path.read_text().splitlines()) == 2
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.jsonl"]
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.txt", "out.json", "out.mp4"])
-def test_targets_that_cannot_be_written(name: str, tmp_path: Path) -> None:
+async def test_targets_that_cannot_be_written(name: str, tmp_path: Path) -> None:
     for path in (tmp_path / "missing" / name, tmp_path / name):
         if path.parent == tmp_path:
             path.mkdir()
         with pytest.raises(SinkError) as caught:
-            run(open_sink(str(path)), info(), stream())
+            await feed(open_sink(str(path)), info(), stream())
         assert str(path) in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_folder_without_permission(tmp_path: Path) -> None:
+async def test_folder_without_permission(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o500)
     with pytest.raises(SinkError, match="no permission"):
-        run(open_sink(str(folder / "out.jsonl")), info(), stream())
+        await feed(open_sink(str(folder / "out.jsonl")), info(), stream())
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.txt"])
-def test_full_disk_leaves_whole_lines(name: str, tmp_path: Path) -> None:
+async def test_full_disk_leaves_whole_lines(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     with largest_file(1500), pytest.raises(SinkError, match="cannot write") as caught:
-        run(open_sink(str(path)), info(), stream(100))
+        await feed(open_sink(str(path)), info(), stream(100))
     assert "\n" not in str(caught.value)
     assert not path.exists()
     rest = (tmp_path / name.replace(".", ".partial.")).read_bytes()
@@ -82,9 +82,9 @@ def test_full_disk_leaves_whole_lines(name: str, tmp_path: Path) -> None:
         assert [json.loads(line)["frame"] for line in rest.splitlines()] == list(range(rest.count(b"\n")))
 
 
-def test_full_disk_for_coco(tmp_path: Path) -> None:
+async def test_full_disk_for_coco(tmp_path: Path) -> None:
     with largest_file(16_384), pytest.raises(SinkError, match="cannot write") as caught:
-        run(open_sink(str(tmp_path / "out.json")), info(), stream(800))
+        await feed(open_sink(str(tmp_path / "out.json")), info(), stream(800))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.json").exists()
 
@@ -92,11 +92,11 @@ def test_full_disk_for_coco(tmp_path: Path) -> None:
 def test_killed_process_leaves_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     code = f"""
-import itertools, time
+import asyncio, itertools, time
 from sinks import open_sink
-from tests.sinks_media import frame, grey, info, results, run, stream
+from tests.sinks_media import feed, frame, grey, info, results, stream
 planes = grey(180, 320)
-run(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count()))
+asyncio.run(feed(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count())))
 """
     partial = tmp_path / "out.partial.jsonl"
     with processes.running([sys.executable, "-c", code], cwd=ROOT):
@@ -108,13 +108,13 @@ run(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in 
 
 def test_standard_output_and_a_reader_that_leaves() -> None:
     code = """
-import itertools, sys
+import asyncio, itertools, sys
 from sinks import open_sink
 from maskcast.errors import SinkError
-from tests.sinks_media import frame, grey, info, results, run, stream
+from tests.sinks_media import feed, frame, grey, info, results, stream
 planes = grey(180, 320)
 try:
-    run(open_sink("-"), info(), results(frame(index, planes) for index in itertools.count()))
+    asyncio.run(feed(open_sink("-"), info(), results(frame(index, planes) for index in itertools.count())))
 except SinkError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -129,14 +129,14 @@ except SinkError as error:
 
 def test_all_streams_learn_that_the_reader_has_left() -> None:
     code = """
-import itertools, sys
+import asyncio, itertools, sys
 from sinks import open_sink
 from maskcast.errors import SinkError
-from tests.sinks_media import frame, grey, info, results, run, stream
+from tests.sinks_media import feed, frame, grey, info, results, stream
 planes = grey(180, 320)
 for count in (itertools.count(), range(1)):
     try:
-        run(open_sink("-"), info(), results(frame(index, planes) for index in count))
+        asyncio.run(feed(open_sink("-"), info(), results(frame(index, planes) for index in count)))
     except SinkError as error:
         print(error, file=sys.stderr)
 """
@@ -163,10 +163,10 @@ def test_lines_do_not_wait_for_others(name: str, tmp_path: Path, monkeypatch: py
     sink.finish_blocking(None)
 
 
-def test_mot(tmp_path: Path) -> None:
+async def test_mot(tmp_path: Path) -> None:
     """One class, as TrackEval wants it; of several prompts, each has a file of its own as well."""
     path = tmp_path / "out.txt"
-    run(open_sink(str(path), prompts=["dog", "person", "red car"]), info(), stream(3))
+    await feed(open_sink(str(path), prompts=["dog", "person", "red car"]), info(), stream(3))
     rows = [line.split(",") for line in path.read_text().splitlines()]
     assert [(row[0], row[1], row[7]) for row in rows[:4]] == [
         ("1", "1", "1"),  # the third track is tentative
@@ -186,18 +186,18 @@ def test_mot(tmp_path: Path) -> None:
     }
 
 
-def test_mot_of_one_prompt_is_one_file(tmp_path: Path) -> None:
-    run(open_sink(str(tmp_path / "out.txt"), prompts=["person"]), info(), stream(3))
+async def test_mot_of_one_prompt_is_one_file(tmp_path: Path) -> None:
+    await feed(open_sink(str(tmp_path / "out.txt"), prompts=["person"]), info(), stream(3))
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.txt"]
 
 
 @pytest.mark.parametrize("file", ["out.txt", "out.person.txt"])
-def test_trackeval_reads_mot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+async def test_trackeval_reads_mot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str) -> None:
     """As docs/mot.md says, with what was written as its own truth."""
     trackeval = pytest.importorskip("trackeval", reason="TrackEval is not installed")
     monkeypatch.setattr(np, "float", float, raising=False)  # TrackEval is older than NumPy 2
     monkeypatch.setattr(np, "int", int, raising=False)
-    run(open_sink(str(tmp_path / "out.txt"), prompts=["person", "red car"]), info(), stream(3))
+    await feed(open_sink(str(tmp_path / "out.txt"), prompts=["person", "red car"]), info(), stream(3))
     rows = [line.split(",") for line in (tmp_path / file).read_text().splitlines()]
     truth, found = tmp_path / "gt/mine-train/street", tmp_path / "results/mine-train/maskcast/data"
     for folder in (truth / "gt", tmp_path / "gt/seqmaps", found):
@@ -230,9 +230,9 @@ def test_names_of_files_made_from_prompts() -> None:
     assert len(names[-1]) <= 50
 
 
-def test_coco(tmp_path: Path) -> None:
+async def test_coco(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
-    run(open_sink(str(path), prompts=["dog", "person", "dog"]), info(), stream(6))
+    await feed(open_sink(str(path), prompts=["dog", "person", "dog"]), info(), stream(6))
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.json"]
     found: Any = json.loads(path.read_text(encoding="utf-8"))
     assert [(category["id"], category["name"]) for category in found["categories"]] == [
@@ -253,20 +253,20 @@ def test_coco(tmp_path: Path) -> None:
             assert annotation["bboxes"][index] == list(mask.bbox)
 
 
-def test_coco_names_the_files_that_the_frames_are(tmp_path: Path) -> None:
+async def test_coco_names_the_files_that_the_frames_are(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     frames = [replace(one, frame=replace(one.frame, index=2 * one.frame.index)) for one in stream(3)]
     frames[1] = replace(frames[1], frame=replace(frames[1].frame, file_name='b/strée "2".png'))
-    run(open_sink(str(path)), info(), frames)
+    await feed(open_sink(str(path)), info(), frames)
     [video] = json.loads(path.read_text(encoding="utf-8"))["videos"]
     assert video["file_names"] == ["test/000000.jpg", 'b/strée "2".png', "test/000004.jpg"]
 
 
-def test_coco_has_null_where_a_track_is_not_seen(tmp_path: Path) -> None:
+async def test_coco_has_null_where_a_track_is_not_seen(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     seen = list(stream(3))
     seen[1] = Result(seen[1].frame)
-    run(open_sink(str(path)), info(), seen)
+    await feed(open_sink(str(path)), info(), seen)
     for annotation in json.loads(path.read_text())["annotations"]:
         assert [entry is None for entry in annotation["segmentations"]] == [False, True, False]
 

@@ -11,8 +11,6 @@ import pytest
 from sinks.mqtt.client import LARGEST_INCOMING, READ, Client, ClosedError
 from tests.patience import patient
 
-pytestmark = pytest.mark.anyio
-
 
 async def test_an_answer_that_comes_after_its_time_out_is_no_error_in_the_log(caplog):
     client = Client("127.0.0.1", 9, protocol="5")

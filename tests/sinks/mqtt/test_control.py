@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from maskcast.errors import UsageError
 from sinks.messages.messages import ControlMessage
 from sinks.mqtt.control import BURST, MAX_BYTES, QUOTED, ControlDesk, ControlError, parse_control
-from tests.awaited import awaited
 from tests.paths import ROOT
 from tests.publishing import answered
 
@@ -234,7 +233,6 @@ def reply(payload: bytes | None) -> Any:
     return found
 
 
-@awaited
 async def test_a_request_is_carried_out_and_answered() -> None:
     stream = Stream()
     found = await stream.ask(b'{"action": "add", "prompts": ["dog"], "id": "mine"}')
@@ -243,7 +241,6 @@ async def test_a_request_is_carried_out_and_answered() -> None:
     assert stream.answers == [(True, 1)]
 
 
-@awaited
 async def test_an_unreadable_request_is_answered_and_not_carried_out() -> None:
     stream = Stream()
     found = await stream.ask(b"\x80")
@@ -252,7 +249,6 @@ async def test_an_unreadable_request_is_answered_and_not_carried_out() -> None:
     assert stream.handled == []
 
 
-@awaited
 async def test_a_refusal_keeps_id_and_action_and_loses_credentials() -> None:
     stream = Stream(UsageError("no room for\nmore, see rtsp://me:secret@camera/1"))
     found = await stream.ask(b'{"action": "add", "prompts": ["dog"], "id": "mine"}')
@@ -260,7 +256,6 @@ async def test_a_refusal_keeps_id_and_action_and_loses_credentials() -> None:
     assert found["reason"] == "no room for more, see rtsp://camera"
 
 
-@awaited
 async def test_a_bug_behind_the_desk_is_answered_too() -> None:
     stream = Stream(ZeroDivisionError("secret"))
     found = await stream.ask(b'{"action": "pause"}')
@@ -269,7 +264,6 @@ async def test_a_bug_behind_the_desk_is_answered_too() -> None:
     assert (await stream.ask(b'{"action": "pause"}'))["status"] == "accepted"
 
 
-@awaited
 async def test_a_flood_is_summed_up_once_a_second_and_every_request_counted() -> None:
     stream = Stream()
     replies = []
@@ -294,7 +288,6 @@ async def test_a_flood_is_summed_up_once_a_second_and_every_request_counted() ->
     assert (await stream.ask(b'{"action": "pause"}'))["status"] == "accepted"
 
 
-@awaited
 async def test_a_flood_costs_next_to_no_time() -> None:
     stream = Stream()
     payload = b'{"action": "set", "prompts": [' + b'"x",' * 2000
@@ -304,7 +297,6 @@ async def test_a_flood_costs_next_to_no_time() -> None:
     assert time.process_time() - began < 0.5  # of the second in which they come
 
 
-@awaited
 async def test_only_what_is_allowed_is_carried_out() -> None:
     stream = Stream()
     stream.desk = ControlDesk("door", stream.handle, lambda: stream.prompts, allowed=("pause", "resume"))

@@ -21,7 +21,6 @@ from sinks.mqtt import journal as journal_module
 from sinks.mqtt import journal_file, journal_rows, journal_stream
 from sinks.mqtt.journal import Journal
 from tests import processes
-from tests.awaited import awaited
 from tests.journals import PLANES, damaged, frames, messages, numbers, result
 from tests.paths import ROOT
 from tests.patience import patient
@@ -33,7 +32,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
     return tmp_path / "state" / "journal.sqlite" if request.param == "file" else None
 
 
-@awaited
 async def test_events_wait_in_order_until_removed_each_stream_for_itself(place: Path | None) -> None:
     journal = Journal(place)
     for index in range(5):
@@ -53,7 +51,6 @@ async def test_events_wait_in_order_until_removed_each_stream_for_itself(place: 
     assert await journal.append("door", result(9)) == 0  # closed, but no reason to fail
 
 
-@awaited
 async def test_numbers_go_on_after_a_restart(tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite"
     ids = []
@@ -86,7 +83,6 @@ asyncio.run(main())
 """
 
 
-@awaited
 async def test_what_append_has_returned_for_survives_sigkill(tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite"
     expected = 0
@@ -96,7 +92,7 @@ async def test_what_append_has_returned_for_survives_sigkill(tmp_path: Path) -> 
         with processes.running(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             child.stdout.readline()
-            time.sleep(random.uniform(0, 0.4))  # noqa: ASYNC251
+            time.sleep(random.uniform(0, 0.4))
             child.kill()
             said = 1 + len(child.stdout.readlines())
         journal = Journal(file)
@@ -113,7 +109,6 @@ async def test_what_append_has_returned_for_survives_sigkill(tmp_path: Path) -> 
     assert not damaged(tmp_path)
 
 
-@awaited
 async def test_the_oldest_are_shed_counted_and_announced_in_their_place(place: Path | None) -> None:
     journal = Journal(place, limit=5)
     for index in range(8):
@@ -137,7 +132,6 @@ async def test_the_oldest_are_shed_counted_and_announced_in_their_place(place: P
     await journal.close()
 
 
-@awaited
 async def test_an_event_that_was_on_its_way_when_it_was_shed_is_not_announced(place: Path | None) -> None:
     journal = Journal(place, limit=3)
     for index in range(3):
@@ -151,7 +145,6 @@ async def test_an_event_that_was_on_its_way_when_it_was_shed_is_not_announced(pl
     await journal.close()
 
 
-@awaited
 async def test_one_result_with_more_events_than_may_wait(place: Path | None) -> None:
     journal = Journal(place, limit=4)
     await journal.append("door", result(0, count=3))
@@ -162,7 +155,6 @@ async def test_one_result_with_more_events_than_may_wait(place: Path | None) -> 
     await journal.close()
 
 
-@awaited
 async def test_open_tracks_are_those_that_started_and_did_not_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +184,6 @@ async def test_open_tracks_are_those_that_started_and_did_not_end(
     await journal.close()
 
 
-@awaited
 async def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "journal.sqlite"
     for content in (b"no database" * 1000, b"SQLite format 3\0" + bytes(range(256)) * 100):
@@ -210,7 +201,6 @@ async def test_a_damaged_file_is_set_aside(tmp_path: Path, caplog: pytest.LogCap
     assert caplog.text.count("set aside") == 2
 
 
-@awaited
 async def test_a_cut_off_file_is_set_aside(tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite"
     journal = Journal(file)
@@ -223,7 +213,6 @@ async def test_a_cut_off_file_is_set_aside(tmp_path: Path) -> None:
     await journal.close()
 
 
-@awaited
 async def test_damage_while_in_use_costs_what_was_in_the_file_and_says_how_much(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -252,7 +241,6 @@ async def test_damage_while_in_use_costs_what_was_in_the_file_and_says_how_much(
     await journal.close()
 
 
-@awaited
 async def test_a_full_disk_costs_nothing_until_memory_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -293,7 +281,6 @@ async def test_a_full_disk_costs_nothing_until_memory_is_full(
     await journal.close()
 
 
-@awaited
 async def test_events_are_sent_and_removed_while_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,7 +296,6 @@ async def test_events_are_sent_and_removed_while_the_disk_is_full(
     await journal.close()
 
 
-@awaited
 async def test_two_processes_cannot_share_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "journal.sqlite"
     first, second = Journal(file), Journal(file)
@@ -325,7 +311,6 @@ async def test_two_processes_cannot_share_a_file(tmp_path: Path, caplog: pytest.
     assert not damaged(tmp_path)
 
 
-@awaited
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file")
     journal = Journal(tmp_path / "state" / "journal.sqlite")
@@ -336,7 +321,6 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     await journal.close()
 
 
-@awaited
 async def test_numbers_that_a_power_cut_took_back_are_not_given_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -371,7 +355,6 @@ async def test_numbers_that_a_power_cut_took_back_are_not_given_again(
     await again.close()
 
 
-@awaited
 async def test_a_write_does_not_hold_up_the_frames(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite")
     await journal.open()
@@ -387,7 +370,6 @@ async def test_a_write_does_not_hold_up_the_frames(tmp_path: Path) -> None:
     await journal.close()
 
 
-@awaited
 async def test_a_disk_that_does_not_answer_holds_nobody_and_gets_its_events_when_it_wakes_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -411,7 +393,6 @@ async def test_a_disk_that_does_not_answer_holds_nobody_and_gets_its_events_when
     await journal.close()
 
 
-@awaited
 async def test_a_disk_that_does_not_answer_at_the_start_is_waited_for_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -429,7 +410,6 @@ async def test_a_disk_that_does_not_answer_at_the_start_is_waited_for_once(
     await journal.close()
 
 
-@awaited
 async def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,7 +13,6 @@ import pytest
 from maskcast.result import EventKind
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.journal_stream import OPEN_TRACKS
-from tests.awaited import awaited
 from tests.journals import damaged, frames, messages, result
 
 DEEP = "[" * 100_000
@@ -64,7 +63,6 @@ async def left_behind(file: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
-@awaited
 async def test_what_no_spool_has_written_is_set_aside(
     tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -89,7 +87,6 @@ async def test_what_no_spool_has_written_is_set_aside(
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff", b"[1]", DEEP.encode()[:60_000], b'{"schema": "other/1"}'])
-@awaited
 async def test_an_event_is_looked_at_before_it_is_sent(tmp_path: Path, payload: bytes) -> None:
     file = tmp_path / "journal.sqlite"
     await left_behind(file)
@@ -109,7 +106,6 @@ async def test_an_event_is_looked_at_before_it_is_sent(tmp_path: Path, payload: 
 
 
 @pytest.mark.parametrize("thing", ["folder", "fifo", "log that is a folder", "log that is a fifo", "empty", "text"])
-@awaited
 async def test_what_is_no_database_at_all(tmp_path: Path, thing: str) -> None:
     file = tmp_path / "journal.sqlite"
     if thing == "folder":
@@ -130,7 +126,6 @@ async def test_what_is_no_database_at_all(tmp_path: Path, thing: str) -> None:
     assert bool(damaged(tmp_path)) == (thing != "empty")
 
 
-@awaited
 async def test_only_their_owner_reads_the_files(tmp_path: Path) -> None:
     """Also those that an earlier version, or a damaged one's maker, left open to others."""
     folder = tmp_path / "state"
@@ -149,7 +144,6 @@ async def test_only_their_owner_reads_the_files(tmp_path: Path) -> None:
         file.chmod(0o666)
 
 
-@awaited
 async def test_a_stream_is_forgotten_and_may_come_back(tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite"
     journal = Journal(file)

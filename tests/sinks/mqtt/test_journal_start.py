@@ -10,7 +10,6 @@ import pytest
 from maskcast.result import EventKind
 from sinks.mqtt import journal_rows
 from sinks.mqtt.journal import Journal
-from tests.awaited import awaited
 from tests.journals import damaged, frames, messages, numbers, result
 
 
@@ -37,7 +36,6 @@ class Disk:
         return self._connect_copy(file)
 
 
-@awaited
 async def test_the_first_start_on_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,7 +62,6 @@ async def test_the_first_start_on_a_full_disk(
     await journal.close()
 
 
-@awaited
 async def test_memory_is_bounded_while_the_disk_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal_rows, "IN_MEMORY", 10)
     Disk(monkeypatch, readable=False)
@@ -94,7 +91,6 @@ async def killed(file: Path) -> list[str]:
     return ids
 
 
-@awaited
 async def test_a_disk_that_can_only_be_read_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "journal.sqlite"
     before = await killed(file)
@@ -119,7 +115,6 @@ async def test_a_disk_that_can_only_be_read_is_read(tmp_path: Path, monkeypatch:
     await journal.close()
 
 
-@awaited
 async def test_a_stream_is_forgotten_while_the_disk_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "journal.sqlite"
     await killed(file)
@@ -137,7 +132,6 @@ async def test_a_stream_is_forgotten_while_the_disk_is_away(tmp_path: Path, monk
     await journal.close()
 
 
-@awaited
 async def test_what_could_not_be_read_is_sent_first_when_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,6 @@ from sinks.mqtt.limits import Limits, packet_size
 from sinks.mqtt.process_status import ProcessStatus
 from sinks.mqtt.publisher import Publisher
 from sinks.video.still import StillSink
-from tests.awaited import awaited
 from tests.broker import running
 from tests.grain import grainy
 from tests.patience import patient
@@ -68,7 +67,6 @@ def test_the_size_of_a_packet_is_that_which_is_written(payload: int, qos: int) -
 
 
 @pytest.mark.parametrize("limit", [20_000, 65_536, 131_072])
-@awaited
 async def test_pictures_and_masks_get_smaller_until_a_real_broker_takes_them(tmp_path: Path, limit: int) -> None:
     with running(tmp_path / "broker", lines=[f"max_packet_size {limit}"]) as broker:
         async with subscriber(broker.port) as found, publishing(at(broker), live=False) as one:
@@ -90,7 +88,6 @@ async def test_pictures_and_masks_get_smaller_until_a_real_broker_takes_them(tmp
             assert all(len(message["tracks"]) == 4 for message in found.of("door/tracks"))
 
 
-@awaited
 async def test_what_cannot_be_made_smaller_is_left_out_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     async with strict(packet=400) as broker:
         journal = Journal(None)
@@ -119,7 +116,6 @@ async def test_what_cannot_be_made_smaller_is_left_out_and_said_once(caplog: pyt
         await journal.close()
 
 
-@awaited
 async def test_an_event_that_is_too_large_does_not_hold_up_the_others() -> None:
     async with strict(packet=420) as broker:
         journal = Journal(None)
@@ -136,7 +132,6 @@ async def test_an_event_that_is_too_large_does_not_hold_up_the_others() -> None:
 
 
 @pytest.mark.parametrize("most", [1, 10])
-@awaited
 async def test_no_more_messages_wait_for_their_answer_than_the_broker_takes(most: int) -> None:
     async with strict(receive_maximum=most, delay=0.01) as broker:
         journal = Journal(None)
@@ -155,7 +150,6 @@ async def test_no_more_messages_wait_for_their_answer_than_the_broker_takes(most
         await journal.close()
 
 
-@awaited
 async def test_the_brokers_keep_alive_is_kept_to() -> None:
     """It disconnects those from whom it does not hear for one and a half of it; without a ping, that would be us."""
     seconds = math.ceil(patient(1))
@@ -172,7 +166,6 @@ async def test_the_brokers_keep_alive_is_kept_to() -> None:
 @pytest.mark.parametrize(
     ("limits", "said"), [({"retain_available": 0}, "retained messages"), ({"maximum_qos": 0}, "no QoS 1")]
 )
-@awaited
 async def test_a_broker_that_lacks_what_is_needed_is_said_to_be_unusable(limits: dict[str, int], said: str) -> None:
     async with strict(**limits) as broker:
         with pytest.raises(SinkError, match=said) as caught:
@@ -190,7 +183,6 @@ async def test_a_broker_that_lacks_what_is_needed_is_said_to_be_unusable(limits:
         ("max_qos 0", "3.1.1", "wills of QoS 1"),
     ],
 )
-@awaited
 async def test_so_is_a_real_one(tmp_path: Path, line: str, protocol: str, said: str) -> None:
     with running(tmp_path / "broker", lines=[line]) as broker:
         address = replace(parse_address(f"mqtt://127.0.0.1:{broker.port}/site"), protocol=protocol)
@@ -201,7 +193,6 @@ async def test_so_is_a_real_one(tmp_path: Path, line: str, protocol: str, said: 
         assert str(tried.value) in str(caught.value), "a check says the same"
 
 
-@awaited
 async def test_a_picture_taken_without_a_connection_fits_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async with strict(packet=20_000) as broker, publishing(at(broker)) as one:
         await until(lambda: one.connected)

@@ -17,7 +17,6 @@ from sinks.sink import Sink
 from streaming.pipeline import outlet
 from streaming.pipeline.stream import Report, run_stream
 from streaming.pipeline.worker import Worker
-from tests.awaited import awaited
 from tests.broker import Broker, running
 from tests.patience import patient
 from tests.pipelines import Frames, Model, Record, job
@@ -62,7 +61,6 @@ def indices(found: Subscriber) -> list[int]:
     return list(dict.fromkeys(message["frame"] for message in found.of("door/tracks")))
 
 
-@awaited
 async def test_no_frame_is_lost_while_the_broker_is_away(
     broker: Broker, line: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -83,7 +81,6 @@ async def test_no_frame_is_lost_while_the_broker_is_away(
         assert (report.frames, report.dropped, report.errors) == (60, 0, [])
 
 
-@awaited
 async def test_the_last_frame_is_waited_for_too(broker: Broker, line: Proxy) -> None:
     async with subscriber(broker.port) as found:
 
@@ -98,7 +95,6 @@ async def test_the_last_frame_is_waited_for_too(broker: Broker, line: Proxy) -> 
         assert report.errors == []
 
 
-@awaited
 async def test_a_stream_that_waits_stops_when_it_is_told_to(
     broker: Broker, line: Proxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,7 +116,6 @@ async def test_a_stream_that_waits_stops_when_it_is_told_to(
         assert "could not be reached at the end" in str(report.errors[0])
 
 
-@awaited
 async def test_a_broker_that_does_not_come_back_costs_only_its_own_sink(
     broker: Broker, line: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +135,6 @@ async def test_a_broker_that_does_not_come_back_costs_only_its_own_sink(
         ]
 
 
-@awaited
 async def test_frames_of_files_need_an_answer_and_those_of_cameras_none() -> None:
     for live, qos in ((False, 1), (True, 0)):
         async with strict(delay=0.01) as broker:
@@ -154,7 +148,6 @@ async def test_frames_of_files_need_an_answer_and_those_of_cameras_none() -> Non
             assert len(found) == 10 or live
 
 
-@awaited
 async def test_a_frame_whose_answer_is_lost_with_the_line_is_sent_again_on_the_next_one() -> None:
     """Not before there is one: to try all the time would leave the loop none to connect."""
     async with strict() as broker, publishing(at(broker), live=False) as one:
@@ -171,7 +164,6 @@ async def test_a_frame_whose_answer_is_lost_with_the_line_is_sent_again_on_the_n
         assert one.dropped_frames == 0
 
 
-@awaited
 async def test_frames_of_a_file_that_the_broker_refuses_are_an_error_at_the_end(tmp_path: Path) -> None:
     allowed = tmp_path / "allowed"
     allowed.write_text("topic write site/door/status\ntopic write site/door/counts\n", encoding="utf-8")
@@ -186,7 +178,6 @@ async def test_frames_of_a_file_that_the_broker_refuses_are_an_error_at_the_end(
         assert error.exit_code == 4
 
 
-@awaited
 async def test_a_bug_does_not_leave_a_stream_waiting_for_ever(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("a bug")

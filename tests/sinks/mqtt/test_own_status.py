@@ -17,7 +17,6 @@ from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.connector import client_id
 from sinks.mqtt.process_status import ProcessStatus
 from sinks.mqtt.sink import MqttSink
-from tests.awaited import awaited
 from tests.broker import Broker
 from tests.patience import patient
 from tests.publishing import at, publishing, subscriber, until
@@ -70,7 +69,6 @@ WRONG = {
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-@awaited
 async def test_what_is_true_is_said_again(broker: Broker, protocol: str, wrong: bytes) -> None:
     async with publishing(at(broker, protocol=protocol), prompts=["cat"]) as one:
         await until(lambda: one.connected)
@@ -83,7 +81,6 @@ async def test_what_is_true_is_said_again(broker: Broker, protocol: str, wrong: 
     assert await retained(broker, "site/door/status") == "offline"
 
 
-@awaited
 async def test_also_after_a_will_of_an_earlier_connection_and_by_the_process_and_by_track(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -105,7 +102,6 @@ async def test_also_after_a_will_of_an_earlier_connection_and_by_the_process_and
     assert await retained(broker, "site/status") == "offline"
 
 
-@awaited
 async def test_an_old_will_does_not_hide_why_a_stream_is_offline(broker: Broker) -> None:
     async with publishing(at(broker)) as one, subscriber(broker.port, "site/door/status") as found:
         await until(lambda: one.connected)
@@ -116,7 +112,6 @@ async def test_an_old_will_does_not_hide_why_a_stream_is_offline(broker: Broker)
         await until(lambda: found.messages[-1][1]["reason"] == "no camera")
 
 
-@awaited
 async def test_a_second_process_under_the_same_prefix_that_ends_leaves_the_first_online(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -131,7 +126,6 @@ async def test_a_second_process_under_the_same_prefix_that_ends_leaves_the_first
     assert caplog.text.count("somebody else publishes there") == 1, "by the one that was there first"
 
 
-@awaited
 async def test_two_that_contradict_each_other_do_not_fight(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_status, "PAUSE", 0.05)
     async with publishing(at(broker)) as one, publishing(at(broker, client_id="second"), prompts=["cat"]) as two:
@@ -145,7 +139,6 @@ async def test_two_that_contradict_each_other_do_not_fight(broker: Broker, monke
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-@awaited
 async def test_our_own_words_that_come_back_are_not_taken_for_others(
     broker: Broker, protocol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,7 +155,6 @@ async def test_our_own_words_that_come_back_are_not_taken_for_others(
     assert "somebody else" not in caplog.text
 
 
-@awaited
 async def test_the_client_id_is_the_same_after_each_reconnect_and_for_the_next_publisher() -> None:
     async with strict() as broker:
         for _ in range(2):
@@ -190,7 +182,6 @@ def test_client_ids_differ_where_two_connections_may_stand_at_a_time() -> None:
     assert max(map(len, ids)) <= 23
 
 
-@awaited
 async def test_a_client_id_that_another_process_uses_is_said(caplog: pytest.LogCaptureFixture) -> None:
     async with strict() as broker, publishing(at(broker, client_id="cam")) as one:
         await until(lambda: one.connected)
@@ -199,7 +190,6 @@ async def test_a_client_id_that_another_process_uses_is_said(caplog: pytest.LogC
     assert "Session taken over; another client has the client id cam-door: give each process" in caplog.text
 
 
-@awaited
 async def test_a_last_will_that_would_be_too_long_leaves_out_what_was_served() -> None:
     async with strict() as broker:
         process = ProcessStatus(at(broker))

@@ -41,7 +41,6 @@ from sinks.mqtt.payload import SMALLEST_LIMIT, PayloadBound
 from sinks.mqtt.process_status import ProcessStatus
 from sinks.mqtt.publisher import Publisher, PublisherSink
 from tests import processes
-from tests.awaited import awaited
 from tests.broker import Broker, running
 from tests.grain import noise
 from tests.patience import patient, slowness
@@ -57,7 +56,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-@awaited
 async def test_all_topics_in_both_versions(broker: Broker, protocol: Literal["5", "3.1.1"]) -> None:
     sent: list[tuple[Frame, float]] = []
     async with subscriber(broker.port) as found:
@@ -99,7 +97,6 @@ async def test_all_topics_in_both_versions(broker: Broker, protocol: Literal["5"
         assert (one.dropped_frames, one.reconnects) == (0, 0)
 
 
-@awaited
 async def test_counts_are_told_when_they_change(broker: Broker) -> None:
     async with subscriber(broker.port) as found, publishing(at(broker), prompts=("person", "red car")) as one:
         await until(lambda: one.connected and len(found.of("door/counts")) == 1)
@@ -114,7 +111,6 @@ async def test_counts_are_told_when_they_change(broker: Broker) -> None:
         ]
 
 
-@awaited
 async def test_counts_are_nothing_when_nothing_can_be_seen(broker: Broker) -> None:
     async with subscriber(broker.port) as found, publishing(at(broker), prompts=["person"]) as one:
         await one.write(result(0))
@@ -123,7 +119,6 @@ async def test_counts_are_nothing_when_nothing_can_be_seen(broker: Broker) -> No
         await until(lambda: found.of("door/counts")[-1]["counts"] == {"person": 0})
 
 
-@awaited
 async def test_events_of_an_outage_arrive_afterwards_in_order(broker: Broker, tmp_path: Path) -> None:
     """At least once on the wire, exactly once by their ids."""
     journal = Journal(tmp_path / "journal.sqlite")
@@ -174,7 +169,6 @@ async def test_events_of_an_outage_arrive_afterwards_in_order(broker: Broker, tm
     await journal.close()
 
 
-@awaited
 async def test_a_long_outage_is_worked_off_quickly_and_what_was_shed_is_announced(
     broker: Broker, tmp_path: Path
 ) -> None:
@@ -208,7 +202,6 @@ asyncio.run(main())
 """
 
 
-@awaited
 async def test_events_that_the_broker_refuses_wait_until_it_takes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -237,7 +230,6 @@ async def test_events_that_the_broker_refuses_wait_until_it_takes_them(
         await journal.close()
 
 
-@awaited
 async def test_events_of_a_killed_process_are_sent_by_the_next_one(broker: Broker, tmp_path: Path) -> None:
     file = tmp_path / "journal.sqlite"
     async with subscriber(broker.port) as found:
@@ -259,7 +251,6 @@ async def test_events_of_a_killed_process_are_sent_by_the_next_one(broker: Broke
         assert [int(one.split("-")[1]) for one in kept] == list(range(1, len(kept) + 1))
 
 
-@awaited
 async def test_what_is_retained_is_there_again_after_the_broker_lost_it(broker: Broker) -> None:
     async with publishing(at(broker), prompts=("person",)) as one:
         await one.publish_still(b"old picture")
@@ -287,7 +278,6 @@ async def test_what_is_retained_is_there_again_after_the_broker_lost_it(broker: 
             assert late.of("door/status")[0]["paused"]
 
 
-@awaited
 async def test_without_a_broker_a_stream_starts_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.3)
     with running(tmp_path / "broker") as broker:
@@ -306,7 +296,6 @@ async def test_without_a_broker_a_stream_starts_all_the_same(tmp_path: Path, mon
             await Publisher(at(broker), "door", journal=Journal(None)).start(required=True)
 
 
-@awaited
 async def test_the_process_has_a_status_of_its_own(broker: Broker) -> None:
     async with subscriber(broker.port) as found:
         process = ProcessStatus(at(broker))
@@ -323,7 +312,6 @@ async def test_the_process_has_a_status_of_its_own(broker: Broker) -> None:
         await until(lambda: found.of("status")[-1]["reason"] == "stopped")
 
 
-@awaited
 async def test_a_broker_that_refuses_version_5_gets_the_older_one(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -396,7 +384,6 @@ def _failed_handshakes() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_failed_handshakes")
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine to make certificates")
-@awaited
 async def test_certificates_are_verified_on_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connector, "TIMEOUT", 2 * slowness())
     made = certificates(tmp_path / "certificates")
@@ -447,7 +434,6 @@ def desk(
     return ControlDesk("door", obey, lambda: ("person",), answered)
 
 
-@awaited
 async def test_requests_are_answered_where_we_say(broker: Broker) -> None:
     seen = []
 
@@ -482,7 +468,6 @@ async def test_requests_are_answered_where_we_say(broker: Broker) -> None:
             assert seen == ["set", "resume"]
 
 
-@awaited
 async def test_a_request_that_fails_is_answered_and_the_next_one_too(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -499,7 +484,6 @@ async def test_a_request_that_fails_is_answered_and_the_next_one_too(
     assert caplog.text.count("RuntimeError: pause") == 2
 
 
-@awaited
 async def test_what_needs_no_model_is_done_before_changes_of_prompts_that_keep_their_order(broker: Broker) -> None:
     go, made = asyncio.Event(), []
 
@@ -526,7 +510,6 @@ async def test_what_needs_no_model_is_done_before_changes_of_prompts_that_keep_t
     assert made == [("cat 0",), ("cat 1",), ("cat 2",)]
 
 
-@awaited
 async def test_a_frame_that_cannot_be_published_is_not_the_end_of_publishing(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -550,7 +533,6 @@ async def test_a_frame_that_cannot_be_published_is_not_the_end_of_publishing(
     assert all(message["frame"] > 0 for message in found.of("door/tracks"))
 
 
-@awaited
 async def test_a_flood_of_requests_does_not_slow_frames(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control_topic, "DEAF_SECONDS", 0.7)
     calls = rejected = 0
@@ -676,7 +658,6 @@ def test_a_bound_that_is_too_small_is_refused() -> None:
         PayloadBound(65_535)
 
 
-@awaited
 async def test_published_frames_keep_the_bound(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     big = Result(frame(0, grey(720, 1280)), noise((720, 1280), 4, grain=2))
     with pytest.raises(UsageError):
@@ -694,7 +675,6 @@ async def test_published_frames_keep_the_bound(broker: Broker, caplog: pytest.Lo
         assert len({message["downscale"] for message in found.of("door/tracks")} - {1}) == 1
 
 
-@awaited
 async def test_a_hundred_streams_without_a_broker_leave_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each attempt to connect that hangs holds a thread of the pool that others need too."""
     monkeypatch.setattr(connector, "TIMEOUT", patient(60))

@@ -18,7 +18,6 @@ from sinks.mqtt.journal import Journal
 from sinks.mqtt.publisher import Publisher
 from sinks.mqtt.quarantine import BREAKS, LONGEST_PAUSE, PAUSE, RECENT, Quarantine, SetAsideError
 from sinks.video.still import StillSink
-from tests.awaited import awaited
 from tests.broker import running
 from tests.grain import grainy
 from tests.patience import patient
@@ -72,7 +71,6 @@ class Bench:
             self.connect()
 
 
-@awaited
 async def test_the_topic_that_breaks_the_connection_is_found_and_no_other() -> None:
     bench = Bench()
     for _ in range(10):
@@ -92,7 +90,6 @@ async def test_the_topic_that_breaks_the_connection_is_found_and_no_other() -> N
     assert bench.quarantine.room("big") == 40, "what had passed before does not count any more"
 
 
-@awaited
 async def test_what_was_set_aside_is_tried_again_later_and_each_time_later_still() -> None:
     bench = Bench()
     pause = PAUSE
@@ -115,7 +112,6 @@ async def test_what_was_set_aside_is_tried_again_later_and_each_time_later_still
     assert bench.quarantine.due() is None
 
 
-@awaited
 async def test_a_line_that_breaks_again_and_again_is_held_against_no_topic() -> None:
     bench = Bench()
     for _ in range(20):
@@ -127,7 +123,6 @@ async def test_a_line_that_breaks_again_and_again_is_held_against_no_topic() -> 
     assert bench.quarantine.due() is None
 
 
-@awaited
 async def test_a_message_of_long_ago_is_not_suspected() -> None:
     bench = Bench()
     await bench.send("big", 50)
@@ -148,7 +143,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("limit", [20_000, 131_072])
-@awaited
 async def test_with_an_older_real_broker_a_large_picture_costs_some_connections_and_the_next_fits(
     tmp_path: Path, limit: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -186,7 +180,6 @@ async def test_with_an_older_real_broker_a_large_picture_costs_some_connections_
     assert len([line for line in caplog.messages if "refuses site/door/image" in line]) == 1
 
 
-@awaited
 async def test_so_do_masks_and_no_frame_of_a_file_is_lost(tmp_path: Path) -> None:
     with running(tmp_path / "broker", lines=["max_packet_size 20000"]) as broker:
         async with (
@@ -209,7 +202,6 @@ async def deadly(topic: str) -> AsyncIterator[tuple[StrictBroker, Publisher]]:
 
 
 @pytest.mark.parametrize("leaf", ["counts", "tracks", "image", "events", "status"])
-@awaited
 async def test_a_topic_that_is_forbidden_on_pain_of_disconnection_is_set_aside(leaf: str) -> None:
     """As AWS IoT does it, and EMQX where it is told to."""
     async with deadly(f"site/door/{leaf}") as (broker, one):
@@ -229,7 +221,6 @@ async def test_a_topic_that_is_forbidden_on_pain_of_disconnection_is_set_aside(l
         assert not broker.of(f"site/door/{leaf}")
 
 
-@awaited
 async def test_so_is_a_subscription(caplog: pytest.LogCaptureFixture) -> None:
     async with deadly("read site/door/status") as (broker, one):
         await until(lambda: one.connected)
@@ -240,7 +231,6 @@ async def test_so_is_a_subscription(caplog: pytest.LogCaptureFixture) -> None:
     assert len([line for line in caplog.messages if "to let us read site/door/status" in line]) == 1
 
 
-@awaited
 async def test_a_subscription_that_is_merely_refused_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     async with strict(unreadable={"site/door/status"}) as broker, publishing(at(broker)) as one:
         for number in range(3):

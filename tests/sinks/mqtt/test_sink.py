@@ -33,7 +33,6 @@ from sinks.mqtt.broker import parse_address
 from sinks.mqtt.sink import MqttSink
 from sinks.sink import Sink
 from tests import processes
-from tests.awaited import awaited
 from tests.broker import Broker, running
 from tests.paths import ROOT
 from tests.patience import eventually_async, patient
@@ -98,7 +97,6 @@ async def subscriber(port: int, topic: str = "site/test/#", **access: Any) -> As
             await asyncio.gather(listening, return_exceptions=True)
 
 
-@awaited
 async def test_a_subscriber_gets_every_frame_event_and_status(broker: Broker) -> None:
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     async with subscriber(broker.port) as found:
@@ -120,7 +118,6 @@ async def test_a_subscriber_gets_every_frame_event_and_status(broker: Broker) ->
         assert late.of("status")[0]["status"] == "offline"
 
 
-@awaited
 async def test_events_that_the_broker_refuses_are_an_error_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +134,6 @@ async def test_events_that_the_broker_refuses_are_an_error_at_the_end(
         assert time.monotonic() - began < publisher.FLUSH_SECONDS / 2, "it is known that waiting does not help"
 
 
-@awaited
 async def test_reason_is_published_without_credentials(broker: Broker) -> None:
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     async with subscriber(broker.port) as found:
@@ -149,7 +145,6 @@ async def test_reason_is_published_without_credentials(broker: Broker) -> None:
         assert "hunter2" not in reason
 
 
-@awaited
 async def test_last_will_when_the_process_dies(broker: Broker) -> None:
     code = f"""
 import asyncio
@@ -167,7 +162,6 @@ asyncio.run(main())
         assert (found.of("status")[1]["status"], found.of("status")[1]["reason"]) == ("offline", "connection lost")
 
 
-@awaited
 async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
@@ -199,7 +193,6 @@ async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) 
     assert sink.dropped_events == 0
 
 
-@awaited
 async def test_events_wait_in_a_bounded_queue(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "EVENTS_WAITING", 5)
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.5)
@@ -216,7 +209,6 @@ async def test_events_wait_in_a_bounded_queue(broker: Broker, monkeypatch: pytes
     assert "\n" not in str(caught.value)
 
 
-@awaited
 async def test_a_stalled_broker_does_not_stall_a_live_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """It accepts the connection and then reads nothing: the newest frames win."""
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.3)
@@ -255,7 +247,6 @@ async def test_a_stalled_broker_does_not_stall_a_live_stream(monkeypatch: pytest
     server.close()
 
 
-@awaited
 async def test_of_a_live_stream_only_the_newest_frame_waits(broker: Broker) -> None:
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
@@ -269,7 +260,6 @@ async def test_of_a_live_stream_only_the_newest_frame_waits(broker: Broker) -> N
     assert sink.dropped_frames == 19
 
 
-@awaited
 async def test_a_frame_that_waited_for_room_is_not_sent_after_a_disconnection(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,7 +284,6 @@ async def _length(reader: asyncio.StreamReader, low: int) -> int:
     return (low & 0x7F) + 128 * (await reader.readexactly(1))[0]
 
 
-@awaited
 async def test_password(tmp_path: Path) -> None:
     with running(tmp_path / "broker", user="cam", password="p@ss/wörd:%") as one:
         address = f"127.0.0.1:{one.port}/site"
@@ -311,7 +300,6 @@ async def test_password(tmp_path: Path) -> None:
             assert "\n" not in str(caught.value)
 
 
-@awaited
 async def test_broker_down_at_the_start() -> None:
     sink = open_sink(f"mqtt://user:s3cret@127.0.0.1:{free_port()}/site")
     with pytest.raises(SinkError, match="cannot connect to the broker") as caught:
@@ -320,7 +308,6 @@ async def test_broker_down_at_the_start() -> None:
     assert "s3cret" not in str(caught.value)
 
 
-@awaited
 async def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connector, "TIMEOUT", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -333,13 +320,12 @@ async def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine to make a certificate")
-@awaited
 async def test_tls_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
     command += ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)  # noqa: ASYNC221
+    subprocess.run(command, check=True, capture_output=True)
     with running(tmp_path / "broker", lines=[f"certfile {certificate}", f"keyfile {key}"]) as one:
         await refused_certificate(f"mqtts://localhost:{one.port}/site")
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -392,7 +378,6 @@ def test_documented_decoder_equals_the_mask() -> None:
         assert (np.array(rows, np.bool_) == track.mask.full()).all()
 
 
-@awaited
 async def test_documented_subscriber_works(broker: Broker) -> None:
     code = documented(0).replace('Client("broker")', f'Client("127.0.0.1", {broker.port})')
     code = code.replace("pixels.sum())", "pixels.sum(), flush=True)")

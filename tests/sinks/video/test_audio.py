@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import random
 import shutil
@@ -23,7 +22,7 @@ from sinks.video import audio as sinks_audio
 from sinks.video import audio_track
 from sinks.video.audio import AudioTracks
 from sources import audio
-from tests.sinks_media import clip, decode, ffmpeg, hashes, probe, results, run, times
+from tests.sinks_media import clip, decode, feed, ffmpeg, hashes, probe, results, times
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("ffmpeg") and shutil.which("ffprobe")), reason="no ffmpeg on this machine (apt install ffmpeg)"
@@ -42,24 +41,24 @@ def plays(path: Path) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
-def test_a_track_that_cannot_be_read_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_track_that_cannot_be_read_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = clip(tmp_path / "odd.mp4", seconds=1, audio=AAC)
     source.write_bytes(source.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"free"))
     about, frames = decode(source)
-    run(open_sink(str(tmp_path / "out.mp4"), preset="ultrafast"), about, results(frames))
+    await feed(open_sink(str(tmp_path / "out.mp4"), preset="ultrafast"), about, results(frames))
     assert [stream["codec_type"] for stream in probe(tmp_path / "out.mp4", "-show_streams")["streams"]] == ["video"]
     assert len(times(tmp_path / "out.mp4")) == 25
     assert "left out" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm"])
-def test_a_jump_back_is_a_new_beginning(tmp_path: Path, suffix: str) -> None:
+async def test_a_jump_back_is_a_new_beginning(tmp_path: Path, suffix: str) -> None:
     one, source = tmp_path / "one.ts", tmp_path / "both.ts"
     clip(one, audio=AAC)
     source.write_bytes(one.read_bytes() * 2)
     about, frames = steady(source)
     target = tmp_path / f"out.{suffix}"
-    run(open_sink(str(target), preset=None if suffix == "webm" else "ultrafast"), about, frames)
+    await feed(open_sink(str(target), preset=None if suffix == "webm" else "ultrafast"), about, frames)
     assert len(times(target)) == 100
     sound = times(target, "a")
     steps = [after - before for before, after in itertools.pairwise(sound)]
@@ -68,7 +67,7 @@ def test_a_jump_back_is_a_new_beginning(tmp_path: Path, suffix: str) -> None:
     assert plays(target)
 
 
-def test_packets_out_of_order_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_packets_out_of_order_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second half begins half a second before the end of the first."""
     monkeypatch.setattr(audio, "NEW_BEGINNING", 10)
     one, source = tmp_path / "one.ts", tmp_path / "both.ts"
@@ -79,7 +78,7 @@ def test_packets_out_of_order_are_dropped(tmp_path: Path, monkeypatch: pytest.Mo
     for suffix in ("mp4", "webm"):
         about, frames = steady(source)
         target = tmp_path / f"out.{suffix}"
-        run(open_sink(str(target), preset=None if suffix == "webm" else "ultrafast"), about, frames)
+        await feed(open_sink(str(target), preset=None if suffix == "webm" else "ultrafast"), about, frames)
         sound = times(target, "a")
         assert sound == sorted(set(sound))
         assert sound[-1] == pytest.approx(3.5, abs=0.15)
@@ -103,7 +102,7 @@ def test_errors_are_logged_without_credentials(
 
 
 @pytest.mark.parametrize("suffixes", [("mp4", "mov"), ("webm", "webm")])
-def test_several_videos_get_the_audio_of_one_reading(tmp_path: Path, suffixes: tuple[str, str]) -> None:
+async def test_several_videos_get_the_audio_of_one_reading(tmp_path: Path, suffixes: tuple[str, str]) -> None:
     """Copied and transcoded ones; the second is a frame behind, as outputs of different speed are."""
     about, frames = decode(clip(tmp_path / "in.mp4", seconds=1, audio=AAC))
     targets = [tmp_path / f"{number}.{suffix}" for number, suffix in enumerate(suffixes)]
@@ -111,25 +110,22 @@ def test_several_videos_get_the_audio_of_one_reading(tmp_path: Path, suffixes: t
     alone = tmp_path / f"alone.{suffixes[0]}"
     kept = list(results(frames))
 
-    async def both() -> None:
-        for sink in sinks:
-            await sink.start(about)
-        for before, after in zip([None, *kept], [*kept, None], strict=True):
-            for sink, result in zip(sinks, (after, before), strict=True):
-                if result is not None:
-                    await sink.write(result)
-        for sink in sinks:
-            await sink.finish(None)
-
-    asyncio.run(both())
+    for sink in sinks:
+        await sink.start(about)
+    for before, after in zip([None, *kept], [*kept, None], strict=True):
+        for sink, result in zip(sinks, (after, before), strict=True):
+            if result is not None:
+                await sink.write(result)
+    for sink in sinks:
+        await sink.finish(None)
     again, frames = decode(tmp_path / "in.mp4")
-    run(open_sink(str(alone)), again, results(frames))
+    await feed(open_sink(str(alone)), again, results(frames))
     for target in targets:
         assert times(target, "a") == times(alone, "a")
         assert hashes(target) == hashes(alone)
 
 
-def test_audio_without_pictures_is_bounded(
+async def test_audio_without_pictures_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(audio, "MOST_WAITING_BYTES", 20_000)
@@ -143,7 +139,7 @@ def test_audio_without_pictures_is_bounded(
     assert [one.last for one in kept] == [False] * 4 + [True]
     assert 0 < max(sum(packet.coded().size for packet in one.audio) for one in kept) <= 20_000
     assert caplog.text.count("too much of it") == 1
-    run(open_sink(str(tmp_path / "out.mp4"), preset="ultrafast"), about, results(kept))
+    await feed(open_sink(str(tmp_path / "out.mp4"), preset="ultrafast"), about, results(kept))
     assert plays(tmp_path / "out.mp4")
 
 
@@ -158,12 +154,12 @@ def sound(path: Path, *, rate: int = 48000, seconds: float = 0.4, options: tuple
     return path
 
 
-def annotated(source: Path, suffix: str) -> dict[str, Any]:
+async def annotated(source: Path, suffix: str) -> dict[str, Any]:
     """The one audio stream of the annotated video, which has all of the pictures."""
     target = source.with_name(f"out.{suffix}")
     about, frames = decode(source)
     pictures = list(results(frames, 1))
-    run(open_sink(str(target), preset=None if suffix == "webm" else "ultrafast"), about, pictures)
+    await feed(open_sink(str(target), preset=None if suffix == "webm" else "ultrafast"), about, pictures)
     assert len(times(target)) == len(pictures) >= 10
     streams: list[dict[str, Any]] = probe(target, "-show_streams")["streams"]
     (found,) = [stream for stream in streams if stream["codec_type"] == "audio"] or [{}]
@@ -185,27 +181,27 @@ def annotated(source: Path, suffix: str) -> dict[str, Any]:
         ("sixteen.mkv", ("-c:a", "pcm_s16le"), {"channels": 16}, {"mp4": "aac/48000/8", "mkv": "pcm_s16le/48000/16"}),
     ],
 )
-def test_audio_is_brought_to_what_the_target_has(
+async def test_audio_is_brought_to_what_the_target_has(
     tmp_path: Path, name: str, options: tuple[str, ...], given: dict[str, Any], targets: dict[str, str]
 ) -> None:
     source = sound(tmp_path / name, options=options, **given)
     for suffix, wanted in targets.items():
-        found = annotated(source, suffix)
+        found = await annotated(source, suffix)
         assert plays(tmp_path / f"out.{suffix}")
         assert f"{found['codec_name']}/{found['sample_rate']}/{found['channels']}" == wanted, suffix
 
 
-def test_audio_that_nothing_can_be_made_of_is_left_out_by_name(
+async def test_audio_that_nothing_can_be_made_of_is_left_out_by_name(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """FFmpeg knows no layout of nine channels, so it cannot say which of them to mix to what."""
     language = ("-metadata:s:a:0", "language=deu")
     source = sound(tmp_path / "nine.mkv", options=("-c:a", "pcm_s16le", *language), channels=9)
-    assert annotated(source, "mp4") == {}
+    assert await annotated(source, "mp4") == {}
     assert "audio stream 1 (pcm_s16le, language deu) is left out of the video: its 9 channels" in caplog.text
 
 
-def test_language_title_and_flags_are_kept(tmp_path: Path) -> None:
+async def test_language_title_and_flags_are_kept(tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
     tone = ("-f", "lavfi", "-i", "sine=sample_rate=48000:duration=0.4")
     ffmpeg(
@@ -217,7 +213,7 @@ def test_language_title_and_flags_are_kept(tmp_path: Path) -> None:
     for suffix, languages in {"mp4": ["ger", "fre"], "mov": ["ger", "fra"], "mkv": ["ger", "fre"]}.items():
         target = tmp_path / f"out.{suffix}"
         about, frames = decode(source)
-        run(open_sink(str(target), preset="ultrafast"), about, results(frames, 1))
+        await feed(open_sink(str(target), preset="ultrafast"), about, results(frames, 1))
         with av.open(str(target)) as found:
             one, two = found.streams.audio
             assert [one.language, two.language] == languages
@@ -248,24 +244,24 @@ def rewritten(source: Path, target: Path, change: Callable[[float, bytes], bytes
 
 
 @pytest.mark.parametrize("codec", ["ac3", "aac"])
-def test_damaged_audio_costs_itself_alone(tmp_path: Path, codec: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_damaged_audio_costs_itself_alone(tmp_path: Path, codec: str, caplog: pytest.LogCaptureFixture) -> None:
     whole = sound(tmp_path / "whole.mkv", options=("-c:a", codec), channels=2)
     chance = random.Random(1)
     for suffix in ("mp4", "webm"):
         caplog.clear()
         source = rewritten(whole, tmp_path / "all.mkv", lambda _, data: chance.randbytes(len(data)))
-        annotated(source, suffix)
+        await annotated(source, suffix)
         if codec == "ac3" or suffix == "webm":
             assert "packets are damaged: left out" in caplog.text
         source = rewritten(whole, tmp_path / "none.mkv", lambda *_: None)
-        annotated(source, suffix)
+        await annotated(source, suffix)
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("pcm_s16le", "mov"), ("pcm_s16le", "mp4"), ("aac", "mp4")])
-def test_a_gap_in_the_audio_stays_a_gap(tmp_path: Path, codec: str, suffix: str) -> None:
+async def test_a_gap_in_the_audio_stays_a_gap(tmp_path: Path, codec: str, suffix: str) -> None:
     whole = sound(tmp_path / "whole.mkv", seconds=2, options=("-c:a", codec))
     source = rewritten(whole, tmp_path / "gap.mkv", lambda at, data: None if 0.5 < at < 1.5 else data)
-    annotated(source, suffix)
+    await annotated(source, suffix)
     assert times(source.with_name(f"out.{suffix}"), "a")[-1] == pytest.approx(2, abs=0.06)
 
 
@@ -288,9 +284,11 @@ def test_a_video_does_not_wait_in_memory_for_audio_that_does_not_come(
     assert plays(tmp_path / "out.mp4")
 
 
-def test_late_audio_stays_as_it_is_where_nothing_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_late_audio_stays_as_it_is_where_nothing_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sinks_audio, "LATE", 0.5)
     whole = sound(tmp_path / "whole.mkv", seconds=2, options=("-c:a", "libvorbis"))
     source = rewritten(whole, tmp_path / "late.mkv", lambda at, data: None if at < 1.5 else data)
-    annotated(source, "mkv")
+    await annotated(source, "mkv")
     assert times(tmp_path / "out.mkv", "a") == pytest.approx(times(source, "a"), abs=0.005)

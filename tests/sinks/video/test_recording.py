@@ -34,7 +34,7 @@ from tests import processes
 from tests.paths import ROOT
 from tests.patience import eventually, eventually_async, patient, slowness
 from tests.recordings import LIVE, at, noisy, settings, still
-from tests.sinks_media import START, feed, frame, grey, run
+from tests.sinks_media import START, feed, frame, grey
 
 needs_ffprobe = pytest.mark.skipif(
     not shutil.which("ffprobe"), reason="no ffprobe on this machine (apt install ffmpeg)"
@@ -74,11 +74,11 @@ def open_files() -> int:
 
 
 @needs_ffprobe
-def test_segments_by_duration_begin_with_a_key_frame_at_zero_and_keep_the_spacing(tmp_path: Path) -> None:
+async def test_segments_by_duration_begin_with_a_key_frame_at_zero_and_keep_the_spacing(tmp_path: Path) -> None:
     steps = [0.04, 0.07, 0.033, 0.2, 0.04]
     fed = list(itertools.accumulate([0.0, *steps * 20]))  # 7.66 s at a varying rate
     sink = RecordingSink(settings(tmp_path, segment_seconds=3), "test")
-    run(sink, LIVE, at(fed))
+    await feed(sink, LIVE, at(fed))
     found = files(tmp_path)
     assert len(found) == sink.segments == 3
     assert sorted(entry.name for entry in (tmp_path / "test").iterdir()) == [path.name for path in found]
@@ -98,31 +98,33 @@ def test_segments_by_duration_begin_with_a_key_frame_at_zero_and_keep_the_spacin
     assert not sink.failures
 
 
-def test_segments_by_size(tmp_path: Path) -> None:
+async def test_segments_by_size(tmp_path: Path) -> None:
     sink = RecordingSink(settings(tmp_path, segment_bytes=100_000, segment_seconds=60), "test")
-    run(sink, LIVE, at(seconds(20), noisy))
+    await feed(sink, LIVE, at(seconds(20), noisy))
     sizes = [path.stat().st_size for path in files(tmp_path)]
     assert len(sizes) > 2
     assert all(100_000 <= size < 220_000 for size in sizes[:-1])
     assert sum(len(read(path)) for path in files(tmp_path)) == 500
 
 
-def test_a_camera_that_was_away_begins_a_new_file(tmp_path: Path) -> None:
-    run(RecordingSink(settings(tmp_path), "test"), LIVE, at([*seconds(1), *seconds(1, start=4), *seconds(1, start=60)]))
+async def test_a_camera_that_was_away_begins_a_new_file(tmp_path: Path) -> None:
+    await feed(
+        RecordingSink(settings(tmp_path), "test"), LIVE, at([*seconds(1), *seconds(1, start=4), *seconds(1, start=60)])
+    )
     assert starts(tmp_path) == [0, 60]
     first, second = map(read, files(tmp_path))
     assert first == pytest.approx([*seconds(1), *seconds(1, start=4)], abs=1e-3)
     assert second == pytest.approx(seconds(1), abs=1e-3)
 
 
-def test_a_slow_stream_is_not_cut_into_single_frames(tmp_path: Path) -> None:
-    run(RecordingSink(settings(tmp_path), "test"), LIVE, at(range(0, 80, 8)))
+async def test_a_slow_stream_is_not_cut_into_single_frames(tmp_path: Path) -> None:
+    await feed(RecordingSink(settings(tmp_path), "test"), LIVE, at(range(0, 80, 8)))
     assert [len(read(path)) for path in files(tmp_path)] == [1, 9]  # only the first step is a surprise
 
 
-def test_a_change_of_size_begins_a_new_file_of_that_size(tmp_path: Path) -> None:
+async def test_a_change_of_size_begins_a_new_file_of_that_size(tmp_path: Path) -> None:
     frames = [frame(index, grey(48, 64) if index < 10 else grey(33, 47), index / 25) for index in range(20)]
-    run(RecordingSink(settings(tmp_path), "test"), LIVE, (Result(one) for one in frames))
+    await feed(RecordingSink(settings(tmp_path), "test"), LIVE, (Result(one) for one in frames))
     sizes = []
     for path in files(tmp_path):
         assert len(read(path)) == 10
@@ -131,9 +133,9 @@ def test_a_change_of_size_begins_a_new_file_of_that_size(tmp_path: Path) -> None
     assert sizes == [(64, 48), (48, 34)]
 
 
-def test_no_file_is_ever_overwritten(tmp_path: Path) -> None:
+async def test_no_file_is_ever_overwritten(tmp_path: Path) -> None:
     for _ in range(3):
-        run(RecordingSink(settings(tmp_path), "test"), LIVE, at(seconds(0.2)))
+        await feed(RecordingSink(settings(tmp_path), "test"), LIVE, at(seconds(0.2)))
     name = "2026-01-01T000000.000Z"
     assert [path.name for path in files(tmp_path)] == [f"{name}.mp4", f"{name}-1.mp4", f"{name}-2.mp4"]
 
@@ -144,7 +146,7 @@ def test_a_stream_cannot_leave_its_folder(tmp_path: Path, stream: str) -> None:
         RecordingSink(settings(tmp_path), stream)
 
 
-def test_only_the_newest_files_are_kept_and_foreign_ones_are_left_alone(tmp_path: Path) -> None:
+async def test_only_the_newest_files_are_kept_and_foreign_ones_are_left_alone(tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "test", tmp_path / "elsewhere"
     folder.mkdir()
     elsewhere.mkdir()
@@ -163,47 +165,49 @@ def test_only_the_newest_files_are_kept_and_foreign_ones_are_left_alone(tmp_path
     (folder / "2020-01-04T000000.000Z.mp4").write_bytes(b"ours, from long ago")
     before = {entry.name for entry in folder.iterdir()} - {"2020-01-04T000000.000Z.mp4"}
     sink = RecordingSink(settings(tmp_path, segment_seconds=1, keep_files=2), "test")
-    run(sink, LIVE, at(seconds(8)))
+    await feed(sink, LIVE, at(seconds(8)))
     assert sink.segments == 8
     assert starts(tmp_path) == [6, 7]
     assert {entry.name for entry in folder.iterdir()} == before | {path.name for path in files(tmp_path)}
     assert (elsewhere / "2020-01-01T000000.000Z.mp4").read_bytes() == b"mine"
 
 
-def test_files_are_kept_up_to_a_size_and_the_newest_in_any_case(tmp_path: Path) -> None:
-    run(RecordingSink(settings(tmp_path, segment_seconds=1, keep_bytes=80_000), "test"), LIVE, at(seconds(8), noisy))
+async def test_files_are_kept_up_to_a_size_and_the_newest_in_any_case(tmp_path: Path) -> None:
+    await feed(
+        RecordingSink(settings(tmp_path, segment_seconds=1, keep_bytes=80_000), "test"), LIVE, at(seconds(8), noisy)
+    )
     sizes = [path.stat().st_size for path in files(tmp_path)]
     assert starts(tmp_path)[-1] == 7
     assert 1 < len(sizes) < 8
     assert sum(sizes) <= 80_000 < sum(sizes) + max(sizes) * 1.2
-    run(RecordingSink(settings(tmp_path, keep_bytes=1), "test"), LIVE, at(seconds(1, start=100)))
+    await feed(RecordingSink(settings(tmp_path, keep_bytes=1), "test"), LIVE, at(seconds(1, start=100)))
     assert starts(tmp_path) == [100]
 
 
-def test_what_was_just_recorded_survives_a_clock_that_was_set_back(tmp_path: Path) -> None:
-    run(RecordingSink(settings(tmp_path), "test"), LIVE, at(seconds(1)))
+async def test_what_was_just_recorded_survives_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    await feed(RecordingSink(settings(tmp_path), "test"), LIVE, at(seconds(1)))
     earlier = (
         replace(one, frame=replace(one.frame, captured_at=one.frame.captured_at.replace(year=1970)))
         for one in at(seconds(1))
     )
-    run(RecordingSink(settings(tmp_path, keep_files=1), "test"), LIVE, earlier)
+    await feed(RecordingSink(settings(tmp_path, keep_files=1), "test"), LIVE, earlier)
     assert [path.name[:4] for path in files(tmp_path)] == ["1970", "2026"]
 
 
-def test_what_was_recorded_while_the_clock_was_ahead_goes_first(tmp_path: Path) -> None:
+async def test_what_was_recorded_while_the_clock_was_ahead_goes_first(tmp_path: Path) -> None:
     ahead = (
         replace(one, frame=replace(one.frame, captured_at=one.frame.captured_at.replace(year=2199)))
         for one in at(seconds(3))
     )
-    run(RecordingSink(settings(tmp_path, segment_seconds=1), "test"), LIVE, ahead)
-    run(RecordingSink(settings(tmp_path, segment_seconds=1, keep_files=4), "test"), LIVE, at(seconds(3)))
+    await feed(RecordingSink(settings(tmp_path, segment_seconds=1), "test"), LIVE, ahead)
+    await feed(RecordingSink(settings(tmp_path, segment_seconds=1, keep_files=4), "test"), LIVE, at(seconds(3)))
     assert [path.name[:4] for path in files(tmp_path)] == ["2199", "2026", "2026", "2026"]
 
 
-def test_room_is_made_only_where_it_can_be_and_is_told_of(
+async def test_room_is_made_only_where_it_can_be_and_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(RecordingSink(settings(tmp_path, segment_seconds=1), "test"), LIVE, at(seconds(5), noisy))
+    await feed(RecordingSink(settings(tmp_path, segment_seconds=1), "test"), LIVE, at(seconds(5), noisy))
     folder = tmp_path / "test"
     capacity = 10_000_000 + sum(path.stat().st_size for path in files(tmp_path))
 
@@ -230,9 +234,9 @@ def spans(folder: Path) -> list[tuple[float, float]]:
     return [(start, start + read(path)[-1]) for start, path in zip(starts(folder), files(folder), strict=True)]
 
 
-def test_events_record_the_seconds_before_and_after_them(tmp_path: Path) -> None:
+async def test_events_record_the_seconds_before_and_after_them(tmp_path: Path) -> None:
     sink = RecordingSink(settings(tmp_path, when="events", before=3, after=2), "test")
-    run(sink, LIVE, with_events({10: EventKind.STARTED, 30: EventKind.RECOVERED}, 40))
+    await feed(sink, LIVE, with_events({10: EventKind.STARTED, 30: EventKind.RECOVERED}, 40))
     (first, first_end), (second, second_end) = spans(tmp_path)
     assert 7 - recording.KEY_SECONDS <= first <= 7
     assert first_end == pytest.approx(12, abs=0.05)
@@ -240,21 +244,21 @@ def test_events_record_the_seconds_before_and_after_them(tmp_path: Path) -> None
     assert second_end == pytest.approx(32, abs=0.05)
 
 
-def test_without_an_event_or_for_its_end_nothing_is_written(tmp_path: Path) -> None:
+async def test_without_an_event_or_for_its_end_nothing_is_written(tmp_path: Path) -> None:
     sink = RecordingSink(settings(tmp_path, when="events"), "test")
-    run(sink, LIVE, with_events({2: EventKind.LOST, 4: EventKind.ENDED}, 20))
+    await feed(sink, LIVE, with_events({2: EventKind.LOST, 4: EventKind.ENDED}, 20))
     assert list((tmp_path / "test").iterdir()) == []
     assert sink.segments == sink.bytes_written == 0
 
 
-def test_events_whose_seconds_overlap_become_one_recording_without_a_hole(tmp_path: Path) -> None:
+async def test_events_whose_seconds_overlap_become_one_recording_without_a_hole(tmp_path: Path) -> None:
     moments = {
         10: EventKind.STARTED,
         11.6: EventKind.STARTED,
         16.2: EventKind.RECOVERED,
     }  # 7 to 12, 8.6 to 13.6, 13.2 to 18.2
     sink = RecordingSink(settings(tmp_path, when="events", before=3, after=2), "test")
-    run(sink, LIVE, with_events(moments, 30))
+    await feed(sink, LIVE, with_events(moments, 30))
     ((start, end),) = spans(tmp_path)
     assert 5 <= start <= 7
     assert end == pytest.approx(18.2, abs=0.05)
@@ -262,9 +266,9 @@ def test_events_whose_seconds_overlap_become_one_recording_without_a_hole(tmp_pa
     assert inside == pytest.approx([index / 25 for index in range(len(inside))], abs=1e-3)
 
 
-def test_a_long_event_is_split_by_the_limits_of_a_segment(tmp_path: Path) -> None:
+async def test_a_long_event_is_split_by_the_limits_of_a_segment(tmp_path: Path) -> None:
     sink = RecordingSink(settings(tmp_path, when="events", before=2, after=12, segment_seconds=4), "test")
-    run(sink, LIVE, with_events({6: EventKind.STARTED}, 30))
+    await feed(sink, LIVE, with_events({6: EventKind.STARTED}, 30))
     found = spans(tmp_path)
     assert [round(start) for start, _ in found] == [4, 8, 12, 16]
     assert found[-1][1] == pytest.approx(18, abs=0.05)
@@ -273,20 +277,17 @@ def test_a_long_event_is_split_by_the_limits_of_a_segment(tmp_path: Path) -> Non
     )
 
 
-def test_an_event_in_a_frame_that_was_dropped_records_too(tmp_path: Path) -> None:
+async def test_an_event_in_a_frame_that_was_dropped_records_too(tmp_path: Path) -> None:
     sink = RecordingSink(settings(tmp_path, when="events", before=1, after=1), "test")
 
-    async def live() -> None:
-        await sink.start(LIVE)
-        for one in at(seconds(10)):
-            if one.frame.pts == 5:
-                await sink.note(replace(one, events=event()))
-            else:
-                await sink.write(one)
-        await sink.note(replace(one, events=event()))  # at the very end, with no frame after it
-        await sink.finish(None)
-
-    asyncio.run(live())
+    await sink.start(LIVE)
+    for one in at(seconds(10)):
+        if one.frame.pts == 5:
+            await sink.note(replace(one, events=event()))
+        else:
+            await sink.write(one)
+    await sink.note(replace(one, events=event()))  # at the very end, with no frame after it
+    await sink.finish(None)
     (first, first_end), (second, second_end) = spans(tmp_path)
     assert first <= 4
     assert first_end == pytest.approx(6, abs=0.05)
@@ -294,49 +295,43 @@ def test_an_event_in_a_frame_that_was_dropped_records_too(tmp_path: Path) -> Non
     assert second_end == pytest.approx(9.96, abs=0.01)
 
 
-def test_an_event_after_a_gap_does_not_record_what_was_before_it(tmp_path: Path) -> None:
+async def test_an_event_after_a_gap_does_not_record_what_was_before_it(tmp_path: Path) -> None:
     sink = RecordingSink(settings(tmp_path, when="events", before=3, after=2), "test")
     fed = at([*seconds(7), *seconds(7, start=100)])
-    run(sink, LIVE, (replace(one, events=event() if one.frame.pts == 101 else ()) for one in fed))
+    await feed(sink, LIVE, (replace(one, events=event() if one.frame.pts == 101 else ()) for one in fed))
     assert spans(tmp_path) == [(100, pytest.approx(103, abs=0.05))]
 
 
-def test_a_stream_that_comes_back_before_its_old_sink_is_done_leaves_its_file_alone(tmp_path: Path) -> None:
+async def test_a_stream_that_comes_back_before_its_old_sink_is_done_leaves_its_file_alone(tmp_path: Path) -> None:
     """As after a reload of the settings."""
 
-    async def overlap() -> None:
-        old, new = (RecordingSink(settings(tmp_path), "test") for _ in range(2))
-        await old.start(LIVE)
-        for one in at(seconds(3), noisy):
-            await old.write(one)
-        await new.start(LIVE)
-        for one in at(seconds(2, start=3), noisy):
-            await old.write(one)
-            await new.write(one)
-        await old.finish("changed")
-        await new.finish(None)
-        assert not old.failures + new.failures
-
-    asyncio.run(overlap())
+    old, new = (RecordingSink(settings(tmp_path), "test") for _ in range(2))
+    await old.start(LIVE)
+    for one in at(seconds(3), noisy):
+        await old.write(one)
+    await new.start(LIVE)
+    for one in at(seconds(2, start=3), noisy):
+        await old.write(one)
+        await new.write(one)
+    await old.finish("changed")
+    await new.finish(None)
+    assert not old.failures + new.failures
     assert [len(read(path)) for path in files(tmp_path)] == [125, 50]
 
 
-def test_a_silent_camera_leaves_a_finished_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_camera_leaves_a_finished_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "GAP_SECONDS", 0.3 * slowness())
     sink = RecordingSink(settings(tmp_path), "test")
 
-    async def silent() -> None:
-        await sink.start(LIVE)
-        for one in at(seconds(1)):
-            await sink.write(one)
-        assert sink.recording
-        await eventually_async(lambda: not sink.recording and files(tmp_path))
-        assert len(read(files(tmp_path)[0])) == 25
-        for one in at(seconds(1, start=3)):
-            await sink.write(one)
-        await sink.finish(None)
-
-    asyncio.run(silent())
+    await sink.start(LIVE)
+    for one in at(seconds(1)):
+        await sink.write(one)
+    assert sink.recording
+    await eventually_async(lambda: not sink.recording and files(tmp_path))
+    assert len(read(files(tmp_path)[0])) == 25
+    for one in at(seconds(1, start=3)):
+        await sink.write(one)
+    await sink.finish(None)
     assert starts(tmp_path) == [0, 3]
     assert not sink.failures
 
@@ -366,23 +361,23 @@ def test_the_ring_is_bounded_in_time_and_in_bytes() -> None:
 
 
 FORK_SERVER = """
-import os, sys, itertools
+import asyncio, os, sys, itertools
 from pathlib import Path
 from sinks.video.recording import RecordingSettings, RecordingSink
-from tests.sinks_media import run
+from tests.sinks_media import feed
 from tests.recordings import LIVE, at, noisy, settings
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
         sink = RecordingSink(settings(Path(line.strip()), segment_seconds=2), "test")
-        run(sink, LIVE, at((index / 25 for index in itertools.count()), noisy))
+        asyncio.run(feed(sink, LIVE, at((index / 25 for index in itertools.count()), noisy)))
     print(child, flush=True)
     os.waitpid(child, 0)
     print("dead", flush=True)
 """
 
 
-def test_ten_kills_at_random_points_leave_no_unreadable_file(tmp_path: Path) -> None:
+async def test_ten_kills_at_random_points_leave_no_unreadable_file(tmp_path: Path) -> None:
     folder, chance = tmp_path / "test", random.Random(5)
     partial_seen = 0
     command, pipes = [sys.executable, "-c", FORK_SERVER], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -404,7 +399,7 @@ def test_ten_kills_at_random_points_leave_no_unreadable_file(tmp_path: Path) -> 
                     partial_seen += 1
                     with av.open(str(part)) as container:
                         assert next(container.decode(video=0)).width == 64
-    asyncio.run(feed(RecordingSink(settings(tmp_path), "test"), LIVE, iter(())))
+    await feed(RecordingSink(settings(tmp_path), "test"), LIVE, iter(()))
     assert partial_seen
     assert not list(folder.glob("*.partial.mp4"))
     found = list(folder.iterdir())
@@ -415,20 +410,16 @@ def test_ten_kills_at_random_points_leave_no_unreadable_file(tmp_path: Path) -> 
         assert inside
 
 
-def test_a_file_cut_off_anywhere_becomes_whole_or_is_removed(tmp_path: Path) -> None:
+async def test_a_file_cut_off_anywhere_becomes_whole_or_is_removed(tmp_path: Path) -> None:
     """As a killed process or a full disk may leave it: each length of the end of a fragmented file, and of the head."""
     sink = RecordingSink(settings(tmp_path), "test")
 
-    async def copy_while_writing() -> bytes:
-        await sink.start(LIVE)
-        for one in at(seconds(5), noisy):
-            await sink.write(one)
-        (part,) = (tmp_path / "test").glob("*.partial.mp4")
-        content = part.read_bytes()
-        await sink.finish(None)
-        return content
-
-    content = asyncio.run(copy_while_writing())
+    await sink.start(LIVE)
+    for one in at(seconds(5), noisy):
+        await sink.write(one)
+    (part,) = (tmp_path / "test").glob("*.partial.mp4")
+    content = part.read_bytes()
+    await sink.finish(None)
     first_fragment = content.index(b"moof") - 4
     kept = []
     for length in [
@@ -452,7 +443,7 @@ def test_a_file_cut_off_anywhere_becomes_whole_or_is_removed(tmp_path: Path) -> 
     assert kept[-1] == 100
 
 
-def test_only_our_own_partial_files_are_settled(tmp_path: Path) -> None:
+async def test_only_our_own_partial_files_are_settled(tmp_path: Path) -> None:
     folder = tmp_path / "test"
     folder.mkdir()
     (folder / "holiday.partial.mp4").write_bytes(b"mine")
@@ -460,7 +451,7 @@ def test_only_our_own_partial_files_are_settled(tmp_path: Path) -> None:
     (folder / "2020-01-02T000000.000Z.partial.mp4").write_bytes(b"no video")
     (tmp_path / "mine").write_bytes(b"mine")
     (folder / "2020-01-03T000000.000Z.partial.mp4").symlink_to(tmp_path / "mine")
-    run(RecordingSink(settings(tmp_path), "test"), LIVE, iter(()))
+    await feed(RecordingSink(settings(tmp_path), "test"), LIVE, iter(()))
     names = sorted(entry.name for entry in folder.iterdir())
     assert names == ["2020-01-03T000000.000Z.partial.mp4", "holiday.partial.mp4"]
     assert (tmp_path / "mine").read_bytes() == b"mine"
@@ -485,7 +476,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @needs_mount
 @pytest.mark.parametrize("when", ["always", "events"])
-def test_a_full_disk_stops_recording_not_the_stream_and_recording_resumes(
+async def test_a_full_disk_stops_recording_not_the_stream_and_recording_resumes(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, when: str
 ) -> None:
     monkeypatch.setattr(recording, "RETRY_SECONDS", 0.5)
@@ -517,7 +508,7 @@ def test_a_full_disk_stops_recording_not_the_stream_and_recording_resumes(
         await sink.finish(None)
 
     descriptors = open_files()
-    asyncio.run(endless())
+    await endless()
     gc.collect()
     assert open_files() <= descriptors + 1
     assert "No space left on device" in caplog.text
@@ -528,13 +519,13 @@ def test_a_full_disk_stops_recording_not_the_stream_and_recording_resumes(
 
 
 @needs_mount
-def test_room_is_made_or_recording_stops_before_the_disk_is_full(
+async def test_room_is_made_or_recording_stops_before_the_disk_is_full(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(recording, "RETRY_SECONDS", 0.0)
     own = {"segment_seconds": 2, "min_free_bytes": 1_000_000}
     sink = RecordingSink(settings(small_disk, keep_files=1000, **own), "test")
-    run(sink, LIVE, at(seconds(100), noisy))  # some 3 MB
+    await feed(sink, LIVE, at(seconds(100), noisy))  # some 3 MB
     assert not sink.failures
     assert sink.segments == 50
     assert shutil.disk_usage(small_disk).free > 900_000
@@ -542,14 +533,14 @@ def test_room_is_made_or_recording_stops_before_the_disk_is_full(
     keeping_all = RecordingSink(settings(small_disk, **own), "test")
     monkeypatch.setattr(recording, "RETRY_SECONDS", 1000.0)
     kept = len(files(small_disk))
-    run(keeping_all, LIVE, at(seconds(100, start=1000), noisy))
+    await feed(keeping_all, LIVE, at(seconds(100, start=1000), noisy))
     assert keeping_all.failures == 1
     assert "the disk is full (" in caplog.text
     assert shutil.disk_usage(small_disk).free > 850_000
     assert kept <= len(files(small_disk)) < kept + 10
 
 
-def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording, "RETRY_SECONDS", 0.0)
     (tmp_path / "disk").write_bytes(b"not mounted yet")
     sink = RecordingSink(settings(tmp_path / "disk"), "test")
@@ -561,25 +552,25 @@ def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path: Path, monkeypatch
                 (tmp_path / "disk").unlink()
             yield one
 
-    run(sink, LIVE, mounted_later())
+    await feed(sink, LIVE, mounted_later())
     (path,) = files(tmp_path / "disk")
     assert len(read(path)) in {25, 26}
 
 
 @pytest.mark.skipif(codec.works("h264_nvenc", 320, 180), reason="the hardware encoder opens on this machine")
 @pytest.mark.skipif("h264_nvenc" not in av.codecs_available, reason="FFmpeg is built without NVENC")
-def test_a_hardware_encoder_that_is_lost_gives_way_to_software(
+async def test_a_hardware_encoder_that_is_lost_gives_way_to_software(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(codec, "works", lambda name, *_: name == "h264_nvenc")
     sink = RecordingSink(settings(tmp_path, codec="h264"), "test")
-    run(sink, LIVE, at(seconds(1)))
+    await feed(sink, LIVE, at(seconds(1)))
     assert "h264_nvenc failed" in caplog.text
     assert [len(read(path)) for path in files(tmp_path)] == [25]
     assert not sink.failures
 
 
-def test_anything_that_fails_is_tried_again_later(
+async def test_anything_that_fails_is_tried_again_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(recording, "RETRY_SECONDS", 0.0)
@@ -592,15 +583,15 @@ def test_anything_that_fails_is_tried_again_later(
 
     monkeypatch.setattr(recording, "render", fail)
     sink = RecordingSink(settings(tmp_path), "test")
-    run(sink, LIVE, at(seconds(4)))
+    await feed(sink, LIVE, at(seconds(4)))
     assert [len(read(path)) for path in files(tmp_path)] == [49, 40]  # the encoder held one when it was given up
     assert sink.failures == 10
     assert caplog.text.count("recording has stopped: 'unforeseen'") == 1
 
 
-def test_an_unknown_codec_is_refused_at_the_start(tmp_path: Path) -> None:
+async def test_an_unknown_codec_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no video encoder is called 'mpeg-99'"):
-        run(RecordingSink(settings(tmp_path, codec="mpeg-99"), "test"), LIVE, iter(()))
+        await feed(RecordingSink(settings(tmp_path, codec="mpeg-99"), "test"), LIVE, iter(()))
 
 
 def native_threads() -> int:
@@ -612,23 +603,20 @@ def resident() -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
-def test_memory_files_and_threads_stay_flat_over_hundreds_of_segments_and_encoders(tmp_path: Path) -> None:
+async def test_memory_files_and_threads_stay_flat_over_hundreds_of_segments_and_encoders(tmp_path: Path) -> None:
     sink = RecordingSink(settings(tmp_path, segment_seconds=0.2, keep_files=3), "test")
     measured = []
 
-    async def many() -> None:
-        await sink.start(LIVE)
-        now, index = 0.0, 0
-        while sink.segments < 300:
-            now += 0.04 if index % 25 else 10  # every 25th frame a new encoder
-            index += 1
-            await sink.write(Result(frame(index, still(index), now)))
-            if sink.segments in {100, 300} and len(measured) < sink.segments / 150:
-                gc.collect()
-                measured.append((resident(), open_files(), threading.active_count(), native_threads()))
-        await sink.finish(None)
-
-    asyncio.run(many())
+    await sink.start(LIVE)
+    now, index = 0.0, 0
+    while sink.segments < 300:
+        now += 0.04 if index % 25 else 10  # every 25th frame a new encoder
+        index += 1
+        await sink.write(Result(frame(index, still(index), now)))
+        if sink.segments in {100, 300} and len(measured) < sink.segments / 150:
+            gc.collect()
+            measured.append((resident(), open_files(), threading.active_count(), native_threads()))
+    await sink.finish(None)
     (memory, *others), (memory_later, *others_later) = measured
     assert others_later == others
     assert memory_later - memory < 3_000_000

@@ -129,7 +129,7 @@ def test_all_is_well(tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("no_model")
-def test_nothing_is_left_behind(tmp_path: Path, film: Path) -> None:
+async def test_nothing_is_left_behind(tmp_path: Path, film: Path) -> None:
     async def retained(port: int) -> list[str]:
         async with aiomqtt.Client("127.0.0.1", port) as client:
             await client.publish("mark", b"x", retain=True)
@@ -146,8 +146,8 @@ def test_nothing_is_left_behind(tmp_path: Path, film: Path) -> None:
     with running(tmp_path.parent / f"{tmp_path.name}-broker") as broker:
         file = settings(tmp_path, f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}"\n{text}')
         before = sorted(tmp_path.rglob("*"))
-        assert check(file)[1] == 0
-        assert asyncio.run(retained(broker.port)) == ["mark"]
+        assert (await asyncio.to_thread(check, file))[1] == 0
+        assert await retained(broker.port) == ["mark"]
     assert sorted(tmp_path.rglob("*")) == before
 
 

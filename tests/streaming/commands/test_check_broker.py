@@ -13,7 +13,6 @@ from maskcast.errors import SinkError
 from sinks.mqtt.process_status import ProcessStatus
 from streaming.commands.probes import Finding, Verdict, probe_broker
 from streaming.settings.tables import MqttSettings
-from tests.awaited import awaited
 from tests.broker import Broker, running
 from tests.publishing import Listening, at, publishing, subscriber, until
 from tests.strict_broker import strict
@@ -28,7 +27,6 @@ async def probe(broker: Listening, **settings: Any) -> list[Finding]:
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 @pytest.mark.parametrize("line", ["retain_available false", "max_qos 0"])
-@awaited
 async def test_what_run_cannot_use_is_not_ok(tmp_path: Path, line: str, protocol: str) -> None:
     with running(tmp_path / "broker", lines=[line]) as broker:
         [finding] = await probe(broker, protocol=protocol)
@@ -37,7 +35,6 @@ async def test_what_run_cannot_use_is_not_ok(tmp_path: Path, line: str, protocol
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-@awaited
 async def test_last_wills_that_are_forbidden(protocol: str) -> None:
     async with strict(unwilled={"site/status"}) as broker:
         [finding] = await probe(broker, protocol=protocol)
@@ -51,7 +48,6 @@ async def test_last_wills_that_are_forbidden(protocol: str) -> None:
         assert broker.taken == []
 
 
-@awaited
 async def test_topics_that_may_not_be_read_are_a_warning_and_limits_are_told() -> None:
     async with strict(unreadable={"site/door/control"}, packet=20_000) as broker:
         fine, warning = await probe(broker)
@@ -63,7 +59,6 @@ async def test_topics_that_may_not_be_read_are_a_warning_and_limits_are_told() -
         assert broker.taken == []
 
 
-@awaited
 async def test_a_process_that_runs_is_not_disturbed(broker: Broker) -> None:
     address = at(broker, client_id="cam")
     process = ProcessStatus(address)
@@ -80,7 +75,6 @@ async def test_a_process_that_runs_is_not_disturbed(broker: Broker) -> None:
     await process.close()
 
 
-@awaited
 async def test_a_prescribed_client_id_is_what_the_ids_of_a_check_begin_with() -> None:
     async with strict() as broker:
         await probe(broker, client_id="cam")
@@ -89,7 +83,6 @@ async def test_a_prescribed_client_id_is_what_the_ids_of_a_check_begin_with() ->
         assert sorted(streams) == [f"{process}-door", f"{process}-yard"]
 
 
-@awaited
 async def test_nothing_is_published(broker: Broker) -> None:
     async with aiomqtt.Client("127.0.0.1", broker.port) as client:
         await client.subscribe("#")

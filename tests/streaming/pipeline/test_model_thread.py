@@ -18,8 +18,6 @@ from tests.patience import patient
 from tests.pipelines import Frames, Model, Record, job, live_job, ready
 from trackers.engine import Engine
 
-pytestmark = pytest.mark.anyio
-
 
 class PanicException(BaseException):
     """As PyO3 raises it where Rust code panics."""

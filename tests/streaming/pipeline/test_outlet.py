@@ -81,10 +81,10 @@ class Eventful(Model):
         return [[Result(one, (), (Event(EventKind.STARTED, 1, "cat", 0.5, Box(1, 1, 2, 2)),))] for one in frames]
 
 
-def test_a_sink_that_hangs_is_given_up_alone_wherever_it_hangs():
+async def test_a_sink_that_hangs_is_given_up_alone_wherever_it_hangs():
     good = Record()
     bad = [Stuck("start"), Stuck("write"), Stuck("finish")]
-    (report,) = run([job(Frames(20), good, *bad)], Eventful())
+    (report,) = await run([job(Frames(20), good, *bad)], Eventful())
     assert good.indices == list(range(20))
     assert good.finished == 1
     assert {str(error) for error in report.errors} == {
@@ -98,26 +98,23 @@ def test_a_sink_that_hangs_is_given_up_alone_wherever_it_hangs():
         assert one.finished.wait(60), "a disk that wakes up later still gets a whole file"
 
 
-def test_one_that_does_not_heed_its_cancellation_is_left_behind():
+async def test_one_that_does_not_heed_its_cancellation_is_left_behind():
     said, places = [], ("start", "note", "write", "finish")
 
-    async def main():
-        for place in places:
-            sink = Hanging(place)
-            outlet = Outlet(sink, Frames().info, said.append)
-            await outlet.start()
-            event = Event(EventKind.STARTED, 1, "cat", 0.5, Box(1, 1, 2, 2))
-            await outlet.put(Result(frame(0), (), (event,)))
-            await outlet.finish(None)
-            sink.go.set()  # or the end of the event loop would wait for it
-
-    asyncio.run(main())
+    for place in places:
+        sink = Hanging(place)
+        outlet = Outlet(sink, Frames().info, said.append)
+        await outlet.start()
+        event = Event(EventKind.STARTED, 1, "cat", 0.5, Box(1, 1, 2, 2))
+        await outlet.put(Result(frame(0), (), (event,)))
+        await outlet.finish(None)
+        sink.go.set()  # or the end of the event loop would wait for it
     assert [str(error).split(":")[0] for error in said] == [f"async {place}" for place in places]
     assert all(isinstance(error, SinkError) for error in said)
 
 
 @pytest.mark.parametrize("place", ["start", "write"])
-def test_of_a_live_stream_one_that_answers_again_is_fed_again(place):
+async def test_of_a_live_stream_one_that_answers_again_is_fed_again(place):
     said, written = [], []
 
     class Counted(Stuck):
@@ -125,23 +122,20 @@ def test_of_a_live_stream_one_that_answers_again_is_fed_again(place):
             super().write_blocking(result)
             written.append(result.frame.index)
 
-    async def main():
-        sink = Counted(place)
-        outlet = Outlet(sink, replace(Frames().info, live=True), said.append)
-        await outlet.start()
-        await outlet.put(Result(frame(0), (), ()))
-        await eventually_async(lambda: said)
-        for index in range(1, 20):
-            await asyncio.wait_for(outlet.put(Result(frame(index), (), ())), patient(60))
-        sink.go.set()
-        await eventually_async(lambda: 19 in written)
-        await outlet.put(Result(frame(20), (), ()))
-        await outlet.finish(None)
-        assert sink.finished.is_set()
-        assert outlet.error is None
-        assert outlet.dropped + len(written) == 21
-
-    asyncio.run(main())
+    sink = Counted(place)
+    outlet = Outlet(sink, replace(Frames().info, live=True), said.append)
+    await outlet.start()
+    await outlet.put(Result(frame(0), (), ()))
+    await eventually_async(lambda: said)
+    for index in range(1, 20):
+        await asyncio.wait_for(outlet.put(Result(frame(index), (), ())), patient(60))
+    sink.go.set()
+    await eventually_async(lambda: 19 in written)
+    await outlet.put(Result(frame(20), (), ()))
+    await outlet.finish(None)
+    assert sink.finished.is_set()
+    assert outlet.error is None
+    assert outlet.dropped + len(written) == 21
     assert written[-1] == 20
     doing = {"start": "opening it", "write": "writing"}[place]
     (error,) = said
@@ -149,35 +143,32 @@ def test_of_a_live_stream_one_that_answers_again_is_fed_again(place):
 
 
 @pytest.mark.parametrize("place", ["start", "write"])
-def test_of_a_live_stream_one_that_never_answers_is_told_of_once_and_left_behind(place):
+async def test_of_a_live_stream_one_that_never_answers_is_told_of_once_and_left_behind(place):
     said = []
 
-    async def main():
-        sink = Stuck(place)
-        outlet = Outlet(sink, replace(Frames().info, live=True), said.append)
-        await outlet.start()
-        await outlet.put(Result(frame(0), (), ()))
-        await eventually_async(lambda: said)
-        for index in range(1, 7):
-            await asyncio.wait_for(outlet.put(Result(frame(index), (), ()), wait=True), patient(60))
-        await outlet.finish(None)
-        assert not sink.finished.is_set()
-        assert outlet.error is said[0]
-        sink.go.set()
-        assert await asyncio.to_thread(sink.finished.wait, patient(60))
-
-    asyncio.run(main())
+    sink = Stuck(place)
+    outlet = Outlet(sink, replace(Frames().info, live=True), said.append)
+    await outlet.start()
+    await outlet.put(Result(frame(0), (), ()))
+    await eventually_async(lambda: said)
+    for index in range(1, 7):
+        await asyncio.wait_for(outlet.put(Result(frame(index), (), ()), wait=True), patient(60))
+    await outlet.finish(None)
+    assert not sink.finished.is_set()
+    assert outlet.error is said[0]
+    sink.go.set()
+    assert await asyncio.to_thread(sink.finished.wait, patient(60))
     assert len(said) == 1
 
 
 @pytest.mark.parametrize("raised", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()])
-def test_a_sink_that_raises_what_ends_processes_ends_only_itself(raised):
+async def test_a_sink_that_raises_what_ends_processes_ends_only_itself(raised):
     class Odd(Record):
         async def write(self, result):
             raise raised
 
     good, odd = Record(), Odd()
-    (report,) = run([job(Frames(5), good, odd)])
+    (report,) = await run([job(Frames(5), good, odd)])
     assert good.indices == list(range(5))
     assert odd.finished == 1
     assert len(report.errors) == 1

@@ -37,29 +37,29 @@ class Events(Record):
         self.indices.append((result.frame.index, [event.track_id for event in result.events]))
 
 
-def test_results_pass_all_stages_in_their_order_before_any_sink_also_those_that_were_held_back():
+async def test_results_pass_all_stages_in_their_order_before_any_sink_also_those_that_were_held_back():
     one, two, sinks = Say(1), Say(2), [Events(), Events()]
-    (report,) = run([replace(job(Frames(4), *sinks), stages=[one, two])], Model(held=3))
+    (report,) = await run([replace(job(Frames(4), *sinks), stages=[one, two])], Model(held=3))
     assert one.seen == [(index, []) for index in range(4)]
     assert two.seen == [(index, [1]) for index in range(4)]
     assert sinks[0].indices == sinks[1].indices == [(index, [1, 2]) for index in range(4)]
     assert (report.frames, report.errors) == (4, [])
 
 
-def test_a_stage_sees_the_events_that_a_change_of_prompts_brings():
+async def test_a_stage_sees_the_events_that_a_change_of_prompts_brings():
     controls, stage = Controls(["cat"]), Say(7)
 
     async def known():
         controls.set_prompts(["dog"])  # after the stream has taken its place at the model
 
-    run([replace(job(Frames(2), Record()), controls=controls, known=known, stages=[stage])])
+    await run([replace(job(Frames(2), Record()), controls=controls, known=known, stages=[stage])])
     assert stage.seen == [(0, [1]), (1, [])]
 
 
-def test_a_stage_that_fails_ends_its_stream_alone_and_nothing_passes_it_any_more():
+async def test_a_stage_that_fails_ends_its_stream_alone_and_nothing_passes_it_any_more():
     sink, other, source = Record(), Record(), Frames(20)
     failing = replace(job(source, sink), stages=[Say(1, fail_at=5)])
-    report, well = run([failing, job(Frames(3), other)], Model(held=2))
+    report, well = await run([failing, job(Frames(3), other)], Model(held=2))
     assert sink.indices == list(range(5)), "no sink sees what a stage did not see"
     assert [str(error) for error in report.errors] == ["test: frame 5: Say failed: ZeroDivisionError: a bad day"]
     assert isinstance(report.errors[0], StageError)
@@ -68,7 +68,7 @@ def test_a_stage_that_fails_ends_its_stream_alone_and_nothing_passes_it_any_more
     assert (other.indices, well.errors) == ([0, 1, 2], [])
 
 
-def test_the_track_state_is_saved_though_a_stage_has_failed(tmp_path):
+async def test_the_track_state_is_saved_though_a_stage_has_failed(tmp_path):
     saved = []
 
     class Saving(Model):
@@ -80,7 +80,7 @@ def test_the_track_state_is_saved_though_a_stage_has_failed(tmp_path):
             pass
 
     keep = TrackStateFile(tmp_path / "state", 1000.0, resume=False)
-    run([replace(job(Frames(5), Record()), stages=[Say(1, fail_at=2)], track_state=keep)], Saving())
+    await run([replace(job(Frames(5), Record()), stages=[Say(1, fail_at=2)], track_state=keep)], Saving())
     assert saved == [False, True]
 
 

@@ -23,32 +23,29 @@ from tests.patience import eventually_async, patient
 from tests.pipelines import Frames, Model, Record, job, live_job, ready, run
 
 
-def test_a_source_that_opens_in_the_moment_of_the_stop_is_closed():
+async def test_a_source_that_opens_in_the_moment_of_the_stop_is_closed():
     source, opened = Frames(), threading.Event()
 
     def open_source():
         opened.set()
         return source
 
-    async def main():
-        stop = asyncio.Event()
-        running = asyncio.ensure_future(run_stream(job(open_source), Worker(Model), stop))
-        await asyncio.sleep(0)
-        assert opened.wait(patient(30))
-        for thread in threading.enumerate():
-            if thread.name == "open source":  # the event loop is busy, and hears of both at once
-                thread.join(patient(30))
-        stop.set()
-        report = await running
-        assert report.interrupted
-        assert await asyncio.to_thread(source.closed.wait, patient(30))
-
-    asyncio.run(main())
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(run_stream(job(open_source), Worker(Model), stop))
+    await asyncio.sleep(0)
+    assert opened.wait(patient(30))
+    for thread in threading.enumerate():
+        if thread.name == "open source":  # the event loop is busy, and hears of both at once
+            thread.join(patient(30))
+    stop.set()
+    report = await running
+    assert report.interrupted
+    assert await asyncio.to_thread(source.closed.wait, patient(30))
 
 
-def test_offline_loses_nothing_however_slow_the_stages_are():
+async def test_offline_loses_nothing_however_slow_the_stages_are():
     source, fast, slow = Frames(30), Record(), Record(seconds=0.01)
-    (report,) = run([job(source, fast, slow)], Model(seconds=0.003))
+    (report,) = await run([job(source, fast, slow)], Model(seconds=0.003))
     assert fast.indices == slow.indices == list(range(30))
     assert (report.frames, report.dropped, report.errors) == (30, 0, [])
     assert fast.finished == slow.finished == 1
@@ -56,23 +53,23 @@ def test_offline_loses_nothing_however_slow_the_stages_are():
     assert exit_code([report]) == 0
 
 
-def test_offline_reads_only_a_few_frames_ahead():
+async def test_offline_reads_only_a_few_frames_ahead():
     source, sink = Frames(None), Record()
-    (report,) = run([job(source, sink)], Model(seconds=0.1), stop_after=0.5)
+    (report,) = await run([job(source, sink)], Model(seconds=0.1), stop_after=0.5)
     assert report.interrupted
     assert source.read <= len(sink.indices) + 8
 
 
-def test_live_takes_the_newest_frame_and_counts_what_it_drops():
+async def test_live_takes_the_newest_frame_and_counts_what_it_drops():
     source, sink = Frames(60, live=True, interval=0.01), Record()
-    (report,) = run([], Model(seconds=0.08), live=[job(source, sink)])
+    (report,) = await run([], Model(seconds=0.08), live=[job(source, sink)])
     assert sink.indices == sorted(set(sink.indices))
     assert sink.indices[-1] == 59, "the newest is never dropped"
     assert 3 <= len(sink.indices) <= 20
     assert report.frames + report.dropped == 60
 
 
-def test_a_slow_sink_of_a_live_stream_does_not_slow_the_others():
+async def test_a_slow_sink_of_a_live_stream_does_not_slow_the_others():
     class Slow(Record):
         """Each of its frames takes as long as ten of the source."""
 
@@ -82,46 +79,46 @@ def test_a_slow_sink_of_a_live_stream_does_not_slow_the_others():
             await super().write(result)
 
     source, fast, slow = Frames(100, live=True, interval=0.01), Record(), Slow()
-    (report,) = run([], live=[job(source, fast, slow)])
+    (report,) = await run([], live=[job(source, fast, slow)])
     assert len(fast.indices) >= 0.8 * report.frames
     assert len(slow.indices) <= len(fast.indices) / 4
     assert slow.indices[-1] == 99
 
 
 @pytest.mark.parametrize("broken", [{"fail_at": 3}, {"fail_start": True}, {"fail_finish": True}])
-def test_a_sink_that_fails_takes_down_only_itself(broken):
+async def test_a_sink_that_fails_takes_down_only_itself(broken):
     good, bad = Record(), Record(**broken)
-    (report,) = run([job(Frames(20), good, bad)])
+    (report,) = await run([job(Frames(20), good, bad)])
     assert good.indices == list(range(20))
     assert good.finished == bad.finished == 1
     assert [type(error) for error in report.errors] == [SinkError]
     assert exit_code([report]) == 4
 
 
-def test_with_no_sink_left_the_stream_stops():
+async def test_with_no_sink_left_the_stream_stops():
     source = Frames(None)
-    (report,) = run([job(source, Record(fail_at=3), Record(fail_at=5))])
+    (report,) = await run([job(source, Record(fail_at=3), Record(fail_at=5))])
     assert exit_code([report]) == 4
     assert "No space left on device" in str(report.errors[0])
     assert source.closed.is_set()
 
 
-def test_a_source_that_breaks_keeps_what_came_before():
+async def test_a_source_that_breaks_keeps_what_came_before():
     sink = Record()
-    (report,) = run([job(Frames(7, error=SourceError("x.mp4: truncated")), sink)])
+    (report,) = await run([job(Frames(7, error=SourceError("x.mp4: truncated")), sink)])
     assert sink.indices == list(range(7))
     assert sink.reason == "x.mp4: truncated"
     assert exit_code([report]) == 3
 
 
-def test_a_decoder_bug_is_a_source_error_in_one_line():
-    (report,) = run([job(Frames(2, error=ValueError("first\nsecond")), Record())])
+async def test_a_decoder_bug_is_a_source_error_in_one_line():
+    (report,) = await run([job(Frames(2, error=ValueError("first\nsecond")), Record())])
     assert str(report.errors[0]) == "test: ValueError: first"
 
 
-def test_a_model_that_fails_ends_the_stream_and_finishes_the_sinks():
+async def test_a_model_that_fails_ends_the_stream_and_finishes_the_sinks():
     sink = Record()
-    (report,) = run([job(Frames(20), sink)], Model(fail_at=5))
+    (report,) = await run([job(Frames(20), sink)], Model(fail_at=5))
     assert sink.indices == list(range(5))
     assert sink.finished == 1
     assert str(report.errors[0]) == "the model failed: RuntimeError: a bad day"
@@ -129,16 +126,16 @@ def test_a_model_that_fails_ends_the_stream_and_finishes_the_sinks():
     assert exit_code([report]) == 5
 
 
-def test_an_interrupt_finishes_the_outputs():
+async def test_an_interrupt_finishes_the_outputs():
     sink = Record()
-    (report,) = run([job(Frames(None, interval=0.01), sink)], stop_after=0.3)
+    (report,) = await run([job(Frames(None, interval=0.01), sink)], stop_after=0.3)
     assert report.interrupted
     assert sink.reason == "interrupted"
     assert sink.indices
     assert exit_code([report]) == 130
 
 
-def test_an_interrupt_does_not_wait_for_a_source_that_hangs():
+async def test_an_interrupt_does_not_wait_for_a_source_that_hangs():
     hang, over = threading.Event(), threading.Event()
 
     def hangs():
@@ -146,36 +143,36 @@ def test_an_interrupt_does_not_wait_for_a_source_that_hangs():
         over.set()
         return Frames()
 
-    (report,) = run([job(hangs, Record())], stop_after=0.2)
+    (report,) = await run([job(hangs, Record())], stop_after=0.2)
     assert report.interrupted
     assert not over.is_set(), "it still hangs"
     hang.set()
 
 
-def test_results_that_are_held_back_come_at_the_end():
+async def test_results_that_are_held_back_come_at_the_end():
     sink = Record()
-    (report,) = run([job(Frames(9), sink)], Model(held=4))
+    (report,) = await run([job(Frames(9), sink)], Model(held=4))
     assert sink.indices == list(range(9))
     assert report.frames == 9
 
 
-def test_max_frames():
+async def test_max_frames():
     sink = Record()
-    run([job(Frames(None), sink, max_frames=4)])
+    await run([job(Frames(None), sink, max_frames=4)])
     assert sink.indices == [0, 1, 2, 3]
 
 
-def test_offline_streams_run_in_turn_and_one_that_cannot_open_leaves_the_others():
+async def test_offline_streams_run_in_turn_and_one_that_cannot_open_leaves_the_others():
     def missing():
         raise SourceError("gone.mp4: no such file")
 
     first, second = Record(), Record()
-    reports = run([job(Frames(5), first), job(missing, Record()), job(Frames(5), second)])
+    reports = await run([job(Frames(5), first), job(missing, Record()), job(Frames(5), second)])
     assert first.indices == second.indices == list(range(5))
     assert exit_code(reports) == 3
 
 
-def test_live_streams_share_batches_in_fair_turns():
+async def test_live_streams_share_batches_in_fair_turns():
     model = Model(seconds=0.02)
     sinks = [Record() for _ in range(3)]
     jobs = [
@@ -188,13 +185,13 @@ def test_live_streams_share_batches_in_fair_turns():
         )
         for i, s in enumerate(sinks)
     ]
-    run([], model, live=jobs)
+    await run([], model, live=jobs)
     assert max(model.batches) in range(2, MAX_BATCH + 1)
     lengths = [len(sink.indices) for sink in sinks]
     assert max(lengths) <= 2 * min(lengths)
 
 
-def test_a_blocking_sink_runs_off_the_event_loop_one_call_at_a_time():
+async def test_a_blocking_sink_runs_off_the_event_loop_one_call_at_a_time():
     threads = set()
 
     class Blocking(BlockingSink):
@@ -207,46 +204,40 @@ def test_a_blocking_sink_runs_off_the_event_loop_one_call_at_a_time():
         def finish_blocking(self, reason):
             threads.add(threading.get_ident())
 
-    run([job(Frames(5), Blocking("b"))])
+    await run([job(Frames(5), Blocking("b"))])
     assert len(threads) == 1
     assert threading.get_ident() not in threads
 
 
-def test_an_error_of_the_engine_at_the_start_is_raised():
-    async def main():
-        def load():
-            raise ModelError("no such model")
-
-        await Worker(load).start()
+async def test_an_error_of_the_engine_at_the_start_is_raised():
+    def load():
+        raise ModelError("no such model")
 
     with pytest.raises(ModelError, match="no such model"):
-        asyncio.run(main())
+        await Worker(load).start()
 
 
-def test_run_stream_raises_what_keeps_it_from_beginning():
-    async def main():
-        worker = Worker(Model)
-        await worker.start()
-        bad = Job(lambda: Frames(1), lambda info: [Record()], [], None, lambda info, report: None)
+async def test_run_stream_raises_what_keeps_it_from_beginning():
+    worker = Worker(Model)
+    await worker.start()
+    bad = Job(lambda: Frames(1), lambda info: [Record()], [], None, lambda info, report: None)
+    with pytest.raises(UsageError, match="no prompt"):
         await run_stream(bad, worker, asyncio.Event())
 
-    with pytest.raises(UsageError, match="no prompt"):
-        asyncio.run(main())
 
-
-def test_a_bug_in_one_stream_is_not_the_others_end():
+async def test_a_bug_in_one_stream_is_not_the_others_end():
     def broken():
         raise ZeroDivisionError("division by zero")
 
     sink, said = Record(), []
     bad = Job(broken, lambda _: [Record()], ["dog"], None, lambda *_: None, said.append)
-    reports = run([job(Frames(5), sink)], live=[bad])
+    reports = await run([job(Frames(5), sink)], live=[bad])
     assert sink.indices == list(range(5))
     assert [str(error) for error in said] == ["source: ZeroDivisionError: division by zero"]
     assert exit_code(reports) == 3
 
 
-def test_a_picture_that_cannot_be_converted_ends_only_its_own_stream():
+async def test_a_picture_that_cannot_be_converted_ends_only_its_own_stream():
     class Bad(Frames):
         def __iter__(self):
             yield frame(0, stream="bad")
@@ -256,12 +247,12 @@ def test_a_picture_that_cannot_be_converted_ends_only_its_own_stream():
 
     good, bad = Record(), Record()
     jobs = [job(Frames(40, live=True, interval=0.01), good), job(Bad(2, live=True), bad)]
-    reports = run([], Model(seconds=0.02), live=jobs)
+    reports = await run([], Model(seconds=0.02), live=jobs)
     assert len(good.indices) >= 10
     assert sorted(len(report.errors) for report in reports) == [0, 1]
 
 
-def test_errors_are_told_at_once():
+async def test_errors_are_told_at_once():
     times = []
     source = Frames(20, interval=0.02)
     bad = Job(
@@ -272,44 +263,41 @@ def test_errors_are_told_at_once():
         lambda *_: None,
         lambda error: times.append((str(error), source.read)),
     )
-    run([bad])
+    await run([bad])
     assert len(times) == 1
     assert times[0][1] < 15, "the stream was still running"
 
 
-def test_streams_that_an_interrupt_kept_from_starting_are_counted_as_interrupted():
+async def test_streams_that_an_interrupt_kept_from_starting_are_counted_as_interrupted():
     jobs = [job(Frames(None, interval=0.01), Record()), job(Frames(5), Record())]
-    reports = run(jobs, stop_after=0.2)
+    reports = await run(jobs, stop_after=0.2)
     assert [report.interrupted for report in reports] == [True, True]
 
 
-def test_what_was_held_back_is_handed_out_even_when_the_model_fails_or_the_stream_is_live():
+async def test_what_was_held_back_is_handed_out_even_when_the_model_fails_or_the_stream_is_live():
     sink = Record()
-    run([job(Frames(20), sink)], Model(fail_at=10, held=4))
+    await run([job(Frames(20), sink)], Model(fail_at=10, held=4))
     assert sink.indices == list(range(10))
     slow = Record(seconds=0.02)
-    run([], Model(held=12), live=[job(Frames(14, live=True, interval=0.01), slow)])
+    await run([], Model(held=12), live=[job(Frames(14, live=True, interval=0.01), slow)])
     assert slow.indices[-12:] == sorted(slow.indices[-12:])
     assert len(slow.indices) >= 12
 
 
-def test_the_worker_outlives_those_who_stop_waiting():
-    async def main():
-        worker = Worker(lambda: Model(seconds=0.2))
-        await worker.start()
-        stream, _ = await worker.open_stream(["cat"])
-        waiting = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(0))))
-        queued = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(1))))
-        await asyncio.sleep(0.05)
-        waiting.cancel()
-        queued.cancel()
-        turn = await worker.step(stream, lambda: ready(frame(2)))
-        assert [result.frame.index for result in turn.results] == [2]
-
-    asyncio.run(main())
+async def test_the_worker_outlives_those_who_stop_waiting():
+    worker = Worker(lambda: Model(seconds=0.2))
+    await worker.start()
+    stream, _ = await worker.open_stream(["cat"])
+    waiting = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(0))))
+    queued = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(1))))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    queued.cancel()
+    turn = await worker.step(stream, lambda: ready(frame(2)))
+    assert [result.frame.index for result in turn.results] == [2]
 
 
-def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
+async def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
     """Two streams share a slow model: each waits for the other, and must not be given what was new before that."""
     turns, decoded = [], []
 
@@ -322,13 +310,10 @@ def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
     sources = [Noted(60, live=True, interval=0.01) for _ in range(2)]
     jobs = [live_job(one, Record(), turn=lambda turn, one=one: turns.append((one, turn))) for one in sources]
 
-    async def main():
-        worker = Worker(lambda: Model(seconds=0.1), max_batch=1)
-        await worker.start()
-        await run_jobs(worker, jobs, [], asyncio.Event())
-        worker.close()
-
-    asyncio.run(main())
+    worker = Worker(lambda: Model(seconds=0.1), max_batch=1)
+    await worker.start()
+    await run_jobs(worker, jobs, [], asyncio.Event())
+    worker.close()
     newer = sorted(
         sum(source is of and turn.frame.decoded_at < moment < turn.taken for source, moment in decoded)
         for of, turn in turns
@@ -337,9 +322,9 @@ def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
     assert newer[len(newer) // 2] <= 2, "of about ten that come while the other stream has its turn"
 
 
-def test_a_highest_rate_leaves_frames_out_evenly():
+async def test_a_highest_rate_leaves_frames_out_evenly():
     source, sink = Frames(100, live=True, interval=0.01), Record()
-    (report,) = run([], live=[live_job(source, sink, max_rate=10.0)])
+    (report,) = await run([], live=[live_job(source, sink, max_rate=10.0)])
     assert 2 <= len(sink.indices) <= report.seconds * 10 + 2
     assert report.dropped_before_model == 100 - len(sink.indices)
 
@@ -383,26 +368,26 @@ def saving_job(source, tmp_path, seconds):
     )
 
 
-def test_after_the_model_failed_the_track_state_from_before_is_left_alone(tmp_path):
+async def test_after_the_model_failed_the_track_state_from_before_is_left_alone(tmp_path):
     model = Saving(fail_at=5)
-    (report,) = run([saving_job(Frames(20), tmp_path, 0.0)], model)
+    (report,) = await run([saving_job(Frames(20), tmp_path, 0.0)], model)
     assert len(report.errors) == 1
     assert model.written
     assert not any(final for _, _, final in model.written)
     model = Saving()
-    run([saving_job(Frames(20), tmp_path, 0.0)], model)
+    await run([saving_job(Frames(20), tmp_path, 0.0)], model)
     assert [final for _, _, final in model.written][-1]
 
 
-def test_track_states_take_a_small_share_of_the_time_however_long_one_takes(tmp_path):
+async def test_track_states_take_a_small_share_of_the_time_however_long_one_takes(tmp_path):
     model = Saving(writing=0.05)
-    run([], model, live=[saving_job(Frames(300, live=True, interval=0.01), tmp_path, 0.15)])
+    await run([], model, live=[saving_job(Frames(300, live=True, interval=0.01), tmp_path, 0.15)])
     began = [moment for moment, _, final in model.written if not final]
     assert len(began) >= 2
     assert min(after - before for before, after in itertools.pairwise(began)) > 0.05 / SAVING_SHARE
 
 
-def test_a_disk_that_hangs_under_a_track_state_holds_no_stream(tmp_path, monkeypatch):
+async def test_a_disk_that_hangs_under_a_track_state_holds_no_stream(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming.pipeline.worker, "SAVE_SECONDS", 0.5)
     go, reading, writing = threading.Event(), [], []
 
@@ -419,7 +404,7 @@ def test_a_disk_that_hangs_under_a_track_state_holds_no_stream(tmp_path, monkeyp
             assert go.wait(patient(60))
 
     model = Hanging()
-    reports = run([saving_job(Frames(20), tmp_path / name, 0.0) for name in "ab"], model)
+    reports = await run([saving_job(Frames(20), tmp_path / name, 0.0) for name in "ab"], model)
     assert [report.frames for report in reports] == [20, 20]
     assert len(writing) == 1, "what waits for the disk must not pile up"
     assert len(reading) == 1, "the model's thread must not wait for it"
@@ -430,19 +415,19 @@ def test_a_disk_that_hangs_under_a_track_state_holds_no_stream(tmp_path, monkeyp
     go.set()
 
 
-def test_without_a_sink_frames_are_tracked_all_the_same():
+async def test_without_a_sink_frames_are_tracked_all_the_same():
     model = Model()
-    run([job(Frames(7))], model)
+    await run([job(Frames(7))], model)
     assert sum(model.batches) == 7
 
 
-def test_prompts_that_change_while_the_stream_is_opened_are_followed():
+async def test_prompts_that_change_while_the_stream_is_opened_are_followed():
     sink, model, controls = Record(), Model(), Controls(["cat"])
 
     async def known():
         controls.set_prompts(["dog"])  # as a request does that comes in just now
 
-    run([], model, live=[live_job(Frames(5, live=True, interval=0.01), sink, controls=controls, known=known)])
+    await run([], model, live=[live_job(Frames(5, live=True, interval=0.01), sink, controls=controls, known=known)])
     assert model.changes == [("dog",)]
 
 
@@ -458,22 +443,19 @@ class Stuck(Model):
         return super().step(streams, frames)
 
 
-def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
+async def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
     model, reports = Stuck(), []
 
-    async def main():
-        worker = Worker(lambda: model)
-        await worker.start()
-        source = Frames(None, live=True, interval=0.01)
-        watched = Job(lambda: source, lambda info: [Record()], ["cat"], 1, lambda info, report: reports.append(report))
-        running = asyncio.ensure_future(run_jobs(worker, [watched], [], asyncio.Event()))
-        await eventually_async(lambda: reports and reports[0].dropped_before_model > 5)
-        assert reports[0].frames == 0, "no turn is over yet"
-        model.go.set()
-        await running
-        worker.close()
-
-    asyncio.run(main())
+    worker = Worker(lambda: model)
+    await worker.start()
+    source = Frames(None, live=True, interval=0.01)
+    watched = Job(lambda: source, lambda info: [Record()], ["cat"], 1, lambda info, report: reports.append(report))
+    running = asyncio.ensure_future(run_jobs(worker, [watched], [], asyncio.Event()))
+    await eventually_async(lambda: reports and reports[0].dropped_before_model > 5)
+    assert reports[0].frames == 0, "no turn is over yet"
+    model.go.set()
+    await running
+    worker.close()
 
 
 class Small(Model):
@@ -496,39 +478,32 @@ class Small(Model):
         return super().step(streams, frames)
 
 
-def test_what_does_not_fit_together_is_done_one_by_one_and_a_failure_is_its_own_streams_alone():
+async def test_what_does_not_fit_together_is_done_one_by_one_and_a_failure_is_its_own_streams_alone():
     model = Small(seconds=0.02)
     sinks = {name: Record() for name in ("well", "sick", "fine")}
     jobs = [job(Frames(20, stream=name), sink) for name, sink in sinks.items()]
     failures = []
 
-    async def main():
-        worker = Worker(lambda: model)
-        await worker.start()
-        reports = await run_jobs(worker, jobs, [], asyncio.Event())
-        failures.append(worker.thread.failures)
-        worker.close()
-        return reports
-
-    reports = asyncio.run(main())
+    worker = Worker(lambda: model)
+    await worker.start()
+    reports = await run_jobs(worker, jobs, [], asyncio.Event())
+    failures.append(worker.thread.failures)
+    worker.close()
     assert max(model.batches) > 1
     assert [len(report.errors) for report in reports] == [0, 1, 0]
     assert [len(sink.indices) for sink in sinks.values()] == [20, 0, 20]
     assert failures == [0], "those that came after it went well"
 
 
-def test_a_pass_that_fails_is_one_failure_however_many_share_it():
-    async def main():
-        worker = Worker(lambda: Model(fail_at=0), max_batch=4, batch_wait=0.2)
-        await worker.start()
-        await run_jobs(worker, [job(Frames(3), Record()) for _ in range(4)], [], asyncio.Event())
-        worker.close()
-        return worker.thread.failures
-
-    assert asyncio.run(main()) < 4
+async def test_a_pass_that_fails_is_one_failure_however_many_share_it():
+    worker = Worker(lambda: Model(fail_at=0), max_batch=4, batch_wait=0.2)
+    await worker.start()
+    await run_jobs(worker, [job(Frames(3), Record()) for _ in range(4)], [], asyncio.Event())
+    worker.close()
+    assert worker.thread.failures < 4
 
 
-def test_prompts_and_pause_change_between_two_frames():
+async def test_prompts_and_pause_change_between_two_frames():
     source, sink, model = Frames(None, live=True, interval=0.01), Record(), Model()
     events, stop = [], asyncio.Event()
 
@@ -541,32 +516,28 @@ def test_prompts_and_pause_change_between_two_frames():
 
     sink.note = note
 
-    async def main():
-        controls = Controls(["cat"])
-        worker = Worker(lambda: model)
-        await worker.start()
-        running = asyncio.ensure_future(run_jobs(worker, [live_job(source, sink, controls=controls)], [], stop))
-        await eventually_async(lambda: sink.indices)
-        controls.set_prompts(["dog"])
-        controls.pause(True)
-        await reads(10)  # what was on its way has arrived
-        before = len(sink.indices)
-        await reads(50)
-        paused = len(sink.indices)
-        controls.pause(False)
-        await eventually_async(lambda: len(sink.indices) > paused)
-        stop.set()
-        await running
-        worker.close()
-        return before, paused
-
-    before, paused = asyncio.run(main())
+    controls = Controls(["cat"])
+    worker = Worker(lambda: model)
+    await worker.start()
+    running = asyncio.ensure_future(run_jobs(worker, [live_job(source, sink, controls=controls)], [], stop))
+    await eventually_async(lambda: sink.indices)
+    controls.set_prompts(["dog"])
+    controls.pause(True)
+    await reads(10)  # what was on its way has arrived
+    before = len(sink.indices)
+    await reads(50)
+    paused = len(sink.indices)
+    controls.pause(False)
+    await eventually_async(lambda: len(sink.indices) > paused)
+    stop.set()
+    await running
+    worker.close()
     assert model.changes == [("dog",)]
     assert events == [EventKind.ENDED], "what the change ended is told"
     assert before == paused < len(sink.indices), "and it went on afterwards"
 
 
-def test_events_reach_a_sink_that_is_too_slow_for_the_frames():
+async def test_events_reach_a_sink_that_is_too_slow_for_the_frames():
     class Eventful(Model):
         def step(self, streams, frames):
             event = Event(EventKind.STARTED, 1, "cat", 0.5, Box(1, 1, 2, 2))
@@ -578,12 +549,12 @@ def test_events_reach_a_sink_that_is_too_slow_for_the_frames():
         noted.append(result.frame.index)
 
     sink.note = note
-    (report,) = run([], Eventful(), live=[live_job(source, sink)])
+    (report,) = await run([], Eventful(), live=[live_job(source, sink)])
     assert len(sink.indices) < len(noted) == report.frames
 
 
 @pytest.mark.parametrize("change", ["pause", "prompts"])
-def test_no_frame_of_an_offline_stream_is_lost_however_the_controls_change(change):
+async def test_no_frame_of_an_offline_stream_is_lost_however_the_controls_change(change):
     """The change comes at any moment, also in the very one in which a frame could be taken."""
     source, sink, controls = Frames(150, interval=0.001), Record(), Controls(["cat"])
     offline = replace(job(source, sink), controls=controls)
@@ -598,57 +569,48 @@ def test_no_frame_of_an_offline_stream_is_lost_however_the_controls_change(chang
                 await asyncio.sleep(0)
                 controls.pause(False)
 
-    async def main():
-        worker = Worker(Model)
-        await worker.start()
-        meddling = asyncio.create_task(meddle())
-        await asyncio.wait_for(run_stream(offline, worker, asyncio.Event()), patient(60))
-        meddling.cancel()
-        worker.close()
-
-    asyncio.run(main())
+    worker = Worker(Model)
+    await worker.start()
+    meddling = asyncio.create_task(meddle())
+    await asyncio.wait_for(run_stream(offline, worker, asyncio.Event()), patient(60))
+    meddling.cancel()
+    worker.close()
     assert sink.indices == list(range(150))
 
 
-def test_a_stream_whose_sinks_cannot_be_opened_gives_its_place_back():
+async def test_a_stream_whose_sinks_cannot_be_opened_gives_its_place_back():
     def refuse(_info):
         raise UsageError("no such codec")
 
-    async def main():
-        worker, sink, sources = Worker(Model), Record(), [Frames(3) for _ in range(3)]
-        await worker.start()
-        for source in sources:
-            with pytest.raises(UsageError, match="no such codec"):
-                await run_stream(replace(job(source), open_sinks=refuse), worker, asyncio.Event())
-        assert all([await asyncio.to_thread(source.closed.wait, 30) for source in sources])
-        assert worker._lanes == 0
-        assert not worker._engine.waiting, "the model has forgotten them"
-        await run_stream(job(Frames(3), sink), worker, asyncio.Event())
-        worker.close()
-        return sink.indices
-
-    assert asyncio.run(main()) == [0, 1, 2]
+    worker, sink, sources = Worker(Model), Record(), [Frames(3) for _ in range(3)]
+    await worker.start()
+    for source in sources:
+        with pytest.raises(UsageError, match="no such codec"):
+            await run_stream(replace(job(source), open_sinks=refuse), worker, asyncio.Event())
+    assert all([await asyncio.to_thread(source.closed.wait, 30) for source in sources])
+    assert worker._lanes == 0
+    assert not worker._engine.waiting, "the model has forgotten them"
+    await run_stream(job(Frames(3), sink), worker, asyncio.Event())
+    worker.close()
+    assert sink.indices == [0, 1, 2]
 
 
-def test_a_source_that_comes_when_nobody_waits_for_it_any_more_is_closed():
-    async def main():
-        stop, go, source = asyncio.Event(), threading.Event(), Frames(3)
+async def test_a_source_that_comes_when_nobody_waits_for_it_any_more_is_closed():
+    stop, go, source = asyncio.Event(), threading.Event(), Frames(3)
 
-        def open_late():
-            go.wait(patient(60))
-            return source
+    def open_late():
+        go.wait(patient(60))
+        return source
 
-        stop.set()
-        report = await run_stream(job(open_late), None, stop)
-        assert report.interrupted
-        assert not source.closed.is_set()
-        go.set()
-        assert await asyncio.to_thread(source.closed.wait, 60)
-
-    asyncio.run(main())
+    stop.set()
+    report = await run_stream(job(open_late), None, stop)
+    assert report.interrupted
+    assert not source.closed.is_set()
+    go.set()
+    assert await asyncio.to_thread(source.closed.wait, 60)
 
 
-def test_a_source_that_takes_its_time_to_close_holds_up_nobody():
+async def test_a_source_that_takes_its_time_to_close_holds_up_nobody():
     class Slow(Frames):
         """Its close hangs until it is let go."""
 
@@ -662,16 +624,13 @@ def test_a_source_that_takes_its_time_to_close_holds_up_nobody():
 
     slow, other = Slow(3), Record()
 
-    async def main():
-        worker = Worker(Model)
-        await worker.start()
-        reports = await asyncio.wait_for(
-            run_jobs(worker, [], [job(slow), job(Frames(5), other)], asyncio.Event()), patient(30)
-        )
-        assert not slow.closed.is_set(), "and is still at it"
-        slow.go.set()
-        worker.close()
-        return reports
-
-    assert [report.frames for report in asyncio.run(main())] == [3, 5]
+    worker = Worker(Model)
+    await worker.start()
+    reports = await asyncio.wait_for(
+        run_jobs(worker, [], [job(slow), job(Frames(5), other)], asyncio.Event()), patient(30)
+    )
+    assert not slow.closed.is_set(), "and is still at it"
+    slow.go.set()
+    worker.close()
+    assert [report.frames for report in reports] == [3, 5]
     assert other.indices == list(range(5))

@@ -16,8 +16,6 @@ from streaming.service.supervisor import Supervisor
 from streaming.settings.tables import Settings
 from tests.frames import frame
 
-pytestmark = pytest.mark.anyio
-
 
 def result(index):
     return Result(replace(frame(index), picture=ArrayPicture(np.zeros((48, 64, 3), np.uint8))))

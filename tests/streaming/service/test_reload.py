@@ -64,40 +64,37 @@ def text(document):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents=st.lists(documents, max_size=6))
-def test_the_running_streams_are_those_of_the_last_good_file(tmp_path, monkeypatch, documents):
+async def test_the_running_streams_are_those_of_the_last_good_file(tmp_path, monkeypatch, documents):
     monkeypatch.setattr(streaming.service.service, "Supervisor", Fake)
     file = tmp_path / "cameras.toml"
     file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
 
-    async def main():
-        good = load_settings(file)
-        service = Service(file, good)
-        shared = SimpleNamespace()
-        await service._apply(shared, good)
-        for document in documents:
-            before = {name: supervisor for name, (supervisor, _) in service._streams.items()}
-            file.write_text(text(document), encoding="utf-8", errors="surrogatepass")
-            try:
-                wanted = load_settings(file)
-            except UsageError:
-                wanted = None
-            await service._read_again(shared)
-            good = wanted or good
-            running = {name: supervisor for name, (supervisor, _) in service._streams.items()}
-            assert {name: one.settings for name, one in running.items()} == dict(good.streams)
-            for name, supervisor in before.items():
-                if name in running and supervisor.settings == good.streams[name]:
-                    assert running[name] is supervisor, "what is the same is not touched"
-                    assert not supervisor.stopped.is_set()
-                else:
-                    assert supervisor.stopped.is_set()
-                    assert supervisor.removed == (name not in good.streams)
-        await service._close_streams()
-
-    asyncio.run(main())
+    good = load_settings(file)
+    service = Service(file, good)
+    shared = SimpleNamespace()
+    await service._apply(shared, good)
+    for document in documents:
+        before = {name: supervisor for name, (supervisor, _) in service._streams.items()}
+        file.write_text(text(document), encoding="utf-8", errors="surrogatepass")
+        try:
+            wanted = load_settings(file)
+        except UsageError:
+            wanted = None
+        await service._read_again(shared)
+        good = wanted or good
+        running = {name: supervisor for name, (supervisor, _) in service._streams.items()}
+        assert {name: one.settings for name, one in running.items()} == dict(good.streams)
+        for name, supervisor in before.items():
+            if name in running and supervisor.settings == good.streams[name]:
+                assert running[name] is supervisor, "what is the same is not touched"
+                assert not supervisor.stopped.is_set()
+            else:
+                assert supervisor.stopped.is_set()
+                assert supervisor.removed == (name not in good.streams)
+    await service._close_streams()
 
 
-def test_a_stream_that_hangs_at_its_end_keeps_only_its_own_name_waiting(tmp_path, monkeypatch, caplog):
+async def test_a_stream_that_hangs_at_its_end_keeps_only_its_own_name_waiting(tmp_path, monkeypatch, caplog):
     """Its disk or its broker does not answer: streams come and go, and the process ends all the same."""
     released, order = asyncio.Event(), []
 
@@ -120,50 +117,44 @@ def test_a_stream_that_hangs_at_its_end_keeps_only_its_own_name_waiting(tmp_path
         )
         file.write_text("".join(tables), encoding="utf-8")
 
-    async def main():
-        write(a=1.0)
-        service = Service(file, load_settings(file))
-        await service._apply(SimpleNamespace(), service._settings)
-        await asyncio.sleep(0.01)
-        write(a=2.0, b=1.0)
-        await service._read_again(SimpleNamespace())
-        await asyncio.sleep(0.05)
-        assert order == [("begins", "a", 1.0), ("begins", "b", 1.0)], "a of before has not ended yet"
-        write(b=1.0)
-        await service._read_again(SimpleNamespace())
-        write(a=3.0, b=1.0)
-        await service._read_again(SimpleNamespace())
-        await asyncio.sleep(0.05)
-        assert len(order) == 2
-        await service._close_streams()
-        assert "stream a has not ended" in caplog.text
-        assert "stream b" not in caplog.text
-        released.set()
-        await asyncio.sleep(0.05)
-        assert order[2:4] == [("ended", "b", 1.0), ("ended", "a", 1.0)]
-        assert [name for what, *name in order[4:] if what == "begins"] == [["a", 2.0], ["a", 3.0]], "one by one"
-        assert not service._leaving
-
-    asyncio.run(main())
+    write(a=1.0)
+    service = Service(file, load_settings(file))
+    await service._apply(SimpleNamespace(), service._settings)
+    await asyncio.sleep(0.01)
+    write(a=2.0, b=1.0)
+    await service._read_again(SimpleNamespace())
+    await asyncio.sleep(0.05)
+    assert order == [("begins", "a", 1.0), ("begins", "b", 1.0)], "a of before has not ended yet"
+    write(b=1.0)
+    await service._read_again(SimpleNamespace())
+    write(a=3.0, b=1.0)
+    await service._read_again(SimpleNamespace())
+    await asyncio.sleep(0.05)
+    assert len(order) == 2
+    await service._close_streams()
+    assert "stream a has not ended" in caplog.text
+    assert "stream b" not in caplog.text
+    released.set()
+    await asyncio.sleep(0.05)
+    assert order[2:4] == [("ended", "b", 1.0), ("ended", "a", 1.0)]
+    assert [name for what, *name in order[4:] if what == "begins"] == [["a", 2.0], ["a", 3.0]], "one by one"
+    assert not service._leaving
 
 
-def test_a_refused_reload_says_why_and_what_needs_a_restart_is_named(tmp_path, monkeypatch, caplog):
+async def test_a_refused_reload_says_why_and_what_needs_a_restart_is_named(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(streaming.service.service, "Supervisor", Fake)
     file = tmp_path / "cameras.toml"
     good = '[streams.a]\nsource = "rtsp://u:secret@127.0.0.1/x"\nprompts = ["cat"]\n'
     file.write_text(good, encoding="utf-8")
 
-    async def main():
-        service = Service(file, load_settings(file))
+    service = Service(file, load_settings(file))
+    with caplog.at_level("INFO"):
         await service._apply(SimpleNamespace(), service._settings)
         file.write_text(good + "wieght = 2.0\n", encoding="utf-8")
         await service._read_again(SimpleNamespace())
         file.write_text('[model]\ndevice = "cuda:1"\n' + good, encoding="utf-8")
         await service._read_again(SimpleNamespace())
         await service._close_streams()
-
-    with caplog.at_level("INFO"):
-        asyncio.run(main())
     assert "weight" in caplog.text
     assert "a restart is needed for model.device" in caplog.text
     assert "secret" not in caplog.text
@@ -225,7 +216,7 @@ def test_no_other_command_takes_sighup(monkeypatch):
     assert signal.getsignal(signal.SIGHUP) is before
 
 
-def test_a_stream_that_is_given_up_turns_health_red_and_the_exit_code_with_it(tmp_path, monkeypatch):
+async def test_a_stream_that_is_given_up_turns_health_red_and_the_exit_code_with_it(tmp_path, monkeypatch):
     class Broken(Fake):
         async def run(self):
             raise ZeroDivisionError
@@ -234,35 +225,29 @@ def test_a_stream_that_is_given_up_turns_health_red_and_the_exit_code_with_it(tm
     file = tmp_path / "cameras.toml"
     file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
 
-    async def main():
-        service = Service(file, load_settings(file))
-        assert service.health().ok
-        thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
-        with pytest.raises(MaskcastError, match="given up: a"):
-            await service._serve(SimpleNamespace(worker=SimpleNamespace(thread=thread)), asyncio.Event())
-        assert service.health().reason == "given up: a"
-
-    asyncio.run(main())
+    service = Service(file, load_settings(file))
+    assert service.health().ok
+    thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
+    with pytest.raises(MaskcastError, match="given up: a"):
+        await service._serve(SimpleNamespace(worker=SimpleNamespace(thread=thread)), asyncio.Event())
+    assert service.health().reason == "given up: a"
 
 
-def test_the_death_of_the_models_thread_turns_health_red_and_ends_the_process_with_code_5(tmp_path, monkeypatch):
+async def test_the_death_of_the_models_thread_turns_health_red_and_ends_the_process_with_code_5(tmp_path, monkeypatch):
     monkeypatch.setattr(streaming.service.service, "Supervisor", Fake)
     file = tmp_path / "cameras.toml"
     file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
 
-    async def main():
-        service = Service(file, load_settings(file))
-        thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
-        service._worker = SimpleNamespace(thread=thread)
-        serving = asyncio.ensure_future(service._serve(SimpleNamespace(worker=service._worker), asyncio.Event()))
-        await asyncio.sleep(0)
-        assert service.health().ok
-        thread.death = ModelError("the model's thread has ended")
-        assert service.health().reason == "the model's thread has ended"
-        thread.died.set()
-        with pytest.raises(ModelError) as caught:
-            await serving
-        assert caught.value.exit_code == 5
-        await service._close_streams()
-
-    asyncio.run(main())
+    service = Service(file, load_settings(file))
+    thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
+    service._worker = SimpleNamespace(thread=thread)
+    serving = asyncio.ensure_future(service._serve(SimpleNamespace(worker=service._worker), asyncio.Event()))
+    await asyncio.sleep(0)
+    assert service.health().ok
+    thread.death = ModelError("the model's thread has ended")
+    assert service.health().reason == "the model's thread has ended"
+    thread.died.set()
+    with pytest.raises(ModelError) as caught:
+        await serving
+    assert caught.value.exit_code == 5
+    await service._close_streams()

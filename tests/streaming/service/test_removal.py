@@ -20,7 +20,6 @@ from streaming.service import removal as module
 from streaming.service.removal import Removal
 from streaming.service.retained import Retained
 from tests import broker as brokers
-from tests.awaited import awaited
 from tests.journals import result
 from tests.patience import eventually
 from tests.service import Subscriber
@@ -64,7 +63,6 @@ async def process(broker: brokers.Broker, folder: Path, prefix: str = "site") ->
     await journal.close()
 
 
-@awaited
 async def test_events_are_delivered_before_all_is_removed(
     tmp_path: Path, broker: brokers.Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,7 +84,6 @@ async def test_events_are_delivered_before_all_is_removed(
     listener.close()
 
 
-@awaited
 async def test_without_the_broker_it_waits_and_a_stream_that_comes_back_keeps_what_it_has(
     tmp_path: Path, broker: brokers.Broker
 ) -> None:
@@ -117,7 +114,6 @@ async def test_without_the_broker_it_waits_and_a_stream_that_comes_back_keeps_wh
     assert [one["stream"] for one in left] == ["door"], "remembered for the next process"
 
 
-@awaited
 async def test_only_what_is_ours_goes_under_another_prefix(tmp_path: Path, broker: brokers.Broker) -> None:
     """The file says that something was left there; who wrote the file, nobody knows."""
     ours = {"old/door/status": status("door"), "old/door/counts": b"{}", "old/door/image": b"jpeg"}
@@ -140,7 +136,6 @@ async def test_only_what_is_ours_goes_under_another_prefix(tmp_path: Path, broke
         listener.close()
 
 
-@awaited
 async def test_names_in_a_journal_that_can_be_no_topics_are_only_forgotten(
     tmp_path: Path, broker: brokers.Broker
 ) -> None:

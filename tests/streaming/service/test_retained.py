@@ -13,8 +13,6 @@ from streaming.service import retained as module
 from streaming.service.retained import MOST_GONE, MOST_LEFT, Retained
 from tests.patience import eventually, patient
 
-pytestmark = pytest.mark.anyio
-
 
 def remembered(file, url="mqtt://broker/site", discovery="homeassistant"):
     return Retained(file, parse_address(url), discovery)

@@ -18,8 +18,6 @@ from streaming.settings.tables import Settings
 from tests.frames import frame
 from tests.patience import eventually_async, patient
 
-pytestmark = pytest.mark.anyio
-
 
 def supervisor(tmp_path, **others):
     """Of the stream `door`, without a broker."""

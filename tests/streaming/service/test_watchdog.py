@@ -144,35 +144,32 @@ async def hear(systemd, message):
     await eventually_async(lambda: message in waiting(systemd), what=message)
 
 
-def watching(systemd, notifier, monkeypatch, story, max_age=0.3):
+async def watching(systemd, notifier, monkeypatch, story, max_age=0.3):
     """Run a story beside `watch`, under a watchdog of 0.2 s."""
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     heartbeat = Heartbeat()
 
-    async def main():
-        task = asyncio.create_task(watch(heartbeat, notifier, max_age))
-        try:
-            await story(heartbeat)
-            assert not task.done()
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-    asyncio.run(main())
+    task = asyncio.create_task(watch(heartbeat, notifier, max_age))
+    try:
+        await story(heartbeat)
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
-def test_systemd_hears_of_life_in_time_again_and_again(systemd, notifier, monkeypatch):
+async def test_systemd_hears_of_life_in_time_again_and_again(systemd, notifier, monkeypatch):
     async def story(heartbeat):
         for _ in range(5):
             await hear(systemd, "WATCHDOG=1")
         assert heartbeat.stalled(5) == []
         assert EVENT_LOOP in heartbeat._beats
 
-    watching(systemd, notifier, monkeypatch, story)
+    await watching(systemd, notifier, monkeypatch, story)
 
 
-def test_systemd_hears_nothing_while_a_part_is_stalled_and_of_its_return(systemd, notifier, monkeypatch, caplog):
+async def test_systemd_hears_nothing_while_a_part_is_stalled_and_of_its_return(systemd, notifier, monkeypatch, caplog):
     async def story(heartbeat):
         await hear(systemd, "WATCHDOG=1")
         heartbeat.beat("model")
@@ -183,34 +180,31 @@ def test_systemd_hears_nothing_while_a_part_is_stalled_and_of_its_return(systemd
         heartbeat.busy("model", 60)
         await hear(systemd, "WATCHDOG=1")
 
-    watching(systemd, notifier, monkeypatch, story)
+    await watching(systemd, notifier, monkeypatch, story)
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
         "no progress for 0 s: model"
     ]
 
 
-def test_systemd_hears_nothing_while_the_event_loop_hangs(systemd, notifier, monkeypatch):
+async def test_systemd_hears_nothing_while_the_event_loop_hangs(systemd, notifier, monkeypatch):
     async def story(heartbeat):
         await hear(systemd, "WATCHDOG=1")
         waiting(systemd)
-        time.sleep(0.5)  # noqa: ASYNC251 - the fault that is being tested
+        time.sleep(0.5)
         assert waiting(systemd) == []
         assert heartbeat.stalled(0.3) == [EVENT_LOOP]  # as a web server on another thread would see it
         await hear(systemd, "WATCHDOG=1")
 
-    watching(systemd, notifier, monkeypatch, story)
+    await watching(systemd, notifier, monkeypatch, story)
 
 
-def test_without_a_watchdog_the_event_loop_beats_all_the_same(systemd, notifier, monkeypatch):
+async def test_without_a_watchdog_the_event_loop_beats_all_the_same(systemd, notifier, monkeypatch):
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     heartbeat = Heartbeat()
 
-    async def main():
-        task = asyncio.create_task(watch(heartbeat, notifier, 5))
-        await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait([task])
-
-    asyncio.run(main())
+    task = asyncio.create_task(watch(heartbeat, notifier, 5))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
     assert EVENT_LOOP in heartbeat._beats
     assert waiting(systemd) == []
