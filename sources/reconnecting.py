@@ -18,9 +18,10 @@ from sources.source import Source
 
 # Cameras lock an account for minutes after some wrong passwords, which more attempts would only prolong.
 DENIED_SECONDS = 60.0
-# A connection that lasts longer than this was a good one: the waits begin anew. One that breaks again and again within
-# this time is not hammered.
+# A connection that lasts longer than this was a good one.
 GOOD_SECONDS = 10.0
+# Bounds of waits: a camera is back within 5 s of its server, and an attempt every 2 s on average costs next to nothing.
+FIRST_SECONDS, LONGEST_SECONDS = 0.5, 4.0
 
 
 class ReconnectingSource:
@@ -63,7 +64,8 @@ class ReconnectingSource:
             SourceError: `stop` was set before the first frame came.
         """
         closed = stop if stop is not None else threading.Event()
-        self._connections = _Connections(open_source, stream, changed, closed, backoff or Backoff(), denied)
+        backoff = backoff or Backoff(FIRST_SECONDS, LONGEST_SECONDS, good=GOOD_SECONDS)
+        self._connections = _Connections(open_source, stream, changed, closed, backoff, denied)
         self._detached = DetachedSource(self._connections.begin, stream, closed)
         self.info: StreamInfo = self._detached.info
 
@@ -123,8 +125,7 @@ class _Connections:
                 failure = error
             finally:
                 self._connection.close()
-            if time.monotonic() - began > GOOD_SECONDS:
-                self._backoff.reset()
+            self._backoff.lasted(time.monotonic() - began)
             self._wait_after(failure)
             self._connection = self._connect()
             if self._connection is not None:

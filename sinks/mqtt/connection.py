@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +13,7 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from maskcast.backoff import Backoff
 from maskcast.errors import SinkError
 from sinks.messages.messages import ProcessMessage, StatusMessage
 from sinks.mqtt.broker import BrokerAddress
@@ -252,7 +252,8 @@ class Connection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _stay_connected(self, first: asyncio.Future[None]) -> None:
-        pause, complained = FIRST_PAUSE, False
+        # Its jitter keeps a hundred streams from knocking on a restarted broker at the same moment.
+        backoff, complained = Backoff(FIRST_PAUSE, LONGEST_PAUSE, good=STEADY), False
         while True:
             made: float | None = None
             try:
@@ -273,11 +274,9 @@ class Connection:
                     reason = self._connector.reason(error, made=made is not None)
                     logger.warning("%s: no connection (%s); trying again", self._address, reason)
                 complained = True
-            if made is not None and time.monotonic() - made > STEADY:
-                pause = FIRST_PAUSE
-            # Full jitter keeps a hundred streams from knocking on a restarted broker at the same moment.
-            wait = random.uniform(0, pause)  # noqa: S311
-            pause = min(2 * pause, LONGEST_PAUSE)
+            if made is not None:
+                backoff.lasted(time.monotonic() - made)
+            wait = backoff.wait()
             if self._hurry.is_set():
                 await asyncio.sleep(min(wait, FIRST_PAUSE))
             else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from maskcast.backoff import Backoff
 from sinks.messages.messages import ProcessMessage, StatusMessage
 
 if TYPE_CHECKING:
@@ -95,13 +96,12 @@ class OwnStatus:
 
     async def correct(self) -> None:
         """Say again what is true whenever that is needed, until cancelled."""
-        pause, said = PAUSE, float("-inf")
+        backoff, said = Backoff(PAUSE, LONGEST_PAUSE, good=2 * LONGEST_PAUSE, jitter=False), time.monotonic()
         while True:
             await self._wrong.wait()
             self._wrong.clear()
-            quiet = time.monotonic() - said
-            pause = PAUSE if quiet > 2 * LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
+            backoff.lasted(time.monotonic() - said)
             logger.info("%s: something else stood there; what is true is said again", self.topic)
             self._say()
             said = time.monotonic()
-            await asyncio.sleep(pause)
+            await asyncio.sleep(backoff.wait())

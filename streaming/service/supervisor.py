@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from maskcast.backoff import Backoff
 from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, TrackStateError, UsageError
 from maskcast.files import set_aside
 from maskcast.result import KnownTracks
@@ -35,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 # Seconds between attempts to begin a stream again after a failure of the model or of a sink; doubles.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+
+
+def _backoff() -> Backoff:
+    return Backoff(FIRST_PAUSE, LONGEST_PAUSE, good=LONGEST_PAUSE, jitter=False)
 
 
 class Supervisor:
@@ -65,7 +70,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve the stream until `stop`, or to its end if it has one. A bug in here is not its end."""
-        pause = FIRST_PAUSE
+        backoff = _backoff()
         while True:
             began = time.monotonic()
             try:
@@ -73,15 +78,14 @@ class Supervisor:
             except asyncio.CancelledError:
                 raise
             except BaseException:  # a panic of a Rust library, such as pydantic's, too
-                if time.monotonic() - began > LONGEST_PAUSE:
-                    pause = FIRST_PAUSE
+                backoff.lasted(time.monotonic() - began)
+                pause = backoff.wait()
                 logger.exception(
                     "%s: failed unexpectedly, begun again in %.0f s", self.name, pause, extra={"stream": self.name}
                 )
             await self._pause(pause)
             if self._stop.is_set():
                 return None
-            pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _run(self) -> None:
         self._shared.metrics.stream_up(self.name, False)
@@ -103,15 +107,13 @@ class Supervisor:
             self._shared.metrics.remove_stream(self.name)
 
     async def _serve(self) -> None:
-        pause = FIRST_PAUSE
+        backoff = _backoff()
         while not self._stop.is_set():
             began = time.monotonic()
             if await self._attempt() and self.settings.ends():
                 return
-            if time.monotonic() - began > LONGEST_PAUSE:
-                pause = FIRST_PAUSE
-            await self._pause(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            backoff.lasted(time.monotonic() - began)
+            await self._pause(backoff.wait())
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless it is time to stop."""
