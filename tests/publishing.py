@@ -14,7 +14,7 @@ import jsonschema
 
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
-from sinks.messages.messages import ControlMessage
+from sinks.messages.control import ControlMessage
 from sinks.mqtt.broker import BrokerAddress, parse_address
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.journal import Journal

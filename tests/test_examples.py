@@ -14,8 +14,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
-from sinks.messages.asyncapi import TOPICS
-from sinks.messages.messages import event_message, shed_message
+from sinks.messages.event import event_message, shed_message
+from sinks.messages.topics import TOPICS
 from sinks.mqtt.control import ControlDesk, parse_control
 from sinks.mqtt.home_assistant import discovery
 from tests import broker, processes, sinks_media
@@ -102,7 +102,7 @@ def published(topic):
     """Whether `topic`, which may have wildcards, is one that Maskcast has below `maskcast`, and its name."""
     for name, known in TOPICS.items():
         pattern = re.escape(topic).replace(r"\+", "[^/]+")
-        if re.fullmatch(pattern, known.address.format(prefix="maskcast", stream="door")):
+        if re.fullmatch(pattern, known.at("maskcast", "door")):
             return name
     return None
 

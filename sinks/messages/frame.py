@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from maskcast.result import Result, Track
+from maskcast.result import Result, Track, TrackState
 from sinks.messages import rle
 from sinks.messages.downscale import downscaled
-from sinks.messages.messages import (
+from sinks.messages.message import (
     BoundingBox,
     FrameIndex,
     Message,
@@ -41,7 +41,8 @@ class TrackMessage(Message):
     id: TrackId
     prompt: Prompt
     state: Annotated[
-        Literal["tentative", "confirmed"], Field(description="A tentative track may still prove to be a mistake.")
+        Literal[TrackState.TENTATIVE, TrackState.CONFIRMED],
+        Field(description="A tentative track may still prove to be a mistake."),
     ]
     score: Score
     bbox: BoundingBox
@@ -119,7 +120,7 @@ def _track(track: Track, downscale: int) -> TrackMessage:
     return TrackMessage(
         id=track.id,
         prompt=track.prompt,
-        state="confirmed" if track.state == "confirmed" else "tentative",
+        state=TrackState.CONFIRMED if track.state is TrackState.CONFIRMED else TrackState.TENTATIVE,
         score=rounded_score(track.score),
         bbox=rounded_bbox(track.mask.bbox),
         area=track.mask.area,

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Literal, NamedTuple
 
 import aiomqtt
@@ -15,7 +16,9 @@ from paho.mqtt.properties import Properties
 
 from maskcast.backoff import Backoff
 from maskcast.errors import SinkError
-from sinks.messages.messages import ProcessMessage, StatusMessage
+from sinks.messages import topics
+from sinks.messages.status import ProcessMessage, StatusMessage
+from sinks.messages.topics import Delivery
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.client import Client, RefusedError
 from sinks.mqtt.connector import Connector, break_off
@@ -63,8 +66,6 @@ class Connection:
         self,
         address: BrokerAddress,
         stream: str | None,
-        *,
-        status_topic: str,
         will: Callable[[], StatusMessage | ProcessMessage],
     ) -> None:
         """Prepare; `start` connects.
@@ -72,12 +73,13 @@ class Connection:
         Args:
             address: of the broker.
             stream: whose connection it is; None for the process's own.
-            status_topic: where its status is retained, and the broker publishes the last will.
             will: makes the last will, anew for each connection.
         """
         self._address = address
-        self.status = OwnStatus(status_topic, will, self.retain)
-        self._connector = Connector(address, stream, status_topic, self.status.will)
+        kind = topics.STATUS if stream is not None else topics.PROCESS
+        status_topic = kind.at(address.prefix, stream or "")
+        self.status = OwnStatus(status_topic, will, partial(self.retain, delivery=kind.delivery))
+        self._connector = Connector(address, stream, status_topic, kind.delivery, self.status.will)
         self.connected = asyncio.Event()
         self.was_connected = False
         self.reconnects = 0
@@ -86,7 +88,7 @@ class Connection:
         self._limits = Limits()  # of the newest connection
         self._failure: asyncio.Future[None] | None = None  # of the present connection
         self._quarantine = Quarantine()
-        self._kept: dict[str, tuple[bytes, int]] = {}
+        self._kept: dict[str, tuple[bytes, Delivery]] = {}
         self._fresh: dict[str, None] = {}  # topics in `_kept` to be sent, in this order
         self._left_out: dict[str, int] = {}  # what the log says that the broker refuses: from so many bytes on
         self._changed = asyncio.Event()
@@ -135,7 +137,7 @@ class Connection:
             raise SinkError(self._connector.reason(error)) from error
         return Trial(client.protocol, client.limits, sorted(self._left_out))
 
-    def retain(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1) -> None:
+    def retain(self, topic: str, payload: bytes, delivery: Delivery) -> None:
         """Publish `payload` retained on `topic`, as soon as possible and after each reconnect; the newest wins.
 
         An empty payload removes what the broker retains.
@@ -143,7 +145,7 @@ class Connection:
         if topic not in self._kept and len(self._kept) >= KEPT:
             logger.error("%s: %s is one topic too many to keep up to date", self._address, topic)
             return
-        self._kept[topic] = (payload, qos)
+        self._kept[topic] = (payload, delivery)
         self._fresh.pop(topic, None)
         self._fresh[topic] = None
         self._settled.clear()
@@ -173,20 +175,16 @@ class Connection:
         self,
         topic: str,
         payload: bytes,
+        delivery: Delivery,
         *,
-        qos: Literal[0, 1] = 0,
-        retain: bool = False,
-        expiry: int | None = None,
         correlation: bytes | None = None,
     ) -> None:
         """Publish once; returns when it is written (QoS 0) or acknowledged (QoS 1).
 
         Args:
             topic: where to.
-            payload: what.
-            qos: 0 or 1.
-            retain: whether the broker keeps it for those who subscribe later; of an empty payload, that it keeps none.
-            expiry: seconds after which the broker need not deliver it any more (MQTT 5).
+            payload: what; an empty one removes what the broker retains, if `delivery` says so.
+            delivery: how.
             correlation: MQTT 5 correlation data.
 
         Raises:
@@ -197,14 +195,14 @@ class Connection:
         if client is None:
             raise DisconnectedError
         properties = None
-        if client.protocol == "5" and (expiry is not None or correlation is not None):
+        if client.protocol == "5" and (delivery.expiry_seconds is not None or correlation is not None):
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            if expiry is not None:
-                properties.MessageExpiryInterval = expiry
+            if delivery.expiry_seconds is not None:
+                properties.MessageExpiryInterval = delivery.expiry_seconds
             if correlation is not None:
                 properties.CorrelationData = correlation
         try:
-            await self._send(client, topic, payload, qos, retain=retain, properties=properties)
+            await self._send(client, topic, payload, delivery, properties)
         except aiomqtt.MqttError as error:
             self._lose(client, error)
             raise DisconnectedError from error
@@ -333,11 +331,12 @@ class Connection:
             topic = next(iter(self._fresh))
             del self._fresh[topic]
             kept = self._kept[topic]
+            payload, delivery = kept
             try:
-                await self._send(client, topic, kept[0], kept[1], retain=True)
+                await self._send(client, topic, payload, delivery)
             except RefusedError:  # told
                 continue
-            if kept[0] == b"" and self._kept.get(topic) == kept:
+            if payload == b"" and self._kept.get(topic) == kept:
                 del self._kept[topic]  # gone at the broker: nothing to keep any more
         self._settled.set()
         while self._unread:
@@ -350,15 +349,15 @@ class Connection:
         client: Client,
         topic: str,
         payload: bytes,
-        qos: int,
-        *,
-        retain: bool = False,
+        delivery: Delivery,
         properties: Properties | None = None,
     ) -> None:
-        prove = None if qos else lambda: client.unsubscribe(topic)  # from nothing; the broker answers all the same
+        prove = (
+            None if delivery.qos else lambda: client.unsubscribe(topic)
+        )  # from nothing; the broker answers all the same
         try:
             async with self._quarantine.passage(client, topic, len(payload), prove):
-                await client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+                await client.publish(topic, payload, qos=delivery.qos, retain=delivery.retain, properties=properties)
         except RefusedError as error:
             self._complain(topic, error, 0 if type(error) is RefusedError else len(payload))
             raise
@@ -369,7 +368,7 @@ class Connection:
         what = f"to let us read {topic}"
         try:
             async with self._quarantine.passage(client, what, 0):
-                answers = await client.subscribe(topic, qos=1)
+                answers = await client.subscribe(topic, topics.READING.qos)
         except SetAsideError as error:
             self._complain(what, error)
             return

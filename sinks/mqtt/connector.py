@@ -19,6 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from maskcast.redaction import redact
+from sinks.messages.topics import Delivery
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.client import LARGEST_INCOMING, Client, ClosedError
 from sinks.mqtt.tls import tls_context
@@ -82,18 +83,26 @@ def client_id(address: BrokerAddress, stream: str | None) -> str:
 class Connector:
     """Opens connections to one broker, under one client id and with one last will."""
 
-    def __init__(self, address: BrokerAddress, stream: str | None, will_topic: str, will: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        address: BrokerAddress,
+        stream: str | None,
+        will_topic: str,
+        will_delivery: Delivery,
+        will: Callable[[], bytes],
+    ) -> None:
         """Prepare.
 
         Args:
             address: of the broker.
             stream: whose connection it is; None for the process's own.
-            will_topic: where the broker publishes, retained, the last will.
+            will_topic: where the broker publishes the last will.
+            will_delivery: how.
             will: makes the last will, anew for each connection.
         """
         self.address = address
         self._id = client_id(address, stream)
-        self._will_topic, self._will = will_topic, will
+        self._will_topic, self._will_delivery, self._will = will_topic, will_delivery, will
         self._protocol = address.protocol  # to try first
 
     @asynccontextmanager
@@ -148,7 +157,7 @@ class Connector:
             protocol=protocol,
             tls_context=await asyncio.to_thread(tls_context, address) if address.tls else None,
             properties=properties,
-            will=aiomqtt.Will(self._will_topic, self._will(), qos=1, retain=True),
+            will=aiomqtt.Will(self._will_topic, self._will(), self._will_delivery.qos, self._will_delivery.retain),
             timeout=TIMEOUT,
             queue_type=_Inbox,
             max_queued_incoming_messages=INCOMING,

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from maskcast.errors import MaskcastError
 from maskcast.redaction import redact
-from sinks.messages.messages import ACTIONS, Action, ControlMessage, reply_message
+from sinks.messages.control import ACTIONS, Action, ControlMessage, reply_message
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from sinks.messages.messages import PROMPT_ACTIONS, ControlMessage
+from sinks.messages import topics
+from sinks.messages.control import PROMPT_ACTIONS, ControlMessage
 from sinks.mqtt.client import RefusedError
 from sinks.mqtt.connection import Connection, DisconnectedError
 from sinks.mqtt.control import ControlDesk
@@ -22,7 +23,7 @@ DEAF_SECONDS = 5.0  # without a subscription after a flood
 
 
 class ControlTopic:
-    """Answers the requests on ``<base>/control``, on ``<base>/control/reply``.
+    """Answers the requests on `topics.CONTROL`, on `topics.REPLY`.
 
     Changes of prompts wait for the model, and are made one after the other; all else is done at once, before them.
 
@@ -31,10 +32,10 @@ class ControlTopic:
     this process, drops the rest.
     """
 
-    def __init__(self, connection: Connection, base: str, stream: str, desk: ControlDesk) -> None:
+    def __init__(self, connection: Connection, prefix: str, stream: str, desk: ControlDesk) -> None:
         """Prepare to bring `desk` the requests that arrive over `connection`."""
         self._connection, self._stream, self._desk = connection, stream, desk
-        self._topic = f"{base}/control"
+        self._topic, self._reply_topic = topics.CONTROL.at(prefix, stream), topics.REPLY.at(prefix, stream)
         self._waiting: deque[Incoming] = deque()
         self._changes: deque[tuple[ControlMessage, Incoming]] = deque()
         self._request, self._change, self._flooded = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -113,4 +114,4 @@ class ControlTopic:
 
     async def _reply(self, payload: bytes, correlation: bytes | None) -> None:
         with suppress(DisconnectedError, RefusedError):  # whoever asked is gone too or may not know, or asks again
-            await self._connection.publish(f"{self._topic}/reply", payload, qos=1, correlation=correlation)
+            await self._connection.publish(self._reply_topic, payload, topics.REPLY.delivery, correlation=correlation)

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import Any
 
+from sinks.messages import topics
+
 DISCOVERY_PREFIX = "homeassistant"  # Home Assistant's own default
 
 
@@ -45,12 +47,12 @@ def discovery(prefix: str, stream: str, prompts: Sequence[str], removed: Iterabl
             "platform": "image",
             "unique_id": f"{device}_image",
             "name": "image",
-            "image_topic": f"{prefix}/{stream}/image",
+            "image_topic": topics.IMAGE.at(prefix, stream),
             "content_type": "image/jpeg",
         }
     }
     for prompt in prompts:
-        sensors = _sensors(device, f"{prefix}/{stream}/counts", prompt)
+        sensors = _sensors(device, topics.COUNTS.at(prefix, stream), prompt)
         components |= {_component(sensor["platform"], prompt): sensor for sensor in sensors}
     for prompt in removed:
         for platform in ("sensor", "binary_sensor"):
@@ -58,8 +60,8 @@ def discovery(prefix: str, stream: str, prompts: Sequence[str], removed: Iterabl
     return {
         "device": {"identifiers": [device], "name": stream, "manufacturer": "Maskcast", "sw_version": version},
         "origin": {"name": "Maskcast", "sw_version": version},
-        "availability": [{"topic": f"{prefix}/{stream}/status", "value_template": "{{ value_json['status'] }}"}],
-        "qos": 1,
+        "availability": [{"topic": topics.STATUS.at(prefix, stream), "value_template": "{{ value_json['status'] }}"}],
+        "qos": topics.COUNTS.delivery.qos,
         "components": components,
     }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from maskcast.errors import SinkError
 from maskcast.result import KnownTracks, Result
-from sinks.messages.messages import event_message
+from sinks.messages.event import event_message
 from sinks.mqtt.journal_file import (
     DamagedError,
     Transaction,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind
-from sinks.messages.messages import shed_message
+from sinks.messages.event import shed_message
 
 OPEN_TRACKS = 1_000  # a stream
 

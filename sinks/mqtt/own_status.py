@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from maskcast.backoff import Backoff
-from sinks.messages.messages import ProcessMessage, StatusMessage
+from sinks.messages.status import ProcessMessage, StatusMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from maskcast.redaction import redact
-from sinks.messages.messages import process_message
+from sinks.messages import topics
+from sinks.messages.status import process_message
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.client import RefusedError
 from sinks.mqtt.connection import Connection, DisconnectedError, Trial
@@ -27,8 +28,7 @@ class ProcessStatus:
         self._connection = Connection(
             address,
             None,
-            status_topic=f"{address.prefix}/status",
-            will=lambda: process_message("offline", "connection lost", self._streams),
+            lambda: process_message("offline", "connection lost", self._streams),
         )
 
     async def start(self) -> None:
@@ -61,9 +61,9 @@ class ProcessStatus:
             DisconnectedError: it may not have been delivered.
             RefusedError: the broker does not take it.
         """
-        await self._connection.publish(f"{self._prefix}/{stream}/events", payload, qos=1)
+        await self._connection.publish(topics.EVENTS.at(self._prefix, stream), payload, topics.EVENTS.delivery)
 
-    async def withdraw(self, topics: Collection[str]) -> bool:
+    async def withdraw(self, names: Collection[str]) -> bool:
         """Remove what the broker retains on these topics, given in full; whether it has.
 
         Nothing of it is tried later, when another may have something to say there.
@@ -72,9 +72,9 @@ class ProcessStatus:
             DisconnectedError: the connection was lost.
         """
         taken = True
-        for topic in topics:
+        for topic in names:
             try:
-                await self._connection.publish(topic, b"", qos=1, retain=True)
+                await self._connection.publish(topic, b"", topics.REMOVAL)
             except RefusedError:  # told
                 taken = False
         return taken

@@ -16,7 +16,10 @@ from maskcast.printable import printable
 from maskcast.redaction import redact
 from maskcast.result import Result, TrackState
 from maskcast.stream_info import StreamInfo
-from sinks.messages.messages import counts_message, status_message
+from sinks.messages import topics
+from sinks.messages.counts import counts_message
+from sinks.messages.status import status_message
+from sinks.messages.topics import Topic
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.client import RefusedError, TooLargeError
 from sinks.mqtt.connection import Connection, DisconnectedError, Trial
@@ -30,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 10.0  # how long `close` tries to deliver what waits
 LOOK_SECONDS = 1.0  # between two looks at how long the broker has been away
-EXPIRY = 10  # seconds after which the broker need not deliver a frame to a slow subscriber
 PUMP_SECONDS = 1.0  # until what failed unexpectedly begins again
 REFUSED_SECONDS = 5.0  # until events that the broker refused are offered again
 WINDOW = 16  # events on their way to the broker at a time
@@ -81,7 +83,7 @@ class Publisher:
         self.dropped_frames = 0
         self._journal, self._live, self._published = journal, live, published
         self._patience = patience
-        self._base = f"{address.prefix}/{stream}"
+        self._prefix = address.prefix
         self._prompts = tuple(prompts)
         self._counts: dict[str, int] = {}
         self._online: tuple[bool, str | None, bool] = (True, None, False)
@@ -96,12 +98,11 @@ class Publisher:
         self._connection = Connection(
             address,
             stream,
-            status_topic=f"{self._base}/status",
-            will=lambda: status_message(stream, "offline", "connection lost", prompts=self._prompts),
+            lambda: status_message(stream, "offline", "connection lost", prompts=self._prompts),
         )
         self._control: ControlTopic | None = None
         if control is not None:
-            self._control = ControlTopic(self._connection, self._base, stream, control)
+            self._control = ControlTopic(self._connection, address.prefix, stream, control)
 
     @property
     def connected(self) -> bool:
@@ -111,7 +112,7 @@ class Publisher:
     @property
     def refused(self) -> list[str]:
         """What the broker does not take: frames, or events, which wait in the journal."""
-        known = {"frames": self._connection.refuses(f"{self._base}/tracks"), "events": self._refused}
+        known = {"frames": self._connection.refuses(self._at(topics.TRACKS)), "events": self._refused}
         return [what for what, refused in known.items() if refused]
 
     @property
@@ -209,11 +210,11 @@ class Publisher:
 
     def still_room(self) -> int | None:
         """Bytes that a picture may have so that the broker takes it; None if any will do."""
-        return self._connection.room(f"{self._base}/image")
+        return self._connection.room(self._at(topics.IMAGE))
 
     async def publish_still(self, jpeg: bytes) -> None:
         """Publish a picture, retained, on ``image``."""
-        self._connection.retain(f"{self._base}/image", jpeg, qos=0)
+        self._connection.retain(self._at(topics.IMAGE), jpeg, topics.IMAGE.delivery)
 
     async def publish_raw(self, topic: str, payload: bytes) -> None:
         """Publish `payload`, retained, on the full `topic`, also after each reconnect; the newest wins.
@@ -222,7 +223,7 @@ class Publisher:
             topic: all of it, without the prefix in front.
             payload: the message; empty to remove what the broker retains.
         """
-        self._connection.retain(topic, payload)
+        self._connection.retain(topic, payload, topics.DISCOVERY)
 
     def nothing_visible(self) -> None:
         """Say that no object is seen: the stream has been offline or paused for so long that all tracks are lost."""
@@ -268,6 +269,9 @@ class Publisher:
             self._new_event.set()
             await asyncio.sleep(0.01)
 
+    def _at(self, topic: Topic) -> str:
+        return topic.at(self._prefix, self.stream)
+
     def _tell_status(self) -> None:
         online, reason, paused = self._online
         message = status_message(
@@ -284,7 +288,7 @@ class Publisher:
 
     def _send_counts(self) -> None:
         message = counts_message(self.stream, self._counts)
-        self._connection.retain(f"{self._base}/counts", message.json_bytes())
+        self._connection.retain(self._at(topics.COUNTS), message.json_bytes(), topics.COUNTS.delivery)
 
     async def _send_frames(self) -> None:
         while True:
@@ -321,21 +325,19 @@ class Publisher:
         self._delivered.set()
 
     async def _send_frame(self, result: Result, began: float) -> None:
-        topic = f"{self._base}/tracks"
+        topic = self._at(topics.TRACKS)
         encode = partial(self._bound.encode, result, self._connection.room(topic))
         found = await asyncio.to_thread(encode) if result.tracks else encode()
         if found.left_out and not self._left_out:
             logger.warning("%s: the smallest tracks do not fit into a message of %d bytes", self.stream, found.limit)
         self._left_out = found.left_out
-        if self._live:
-            await self._connection.publish(topic, found.payload, expiry=EXPIRY)
-        else:
-            await self._connection.publish(topic, found.payload, qos=1)
+        delivery = topics.TRACKS.delivery if self._live else topics.EVERY_FRAME
+        await self._connection.publish(topic, found.payload, delivery)
         if self._published is not None:
             self._published(result.frame, time.monotonic() - began)
 
     async def _send_events(self) -> None:
-        topic = f"{self._base}/events"
+        topic, delivery = self._at(topics.EVENTS), topics.EVENTS.delivery
         while True:
             await self._connection.connected.wait()
             self._new_event.clear()
@@ -344,7 +346,7 @@ class Publisher:
                 await self._new_event.wait()
                 continue
             # Started in order, they are written in order; one that fails takes the connection with it.
-            sending = [self._connection.publish(topic, entry.payload, qos=1) for entry in entries]
+            sending = [self._connection.publish(topic, entry.payload, delivery) for entry in entries]
             outcome = await asyncio.gather(*sending, return_exceptions=True)
             # What is too large for the broker is left out, which has been told: it will not get smaller.
             failed = next(

@@ -133,8 +133,10 @@ async def _subscriber(port: int, heard: Heard) -> AsyncIterator[None]:
     """Someone who consumes what is published, as anyone would."""
     import aiomqtt
 
+    from sinks.messages import topics
+
     async with aiomqtt.Client(HOST, port) as client:
-        await client.subscribe(f"{PREFIX}/{STREAM}/+", qos=1)
+        await client.subscribe(f"{PREFIX}/{STREAM}/+", topics.READING.qos)
 
         ended = asyncio.Event()
 

@@ -27,7 +27,7 @@ from sources import Kind, kind_of, open_source
 from sources.location import scheme_of
 
 if TYPE_CHECKING:
-    from sinks.messages.messages import ControlMessage
+    from sinks.messages.control import ControlMessage
     from sinks.mqtt.broker import BrokerAddress
     from sinks.mqtt.connection import Trial
     from streaming.settings.tables import MqttSettings, RecordingSettings, StreamSettings

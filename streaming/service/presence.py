@@ -12,7 +12,7 @@ from contextlib import suppress
 from maskcast.errors import UsageError
 from maskcast.frame import Frame
 from maskcast.prompts import MOST_PROMPTS
-from sinks.messages.messages import ControlMessage
+from sinks.messages.control import ControlMessage
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.home_assistant import discovery, discovery_topic
 from sinks.mqtt.publisher import Publisher

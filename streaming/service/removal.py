@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from maskcast.errors import UsageError
 from maskcast.threads import in_daemon_thread
-from sinks.messages.messages import StatusMessage
+from sinks.messages.status import StatusMessage
 from sinks.mqtt.client import KEEPALIVE, RefusedError
 from sinks.mqtt.connection import DisconnectedError
 from sinks.mqtt.journal import Journal

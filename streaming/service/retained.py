@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from maskcast.files import set_aside, tighten, write_whole
 from maskcast.printable import check_printable
 from maskcast.threads import in_daemon_thread
-from sinks.messages.asyncapi import TOPICS, retained_topics
+from sinks.messages import topics
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.home_assistant import discovery_topic
 from streaming.pipeline.stopping import unless
@@ -63,7 +63,7 @@ class Left(BaseModel):
 
     def topics(self) -> list[str]:
         """All topics of the stream that the broker may retain."""
-        return [*retained_topics(self.prefix, self.stream), *self.discovery_topics(())]
+        return [*topics.retained_topics(self.prefix, self.stream), *self.discovery_topics(())]
 
     def discovery_topics(self, but: Collection[str]) -> list[str]:
         """Those where Home Assistant was told of the stream, but not under the prefixes `but`."""
@@ -71,11 +71,11 @@ class Left(BaseModel):
 
     def status_topic(self) -> str:
         """Where the stream has its status."""
-        return TOPICS["status"].address.format(prefix=self.prefix, stream=self.stream)
+        return topics.STATUS.at(self.prefix, self.stream)
 
     def process_topic(self) -> str:
         """Where the process that served the stream has its status."""
-        return TOPICS["process"].address.format(prefix=self.prefix)
+        return topics.PROCESS.at(self.prefix)
 
 
 class _File(BaseModel):

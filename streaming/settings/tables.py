@@ -16,7 +16,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, Validati
 from maskcast.errors import UsageError
 from maskcast.redaction import hide
 from sinks.filename import STREAM_FIELD, with_stream
-from sinks.messages.messages import ACTIONS
+from sinks.messages.control import ACTIONS
 from sinks.mqtt.broker import BrokerAddress, parse_address
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS

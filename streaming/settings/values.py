@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ByteSize, Field, ValidationInfo
 from maskcast.errors import UsageError
 from maskcast.prompts import MOST_PROMPTS, clean_prompt
 from maskcast.redaction import UNCLEAR, place_of, redact
-from sinks.messages.messages import ACTIONS, Action
+from sinks.messages.control import ACTIONS, Action
 from sinks.mqtt.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of
 

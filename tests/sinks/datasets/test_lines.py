@@ -20,7 +20,7 @@ from maskcast.errors import SinkError, UsageError
 from maskcast.result import Result
 from sinks import open_sink
 from sinks.datasets.mot import prompt_names
-from sinks.messages.schema import MESSAGES
+from sinks.messages.frame import FrameMessage
 from sinks.sink import BlockingSink
 from tests import processes
 from tests.full_disk import largest_file
@@ -34,7 +34,7 @@ async def test_json_lines(tmp_path: Path) -> None:
     await feed(open_sink(str(path)), info(), stream())
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [line["frame"] for line in lines] == [0, 1, 2, 3, 4]
-    schema = MESSAGES["frame"].model_json_schema()
+    schema = FrameMessage.model_json_schema()
     for line in lines:
         jsonschema.validate(line, schema)
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.jsonl"]

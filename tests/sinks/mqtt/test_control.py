@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from maskcast.errors import UsageError
-from sinks.messages.messages import ControlMessage
+from sinks.messages.control import ControlMessage
 from sinks.mqtt.control import BURST, MAX_BYTES, QUOTED, ControlDesk, ControlError, parse_control
 from tests.paths import ROOT
 from tests.publishing import answered

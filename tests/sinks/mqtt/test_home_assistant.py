@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from sinks.messages.messages import counts_message, status_message
+from sinks.messages.counts import counts_message
+from sinks.messages.status import status_message
 from sinks.mqtt.control import ControlError, parse_control
 from sinks.mqtt.home_assistant import discovery, discovery_topic, jinja_literal
 

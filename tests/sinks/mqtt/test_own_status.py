@@ -11,7 +11,7 @@ from dataclasses import replace
 import aiomqtt
 import pytest
 
-from sinks.messages.messages import status_message
+from sinks.messages.status import status_message
 from sinks.mqtt import connection, own_status
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.connector import client_id

@@ -32,7 +32,7 @@ from maskcast.errors import SinkError, UsageError
 from maskcast.frame import Frame
 from maskcast.mask import Mask
 from maskcast.result import Result, Track, TrackState
-from sinks.messages.messages import ControlMessage
+from sinks.messages.control import ControlMessage
 from sinks.mqtt import connection, connector, control_topic, publisher
 from sinks.mqtt.broker import BrokerAddress, parse_address
 from sinks.mqtt.control import ControlDesk

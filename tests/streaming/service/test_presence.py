@@ -8,7 +8,7 @@ import pytest
 
 from maskcast.errors import UsageError
 from maskcast.result import Result
-from sinks.messages.messages import ControlMessage
+from sinks.messages.control import ControlMessage
 from sinks.video.still import StillSink
 from sources.picture import ArrayPicture
 from streaming.service.metrics import Metrics

@@ -12,7 +12,7 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 
-from sinks.messages.messages import process_message, status_message
+from sinks.messages.status import process_message, status_message
 from sinks.mqtt.broker import parse_address
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus

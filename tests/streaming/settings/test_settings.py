@@ -18,7 +18,6 @@ from pydantic import ValidationError
 
 from maskcast.errors import UsageError
 from maskcast.redaction import redact
-from streaming.settings.reference import with_tables
 from streaming.settings.tables import DEFAULT_MODEL, Settings, load_settings, restart_needed
 from tests.paths import ROOT
 
@@ -100,11 +99,6 @@ def test_settings_load_without_torch_or_a_decoder() -> None:
     code = f"import sys, streaming.settings.tables; print([m for m in {heavy} if m in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], cwd=DOCS.parent, capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "[]"
-
-
-def test_the_reference_is_the_models_own() -> None:
-    text = (DOCS / "settings.md").read_text(encoding="utf-8")
-    assert text == with_tables(text), "run: python -m streaming.settings.reference"
 
 
 def test_paths_start_at_the_files_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

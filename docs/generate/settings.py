@@ -1,9 +1,8 @@
-"""Write the tables of ``docs/settings.md`` from the models: ``python -m streaming.settings.reference [file]``."""
+"""The tables of ``docs/settings.md``, made from the models."""
 
 from __future__ import annotations
 
 import json
-import sys
 import typing
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
+from docs.generate.markdown import table
 from streaming.settings.problems import bounds, choices_of, shown_number
 from streaming.settings.tables import (
     HttpSettings,
@@ -33,29 +33,21 @@ TABLES: dict[str, type[BaseModel]] = {
     "[log]": LogSettings,
     "[worker]": WorkerSettings,
 }
-BEGIN, END = "<!-- tables: python -m streaming.settings.reference -->", "<!-- end of the tables -->"
 _UNITS = (("PB", 10**15), ("MB", 10**6), ("KiB", 1 << 10))
 
 
-def tables() -> str:
+def settings_tables() -> str:
     """One Markdown table for each table of the settings file."""
     return "\n".join(_table(name, model) for name, model in TABLES.items())
 
 
-def with_tables(text: str) -> str:
-    """A document with what stands between its two marks replaced by the tables."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{tables()}\n{END}{rest.partition(END)[2]}"
-
-
 def _table(name: str, model: type[BaseModel]) -> str:
-    head = f"## `{name}`\n\n{model.__doc__}\n\n| key | value | default | |\n|---|---|---|---|\n"
     rows = [
-        f"| `{key}` | {_kind(field)} | {_default(field)} | {field.description} |\n"
+        (f"`{key}`", _kind(field), _default(field), field.description or "")
         for key, field in model.model_fields.items()
         if not _is_table(field.annotation)
     ]
-    return head + "".join(rows)
+    return f"## `{name}`\n\n{model.__doc__}\n\n{table(('key', 'value', 'default', ''), rows)}"
 
 
 def _kind(field: FieldInfo) -> str:
@@ -109,13 +101,3 @@ def _size(value: int) -> str:
         if value >= size and value % size == 0:
             return f"{value // size} {unit}"
     return f"{value} bytes"
-
-
-def main() -> None:
-    """Bring the document up to date."""
-    file = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/settings.md")
-    file.write_text(with_tables(file.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""Writes what is generated under ``docs``: ``python -m docs.generate``. Nothing of it is installed."""

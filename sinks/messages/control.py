@@ -1,0 +1,118 @@
+"""Requests to a running stream, and the answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self, TypeAlias, get_args
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from maskcast.printable import UNPRINTABLE, check_printable
+from maskcast.prompts import MOST_PROMPTS, clean_prompts
+from sinks.messages.message import Message, Prompt, StreamId, Time, now
+
+Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+PROMPT_ACTIONS = ("set", "add", "remove")  # the actions that take prompts
+
+# These texts end up in logs and on screens. As a `not`, because `$` also matches before a final line end in some
+# languages.
+_PLAIN = {"not": {"pattern": UNPRINTABLE}}
+ControlPrompt = Annotated[
+    str,
+    Field(min_length=1, max_length=200, pattern=r"\S", json_schema_extra=_PLAIN),
+    AfterValidator(check_printable),
+]
+RequestId = Annotated[
+    str, Field(min_length=1, max_length=64, json_schema_extra=_PLAIN), AfterValidator(check_printable)
+]
+
+
+def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(prompts)) < len(prompts):
+        raise ValueError("a prompt is given twice")
+    return clean_prompts(prompts)  # what differs in blanks alone is one prompt
+
+
+class ControlMessage(Message):
+    """A request to a running stream, published by anyone whom the broker lets: on ``<prefix>/<stream>/control``."""
+
+    model_config = ConfigDict(
+        validate_by_name=False,  # a request says `schema`, or nothing
+        validate_by_alias=True,
+        json_schema_extra={
+            "if": {"properties": {"action": {"enum": list(PROMPT_ACTIONS)}}},
+            "then": {"required": ["prompts"]},
+            "else": {"not": {"required": ["prompts"]}},
+        },
+    )
+
+    schema_: Annotated[
+        Literal["maskcast.control/1"], Field(alias="schema", description="Format and version; may be left out.")
+    ] = "maskcast.control/1"
+    action: Annotated[
+        Action,
+        Field(
+            description="`set`, `add` or `remove` prompts; `pause`, `resume` processing; `snapshot`: publish an image."
+        ),
+    ]
+    prompts: Annotated[
+        tuple[ControlPrompt, ...],
+        Field(
+            default_factory=tuple,
+            min_length=1,
+            max_length=MOST_PROMPTS,
+            json_schema_extra={"uniqueItems": True},
+            description=f"The phrases, 1 to {MOST_PROMPTS} different ones of 1 to 200 characters without control or "
+            "bidirectional ones; with `set`, `add` and `remove` only.",
+        ),
+        AfterValidator(_different),
+    ]
+    id: Annotated[RequestId | None, Field(description="Up to 64 characters of your choice, repeated in the reply.")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _prompts_where_they_belong(self) -> Self:
+        if self.action in PROMPT_ACTIONS and not self.prompts:
+            raise ValueError(f"{self.action} needs prompts")
+        if self.action not in PROMPT_ACTIONS and "prompts" in self.model_fields_set:
+            raise ValueError(f"{self.action} takes no prompts")
+        return self
+
+
+class ReplyMessage(Message):
+    """The answer to requests: a message on ``<prefix>/<stream>/control/reply``."""
+
+    schema_: Annotated[Literal["maskcast.reply/1"], Field(alias="schema", description="Format and version.")]
+    stream: StreamId
+    id: Annotated[str | None, Field(description="The request's `id`; null if it had none or could not be read.")]
+    action: Annotated[Action | None, Field(description="The request's `action`; null if it could not be read.")]
+    status: Annotated[Literal["accepted", "rejected"], Field(description="Whether the request was carried out.")]
+    reason: Annotated[str | None, Field(description="Why it was rejected; null if accepted.")]
+    prompts: Annotated[list[Prompt], Field(description="The prompts now in force.")]
+    count: Annotated[
+        int, Field(ge=1, description="How many requests this answers: 1, or more rejected ones under a flood.")
+    ]
+    time: Annotated[Time, Field(description="When the request was answered, UTC.")]
+
+
+def reply_message(
+    stream: str,
+    request: ControlMessage | None,
+    reason: str | None,
+    prompts: Sequence[str],
+    count: int = 1,
+) -> ReplyMessage:
+    """The answer to `request` (None if it could not be read): accepted without a `reason`, rejected with one."""
+    return ReplyMessage(
+        schema_="maskcast.reply/1",
+        stream=stream,
+        id=request.id if request else None,
+        action=request.action if request else None,
+        status="accepted" if reason is None else "rejected",
+        reason=reason,
+        prompts=list(prompts),
+        count=count,
+        time=now(),
+    )
