@@ -15,9 +15,9 @@ def main() -> NoReturn:
         sys.stderr.write(f"maskcast: error: {error}\n")
         sys.exit(error.exit_code)
     if sys.argv[1:2] == ["run"]:  # before all that takes time; a terminal that is closed ends the other commands
-        import streaming.hangup
+        import streaming.process
 
-        streaming.hangup.remember()
+        streaming.process.remember_hangup()
     import streaming.cli
 
     streaming.cli.main()

@@ -14,9 +14,9 @@ from maskcast.frame import Frame
 from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
 from sources.source import Source
-from streaming.cpu import keep_memory, wait_politely
 from streaming.pipeline.stage import Stage, staged
 from streaming.pipeline.stream import READ_AHEAD
+from streaming.process import keep_memory, wait_politely
 
 
 def track(

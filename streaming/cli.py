@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import threading
 import warnings
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -18,8 +15,8 @@ from maskcast.errors import MaskcastError
 from maskcast.printable import printable
 from maskcast.redaction import redact
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
-from streaming.cpu import keep_memory, wait_politely
 from streaming.logs import redact_stray_lines
+from streaming.process import keep_memory, leave, wait_politely
 
 app = typer.Typer(
     name="maskcast",
@@ -228,19 +225,3 @@ def main() -> NoReturn:
         complain(error, verbose="--verbose" in sys.argv)
         code = 1
     leave(code)
-
-
-def leave(code: int) -> NoReturn:
-    """End the process with this exit code, whatever threads are still at work.
-
-    The model, the decoders and the sinks work on threads, inside native code or at a disk that cannot be interrupted.
-    All that they were to deliver has been delivered or given up by now. Where the interpreter took itself apart under
-    one of them, the process ended with a segmentation fault in place of its exit code, about once in 14 times.
-    """
-    logging.shutdown()  # what it counts in place of repeating it
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
-            stream.flush()
-    if threading.active_count() > 1:
-        os._exit(code)
-    sys.exit(code)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from maskcast import redaction
-from streaming.cpu import wait_politely
+from streaming.process import wait_politely
 
 wait_politely()
 

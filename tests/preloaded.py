@@ -4,7 +4,7 @@ import ctypes
 import signal
 import sys
 
-from streaming.cpu import wait_politely
+from streaming.process import wait_politely
 
 PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 

@@ -138,7 +138,7 @@ def test_the_process_ends_with_its_code_whatever_threads_are_at_work_and_with_it
     code = """
 import logging, threading, time
 from concurrent.futures import ThreadPoolExecutor
-from streaming.cli import leave
+from streaming.process import leave
 from streaming.logs import configure_logs
 configure_logs("info", "text")
 for _ in range(30):

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from maskcast.errors import UsageError
 from streaming.commands.progress import ProgressDisplay
-from streaming.pipeline.jobs import exit_code, run_jobs, run_until_stopped
+from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.stream import Job, Report
 from streaming.pipeline.worker import Worker
+from streaming.process import run_until_stopped
 
 CLIP = Path(__file__).with_name("demo.mp4")
 MODEL = "nano"

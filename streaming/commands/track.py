@@ -22,10 +22,11 @@ from sinks.through import destination
 from sources import STDIN, Kind, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
 from streaming.commands.progress import ProgressDisplay
-from streaming.pipeline.jobs import exit_code, run_jobs, run_until_stopped
+from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.stopping import unless
 from streaming.pipeline.stream import Job, Report, TrackStateFile
 from streaming.pipeline.worker import Worker, engine_loader
+from streaming.process import run_until_stopped
 from streaming.track_states import track_state_file
 
 

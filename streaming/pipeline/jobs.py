@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 from maskcast.errors import MaskcastError
 from streaming.pipeline.stream import Job, Report, run_stream
 from streaming.pipeline.worker import Worker
-
-T = TypeVar("T")
-
-INTERRUPTED = 130
+from streaming.process import INTERRUPTED
 
 
 async def run_jobs(
@@ -34,41 +27,10 @@ async def run_jobs(
     async def queued() -> list[Report]:
         return [Report(stream="", interrupted=True) if stop.is_set() else await safely(job) for job in one_by_one]
 
-    *reports, last = await asyncio.gather(*(safely(job) for job in at_once), queued())
-    assert isinstance(last, list)
-    return [*(report for report in reports if isinstance(report, Report)), *last]
-
-
-class _Executor(ThreadPoolExecutor):
-    """The event loop's, for name look-ups and the like: the end does not wait for a server or a disk that hangs."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """End without waiting; see `streaming.cli.leave`."""
-        super().shutdown(wait=False, cancel_futures=True)
-
-
-def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
-    """Run `main` in a new event loop; SIGINT and SIGTERM set its stop event, a second one ends the process at once.
-
-    Returns:
-        What `main` returns.
-    """
-
-    async def run() -> T:
-        stop = asyncio.Event()
-
-        def interrupt() -> None:
-            if stop.is_set():
-                os._exit(INTERRUPTED)
-            stop.set()
-
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(_Executor(thread_name_prefix="asyncio"))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
-        return await main(stop)
-
-    return asyncio.run(run())
+    async with asyncio.TaskGroup() as group:
+        live = [group.create_task(safely(job), name=f"live stream {n}") for n, job in enumerate(at_once, 1)]
+        others = group.create_task(queued(), name="streams one by one")
+    return [*(task.result() for task in live), *others.result()]
 
 
 def exit_code(reports: Sequence[Report]) -> int:

@@ -23,7 +23,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from streaming.cpu import heap_in_use
+from streaming.process import heap_in_use
 
 Stage = Literal["queue", "model", "publish", "total"]
 STAGES: tuple[Stage, ...] = ("queue", "model", "publish", "total")

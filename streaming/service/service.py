@@ -13,10 +13,10 @@ from maskcast import __version__
 from maskcast.errors import MaskcastError, ModelError, UsageError
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus
-from streaming.cpu import return_memory
 from streaming.logs import configure_logs
 from streaming.pipeline.stopping import unless
 from streaming.pipeline.worker import Worker, engine_loader
+from streaming.process import hangup_obeyed, return_memory, run_until_stopped
 from streaming.service.metrics import Metrics
 from streaming.service.removal import Removal
 from streaming.service.retained import Retained
@@ -335,15 +335,12 @@ def run_service(file: Path) -> int:
     Raises:
         MaskcastError: see `Service.run`.
     """
-    from streaming.hangup import obeyed
-    from streaming.pipeline.jobs import run_until_stopped
-
     settings = load_settings(file)
     configure_logs(settings.log.level, settings.log.format)
 
     async def main(stop: asyncio.Event) -> None:
         service = Service(file, settings)
-        with obeyed(service.request_reload):
+        with hangup_obeyed(service.request_reload):
             await service.run(stop)
 
     run_until_stopped(main)

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from maskcast.threads import SerialThread, in_daemon_thread
-from streaming.pipeline.jobs import run_until_stopped
+from streaming.process import run_until_stopped
 from tests.patience import patient
 
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streaming.cpu import heap_in_use
+from streaming.process import heap_in_use
 from streaming.service.metrics import STAGES, Metrics
 from tests.paths import ROOT
 
