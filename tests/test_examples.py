@@ -67,12 +67,12 @@ def test_the_readme_shows_commands_that_exist():
 
 async def answers(port, prompts, serve):
     """What the remote control prints, with a stream `door` that answers if `serve`."""
-    in_force = ("person",)
 
-    async def handle(request):
-        nonlocal in_force
-        in_force = request.prompts
-        return in_force
+    class Stream:
+        prompts = ("person",)
+
+        async def obey(self, request):
+            self.prompts = request.prompts
 
     async with aiomqtt.Client("127.0.0.1", port) as maskcast:
         await maskcast.subscribe("maskcast/door/control", qos=1)
@@ -81,7 +81,7 @@ async def answers(port, prompts, serve):
             *(sys.executable, str(EXAMPLES / "control.py"), "127.0.0.1", str(port), "door", *prompts),
             stdout=subprocess.PIPE,
         )
-        desk = ControlDesk("door", handle, lambda: in_force)
+        desk = ControlDesk("door", Stream())
         async with asyncio.timeout(patient(30)):
             message = await anext(aiter(maskcast.messages))
             # First an answer to somebody else, which is not to be taken for one's own.

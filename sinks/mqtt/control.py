@@ -6,13 +6,14 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, NoReturn, Protocol
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from maskcast.errors import MaskcastError
+from maskcast.notices import Notify, RequestsAnswered, ignore
 from maskcast.redaction import redact
 from sinks.messages.control import ACTIONS, Action, ControlMessage, reply_message
 
@@ -116,6 +117,21 @@ def _fault(error: ErrorDetails) -> str:
     return f"{place}: {text}" if place else text
 
 
+class Controlled(Protocol):
+    """What requests are made of."""
+
+    @property
+    def prompts(self) -> Sequence[str]:
+        """Those in force."""
+
+    async def obey(self, request: ControlMessage) -> None:
+        """Carry a request out.
+
+        Raises:
+            MaskcastError: it cannot be done; nothing has changed.
+        """
+
+
 class ControlDesk:
     """Receives the requests for one stream, has them carried out, and writes the replies.
 
@@ -126,9 +142,8 @@ class ControlDesk:
     def __init__(
         self,
         stream: str,
-        handle: Callable[[ControlMessage], Awaitable[tuple[str, ...]]],
-        prompts: Callable[[], Sequence[str]],
-        answered: Callable[[bool, int], None] = lambda _accepted, _count: None,
+        controlled: Controlled,
+        notify: Notify = ignore,
         clock: Callable[[], float] = time.monotonic,
         allowed: Collection[Action] = ACTIONS,
     ) -> None:
@@ -136,17 +151,15 @@ class ControlDesk:
 
         Args:
             stream: id of the stream.
-            handle: carries a request out and returns the prompts now in force; a `MaskcastError` rejects it.
-            prompts: the prompts in force.
-            answered: is told of each reply whether it accepts, and for how many requests it stands.
+            controlled: carries the requests out.
+            notify: is told of each reply, `RequestsAnswered`.
             clock: seconds that never go back.
             allowed: the actions that are carried out.
         """
         self._stream = stream
         self._allowed = allowed
-        self._handle = handle
-        self._prompts = prompts
-        self._answered = answered
+        self._controlled = controlled
+        self._notify = notify
         self._clock = clock
         self._tokens = BURST
         self._filled_at = clock()
@@ -181,7 +194,7 @@ class ControlDesk:
     async def carry_out(self, request: ControlMessage) -> bytes:
         """The reply to a request that was admitted, once it has been carried out or refused."""
         try:
-            prompts = await self._handle(request)
+            await self._controlled.obey(request)
         except asyncio.CancelledError:
             raise
         except MaskcastError as error:
@@ -189,8 +202,8 @@ class ControlDesk:
         except BaseException:  # as above
             logger.exception("%s: a control request failed", self._stream)
             return self.reject("internal error, see the log", request=request)
-        self._answered(True, 1)
-        return reply_message(self._stream, request, None, prompts).json_bytes()
+        self._notify(RequestsAnswered(accepted=True))
+        return reply_message(self._stream, request, None, self._controlled.prompts).json_bytes()
 
     def refusals(self) -> bytes | None:
         """The reply that sums up the requests above the rate since the last such reply, if any and if it is due.
@@ -205,5 +218,5 @@ class ControlDesk:
 
     def reject(self, reason: str, count: int = 1, request: ControlMessage | None = None) -> bytes:
         """The reply to `count` requests that are not carried out; `request` if it is one that could be read."""
-        self._answered(False, count)
-        return reply_message(self._stream, request, reason, self._prompts(), count).json_bytes()
+        self._notify(RequestsAnswered(accepted=False, count=count))
+        return reply_message(self._stream, request, reason, self._controlled.prompts, count).json_bytes()

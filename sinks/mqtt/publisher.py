@@ -11,11 +11,12 @@ from contextlib import suppress
 from functools import partial
 
 from maskcast.errors import SinkError
-from maskcast.frame import Frame
+from maskcast.notices import FramePublished, Notify, ignore
 from maskcast.printable import printable
 from maskcast.redaction import redact
 from maskcast.result import Result, TrackState
 from maskcast.stream_info import StreamInfo
+from maskcast.stream_status import StreamStatus
 from sinks.messages import topics
 from sinks.messages.counts import counts_message
 from sinks.messages.status import status_message
@@ -46,6 +47,7 @@ class Publisher:
     again on the next connection if need be, and waited for.
 
     Attributes:
+        status: of the stream, as it was told last.
         dropped_frames: messages on ``tracks`` that were not sent: older than the newest, no connection, or refused.
     """
 
@@ -60,7 +62,7 @@ class Publisher:
         patience: float | None = None,
         max_payload: int = MAX_PAYLOAD,
         control: ControlDesk | None = None,
-        published: Callable[[Frame, float], None] | None = None,
+        notify: Notify = ignore,
     ) -> None:
         """Prepare; `start` connects.
 
@@ -73,7 +75,7 @@ class Publisher:
             patience: seconds that a stream which is not live waits for a broker that is away; None for ever.
             max_payload: bytes of a message on ``tracks``, at least 65,536; see `sinks.mqtt.payload`.
             control: answers the requests on ``control``; None to read none.
-            published: is told which frame was handed to the network, and how many seconds after its `write`.
+            notify: is told of each frame that was handed to the network, `FramePublished`.
 
         Raises:
             UsageError: `max_payload` is too small.
@@ -81,12 +83,11 @@ class Publisher:
         self._bound = PayloadBound(max_payload)
         self.stream = stream
         self.dropped_frames = 0
-        self._journal, self._live, self._published = journal, live, published
+        self.status = StreamStatus(prompts=tuple(prompts))
+        self._journal, self._live, self._notify = journal, live, notify
         self._patience = patience
         self._prefix = address.prefix
-        self._prompts = tuple(prompts)
         self._counts: dict[str, int] = {}
-        self._online: tuple[bool, str | None, bool] = (True, None, False)
         self._frames: deque[tuple[Result, float, int]] = deque()  # the last: on which connection
         self._delivered = asyncio.Event()  # no frame waits
         self._new_frame, self._new_event = asyncio.Event(), asyncio.Event()
@@ -98,7 +99,7 @@ class Publisher:
         self._connection = Connection(
             address,
             stream,
-            lambda: status_message(stream, "offline", "connection lost", prompts=self._prompts),
+            lambda: status_message(stream, "offline", "connection lost", prompts=self.status.prompts),
         )
         self._control: ControlTopic | None = None
         if control is not None:
@@ -127,7 +128,7 @@ class Publisher:
             SinkError: `required`, and the first attempt to connect failed.
         """
         self._tell_status()
-        self._counts = dict.fromkeys(self._prompts, 0)
+        self._counts = dict.fromkeys(self.status.prompts, 0)
         self._send_counts()
         await self._connection.start(required=required)
         pumps = [self._send_frames, self._send_events]
@@ -194,19 +195,11 @@ class Publisher:
         self._frames.append((result, began, self.reconnects))
         self._new_frame.set()
 
-    async def set_status(
-        self, online: bool, reason: str | None = None, *, prompts: Sequence[str] | None = None, paused: bool = False
-    ) -> None:
-        """Say whether the stream is processed and why not, and what is looked for; the newest wins.
-
-        Args:
-            online: whether results are being published.
-            reason: why not; credentials are removed, and control characters escaped.
-            prompts: now in force; None leaves them.
-            paused: whether it is paused on request.
-        """
-        self._online = (online, None if reason is None else printable(redact(reason)), paused)
-        self.set_prompts(self._prompts if prompts is None else prompts)
+    def set_status(self, status: StreamStatus) -> None:
+        """Say how the stream is; the newest wins. Credentials and control characters do not leave with its reason."""
+        self.status = status
+        self._tell_counts(Counter({prompt: number for prompt, number in self._counts.items() if number}))
+        self._tell_status()
 
     def still_room(self) -> int | None:
         """Bytes that a picture may have so that the broker takes it; None if any will do."""
@@ -229,12 +222,6 @@ class Publisher:
         """Say that no object is seen: the stream has been offline or paused for so long that all tracks are lost."""
         self._tell_counts(Counter())
 
-    def set_prompts(self, prompts: Sequence[str]) -> None:
-        """Say which prompts are in force now."""
-        self._prompts = tuple(prompts)
-        self._tell_counts(Counter({prompt: number for prompt, number in self._counts.items() if number}))
-        self._tell_status()
-
     async def close(self, reason: str | None) -> bool:
         """Deliver what waits, say ``offline``, and disconnect: within 10 seconds.
 
@@ -252,7 +239,7 @@ class Publisher:
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self._flush()
-                await self.set_status(False, reason or "end of stream")
+                self.set_status(StreamStatus(False, reason or "end of stream", self.status.prompts))
                 await self._connection.settled()
         except TimeoutError:
             delivered = False
@@ -273,15 +260,20 @@ class Publisher:
         return topic.at(self._prefix, self.stream)
 
     def _tell_status(self) -> None:
-        online, reason, paused = self._online
-        message = status_message(
-            self.stream, "online" if online else "offline", reason, prompts=self._prompts, paused=paused
+        status = self.status
+        self._connection.status.say(
+            status_message(
+                self.stream,
+                "online" if status.online else "offline",
+                None if status.reason is None else printable(redact(status.reason)),
+                prompts=status.prompts,
+                paused=status.paused,
+            )
         )
-        self._connection.status.say(message)
 
     def _tell_counts(self, visible: Counter[str]) -> None:
         """Publish how many objects are seen now, if that is news."""
-        counts = {prompt: visible[prompt] for prompt in (*self._prompts, *sorted(visible))}
+        counts = {prompt: visible[prompt] for prompt in (*self.status.prompts, *sorted(visible))}
         if counts != self._counts:
             self._counts = counts
             self._send_counts()
@@ -333,8 +325,7 @@ class Publisher:
         self._left_out = found.left_out
         delivery = topics.TRACKS.delivery if self._live else topics.EVERY_FRAME
         await self._connection.publish(topic, found.payload, delivery)
-        if self._published is not None:
-            self._published(result.frame, time.monotonic() - began)
+        self._notify(FramePublished(result.frame, time.monotonic() - began))
 
     async def _send_events(self) -> None:
         topic, delivery = self._at(topics.EVENTS), topics.EVENTS.delivery

@@ -161,14 +161,11 @@ async def _try_broker(
     from sinks.mqtt.process_status import ProcessStatus
     from sinks.mqtt.publisher import Publisher
 
-    async def obey(_: ControlMessage) -> tuple[str, ...]:
-        raise UsageError("nothing runs")
-
     refused: set[str] = set()
     failures: dict[str, SinkError] = {}
 
     async def try_stream(name: str, prompts: Sequence[str]) -> None:
-        desk = ControlDesk(name, obey, lambda: prompts)
+        desk = ControlDesk(name, _Nothing(prompts))
         try:
             trial = await Publisher(address, name, journal=Journal(None), prompts=prompts, control=desk).trial()
         except SinkError as error:
@@ -180,6 +177,16 @@ async def _try_broker(
     refused.update(trial.refused)
     await asyncio.gather(*(try_stream(name, prompts) for name, prompts in streams.items()))
     return trial, failures, sorted(refused)
+
+
+class _Nothing:
+    """A stream that does not run, and so obeys nobody."""
+
+    def __init__(self, prompts: Sequence[str]) -> None:
+        self.prompts = prompts
+
+    async def obey(self, request: ControlMessage) -> None:
+        raise UsageError(f"{request.action}: nothing runs")
 
 
 def probe_folder(what: str, folder: Path) -> list[Finding]:

@@ -10,8 +10,9 @@ import time
 from contextlib import suppress
 
 from maskcast.errors import UsageError
-from maskcast.frame import Frame
+from maskcast.notices import FramePublished, Notice, RequestsAnswered
 from maskcast.prompts import MOST_PROMPTS
+from maskcast.stream_status import StreamStatus
 from sinks.messages.control import ControlMessage
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.home_assistant import discovery, discovery_topic
@@ -73,20 +74,23 @@ class Presence:
             live=self._live,
             max_payload=int(mqtt.max_payload),
             control=self._make_desk() if self._allowed else None,
-            published=self._published,
+            notify=self._notify,
         )
 
     def _make_desk(self) -> ControlDesk:
-        return ControlDesk(
-            self._name, self._obey, lambda: self._controls.prompts, self._answered, allowed=self._allowed
-        )
+        return ControlDesk(self._name, self, self._notify, allowed=self._allowed)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Those in force."""
+        return self._controls.prompts
 
     async def start(self) -> None:
         """Begin to connect and to announce."""
         if mqtt := self._shared.settings.mqtt:
             self._shared.retained.note(self._name)
             self.publisher = self._make_publisher(mqtt)
-            await self._tell()
+            self._tell()
             await self.publisher.start(required=False)
             await self._announce()
 
@@ -106,7 +110,7 @@ class Presence:
             say("%s: %s", self._name, "online" if online else f"offline: {reason}", extra={"stream": self._name})
         self.online, self.reason = online, reason
         self._shared.metrics.stream_up(self._name, online)
-        await self._tell()
+        self._tell()
 
     def change_from_thread(self, online: bool, reason: str | None, ended: threading.Event) -> None:
         """`change`, from any thread; does not wait.
@@ -124,10 +128,10 @@ class Presence:
         with suppress(RuntimeError):  # the loop is closed: the process is ending
             asyncio.run_coroutine_threadsafe(change(), self._loop)
 
-    async def _tell(self) -> None:
+    def _tell(self) -> None:
         if self.publisher:
-            await self.publisher.set_status(
-                self.online, self.reason, prompts=self._controls.prompts, paused=self._controls.paused
+            self.publisher.set_status(
+                StreamStatus(self.online, self.reason, self._controls.prompts, self._controls.paused)
             )
 
     def _discovery_topic(self) -> str | None:
@@ -146,7 +150,7 @@ class Presence:
             message = json.dumps(discovery(mqtt.address().prefix, self._name, prompts, gone)).encode()
             await self.publisher.publish_raw(topic, message)
 
-    async def _obey(self, message: ControlMessage) -> tuple[str, ...]:
+    async def obey(self, message: ControlMessage) -> None:
         """Do what a control message says.
 
         Raises:
@@ -170,11 +174,10 @@ class Presence:
                     raise UsageError(f"{len(checked)} prompts are too many: a stream looks for {MOST_PROMPTS} at most")
                 self._controls.set_prompts(checked)
                 self._shared.metrics.prompts(self._name, checked)
-                if self.publisher:
-                    self.publisher.set_prompts(checked)
+                self._tell()
                 await self._announce()
-        await self._tell()
-        return self._controls.prompts
+                return
+        self._tell()
 
     async def _still(self) -> None:
         """Have a still published: of the next frame, or of the last one while none is looked at.
@@ -190,9 +193,11 @@ class Presence:
         elif not await still.repeat():
             raise UsageError("no picture: the stream was paused before its first frame")
 
-    def _published(self, frame: Frame, seconds: float) -> None:
-        self._shared.metrics.observe("publish", seconds)
-        self._shared.metrics.observe("total", time.monotonic() - frame.decoded_at)
-
-    def _answered(self, accepted: bool, count: int) -> None:
-        self._shared.metrics.control(self._name, "accepted" if accepted else "rejected", count)
+    def _notify(self, notice: Notice) -> None:
+        metrics = self._shared.metrics
+        match notice:
+            case FramePublished(frame, seconds):
+                metrics.observe("publish", seconds)
+                metrics.observe("total", time.monotonic() - frame.decoded_at)
+            case RequestsAnswered(accepted, count):
+                metrics.control(self._name, "accepted" if accepted else "rejected", count)

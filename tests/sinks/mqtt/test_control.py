@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from maskcast.errors import UsageError
+from maskcast.notices import Notice, RequestsAnswered
 from sinks.messages.control import ControlMessage
 from sinks.mqtt.control import BURST, MAX_BYTES, QUOTED, ControlDesk, ControlError, parse_control
 from tests.paths import ROOT
@@ -209,17 +210,18 @@ class Stream:
         self.error = error
         self.clock = Clock()
         self.answers: list[tuple[bool, int]] = []
-        self.desk = ControlDesk(
-            "door", self.handle, lambda: self.prompts, lambda *answer: self.answers.append(answer), self.clock
-        )
+        self.desk = ControlDesk("door", self, self.note, self.clock)
 
-    async def handle(self, request: ControlMessage) -> tuple[str, ...]:
+    def note(self, notice: Notice) -> None:
+        assert isinstance(notice, RequestsAnswered)
+        self.answers.append((notice.accepted, notice.count))
+
+    async def obey(self, request: ControlMessage) -> None:
         self.handled.append(request)
         if self.error is not None:
             raise self.error
         if request.action == "add":
             self.prompts += request.prompts
-        return self.prompts
 
     async def ask(self, payload: bytes) -> Any:
         return reply(await answered(self.desk, payload))
@@ -299,7 +301,7 @@ async def test_a_flood_costs_next_to_no_time() -> None:
 
 async def test_only_what_is_allowed_is_carried_out() -> None:
     stream = Stream()
-    stream.desk = ControlDesk("door", stream.handle, lambda: stream.prompts, allowed=("pause", "resume"))
+    stream.desk = ControlDesk("door", stream, allowed=("pause", "resume"))
     assert (await stream.ask(b'{"action": "pause"}'))["status"] == "accepted"
     refused = await stream.ask(b'{"action": "set", "prompts": ["dog"], "id": "x"}')
     assert (refused["status"], refused["id"], refused["action"]) == ("rejected", "x", "set")

@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from maskcast.errors import SinkError
+from maskcast.stream_status import StreamStatus
 from sinks.mqtt import connection
 from sinks.mqtt.broker import parse_address
 from sinks.mqtt.journal import Journal
@@ -96,11 +97,11 @@ async def test_what_cannot_be_made_smaller_is_left_out_and_said_once(caplog: pyt
             await until(lambda: one.connected)
             for index in range(5):
                 await one.publish_raw("homeassistant/device/door/config", b"x" * (1000 + index))
-                one.set_prompts([long])
+                one.set_status(StreamStatus(prompts=(long,)))
                 await one.note(result(index, event=True))
                 await one.write(result(index))
                 await asyncio.sleep(0.05)
-            one.set_prompts(["dog"])
+            one.set_status(StreamStatus(prompts=("dog",)))
             await until(lambda: any(b"dog" in status for status in broker.of("site/door/status")))
             await until(lambda: journal.depth("door") == 0)
             assert one.reconnects == 0
@@ -139,7 +140,7 @@ async def test_no_more_messages_wait_for_their_answer_than_the_broker_takes(most
             await journal.append("door", result(index, event=True))
         async with publishing(at(broker), journal, prompts=["person"]) as one:
             for index in range(20):
-                one.set_prompts([f"person {index}"])
+                one.set_status(StreamStatus(prompts=(f"person {index}",)))
                 await asyncio.sleep(0.01)
             await until(lambda: journal.depth("door") == 0)
             assert one.reconnects == 0

@@ -11,6 +11,7 @@ from dataclasses import replace
 import aiomqtt
 import pytest
 
+from maskcast.stream_status import StreamStatus
 from sinks.messages.status import status_message
 from sinks.mqtt import connection, own_status
 from sinks.mqtt.broker import BrokerAddress
@@ -105,7 +106,7 @@ async def test_also_after_a_will_of_an_earlier_connection_and_by_the_process_and
 async def test_an_old_will_does_not_hide_why_a_stream_is_offline(broker: Broker) -> None:
     async with publishing(at(broker)) as one, subscriber(broker.port, "site/door/status") as found:
         await until(lambda: one.connected)
-        await one.set_status(False, "no camera")
+        one.set_status(StreamStatus(False, "no camera", one.status.prompts))
         async with ghost(broker, "site/door/status", one._connection.status._wills[-1]):
             pass
         await until(lambda: "connection lost" in [body["reason"] for _, body, _ in found.messages])
@@ -131,7 +132,7 @@ async def test_two_that_contradict_each_other_do_not_fight(broker: Broker, monke
     async with publishing(at(broker)) as one, publishing(at(broker, client_id="second"), prompts=["cat"]) as two:
         await until(lambda: one.connected and two.connected)
         async with subscriber(broker.port, "site/door/status") as found:
-            await two.set_status(False, "no camera")
+            two.set_status(StreamStatus(False, "no camera", two.status.prompts))
             await until(lambda: len(found.messages) >= 4)
             await asyncio.sleep(1.5)
             # 0.05 + 0.1 + … + 0.8 s, and each of the two.
@@ -146,9 +147,9 @@ async def test_our_own_words_that_come_back_are_not_taken_for_others(
         await until(lambda: one.connected and found.messages)
         for number in range(20):
             before = len(found.messages)
-            await one.set_status(number % 2 == 0, "flapping")
+            one.set_status(StreamStatus(number % 2 == 0, "flapping"))
             await until(lambda before=before: len(found.messages) > before)
-        await one.set_status(True)
+        one.set_status(StreamStatus(True))
         await until(lambda: found.of("door/status")[-1]["reason"] is None)
         await asyncio.sleep(0.3)
         assert 3 <= len(found.messages) <= 23, "what changes faster than it is sent is sent once"

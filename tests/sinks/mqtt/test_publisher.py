@@ -29,9 +29,10 @@ from paho.mqtt.properties import Properties
 from pycocotools import mask as coco
 
 from maskcast.errors import SinkError, UsageError
-from maskcast.frame import Frame
 from maskcast.mask import Mask
+from maskcast.notices import FramePublished, Notice, Notify, RequestsAnswered, ignore
 from maskcast.result import Result, Track, TrackState
+from maskcast.stream_status import StreamStatus
 from sinks.messages.control import ControlMessage
 from sinks.mqtt import connection, connector, control_topic, publisher
 from sinks.mqtt.broker import BrokerAddress, parse_address
@@ -57,12 +58,10 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_all_topics_in_both_versions(broker: Broker, protocol: Literal["5", "3.1.1"]) -> None:
-    sent: list[tuple[Frame, float]] = []
+    sent: list[Notice] = []
     async with subscriber(broker.port) as found:
         address = at(broker, protocol=protocol)
-        async with publishing(
-            address, prompts=("person", "dog"), published=lambda one, seconds: sent.append((one, seconds))
-        ) as one:
+        async with publishing(address, prompts=("person", "dog"), notify=sent.append) as one:
             await until(lambda: one.connected)
             sink = PublisherSink(one)
             await sink.start(info())
@@ -71,7 +70,7 @@ async def test_all_topics_in_both_versions(broker: Broker, protocol: Literal["5"
             await sink.finish(None)
             await one.publish_still(b"a picture")
             await one.publish_raw("site/any/raw", b"something")
-            await one.set_status(False, "rtsp://me:secret@camera is silent", prompts=("dog",), paused=True)
+            one.set_status(StreamStatus(False, "rtsp://me:secret@camera is silent", ("dog",), paused=True))
             await until(lambda: len(found.messages) >= 7 and found.of("door/tracks") and found.of("door/events"))
             await until(lambda: len(found.of("door/status")) >= 2 and found.of("any/raw"))
         await until(lambda: found.of("door/status")[-1]["reason"] == "stopped")
@@ -93,7 +92,8 @@ async def test_all_topics_in_both_versions(broker: Broker, protocol: Literal["5"
         tracked = next(message for topic, _, message in found.messages if topic.endswith("tracks"))
         expiry = getattr(tracked.properties, "MessageExpiryInterval", None)
         assert (expiry is not None) == (protocol == "5")
-        assert [(one.index, 0 <= seconds < 5) for one, seconds in sent] == [(0, True)]
+        published = [notice for notice in sent if isinstance(notice, FramePublished)]
+        assert [(one.frame.index, 0 <= one.seconds < 5) for one in published] == [(0, True)]
         assert (one.dropped_frames, one.reconnects) == (0, 0)
 
 
@@ -262,7 +262,7 @@ async def test_what_is_retained_is_there_again_after_the_broker_lost_it(broker: 
         broker.stop()
         await until(lambda: not one.connected)
         await one.publish_still(b"new picture")
-        await one.set_status(True, None, paused=True)
+        one.set_status(replace(one.status, paused=True))
         broker.start()
         await until(lambda: one.connected)
         async with subscriber(broker.port) as late:
@@ -427,11 +427,19 @@ async def ask(
     await client.publish("site/door/control", payload, qos=1, retain=retain, properties=properties)
 
 
-def desk(
-    obey: Callable[[ControlMessage], Awaitable[tuple[str, ...]]],
-    answered: Callable[[bool, int], None] = lambda _accepted, _count: None,
-) -> ControlDesk:
-    return ControlDesk("door", obey, lambda: ("person",), answered)
+class Obedient:
+    """A stream that does what a test says, which returns the prompts that are in force then."""
+
+    def __init__(self, do: Callable[[ControlMessage], Awaitable[tuple[str, ...]]]) -> None:
+        self.prompts: tuple[str, ...] = ("person",)
+        self._do = do
+
+    async def obey(self, request: ControlMessage) -> None:
+        self.prompts = await self._do(request)
+
+
+def desk(obey: Callable[[ControlMessage], Awaitable[tuple[str, ...]]], notify: Notify = ignore) -> ControlDesk:
+    return ControlDesk("door", Obedient(obey), notify)
 
 
 async def test_requests_are_answered_where_we_say(broker: Broker) -> None:
@@ -542,9 +550,10 @@ async def test_a_flood_of_requests_does_not_slow_frames(broker: Broker, monkeypa
         calls += 1
         return ("person",)
 
-    def answered(accepted: bool, count: int) -> None:
+    def answered(notice: Notice) -> None:
         nonlocal rejected
-        rejected += 0 if accepted else count
+        assert isinstance(notice, RequestsAnswered)
+        rejected += 0 if notice.accepted else notice.count
 
     flood = f"""
 import paho.mqtt.client as paho

@@ -38,7 +38,7 @@ class Stream:
         self.stills.append(jpeg)
 
     async def ask(self, action):
-        return await self.presence._obey(ControlMessage(action=action))
+        return await self.presence.obey(ControlMessage(action=action))
 
 
 async def test_a_still_is_of_the_next_frame_and_while_paused_of_the_last_one(tmp_path):
