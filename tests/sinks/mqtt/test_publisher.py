@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import itertools
 import json
@@ -15,28 +14,23 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import aiomqtt
 import numpy as np
 import pytest
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from pycocotools import mask as coco
 
 from maskcast.errors import SinkError, UsageError
 from maskcast.mask import Mask
-from maskcast.notices import FramePublished, Notice, Notify, RequestsAnswered, ignore
+from maskcast.notices import FramePublished, Notice
 from maskcast.result import Result, Track, TrackState
 from maskcast.stream_status import StreamStatus
-from sinks.messages.control import ControlMessage
-from sinks.mqtt import connection, connector, control_topic, publisher
+from sinks.mqtt import connection, connector, publisher
 from sinks.mqtt.broker import BrokerAddress, parse_address
-from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.payload import SMALLEST_LIMIT, PayloadBound
 from sinks.mqtt.process_status import ProcessStatus
@@ -417,107 +411,6 @@ async def refused_by(address: BrokerAddress, reason: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-async def ask(
-    client: aiomqtt.Client, payload: bytes, correlation: bytes | None = None, *, retain: bool = False
-) -> None:
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.ResponseTopic = "site/elsewhere"
-    if correlation is not None:
-        properties.CorrelationData = correlation
-    await client.publish("site/door/control", payload, qos=1, retain=retain, properties=properties)
-
-
-class Obedient:
-    """A stream that does what a test says, which returns the prompts that are in force then."""
-
-    def __init__(self, do: Callable[[ControlMessage], Awaitable[tuple[str, ...]]]) -> None:
-        self.prompts: tuple[str, ...] = ("person",)
-        self._do = do
-
-    async def obey(self, request: ControlMessage) -> None:
-        self.prompts = await self._do(request)
-
-
-def desk(obey: Callable[[ControlMessage], Awaitable[tuple[str, ...]]], notify: Notify = ignore) -> ControlDesk:
-    return ControlDesk("door", Obedient(obey), notify)
-
-
-async def test_requests_are_answered_where_we_say(broker: Broker) -> None:
-    seen = []
-
-    async def obey(message: ControlMessage) -> tuple[str, ...]:
-        seen.append(message.action)
-        return ("dog",)
-
-    async def older(client: aiomqtt.Client) -> None:
-        await client.publish("site/door/control", b'{"action": "pause"}', retain=True)
-
-    v5 = aiomqtt.ProtocolVersion.V5
-    async with aiomqtt.Client("127.0.0.1", broker.port, protocol=v5) as client, subscriber(broker.port) as found:
-        await older(client)
-        async with publishing(at(broker), control=desk(obey)) as one:
-            await until(lambda: one.connected and "site/door/control" in one._connection._topics)
-            await asyncio.sleep(0.2)
-            await ask(client, b'{"action": "set", "prompts": ["dog"], "id": "x"}', b"\x00\xff")
-            await ask(client, b"\xff\xfe not JSON")
-            await until(lambda: len(found.of("door/control/reply")) == 2)
-            first, second = found.of("door/control/reply")
-            assert (first["status"], first["id"], first["prompts"]) == ("accepted", "x", ["dog"])
-            assert (second["status"], second["id"]) == ("rejected", None)
-            replies = [message for topic, _, message in found.messages if topic.endswith("reply")]
-            assert [getattr(one.properties, "CorrelationData", None) for one in replies] == [b"\x00\xff", None]
-            assert not found.of("elsewhere")
-            # What the broker had kept is a command of long ago.
-            assert seen == ["set"]
-            one._connection._client._client.socket().shutdown(2)
-            await until(lambda: one.reconnects == 1 and one.connected)
-            await ask(client, b'{"action": "resume"}')
-            await until(lambda: len(found.of("door/control/reply")) == 3)
-            assert seen == ["set", "resume"]
-
-
-async def test_a_request_that_fails_is_answered_and_the_next_one_too(
-    broker: Broker, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def fail(message: ControlMessage) -> tuple[str, ...]:
-        raise RuntimeError(message.action)
-
-    async with aiomqtt.Client("127.0.0.1", broker.port) as client, subscriber(broker.port) as found:
-        async with publishing(at(broker, protocol="3.1.1"), control=desk(fail)) as one:
-            await until(lambda: one.connected and "site/door/control" in one._connection._topics)
-            for _ in range(2):
-                await client.publish("site/door/control", b'{"action": "pause"}', qos=1)
-            await until(lambda: len(found.of("door/control/reply")) == 2)
-        assert {message["status"] for message in found.of("door/control/reply")} == {"rejected"}
-    assert caplog.text.count("RuntimeError: pause") == 2
-
-
-async def test_what_needs_no_model_is_done_before_changes_of_prompts_that_keep_their_order(broker: Broker) -> None:
-    go, made = asyncio.Event(), []
-
-    async def obey(message: ControlMessage) -> tuple[str, ...]:
-        if message.prompts:
-            await go.wait()  # the model is busy
-            made.append(message.prompts)
-        return message.prompts
-
-    changes = [f'{{"action": "set", "prompts": ["cat {n}"], "id": "{n}"}}' for n in range(3)]
-    async with (
-        aiomqtt.Client("127.0.0.1", broker.port) as client,
-        subscriber(broker.port) as found,
-        publishing(at(broker), control=desk(obey)) as one,
-    ):
-        await until(lambda: one.connected and "site/door/control" in one._connection._topics)
-        for request in (*changes, '{"action": "pause", "id": "pause"}'):
-            await client.publish("site/door/control", request, qos=1)
-        await until(lambda: found.of("door/control/reply"))
-        assert [message["id"] for message in found.of("door/control/reply")] == ["pause"]
-        go.set()
-        await until(lambda: len(found.of("door/control/reply")) == 4)
-    assert [message["id"] for message in found.of("door/control/reply")] == ["pause", "0", "1", "2"]
-    assert made == [("cat 0",), ("cat 1",), ("cat 2",)]
-
-
 async def test_a_frame_that_cannot_be_published_is_not_the_end_of_publishing(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -539,63 +432,6 @@ async def test_a_frame_that_cannot_be_published_is_not_the_end_of_publishing(
             if found.of("door/tracks"):
                 break
     assert all(message["frame"] > 0 for message in found.of("door/tracks"))
-
-
-async def test_a_flood_of_requests_does_not_slow_frames(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_topic, "DEAF_SECONDS", 0.7)
-    calls = rejected = 0
-
-    async def obey(message: ControlMessage) -> tuple[str, ...]:
-        nonlocal calls
-        calls += 1
-        return ("person",)
-
-    def answered(notice: Notice) -> None:
-        nonlocal rejected
-        assert isinstance(notice, RequestsAnswered)
-        rejected += 0 if notice.accepted else notice.count
-
-    flood = f"""
-import paho.mqtt.client as paho
-client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-client.connect("127.0.0.1", {broker.port})
-client.loop_start()
-for _ in range(20_000):
-    info = client.publish("site/door/control", b'{{"action": "pause"}}' + b" " * 100)
-info.wait_for_publish({patient(30)})
-client.disconnect()
-client.loop_stop()
-"""
-    async with subscriber(broker.port, "site/door/control/reply") as found:
-        found_replies = functools.partial(found.of, "door/control/reply")
-        async with publishing(at(broker), control=desk(obey, answered)) as one:
-            await until(lambda: one.connected and "site/door/control" in one._connection._topics)
-            process = await asyncio.create_subprocess_exec(*processes.LEASH, sys.executable, "-c", flood)
-            slowest, index = 0.0, 0
-            while process.returncode is None or not found_replies():
-                started = time.monotonic()
-                await one.write(result(index))
-                await asyncio.sleep(0)
-                slowest = max(slowest, time.monotonic() - started)
-                index += 1
-                await asyncio.sleep(0.02)
-            assert await process.wait() == 0
-            assert slowest < patient(0.3)
-            assert one.dropped_frames < index / 4
-            assert calls <= control_topic.FLOOD
-            await until(lambda: any("none are read" in (reply["reason"] or "") for reply in found_replies()))
-            floods = [reply for reply in found_replies() if "none are read" in (reply["reason"] or "")]
-            assert len(floods) == 1
-            assert floods[0]["status"] == "rejected"
-            assert rejected == sum(reply["count"] for reply in found_replies() if reply["status"] == "rejected") > 1
-            assert one.reconnects == 0
-            # It listens again afterwards.
-            before = len(found_replies())
-            async with aiomqtt.Client("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
-                await until(lambda: "site/door/control" in one._connection._topics)
-                await ask(client, b'{"action": "resume", "id": "after"}')
-                await until(lambda: len(found_replies()) > before)
-            assert found_replies()[-1]["id"] == "after"
 
 
 def test_masks_get_coarser_until_the_message_fits() -> None:
