@@ -15,6 +15,14 @@ from numpy.typing import NDArray
 Image: TypeAlias = NDArray[np.uint8]
 
 
+Matrix: TypeAlias = Literal["bt601", "bt709", "bt2020"]
+
+# Code points of ITU-T H.273, which FFmpeg and the codecs use too: of the matrix coefficients, those that mean the same
+# matrix, the usual one first; and what stands where a medium does not say its matrix, primaries or transfer curve.
+MATRIX_CODES: dict[Matrix, tuple[int, ...]] = {"bt709": (1,), "bt601": (5, 6), "bt2020": (9, 10)}
+UNSPECIFIED = 2
+
+
 class Colour(NamedTuple):
     """How the YUV samples of a picture encode colour.
 
@@ -23,7 +31,7 @@ class Colour(NamedTuple):
         full_range: whether black and white are the samples 0 and 255; otherwise 16 and 235 (chroma 16 to 240).
     """
 
-    matrix: Literal["bt601", "bt709", "bt2020"] = "bt709"
+    matrix: Matrix = "bt709"
     full_range: bool = False
 
 
@@ -70,11 +78,11 @@ class Look(NamedTuple):
     """How a medium wants its samples shown, beyond `Colour`.
 
     Attributes:
-        matrix, primaries, transfer: code points of ITU-T H.273; 2 where the medium says nothing.
+        matrix, primaries, transfer: code points of ITU-T H.273; `UNSPECIFIED` where the medium says nothing.
         pixel_aspect: width of a pixel by its height, rotation applied; None where the medium says nothing.
     """
 
-    matrix: int = 2
-    primaries: int = 2
-    transfer: int = 2
+    matrix: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
     pixel_aspect: Fraction | None = None

@@ -46,6 +46,15 @@ class PartialFile:
         except OSError as error:
             raise write_error(path, error) from error
 
+    @property
+    def place(self) -> Path:
+        """What FFmpeg writes to."""
+        return self.part
+
+    def error(self, error: OSError) -> SinkError:
+        """One line for a failed write."""
+        return write_error(self.path, error)
+
     def publish(self) -> None:
         """Give the finished file its name, safe against a power cut.
 

@@ -55,6 +55,41 @@ def refuse_without_seeking(path: Path, instead: str) -> None:
         raise UsageError(f"{path} is a {kind}, and {path.suffix} cannot be written without going back: {instead}")
 
 
+class Through:
+    """A pipe, a socket or a device that is written to: what was written cannot be taken back.
+
+    Attributes:
+        path: of it.
+        descriptor: for writing; closed with `publish`, `discard` or `leave`, which are the same here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open it.
+
+        Raises:
+            SinkError: see `open_through`.
+        """
+        self.path = path
+        self.descriptor = open_through(path)
+
+    @property
+    def place(self) -> int:
+        """What FFmpeg writes to."""
+        return self.descriptor
+
+    def leave(self) -> None:
+        """Close it."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    publish = discard = leave
+
+    def error(self, error: OSError) -> SinkError:
+        """One line for a failed write."""
+        return through_error(self.path, error)
+
+
 def open_through(path: Path) -> int:
     """Open a pipe, a socket or a device for writing; the descriptor is to be closed.
 

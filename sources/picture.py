@@ -7,21 +7,13 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
-from maskcast.picture import Colour, Image, Planes
+from maskcast.picture import MATRIX_CODES, Colour, Image, Planes
 
 PLANAR = ("yuv420p", "yuvj420p")
-# Matrix coefficients and ranges as in ITU-T H.273, the numbering of FFmpeg and of the codecs.
-_MATRIX: dict[int, Colour] = {
-    1: Colour("bt709"),
-    5: Colour("bt601"),
-    6: Colour("bt601"),
-    9: Colour("bt2020"),
-    10: Colour("bt2020"),
-}
-_CODE = {"bt709": 1, "bt601": 5, "bt2020": 9}
-_LIMITED, _FULL = 1, 2
+_MATRICES = {code: matrix for matrix, codes in MATRIX_CODES.items() for code in codes}
+_LIMITED, _FULL = ColorRange.MPEG, ColorRange.JPEG
 
 
 class DecodedPicture:
@@ -54,7 +46,7 @@ class DecodedPicture:
         converted = _convert(
             self._frame,
             format="rgb24",
-            src_colorspace=_CODE[matrix],
+            src_colorspace=MATRIX_CODES[matrix][0],
             src_color_range=_FULL if full else _LIMITED,
             dst_color_range=_FULL,
         )
@@ -70,8 +62,8 @@ class DecodedPicture:
             frame = _convert(
                 frame,
                 format="yuv420p",
-                src_colorspace=_CODE[matrix],
-                dst_colorspace=_CODE[matrix],
+                src_colorspace=MATRIX_CODES[matrix][0],
+                dst_colorspace=MATRIX_CODES[matrix][0],
                 src_color_range=_FULL if source_full else _LIMITED,
                 dst_color_range=_FULL if full else _LIMITED,
             )
@@ -102,7 +94,7 @@ class ArrayPicture:
                     _convert(
                         frame,
                         format="yuv420p",
-                        dst_colorspace=_CODE["bt709"],
+                        dst_colorspace=MATRIX_CODES[self.colour.matrix][0],
                         src_color_range=_FULL,
                         dst_color_range=_LIMITED,
                     )
@@ -125,10 +117,10 @@ def _convert(frame: av.VideoFrame, **wanted: Any) -> av.VideoFrame:
 def _colour(frame: av.VideoFrame) -> Colour:
     """As the medium says; where it says nothing, HD is BT.709 and SD is BT.601, as players take it."""
     large = frame.width >= 1280 or frame.height > 576
-    known = _MATRIX.get(int(frame.colorspace), Colour("bt709" if large else "bt601"))
+    matrix = _MATRICES.get(int(frame.colorspace), "bt709" if large else "bt601")
     # Pictures that are RGB become ordinary video when they are asked for their planes.
     full = not _is_rgb(frame) and (int(frame.color_range) == _FULL or frame.format.name.startswith("yuvj"))
-    return Colour(known.matrix, full)
+    return Colour(matrix, full)
 
 
 def _is_rgb(frame: av.VideoFrame) -> bool:

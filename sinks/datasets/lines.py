@@ -7,8 +7,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from sinks.partial import PartialFile, write_error
-from sinks.through import kind_of_target, open_through, through_error
+from sinks.partial import PartialFile
+from sinks.target import Target, open_target
+from sinks.through import Through
 
 BUFFER_BYTES = 64 * 1024
 FLUSH_SECONDS = 1.0  # how much a killed process may lose
@@ -24,23 +25,18 @@ class LineFile:
         """Remember `path`; nothing is opened."""
         self.path = path
         self.lines = 0
-        self._partial: PartialFile | None = None  # none of what is written through
-        self._descriptor: int | None = None
+        self._target: Target | None = None
         self._buffer = bytearray()
-        self._written = 0
+        self._written_bytes = 0
         self._flushed_at = 0.0
 
     def open(self) -> None:
-        """Create the partial file, or open what is written through.
+        """Open it.
 
         Raises:
-            SinkError: it cannot be created or opened, or another run is writing it.
+            SinkError: see `open_target`.
         """
-        if kind_of_target(self.path):
-            self._descriptor = open_through(self.path)
-        else:
-            self._partial = PartialFile(self.path)
-            self._descriptor = self._partial.descriptor
+        self._target = open_target(self.path)
         self._flushed_at = time.monotonic()
 
     def append(self, line: bytes) -> None:
@@ -52,7 +48,7 @@ class LineFile:
         self._buffer += line
         self._buffer += b"\n"
         self.lines += 1
-        if len(self._buffer) >= BUFFER_BYTES or self._partial is None:  # who reads a pipe waits for each line
+        if len(self._buffer) >= BUFFER_BYTES or isinstance(self._target, Through):  # its reader waits for each line
             self._flush()
 
     def flush_if_due(self) -> None:
@@ -70,47 +66,40 @@ class LineFile:
         Raises:
             SinkError: the rest cannot be written, or the file not renamed.
         """
-        if self._descriptor is None:
+        target = self._target
+        if target is None:
             return
         try:
             self._flush()
         except BaseException:
-            self.abandon()
+            self._leave()
             raise
-        if self._partial is None:
-            self.abandon()
-            return
-        self._descriptor = None
+        self._target = None
         if self.lines or complete:
-            self._partial.publish()
+            target.publish()
         else:
-            self._partial.discard()
+            target.discard()
 
-    def abandon(self) -> None:
-        """Close the file and leave it where it is."""
-        descriptor, self._descriptor = self._descriptor, None
-        if self._partial is not None:
-            self._partial.leave()
-        elif descriptor is not None:
-            os.close(descriptor)
+    def _leave(self) -> None:
+        target, self._target = self._target, None
+        if target is not None:
+            target.leave()
 
     def _flush(self) -> None:
-        descriptor = self._descriptor
-        if descriptor is None:  # failed before
+        target = self._target
+        if target is None:  # failed before
             return
         done = 0
         try:
             while done < len(self._buffer):
-                done += os.write(descriptor, memoryview(self._buffer)[done:])
+                done += os.write(target.descriptor, memoryview(self._buffer)[done:])
         except OSError as error:
-            if self._partial is None:
-                self.abandon()
-                raise through_error(self.path, error) from error
-            whole = self._buffer.rfind(b"\n", 0, done) + 1
-            with suppress(OSError):
-                os.ftruncate(descriptor, self._written + whole)
-            self.abandon()
-            raise write_error(self._partial.path, error) from error
-        self._written += done
+            if isinstance(target, PartialFile):
+                whole = self._buffer.rfind(b"\n", 0, done) + 1
+                with suppress(OSError):
+                    os.ftruncate(target.descriptor, self._written_bytes + whole)
+            self._leave()
+            raise target.error(error) from error
+        self._written_bytes += done
         self._buffer.clear()
         self._flushed_at = time.monotonic()

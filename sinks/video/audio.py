@@ -11,8 +11,9 @@ from av.container import OutputContainer
 
 from maskcast.audio import AudioPacket, AudioTrack
 from maskcast.redaction import redact
-from sinks.video.audio_track import LATE, MuxedPacket, TrackWriter, add_track
+from sinks.video.audio_track import LATE_SECONDS, MuxedPacket, TrackWriter, add_track
 from sinks.video.codec import AV_ERRORS
+from sinks.video.container import Container
 
 logger = logging.getLogger(__name__)
 
@@ -23,17 +24,17 @@ class AudioTracks:
     The clock is the pipeline's: seconds since the start of the medium.
     """
 
-    def __init__(self, tracks: Sequence[AudioTrack], output: OutputContainer, suffix: str) -> None:
+    def __init__(self, tracks: Sequence[AudioTrack], output: OutputContainer, container: Container) -> None:
         """Add the tracks to `output`, whose header must not be written yet."""
         self._output = output
         # Matroska knows no negative times and would move all streams by the encoder delay at the start of the audio.
-        self._from_zero = suffix in {".mkv", ".webm"}
-        self._silent_after = LATE if suffix in {".mp4", ".mov"} else None  # seconds; see there
+        self._from_zero = not container.is_mp4
+        self._silent_after = LATE_SECONDS if container.is_mp4 else None
         self._writers: dict[int, TrackWriter] = {}  # by position of the track in the medium
         self._written: dict[int, Fraction] = {}  # likewise: the last decoding time, in seconds
         self._waiting: deque[AudioPacket] = deque()
         for position, track in enumerate(tracks):
-            if (writer := add_track(track, output, suffix)) is not None:
+            if (writer := add_track(track, output, container)) is not None:
                 self._writers[position] = writer
 
     def take(self, packets: Sequence[AudioPacket]) -> None:

@@ -23,30 +23,22 @@ from av.packet import Packet
 from maskcast.audio import AudioPacket, AudioTrack
 from maskcast.redaction import redact
 from sinks.video.codec import AV_ERRORS
+from sinks.video.container import Container
 
 logger = logging.getLogger(__name__)
 
 MuxedPacket: TypeAlias = "Packet[Any]"
 
-# What each kind of file may hold and players play; Matroska holds anything that FFmpeg puts in. AC-3 and E-AC-3 are not
-# among it: FFmpeg writes no MP4 at all where one of their packets is damaged or none comes; browsers do not play them.
-COPIED = {
-    ".mp4": {"aac", "mp3", "opus", "flac", "alac"},
-    ".mov": {"aac", "mp3", "alac", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be"},
-    ".webm": {"opus", "vorbis"},
-}
-FORMATS = {".mp4": "mp4", ".mov": "mov", ".webm": "webm", ".mkv": "matroska"}  # FFmpeg's names of the containers
-
 # What is mixed down to where the encoder does not have the stream's own layout; more than 8 channels few players play.
 LAYOUTS = ("7.1", "5.1", "5.0", "quad", "stereo", "mono")
 MOST_CHANNELS = 8
 
-# Seconds of video that may wait in memory, in MP4, for the first packet of an audio. Then it gets one of silence, made
-# with the encoder that stands here, or that is called like the codec.
-LATE = 10
+# How much video may wait in memory, in MP4, for the first packet of an audio. Then it gets one of silence, made with
+# the encoder that stands here, or that is called like the codec.
+LATE_SECONDS = 10
 SILENT = {"mp3": "libmp3lame", "opus": "libopus"}
 
-# What is encoded where the medium does not say it in its head; the packets tell, and are brought to it.
+# What is encoded where the medium does not say it in its head; the packets tell, and are brought to it. In Hz.
 UNKNOWN_RATE, UNKNOWN_LAYOUT = 48_000, "stereo"
 
 # Bits a second and channel: enough for AAC and Opus to sound like the original. AAC holds at most 6144 bits a channel
@@ -54,8 +46,8 @@ UNKNOWN_RATE, UNKNOWN_LAYOUT = 48_000, "stereo"
 BIT_RATE = 64_000
 AAC_BITS_A_SAMPLE = 6144 // 1024
 
-# Seconds. A frame's time that is off by less is rounded (Matroska and FLV count milliseconds); by more, it is a gap.
-ROUNDING = Fraction(1, 50)
+# A frame's time that is off by less is rounded (Matroska and FLV count milliseconds); by more, it is a gap.
+ROUNDING_SECONDS = Fraction(1, 50)
 
 # QuickTime has other codes than ISO 639-2 for these (FFmpeg's libavformat/isom.c, mov_mdhd_language_map), and FFmpeg
 # leaves out a language that it does not find there.
@@ -99,8 +91,8 @@ class TrackWriter(Protocol):
         """
 
 
-def add_track(track: AudioTrack, output: OutputContainer, suffix: str) -> TrackWriter | None:
-    """Add a stream for `track` to `output`, a file that ends in `suffix` and whose header is not written yet.
+def add_track(track: AudioTrack, output: OutputContainer, container: Container) -> TrackWriter | None:
+    """Add a stream for `track` to `output`, whose header is not written yet.
 
     Whatever may fail is tried in an empty file in memory before: a header that cannot be written would cost the video.
 
@@ -112,29 +104,30 @@ def add_track(track: AudioTrack, output: OutputContainer, suffix: str) -> TrackW
     if source is None:
         logger.warning("%s is left out of the video: FFmpeg cannot read its codec", name)
         return None
-    copied = source.codec_context.codec.canonical_name in COPIED.get(suffix, output.supported_codecs)
+    copied = source.codec_context.codec.canonical_name in (container.audio_codecs or output.supported_codecs)
     writer: TrackWriter
     try:
-        if copied and _can_be_copied(source, suffix):
-            writer = _Copied(name, source, output, suffix)
+        if copied and _can_be_copied(source, container):
+            writer = _Copied(name, source, output, container)
         else:
-            writer = _Encoded(name, source, output, suffix)
+            writer = _Encoded(name, source, output, container)
     except AV_ERRORS as error:
         logger.warning("%s is left out of the video: %s", name, redact(str(error)))
         return None
-    _label(writer.target, source, suffix)
+    _label(writer.target, source, container)
     return writer
 
 
-def _label(target: AudioStream, source: AudioStream, suffix: str) -> None:
+def _label(target: AudioStream, source: AudioStream, container: Container) -> None:
     """Keep what people choose an audio by: language, title, and whether it is the default, forced or a comment."""
     language = source.metadata.get("language")
     if language:
-        target.metadata["language"] = QUICKTIME_LANGUAGES.get(language, language) if suffix == ".mov" else language
+        quicktime = container.muxer == "mov"
+        target.metadata["language"] = QUICKTIME_LANGUAGES.get(language, language) if quicktime else language
     title = source.metadata.get("title") or source.metadata.get("name")  # MP4's word for it
     if title:
         target.metadata["title"] = title
-        if suffix in {".mp4", ".mov"}:
+        if container.is_mp4:
             target.metadata["handler_name"] = title  # where most players look
     target.disposition = source.disposition
 
@@ -147,8 +140,8 @@ def _described(track: AudioTrack) -> str:
     return f"audio stream {track.index} ({track.template.codec_context.codec.canonical_name}{language})"
 
 
-def _can_be_copied(source: AudioStream, suffix: str) -> bool:
-    trial = av.open(io.BytesIO(), "w", format=FORMATS[suffix])
+def _can_be_copied(source: AudioStream, container: Container) -> bool:
+    trial = av.open(io.BytesIO(), "w", format=container.muxer)
     try:
         trial.add_stream_from_template(source)
         trial.start_encoding()
@@ -164,7 +157,7 @@ def _can_be_copied(source: AudioStream, suffix: str) -> bool:
 class _Copied:
     """The packets as they are."""
 
-    def __init__(self, name: str, source: AudioStream, output: OutputContainer, suffix: str) -> None:
+    def __init__(self, name: str, source: AudioStream, output: OutputContainer, container: Container) -> None:
         self.name = name
         # AAC from MPEG-TS repeats its parameters before each packet; other containers want them once, in front.
         adts = source.codec_context.name == "aac" and not source.codec_context.extradata
@@ -172,7 +165,7 @@ class _Copied:
         self._damage = _Damage(self.name)
         self.target: AudioStream = output.add_stream_from_template(source)
         # QuickTime plays PCM without a pause: where there is a gap, there must be zeros.
-        pcm = re.match(r"pcm_s(\d+)", source.codec_context.name) if suffix == ".mov" else None
+        pcm = re.match(r"pcm_s(\d+)", source.codec_context.name) if container.muxer == "mov" else None
         self._sample_bytes = int(pcm[1]) // 8 * source.codec_context.channels if pcm else 0
         self._end: Fraction | None = None  # of the last packet, in seconds
 
@@ -196,7 +189,7 @@ class _Copied:
     def _zeros(self, until: Fraction) -> Iterator[MuxedPacket]:
         """Packets of a second at most, from the end of the last one to `until`."""
         rate = self.target.codec_context.sample_rate
-        while self._end is not None and until - self._end > ROUNDING:
+        while self._end is not None and until - self._end > ROUNDING_SECONDS:
             samples = min(rate, round((until - self._end) * rate))
             zeros: MuxedPacket = Packet(bytes(samples * self._sample_bytes))
             zeros.pts = zeros.dts = round(self._end * rate)
@@ -224,9 +217,9 @@ class _Copied:
 class _Encoded:
     """Decoded, brought to a rate, layout and sample format that the encoder has, and encoded."""
 
-    def __init__(self, name: str, source: AudioStream, output: OutputContainer, suffix: str) -> None:
+    def __init__(self, name: str, source: AudioStream, output: OutputContainer, container: Container) -> None:
         self.name = name
-        encoder = Codec("libopus" if suffix == ".webm" else "aac", "w")
+        encoder = Codec(container.audio_encoder, "w")
         rate, layout = _rate(encoder, source.codec_context.sample_rate or UNKNOWN_RATE), _layout(encoder, source)
         self.target = cast("AudioStream", output.add_stream(encoder.name, rate=rate, layout=layout))
         channels = self.target.codec_context.channels
@@ -276,7 +269,7 @@ class _Encoded:
             at = self._end
             if frame.pts is not None and frame.time_base:
                 said = frame.pts * frame.time_base
-                at = said if at is None or abs(said - at) > ROUNDING else at
+                at = said if at is None or abs(said - at) > ROUNDING_SECONDS else at
             frame.pts, frame.time_base = round((at or 0) * rate), Fraction(1, rate)
             self._end = Fraction(frame.pts + frame.samples, rate)
         return frames

@@ -15,6 +15,8 @@ from av.codec import Codec
 from av.video.codeccontext import VideoCodecContext
 
 from maskcast.errors import SinkError, UsageError
+from maskcast.redaction import redact
+from sinks.video.container import CONTAINERS
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,6 @@ ENCODERS: dict[str, tuple[str, ...]] = {
     "vp9": ("libvpx-vp9",),
     "av1": ("av1_nvenc", "av1_qsv", "libsvtav1"),
 }
-DEFAULT_FORMATS = {".mp4": "h264", ".mov": "h264", ".mkv": "h264", ".webm": "vp9"}
 # Visually much alike; the scales differ.
 DEFAULT_QUALITY = {"h264": 23, "hevc": 26, "vp9": 32, "av1": 35}
 
@@ -60,7 +61,7 @@ def choose_encoder(settings: EncoderSettings, suffix: str, width: int, height: i
         UsageError: the codec is no video encoder's name.
         SinkError: this FFmpeg lacks the encoder.
     """
-    wanted = settings.codec or DEFAULT_FORMATS[suffix]
+    wanted = settings.codec or CONTAINERS[suffix].video_codec
     candidates = ENCODERS.get(wanted, (wanted,))
     for name in candidates[:-1]:
         if works(name, width, height):
@@ -79,6 +80,19 @@ def choose_encoder(settings: EncoderSettings, suffix: str, width: int, height: i
 def software_for(name: str) -> str | None:
     """The encoder to fall back to from a hardware encoder; None if `name` is none."""
     return next((names[-1] for names in ENCODERS.values() if name in names[:-1]), None)
+
+
+def fall_back(name: str, what: str, error: Exception, sink: str) -> str:
+    """The software encoder to go on with where the hardware encoder `name` did `what`: the log of `sink` says so.
+
+    Raises:
+        Exception: `error`, where `name` is no hardware encoder.
+    """
+    software = software_for(name)
+    if software is None:
+        raise error
+    logger.warning("%s: %s %s (%s); %s encodes", sink, name, what, redact(str(error)), software)
+    return software
 
 
 def encoder_options(name: str, settings: EncoderSettings, *, live: bool) -> dict[str, str]:

@@ -22,11 +22,13 @@ from maskcast.stream_info import StreamInfo
 from sinks.filename import file_name
 from sinks.partial import partial_path
 from sinks.sink import BlockingSink
-from sinks.video.codec import AV_ERRORS, EncoderSettings, choose_encoder, software_for
+from sinks.video.codec import AV_ERRORS, EncoderSettings, choose_encoder, fall_back
+from sinks.video.container import CONTAINERS
+from sinks.video.encoder import Encoded, VideoEncoder
 from sinks.video.folder_lock import FolderLock
-from sinks.video.packets import Encoded, LiveEncoder, PacketRing
+from sinks.video.packet_ring import PacketRing
 from sinks.video.render import even_size, render
-from sinks.video.retention import free_bytes, make_room, prune, recording_path
+from sinks.video.retention import SUFFIX, free_bytes, make_room, prune, recording_path
 from sinks.video.segment import Segment, recover, settle
 
 logger = logging.getLogger(__name__)
@@ -99,7 +101,7 @@ class RecordingSink(BlockingSink):
         self._encoder_settings = EncoderSettings(settings.codec, settings.quality)
         self._info: StreamInfo | None = None
         self._encoder_name = ""
-        self._encoder: LiveEncoder | None = None
+        self._encoder: VideoEncoder | None = None
         self._segment: Segment | None = None
         self._ring = PacketRing(settings.before, RING_BYTES)
         self._noted: deque[float] = deque(maxlen=1000)  # times of events, from the event loop to the thread
@@ -140,7 +142,7 @@ class RecordingSink(BlockingSink):
     def start_blocking(self, info: StreamInfo) -> None:
         self._info = info
         size = even_size(info.width, info.height)
-        self._encoder_name = choose_encoder(self._encoder_settings, ".mp4", *size)
+        self._encoder_name = choose_encoder(self._encoder_settings, SUFFIX, *size)
         with self._surviving():
             self._prepare()
 
@@ -185,7 +187,7 @@ class RecordingSink(BlockingSink):
                 self._end_of_run()
             self._step = max(0.0, step)
         self._last_pts = frame.pts
-        if self._encoder is not None and not self._encoder.fits(picture.width, picture.height, picture.colour):
+        if self._encoder is not None and not self._encoder.fits((picture.width, picture.height), picture.colour):
             self._end_of_run()
         self._fed_at = time.monotonic()
         self._take(self._encode(result))
@@ -199,17 +201,16 @@ class RecordingSink(BlockingSink):
             return self._encoder.encode(picture, result.frame)
         except AV_ERRORS as error:
             self._close_encoder()
-            software = software_for(self._encoder_name)
-            if software is None:
-                raise
-            why = redact(str(error))
-            logger.warning("%s: %s failed (%s); %s encodes", self.name, self._encoder_name, why, software)
+            software = fall_back(self._encoder_name, "failed", error, self.name)
             self._encoder = self._open_encoder(software, result.frame)
             return self._encoder.encode(picture, result.frame)
 
-    def _open_encoder(self, name: str, first: Frame) -> LiveEncoder:
+    def _open_encoder(self, name: str, first: Frame) -> VideoEncoder:
         assert self._info is not None, "start comes first"
-        return LiveEncoder(name, self._encoder_settings, self._info, first, self._key_seconds)
+        size, colour = (first.picture.width, first.picture.height), first.picture.colour
+        return VideoEncoder(
+            name, self._encoder_settings, CONTAINERS[SUFFIX], self._info, size, colour, self._key_seconds
+        )
 
     def _close_encoder(self) -> None:
         encoder, self._encoder = self._encoder, None
@@ -268,7 +269,7 @@ class RecordingSink(BlockingSink):
                 self._begin_group(packet)
             if self._segment is not None:
                 self._segment.write(packet)
-                self.bytes_written += len(packet.data)
+                self.bytes_written += packet.packet.size
 
     def _begin_group(self, key: Encoded) -> None:
         """Before a key frame: is there room for what follows, and a file to write it to?"""

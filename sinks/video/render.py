@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any, cast
 
 import av
 import cv2
 import numpy as np
-from av.video.stream import VideoStream
+from av.video.reformatter import ColorRange
 
-from maskcast.picture import Colour, Planes
+from maskcast.picture import MATRIX_CODES, Colour, Planes
 from maskcast.result import Result
-from sinks.video.codec import pixel_format
 from sinks.video.overlay import draw
 
-# ITU-T H.273 numbers of the matrix coefficients; where two mean the same matrix, the medium's own is kept.
-MATRIX = {"bt709": (1,), "bt601": (5, 6), "bt2020": (9, 10)}
 
-
-def codes(colour: Colour) -> tuple[int, int]:
-    """The numbers of a matrix (ITU-T H.273) and of a range (FFmpeg's) that stand for `colour`."""
-    return MATRIX[colour.matrix][0], 2 if colour.full_range else 1
+def colour_codes(colour: Colour) -> tuple[int, ColorRange]:
+    """What FFmpeg calls the matrix (as ITU-T H.273) and the range of `colour`."""
+    return MATRIX_CODES[colour.matrix][0], ColorRange.JPEG if colour.full_range else ColorRange.MPEG
 
 
 def even_size(width: int, height: int) -> tuple[int, int]:
     """The size of the encoded picture: 4:2:0 has an even one."""
     return width + width % 2, height + height % 2
-
-
-def set_up(stream: VideoStream, encoder: str, size: tuple[int, int], time_base: Fraction, colour: Colour) -> None:
-    """Tell the encoder of `stream` what it gets: pictures of an even `size`, times in `time_base`, and their colour."""
-    context = stream.codec_context
-    context.width, context.height = size
-    context.pix_fmt = pixel_format(encoder)
-    context.time_base = stream.time_base = time_base
-    # PyAV's default cuts each frame into slices, one a thread: slower, and a worse picture for the bytes.
-    context.thread_type = "AUTO"
-    context.colorspace, context.color_range = codes(colour)
 
 
 def render(result: Result, width: int, height: int) -> av.VideoFrame:

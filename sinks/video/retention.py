@@ -16,8 +16,9 @@ logger = logging.getLogger(__name__)
 
 # 2026-11-24T151200.123Z.mp4: no character that a file system or a shell refuses, and the order of the names is the
 # order of the times. A number follows where two begin in one millisecond.
+SUFFIX = ".mp4"
 _MOMENT = "%Y-%m-%dT%H%M%S.%f"
-_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}\.\d{3}Z)((?:-\d+)*)(\.partial)?\.mp4", re.ASCII)
+_NAME = re.compile(rf"(\d{{4}}-\d\d-\d\dT\d{{6}}\.\d{{3}}Z)((?:-\d+)*)(\.partial)?{re.escape(SUFFIX)}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Recording:
 def recording_path(folder: Path, start: datetime) -> Path:
     """A path of no file yet, finished or partial, for what begins at `start` (time zone aware)."""
     moment = start.astimezone(UTC).strftime(_MOMENT)[:-3]
-    return unused(folder / f"{moment}Z.mp4")
+    return unused(folder / f"{moment}Z{SUFFIX}")
 
 
 def unused(path: Path) -> Path:

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import av
-from av.packet import Packet
 
 from maskcast.lock import lock
 from sinks.partial import partial_path, publish
 from sinks.video.codec import AV_ERRORS
-from sinks.video.packets import Encoded
+from sinks.video.container import CONTAINERS
+from sinks.video.encoder import Encoded
 from sinks.video.retention import left_partial, unused
+from sinks.video.video_file import VideoFile
 
 logger = logging.getLogger(__name__)
-
-FILE = "file:"  # keeps FFmpeg from taking a colon in a file's name for a protocol
-
-# Fragments of a second; when the file is whole, the hybrid form hides them under an ordinary index, in place. That
-# index grows in memory by some 50 bytes a frame: 1 MB for ten minutes.
-MP4 = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000", "flush_packets": "1"}
 
 
 class Segment:
@@ -39,17 +33,9 @@ class Segment:
         self.path = path
         self.bytes = 0  # of the packets written
         self._first = first
-        time_base = first.format.time_base
-        assert time_base is not None
-        self._time_base = time_base
-        scale = time_base.denominator
-        options = {**MP4, "movie_timescale": str(scale if 1000 <= scale <= 1_000_000 else 90_000)}
-        self._output = av.open(f"{FILE}{partial_path(path)}", "w", container_options=options)
+        self._file = VideoFile(partial_path(path), CONTAINERS[path.suffix], first.format, endless=False)
         self._lock: BinaryIO | None = None
         try:
-            self._stream = self._output.add_stream_from_template(first.format)
-            self._stream.time_base = time_base
-            self._output.start_encoding()  # now there is a file
             self._lock = _lock(partial_path(path))
         except BaseException:
             self.abandon()
@@ -68,12 +54,8 @@ class Segment:
         Raises:
             AV_ERRORS: the disk refuses; see `sinks.video.codec`.
         """
-        muxed: Packet[Any] = Packet(packet.data)
-        muxed.stream, muxed.time_base, muxed.is_keyframe = self._stream, self._time_base, packet.key
-        muxed.pts, muxed.dts = packet.pts - self._first.pts, packet.dts - self._first.pts
-        muxed.duration = packet.duration
-        self._output.mux(muxed)
-        self.bytes += len(packet.data)
+        self._file.write(packet, start=self._first.pts)
+        self.bytes += packet.packet.size
 
     def close(self) -> Path:
         """Finish the file and give it its name, which is returned.
@@ -81,15 +63,14 @@ class Segment:
         Raises:
             AV_ERRORS, SinkError: the disk refuses; what was written is then a job for `settle`.
         """
-        self._output.close()
+        self._file.close()
         path = _publish(partial_path(self.path))
         self._unlock()
         return path
 
     def abandon(self) -> None:
         """Close the file as it is."""
-        with suppress(*AV_ERRORS):  # what led here is known
-            self._output.close()
+        self._file.abandon()
         self._unlock()
 
     def _unlock(self) -> None:
@@ -172,7 +153,7 @@ def _cut_off_incomplete(part: Path) -> None:
 def _has_picture(part: Path) -> bool:
     """Whether a picture can be decoded."""
     try:
-        with av.open(f"{FILE}{part}") as container:
+        with av.open(f"file:{part}") as container:
             return any(True for _ in container.decode(video=0))
     except OSError:
         raise  # the disk says nothing of the file

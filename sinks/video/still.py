@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 
 import cv2
 from av import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from maskcast.errors import SinkError
 from maskcast.result import EventKind, Result
 from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
-from sinks.video.render import codes, render
+from sinks.video.render import colour_codes, render
 
 # Full HD cameras give about 150 kB so; that is what a dashboard shows and a broker carries without effort.
 MAX_WIDTH, QUALITY = 1280, 80
@@ -49,7 +49,7 @@ def annotated_jpeg(result: Result, room: int | None = None) -> bytes:
 
 
 def _encode(result: Result, drawn: VideoFrame, width: int) -> bytes:
-    matrix, levels = codes(result.frame.picture.colour)
+    matrix, levels = colour_codes(result.frame.picture.colour)
     image = VideoReformatter().reformat(
         drawn,
         width=width,
@@ -58,7 +58,7 @@ def _encode(result: Result, drawn: VideoFrame, width: int) -> bytes:
         interpolation="AREA",
         src_colorspace=matrix,
         src_color_range=levels,
-        dst_color_range=2,
+        dst_color_range=ColorRange.JPEG,
         threads=1,
     )
     done, data = cv2.imencode(".jpg", image.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])

@@ -21,6 +21,7 @@ from sinks.sink import BlockingSink
 from sinks.video import audio as sinks_audio
 from sinks.video import audio_track
 from sinks.video.audio import AudioTracks
+from sinks.video.container import CONTAINERS
 from sources import audio
 from tests.sinks_media import clip, decode, feed, ffmpeg, hashes, probe, results, times
 
@@ -95,7 +96,7 @@ def test_errors_are_logged_without_credentials(
     frames.close()  # type: ignore[attr-defined]
     monkeypatch.setattr(audio_track, "_Copied", fail)
     with av.open(str(tmp_path / "out.mp4"), "w") as output:
-        AudioTracks(about.audio, output, ".mp4")
+        AudioTracks(about.audio, output, CONTAINERS[".mp4"])
     assert "left out" in caplog.text
     assert "http://host" in caplog.text
     assert "hunter2" not in caplog.text
@@ -270,7 +271,7 @@ def test_a_video_does_not_wait_in_memory_for_audio_that_does_not_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
 ) -> None:
     """FFmpeg itself waits for ten seconds more, so that packets lie in the order of their times."""
-    monkeypatch.setattr(sinks_audio, "LATE", 0.5)
+    monkeypatch.setattr(sinks_audio, "LATE_SECONDS", 0.5)
     whole = sound(tmp_path / "whole.mkv", seconds=16, options=("-c:a", codec), channels=2)
     source = rewritten(whole, tmp_path / "late.mkv", lambda at, data: None if at < 15 else data)
     sink = open_sink(str(tmp_path / "out.mp4"), preset="ultrafast")
@@ -287,7 +288,7 @@ def test_a_video_does_not_wait_in_memory_for_audio_that_does_not_come(
 async def test_late_audio_stays_as_it_is_where_nothing_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sinks_audio, "LATE", 0.5)
+    monkeypatch.setattr(sinks_audio, "LATE_SECONDS", 0.5)
     whole = sound(tmp_path / "whole.mkv", seconds=2, options=("-c:a", "libvorbis"))
     source = rewritten(whole, tmp_path / "late.mkv", lambda at, data: None if at < 1.5 else data)
     await annotated(source, "mkv")

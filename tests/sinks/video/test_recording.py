@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ import pytest
 
 from maskcast.errors import UsageError
 from maskcast.mask import Box
+from maskcast.picture import Colour, Look
 from maskcast.result import Event, EventKind, Result
 from sinks.video import codec, recording, retention
-from sinks.video.packets import Encoded, PacketRing
 from sinks.video.recording import RecordingSink
 from sinks.video.retention import recordings
 from sinks.video.segment import settle
@@ -34,7 +35,7 @@ from tests import processes
 from tests.paths import ROOT
 from tests.patience import eventually, eventually_async, patient, slowness
 from tests.recordings import LIVE, at, noisy, settings, still
-from tests.sinks_media import START, feed, frame, grey
+from tests.sinks_media import START, PlanePicture, feed, frame, grey
 
 needs_ffprobe = pytest.mark.skipif(
     not shutil.which("ffprobe"), reason="no ffprobe on this machine (apt install ffmpeg)"
@@ -96,6 +97,33 @@ async def test_segments_by_duration_begin_with_a_key_frame_at_zero_and_keep_the_
     assert sink.bytes_written > 0
     assert not sink.recording
     assert not sink.failures
+
+
+@pytest.mark.parametrize("ticks_a_second", [25, 1000, 90_000])
+async def test_a_recording_lasts_as_long_as_the_stream_did_however_coarse_its_clock(
+    tmp_path: Path, ticks_a_second: int
+) -> None:
+    """RTMP counts milliseconds, and MP4's muxer counts finer than it is told."""
+    about = replace(LIVE, time_base=Fraction(1, ticks_a_second))
+    await feed(RecordingSink(settings(tmp_path), "test"), about, at(seconds(2)))
+    (path,) = files(tmp_path)
+    assert read(path) == pytest.approx(seconds(2), abs=1e-3)
+
+
+async def test_a_recording_is_shown_as_the_medium_wants_it(tmp_path: Path) -> None:
+    about = replace(LIVE, look=Look(matrix=5, primaries=5, transfer=6, pixel_aspect=Fraction(4, 3)))
+    await feed(
+        RecordingSink(settings(tmp_path), "test"), about, (shown_as(one, Colour("bt601")) for one in at(seconds(1)))
+    )
+    with av.open(str(files(tmp_path)[0])) as container:
+        coded = container.streams.video[0].codec_context
+        assert coded.sample_aspect_ratio == Fraction(4, 3)
+        assert (coded.colorspace, coded.color_primaries, coded.color_trc, coded.color_range) == (5, 5, 6, 1)
+
+
+def shown_as(result: Result, colour: Colour) -> Result:
+    picture = PlanePicture(result.frame.picture.yuv420p(), colour)
+    return replace(result, frame=replace(result.frame, picture=picture))
 
 
 async def test_segments_by_size(tmp_path: Path) -> None:
@@ -334,30 +362,6 @@ async def test_a_silent_camera_leaves_a_finished_file(tmp_path: Path, monkeypatc
     await sink.finish(None)
     assert starts(tmp_path) == [0, 3]
     assert not sink.failures
-
-
-def encoded(index: int, size: int = 1000, *, key: bool = False) -> Encoded:
-    return Encoded(bytes(size), index, index, 1, key, index / 10, START, None)  # type: ignore[arg-type]
-
-
-def test_the_ring_is_bounded_in_time_and_in_bytes() -> None:
-    ring = PacketRing(5, 10**9)
-    for index in range(10_000):
-        ring.append(encoded(index, key=index % 20 == 0))
-    kept = list(ring.unwritten(0, follows=False))
-    assert kept[0].key
-    assert 5 <= kept[-1].time - kept[0].time <= 5 + 2 * 2
-    assert ring.bytes == 1000 * len(kept)
-    assert list(ring.unwritten(0, follows=True)) == []
-    small = PacketRing(5, 30_000)
-    for index in range(1000):
-        small.append(encoded(index, key=index % 20 == 0))
-        assert small.bytes <= 30_000
-    assert next(small.unwritten(0, follows=False)).key
-    for index in range(1000, 2000):  # an encoder that has forgotten its key frames
-        small.append(encoded(index))
-        assert small.bytes <= 30_000
-    assert list(small.unwritten(0, follows=False)) == []
 
 
 FORK_SERVER = """
