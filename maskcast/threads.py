@@ -1,7 +1,7 @@
 """Blocking calls on threads that cannot keep the process alive.
 
 The event loop's own executor, and those of `concurrent.futures`, are joined at exit: one camera or one disk that never
-answers would hang Ctrl-C.
+answers would hang Ctrl-C. What may hang belongs here; what only computes may go to `asyncio.to_thread`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
@@ -26,9 +27,10 @@ def in_daemon_thread(
         name: of the thread.
         unwanted: called with a result that comes when nobody waits for it any more, on a thread.
     """
-    call, future = _settling(function, unwanted)
+    call, result = _settling(function)
+    awaited = _awaitable(result, unwanted)
     threading.Thread(target=call, name=name, daemon=True).start()
-    return future
+    return awaited
 
 
 class SerialThread:
@@ -41,17 +43,20 @@ class SerialThread:
         self._thread: threading.Thread | None = None
 
     def run(self, function: Callable[[], T]) -> asyncio.Future[T]:
-        """The future of the result of `function`, which is run also when nobody waits for it any more."""
-        call, future = _settling(function, None)
-        self.put(call)
-        return future
+        """As `submit`, for the running event loop."""
+        return _awaitable(self.submit(function))
 
-    def put(self, call: Callable[[], None]) -> None:
-        """Have `call`, which never raises, made. From any thread, one at a time."""
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """The future of the result of `function`, which is run also when nobody waits for it any more.
+
+        From any thread, one at a time. Whatever `function` raises comes out of the future, see `as_exception`.
+        """
+        call, result = _settling(function)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
         self._calls.put(call)
+        return result
 
     def close(self) -> None:
         """Let the thread end after the calls that it was given; does not wait."""
@@ -75,32 +80,40 @@ def as_exception(error: BaseException) -> Exception:
     return substitute
 
 
-def _settling(
-    function: Callable[[], T], unwanted: Callable[[T], None] | None
-) -> tuple[Callable[[], None], asyncio.Future[T]]:
-    """A call for any thread that never raises, and the future of its result for the running event loop."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def succeed(result: T) -> None:
-        if not future.done():
-            future.set_result(result)
-        elif unwanted is not None:
-            threading.Thread(target=unwanted, args=(result,), name="unwanted", daemon=True).start()
-
-    def fail(error: Exception) -> None:
-        if not future.done():
-            future.set_exception(error)
+def _settling(function: Callable[[], T]) -> tuple[Callable[[], None], Future[T]]:
+    """A call for any thread that never raises, and the future of its result, which cannot be cancelled."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
 
     def call() -> None:
         try:
             result = function()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever awaits the future
-            failure = as_exception(error)
-            with suppress(RuntimeError):  # the loop is closed: the process is ending
-                loop.call_soon_threadsafe(fail, failure)
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the future
+            future.set_exception(as_exception(error))
         else:
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(succeed, result)
+            future.set_result(result)
 
     return call, future
+
+
+def _awaitable(source: Future[T], unwanted: Callable[[T], None] | None = None) -> asyncio.Future[T]:
+    """The same for the running event loop. Unlike `asyncio.wrap_future` it may outlive that loop in silence."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle() -> None:
+        error = source.exception()
+        if future.done():
+            if error is None and unwanted is not None:
+                threading.Thread(target=unwanted, args=(source.result(),), name="unwanted", daemon=True).start()
+        elif error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(source.result())
+
+    def settle_soon(_: Future[T]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the process is ending
+            loop.call_soon_threadsafe(settle)
+
+    source.add_done_callback(settle_soon)
+    return future

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 from maskcast.errors import SourceError
 from maskcast.frame import Frame
+from maskcast.read_ahead import read_ahead
 from maskcast.stream_info import StreamInfo
 from sources.source import Source
-
-# How long a waiting side takes to notice that the source was closed.
-NOTICE_SECONDS = 0.25
 
 
 class DetachedSource:
@@ -34,56 +31,21 @@ class DetachedSource:
         Raises:
             SourceError: as `open_source` does, or `closed` was set before it was open.
         """
-        self._open_source = open_source
         self._closed = closed if closed is not None else threading.Event()
-        self._ready: queue.Queue[StreamInfo | Frame | BaseException | None] = queue.Queue(1)
-        threading.Thread(target=self._read, name=name, daemon=True).start()
-        try:
-            info = self._take()
-        except BaseException:  # Ctrl-C among them
-            self.close()
-            raise
+        self._items = read_ahead(_read(open_source), name, over=self._closed)
+        info = next(self._items, None)
         if not isinstance(info, StreamInfo):
             raise SourceError(f"{name}: closed before it was open")
         self.info = info
 
     def __iter__(self) -> Iterator[Frame]:
-        while isinstance(frame := self._take(), Frame):
-            yield frame
+        return (item for item in self._items if isinstance(item, Frame))
 
     def close(self) -> None:
         self._closed.set()
 
-    def _take(self) -> StreamInfo | Frame | None:
-        """What the thread hands over next; None at the end and when closed."""
-        while not self._closed.is_set():
-            with suppress(queue.Empty):
-                item = self._ready.get(timeout=NOTICE_SECONDS)
-                if isinstance(item, BaseException):
-                    self._closed.set()
-                    raise item
-                if item is None:
-                    self._closed.set()
-                return item
-        return None
 
-    def _read(self) -> None:
-        try:
-            source = self._open_source()
-            try:
-                self._hand_over(source.info)
-                for frame in source:
-                    self._hand_over(frame)
-                    if self._closed.is_set():
-                        return
-            finally:
-                source.close()
-            self._hand_over(None)
-        except BaseException as error:  # noqa: BLE001 - raised where the source is read
-            self._hand_over(error)
-
-    def _hand_over(self, item: StreamInfo | Frame | BaseException | None) -> None:
-        while not self._closed.is_set():
-            with suppress(queue.Full):
-                self._ready.put(item, timeout=NOTICE_SECONDS)
-                return
+def _read(open_source: Callable[[], Source]) -> Generator[StreamInfo | Frame, None, None]:
+    with closing(open_source()) as source:
+        yield source.info
+        yield from source

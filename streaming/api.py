@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 from maskcast.errors import UsageError
-from maskcast.frame import Frame
+from maskcast.read_ahead import read_ahead
 from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
-from sources.source import Source
 from streaming.pipeline.stage import Stage, staged
 from streaming.pipeline.stream import READ_AHEAD
 from streaming.process import keep_memory, wait_politely
@@ -66,43 +63,8 @@ def track(
     with closing(open_source(str(source), stream=stream, live=live, max_pixels=max_pixels)) as opened:
         engine = Engine(model or DEFAULT_MODEL, device, tracker)
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
-        with closing(_read_ahead(opened)) as frames:
+        live, name = opened.info.live, f"read {opened.info.stream}"
+        with closing(read_ahead(opened, name, ahead=1 if live else READ_AHEAD, newest=live)) as frames:
             for frame in islice(frames, max_frames):
                 yield from staged(engine.step([tracked], [frame])[0], stages)
         yield from staged(engine.close_stream(tracked), stages)
-
-
-def _read_ahead(source: Source) -> Generator[Frame, None, None]:
-    """The source's frames, decoded on a thread; when the consumer of a live source is late it gets the newest."""
-    live = source.info.live
-    ready: queue.Queue[Frame | BaseException | None] = queue.Queue(1 if live else READ_AHEAD)
-    stop = threading.Event()
-
-    def hand_over(item: Frame | BaseException | None) -> None:
-        newest_wins = live and isinstance(item, Frame)  # the end waits its turn
-        while not stop.is_set():
-            with suppress(queue.Full):
-                ready.put(item, timeout=0 if newest_wins else 0.1)
-                return
-            if newest_wins:
-                with suppress(queue.Empty):
-                    ready.get_nowait()
-
-    def read() -> None:
-        try:
-            for frame in source:
-                hand_over(frame)
-                if stop.is_set():
-                    return
-            hand_over(None)
-        except BaseException as error:  # noqa: BLE001 - raised in the consumer's thread
-            hand_over(error)
-
-    threading.Thread(target=read, name=f"read {source.info.stream}", daemon=True).start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()

@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 from maskcast.errors import SourceError
 from maskcast.frame import Frame
-from maskcast.threads import SerialThread, as_exception
+from maskcast.threads import SerialThread
 
 
 class Converter:
@@ -26,16 +26,7 @@ class Converter:
         Returns:
             The frame, or why there is none: what `take` raised, or a `SourceError` where it cannot be converted.
         """
-        converted: Future[Frame] = Future()
-
-        def convert() -> None:
-            try:
-                converted.set_result(_converted(take()))
-            except BaseException as error:  # noqa: BLE001 - handed to whoever asks
-                converted.set_exception(as_exception(error))
-
-        self._thread.put(convert)
-        return converted
+        return self._thread.submit(lambda: _converted(take()))
 
     def close(self) -> None:
         """End the thread after what it has begun; does not wait."""

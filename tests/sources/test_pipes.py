@@ -77,12 +77,12 @@ def test_an_mp4_whose_index_comes_last_cannot_come_through_a_pipe(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["in.ts", "in.mkv"])
-def test_a_pipe_keeps_its_sound_and_all_its_frames(tmp_path, name):
+async def test_a_pipe_keeps_its_sound_and_all_its_frames(tmp_path, name):
     clip = media.make(tmp_path / name, audio=True)
     target = tmp_path / "out.mp4"
     with fifo(tmp_path, clip.read_bytes()) as path:
         about, frames = sinks_media.decode(path)
-        sinks_media.run(open_sink(str(target), preset="ultrafast"), about, sinks_media.results(frames))
+        await sinks_media.feed(open_sink(str(target), preset="ultrafast"), about, sinks_media.results(frames))
     assert sinks_media.times(target) == pytest.approx(media.times(clip), abs=2e-3)
     if name == "in.ts":  # whose clock has a start, so that the reference is not shifted by the encoder's delay
         expected = [at - sinks_media.times(clip)[0] for at in sinks_media.times(clip, "a")]

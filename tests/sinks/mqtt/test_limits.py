@@ -15,6 +15,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from maskcast.backoff import Backoff
 from maskcast.errors import SinkError
 from maskcast.stream_status import StreamStatus
 from sinks.mqtt import connection
@@ -197,7 +198,7 @@ async def test_so_is_a_real_one(tmp_path: Path, line: str, protocol: str, said: 
 async def test_a_picture_taken_without_a_connection_fits_too(monkeypatch: pytest.MonkeyPatch) -> None:
     async with strict(packet=20_000) as broker, publishing(at(broker)) as one:
         await until(lambda: one.connected)
-        monkeypatch.setattr(connection.random, "uniform", lambda _low, _high: 600.0)  # until the picture is taken
+        monkeypatch.setattr(Backoff, "wait", lambda _: 600.0)  # until the picture is taken
         for writer in broker.writers:
             writer.close()
         await until(lambda: not one.connected)
