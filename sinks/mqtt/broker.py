@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from maskcast.errors import UsageError
 from maskcast.redaction import UNCLEAR, is_unclear, place_of
 
+MqttVersion: TypeAlias = Literal["5", "3.1.1"]  # a version of MQTT
+
 DEFAULT_PREFIX = "maskcast"
+DEFAULT_PROTOCOL: MqttVersion = "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class BrokerAddress:
     tls: bool
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    protocol: Literal["5", "3.1.1"] = "5"
+    protocol: MqttVersion = DEFAULT_PROTOCOL
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None

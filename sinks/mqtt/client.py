@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import aiomqtt
 from paho.mqtt.client import MQTT_ERR_SUCCESS
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from sinks.mqtt.broker import MqttVersion
 from sinks.mqtt.limits import Limits, packet_size
 
 T = TypeVar("T")
@@ -24,12 +25,12 @@ _library_logger.setLevel(logging.CRITICAL)
 
 logger = logging.getLogger(__name__)
 
-KEEPALIVE = 15  # seconds; a broker that stops answering is noticed within twice that
+KEEPALIVE_SECONDS = 15  # a broker that stops answering is noticed within twice that
 # Bytes that are kept of a packet that the broker sends us. MQTT 5 lets us say so; from older brokers, longer ones are
 # read to their end and cut off. It must hold the longest topic, 65,535, and the longest status of ours: 256 ids of
 # streams with 128 characters.
-LARGEST_INCOMING = 160 << 10
-READ = 64 << 10  # bytes that are read at a time
+LARGEST_INCOMING_BYTES = 160 << 10
+READ_BYTES = 64 << 10  # at a time
 
 
 class RefusedError(Exception):
@@ -57,9 +58,9 @@ class Client(aiomqtt.Client):
         lost: whether the connection has come to its end.
     """
 
-    def __init__(self, *arguments: Any, protocol: Literal["5", "3.1.1"], **options: Any) -> None:
+    def __init__(self, *arguments: Any, protocol: MqttVersion, **options: Any) -> None:
         version = aiomqtt.ProtocolVersion.V5 if protocol == "5" else aiomqtt.ProtocolVersion.V311
-        super().__init__(*arguments, protocol=version, logger=_library_logger, keepalive=KEEPALIVE, **options)
+        super().__init__(*arguments, protocol=version, logger=_library_logger, keepalive=KEEPALIVE_SECONDS, **options)
         self.protocol = protocol
         self.limits = Limits()
         self._window = asyncio.Semaphore(self.limits.unanswered)
@@ -103,7 +104,7 @@ class Client(aiomqtt.Client):
             self.limits = Limits.told(properties)
             self._window = asyncio.Semaphore(self.limits.unanswered)
             # To ping more often than the broker asks for is allowed, and shows sooner whether it is there.
-            self._client._keepalive = min(KEEPALIVE, self.limits.keepalive or KEEPALIVE)  # noqa: SLF001
+            self._client._keepalive = min(KEEPALIVE_SECONDS, self.limits.keepalive or KEEPALIVE_SECONDS)  # noqa: SLF001
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     async def _misc_loop(self) -> None:
@@ -161,11 +162,11 @@ class Client(aiomqtt.Client):
     def _receive_bounded(self, size: int) -> bytes:
         """What paho reads from the socket. It collects a packet whole, whatever its header says that it has."""
         packet = self._client._in_packet  # noqa: SLF001
-        del packet["packet"][LARGEST_INCOMING:]
-        return self._receive(min(size, READ))
+        del packet["packet"][LARGEST_INCOMING_BYTES:]
+        return self._receive(min(size, READ_BYTES))
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         size = self._client._in_packet["remaining_length"]  # noqa: SLF001
-        if size > LARGEST_INCOMING:
-            logger.warning("a message of %d bytes arrives; it is cut off after %d", size, LARGEST_INCOMING)
+        if size > LARGEST_INCOMING_BYTES:
+            logger.warning("a message of %d bytes arrives; it is cut off after %d", size, LARGEST_INCOMING_BYTES)
         super()._on_message(client, userdata, message)

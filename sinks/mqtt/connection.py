@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -19,7 +19,7 @@ from maskcast.errors import SinkError
 from sinks.messages import topics
 from sinks.messages.status import ProcessMessage, StatusMessage
 from sinks.messages.topics import Delivery
-from sinks.mqtt.broker import BrokerAddress
+from sinks.mqtt.broker import BrokerAddress, MqttVersion
 from sinks.mqtt.client import Client, RefusedError
 from sinks.mqtt.connector import Connector, break_off
 from sinks.mqtt.incoming import Incoming
@@ -29,9 +29,9 @@ from sinks.mqtt.quarantine import Quarantine, SetAsideError
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to connect again
-STEADY = 10.0  # seconds after which a connection counts as made; shorter ones lengthen the pause like failures
-KEPT = 1_000  # retained topics of one connection
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0  # between attempts to connect again
+STEADY_SECONDS = 10.0  # after which a connection counts as made; shorter ones lengthen the pause like failures
+MOST_KEPT = 1_000  # retained topics of one connection
 
 
 class DisconnectedError(Exception):
@@ -47,7 +47,7 @@ class Trial(NamedTuple):
         refused: what it does not take, one phrase each.
     """
 
-    protocol: Literal["5", "3.1.1"]
+    protocol: MqttVersion
     limits: Limits
     refused: list[str]
 
@@ -142,7 +142,7 @@ class Connection:
 
         An empty payload removes what the broker retains.
         """
-        if topic not in self._kept and len(self._kept) >= KEPT:
+        if topic not in self._kept and len(self._kept) >= MOST_KEPT:
             logger.error("%s: %s is one topic too many to keep up to date", self._address, topic)
             return
         self._kept[topic] = (payload, delivery)
@@ -251,7 +251,7 @@ class Connection:
 
     async def _stay_connected(self, first: asyncio.Future[None]) -> None:
         # Its jitter keeps a hundred streams from knocking on a restarted broker at the same moment.
-        backoff, complained = Backoff(FIRST_PAUSE, LONGEST_PAUSE, good=STEADY), False
+        backoff, complained = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=STEADY_SECONDS), False
         while True:
             made: float | None = None
             try:
@@ -276,7 +276,7 @@ class Connection:
                 backoff.lasted(time.monotonic() - made)
             wait = backoff.wait()
             if self._hurry.is_set():
-                await asyncio.sleep(min(wait, FIRST_PAUSE))
+                await asyncio.sleep(min(wait, FIRST_PAUSE_SECONDS))
             else:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._hurry.wait(), wait)

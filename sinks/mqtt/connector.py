@@ -10,7 +10,6 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Literal
 from weakref import WeakKeyDictionary
 
 import aiomqtt
@@ -20,16 +19,16 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from maskcast.redaction import redact
 from sinks.messages.topics import Delivery
-from sinks.mqtt.broker import BrokerAddress
-from sinks.mqtt.client import LARGEST_INCOMING, Client, ClosedError
+from sinks.mqtt.broker import BrokerAddress, MqttVersion
+from sinks.mqtt.client import LARGEST_INCOMING_BYTES, Client, ClosedError
 from sinks.mqtt.tls import tls_context
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT = 5.0  # seconds for the broker's answer to one message
+TIMEOUT_SECONDS = 5.0  # for the broker's answer to one message
 ATTEMPTS = 2  # at the same time, to one broker: each that hangs holds a thread of the loop's pool
-INCOMING = 256  # messages that wait to be looked at; more are dropped
-RECEIVE_BUFFER = 64 << 10  # bytes that the system takes in ahead of us: what a flood can leave to work through
+MOST_INCOMING = 256  # messages that wait to be looked at; more are dropped
+RECEIVE_BUFFER_BYTES = 64 << 10  # that the system takes in ahead of us: what a flood can leave to work through
 
 # MQTT 5, sections 3.2.2.2 and 3.14.2.1. paho gives the first where the line breaks without a word.
 LOST, UNSUPPORTED_VERSION, BAD_CLIENT_ID, BAD_LOGIN, FORBIDDEN = 0x80, 0x84, 0x85, 0x86, 0x87
@@ -143,11 +142,11 @@ class Connector:
                 raise
         return await self._connect_as("3.1.1")
 
-    async def _connect_as(self, protocol: Literal["5", "3.1.1"]) -> Client:
+    async def _connect_as(self, protocol: MqttVersion) -> Client:
         address, properties = self.address, None
         if protocol == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.MaximumPacketSize = LARGEST_INCOMING
+            properties.MaximumPacketSize = LARGEST_INCOMING_BYTES
         client = Client(
             address.host,
             address.port,
@@ -158,10 +157,10 @@ class Connector:
             tls_context=await asyncio.to_thread(tls_context, address) if address.tls else None,
             properties=properties,
             will=aiomqtt.Will(self._will_topic, self._will(), self._will_delivery.qos, self._will_delivery.retain),
-            timeout=TIMEOUT,
+            timeout=TIMEOUT_SECONDS,
             queue_type=_Inbox,
-            max_queued_incoming_messages=INCOMING,
-            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)],
+            max_queued_incoming_messages=MOST_INCOMING,
+            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)],
         )
         client.pending_calls_threshold = 100
         try:

@@ -19,11 +19,11 @@ from sinks.messages.control import ACTIONS, Action, ControlMessage, reply_messag
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 8 * 1024  # of one request; the longest sensible one (32 prompts of 200 ASCII characters) fits
+MAX_REQUEST_BYTES = 8 << 10  # the longest sensible one (32 prompts of 200 ASCII characters) fits
 MAX_DEPTH = 4  # brackets within brackets; a request needs two
 QUOTED = 40  # characters of a request that an error message may repeat
-RATE, BURST = 10.0, 20.0  # requests a second, in the long run and at once
-FLOOD_SECONDS = 1.0  # between two replies to the requests above that rate
+RATE_PER_SECOND, BURST = 10.0, 20.0  # requests in the long run, and at once
+FLOOD_SECONDS = 1.0  # between two replies to the requests above that
 
 # What pydantic finds, in the words of someone who writes JSON by hand.
 _FAULTS = {
@@ -48,8 +48,8 @@ def parse_control(payload: bytes) -> ControlMessage:
     Raises:
         ControlError: it is not a request as ``docs/schema/control.json`` describes it. Nothing else is ever raised.
     """
-    if len(payload) > MAX_BYTES:
-        raise ControlError(f"a request has at most {MAX_BYTES} bytes, this one is longer")
+    if len(payload) > MAX_REQUEST_BYTES:
+        raise ControlError(f"a request has at most {MAX_REQUEST_BYTES} bytes, this one is longer")
     try:
         text = payload.decode()
     except UnicodeDecodeError as error:
@@ -135,8 +135,8 @@ class Controlled(Protocol):
 class ControlDesk:
     """Receives the requests for one stream, has them carried out, and writes the replies.
 
-    Up to `BURST` requests at once and `RATE` a second are read; those above are rejected unread, and summed up in one
-    reply a second at most, so that a flood costs neither time nor traffic.
+    `BURST` requests at once, and then `RATE_PER_SECOND`, are read; those above are rejected unread, and summed up in
+    one reply a second at most, so that a flood costs neither time nor traffic.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class ControlDesk:
             None for one above the rate that a later reply counts.
         """
         now = self._clock()
-        self._tokens = min(BURST, self._tokens + (now - self._filled_at) * RATE)
+        self._tokens = min(BURST, self._tokens + (now - self._filled_at) * RATE_PER_SECOND)
         self._filled_at = now
         if self._tokens < 1:
             self._refused += 1
@@ -214,7 +214,7 @@ class ControlDesk:
         if not self._refused or now - self._summed_at < FLOOD_SECONDS:
             return None
         count, self._refused, self._summed_at = self._refused, 0, now
-        return self.reject(f"more than {RATE:g} requests a second", count)
+        return self.reject(f"more than {RATE_PER_SECOND:g} requests a second", count)
 
     def reject(self, reason: str, count: int = 1, request: ControlMessage | None = None) -> bytes:
         """The reply to `count` requests that are not carried out; `request` if it is one that could be read."""

@@ -15,10 +15,10 @@ from typing import Any
 
 from sinks.messages import topics
 
-DISCOVERY_PREFIX = "homeassistant"  # Home Assistant's own default
+DEFAULT_DISCOVERY_PREFIX = "homeassistant"  # Home Assistant's own default
 
 
-def discovery_topic(prefix: str, stream: str, discovery_prefix: str = DISCOVERY_PREFIX) -> str:
+def discovery_topic(prefix: str, stream: str, discovery_prefix: str = DEFAULT_DISCOVERY_PREFIX) -> str:
     """Where the discovery message of a stream belongs, retained; an empty retained message there removes the device.
 
     Args:

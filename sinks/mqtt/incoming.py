@@ -11,7 +11,7 @@ class Incoming:
 
     Attributes:
         topic: where it was published.
-        payload: its bytes; a little more than `sinks.mqtt.client.LARGEST_INCOMING` at most, the rest is cut off.
+        payload: its bytes; a little more than `sinks.mqtt.client.LARGEST_INCOMING_BYTES` at most, the rest is cut off.
         retained: whether the broker had kept it.
         correlation: MQTT 5 correlation data, to be given back in a reply.
     """

@@ -15,11 +15,11 @@ from maskcast.threads import SerialThread
 from sinks.mqtt.journal_rows import IN_MEMORY, JournalRows
 from sinks.mqtt.journal_stream import Entry
 
-__all__ = ["LIMIT", "Entry", "Journal"]
+__all__ = ["DEFAULT_LIMIT", "Entry", "Journal"]
 
 logger = logging.getLogger(__name__)
 
-LIMIT = 100_000  # events a stream that may wait: weeks of a busy camera, about 50 MB on disk
+DEFAULT_LIMIT = 100_000  # events a stream that may wait: weeks of a busy camera, about 50 MB on disk
 # Seconds that a stream waits for the disk. SQLite itself waits one second for another process, and a commit flushes
 # nothing; a disk that takes longer does not answer at all.
 ANSWER_SECONDS = 5.0
@@ -46,7 +46,7 @@ class Journal:
     and the next 2,000 results with events queue up before it.
     """
 
-    def __init__(self, file: Path | None, *, limit: int = LIMIT) -> None:
+    def __init__(self, file: Path | None, *, limit: int = DEFAULT_LIMIT) -> None:
         """Keep events in `file`, or into memory; at most `limit` events a stream. Nothing is opened yet."""
         self._rows = JournalRows(file, limit)
         self._thread = SerialThread("journal")

@@ -42,8 +42,8 @@ _REFUSALS = {
 # characters, which JSON writes in up to 12 bytes each.
 MOST = 1 << 48
 MOST_STREAMS = 10_000
-LONGEST_EVENT = 64 << 10
-LONGEST_TRACK = 16 << 10
+LONGEST_EVENT_BYTES = 64 << 10
+LONGEST_TRACK_BYTES = 16 << 10
 _ID = re.compile(r"[0-9a-f]{32}")
 
 SCHEMA = f"""
@@ -219,14 +219,14 @@ def _load_events(database: sqlite3.Connection, streams: dict[str, JournalStream]
         """
     for name, count, first, last, longest, wrong in database.execute(query):
         stream = streams[name]
-        if wrong or first < 1 or last >= stream.next or longest > LONGEST_EVENT:
+        if wrong or first < 1 or last >= stream.next or longest > LONGEST_EVENT_BYTES:
             raise ValueError("an event that is none")
         stream.stored = count
 
 
 def _load_tracks(database: sqlite3.Connection, streams: dict[str, JournalStream]) -> None:
     (longest,) = database.execute("SELECT MAX(length(event)) FROM track").fetchone()
-    if (longest or 0) > LONGEST_TRACK:
+    if (longest or 0) > LONGEST_TRACK_BYTES:
         raise ValueError("a track that is none")
     for name, number, text in _rows(database, "track", OPEN_TRACKS * len(streams)):
         stream = streams[name]

@@ -8,7 +8,7 @@ from paho.mqtt.properties import Properties
 
 # Of a PUBLISH packet beside topic and payload, at most: 5 for its header, 2 for the topic's length, 2 for the message's
 # id, 6 for the properties with an expiry. Sections 2.1.4 and 3.3.
-OVERHEAD = 15
+OVERHEAD_BYTES = 15
 _NAMES = {
     "packet": "MaximumPacketSize",
     "unanswered": "ReceiveMaximum",
@@ -44,7 +44,7 @@ class Limits:
 
     def room(self, topic: str) -> int | None:
         """Bytes of payload that surely fit into a message on `topic`, perhaps 0; None without a limit."""
-        return None if self.packet is None else max(0, self.packet - OVERHEAD - len(topic.encode()))
+        return None if self.packet is None else max(0, self.packet - OVERHEAD_BYTES - len(topic.encode()))
 
 
 def packet_size(topic: str, payload: int, qos: int, properties: bytes) -> int:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two corrections; doubles as long as somebody contradicts, so that two processes that share a prefix
+# Between two corrections; doubles as long as somebody contradicts, so that two processes that share a prefix
 # by mistake do not fight.
-PAUSE, LONGEST_PAUSE = 1.0, 30.0
-LONGEST_WILL = 65_535  # bytes; MQTT 3.1.1, section 3.1.3.3
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+LONGEST_WILL_BYTES = 65_535  # MQTT 3.1.1, section 3.1.3.3
 REMEMBERED = 32  # messages of ours that come back to us
 
 
@@ -55,7 +55,7 @@ class OwnStatus:
     def will(self) -> bytes:
         """The last will, for a new connection."""
         message = self._make_will()
-        if len(message.json_bytes()) > LONGEST_WILL:  # that it is offline matters more than what it was
+        if len(message.json_bytes()) > LONGEST_WILL_BYTES:  # that it is offline matters more than what it was
             message = message.model_copy(
                 update={"prompts": []} if isinstance(message, StatusMessage) else {"streams": []}
             )
@@ -96,7 +96,10 @@ class OwnStatus:
 
     async def correct(self) -> None:
         """Say again what is true whenever that is needed, until cancelled."""
-        backoff, said = Backoff(PAUSE, LONGEST_PAUSE, good=2 * LONGEST_PAUSE, jitter=False), time.monotonic()
+        backoff, said = (
+            Backoff(PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=2 * LONGEST_PAUSE_SECONDS, jitter=False),
+            time.monotonic(),
+        )
         while True:
             await self._wrong.wait()
             self._wrong.clear()

@@ -9,12 +9,14 @@ from maskcast.errors import UsageError
 from maskcast.result import Result
 from sinks.messages.frame import frame_message
 
-SMALLEST_LIMIT = 64 << 10  # bytes: room for some two hundred objects without their shapes
+DEFAULT_PAYLOAD_BYTES = 256 << 10
+SMALLEST_PAYLOAD_BYTES = 64 << 10  # room for some two hundred objects without their shapes
+LARGEST_PAYLOAD_BYTES = 256_000_000  # MQTT itself ends at 268,435,455 bytes a packet; version 5, section 1.5.5
 COARSEST = 32
 # Halving the resolution halves the outlines, which are what run lengths cost. Below this part of the limit the finer
 # masks probably fit; above it, trying would mean to encode twice for nothing.
 ROOM = 0.4
-TRY_AGAIN = 50  # frames after finer masks did not fit in spite of that
+TRY_AGAIN_FRAMES = 50  # after finer masks did not fit in spite of that
 
 
 class FramePayload(NamedTuple):
@@ -48,8 +50,8 @@ class PayloadBound:
         Raises:
             UsageError: `limit` is below 65,536.
         """
-        if limit < SMALLEST_LIMIT:
-            raise UsageError(f"a message of at most {limit} bytes is too small; allow {SMALLEST_LIMIT} or more")
+        if limit < SMALLEST_PAYLOAD_BYTES:
+            raise UsageError(f"a message of at most {limit} bytes is too small; allow {SMALLEST_PAYLOAD_BYTES} or more")
         self._limit = limit
         self._downscale = 1
         self._wait = 0  # frames before finer masks are tried again
@@ -67,7 +69,7 @@ class PayloadBound:
         while downscale > 1 and len(payload) < ROOM * limit and not self._wait:
             finer = frame_message(result, downscale // 2).json_bytes()
             if len(finer) > limit:
-                self._wait = TRY_AGAIN
+                self._wait = TRY_AGAIN_FRAMES
             else:
                 payload, downscale = finer, downscale // 2
         while len(payload) > limit and downscale < COARSEST:

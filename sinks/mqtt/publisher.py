@@ -27,7 +27,7 @@ from sinks.mqtt.connection import Connection, DisconnectedError, Trial
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.control_topic import ControlTopic
 from sinks.mqtt.journal import Journal
-from sinks.mqtt.payload import PayloadBound
+from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES, PayloadBound
 from sinks.sink import Sink
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ LOOK_SECONDS = 1.0  # between two looks at how long the broker has been away
 PUMP_SECONDS = 1.0  # until what failed unexpectedly begins again
 REFUSED_SECONDS = 5.0  # until events that the broker refused are offered again
 WINDOW = 16  # events on their way to the broker at a time
-MAX_PAYLOAD = 262_144  # bytes of a frame's message
 
 
 class Publisher:
@@ -60,7 +59,7 @@ class Publisher:
         prompts: Sequence[str] = (),
         live: bool = True,
         patience: float | None = None,
-        max_payload: int = MAX_PAYLOAD,
+        max_payload: int = DEFAULT_PAYLOAD_BYTES,
         control: ControlDesk | None = None,
         notify: Notify = ignore,
     ) -> None:
@@ -73,7 +72,7 @@ class Publisher:
             prompts: in force at the start.
             live: the newest frame wins; otherwise every frame counts.
             patience: seconds that a stream which is not live waits for a broker that is away; None for ever.
-            max_payload: bytes of a message on ``tracks``, at least 65,536; see `sinks.mqtt.payload`.
+            max_payload: bytes of a message on ``tracks``, see `sinks.mqtt.payload`.
             control: answers the requests on ``control``; None to read none.
             notify: is told of each frame that was handed to the network, `FramePublished`.
 

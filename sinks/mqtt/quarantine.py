@@ -14,9 +14,9 @@ from sinks.mqtt.client import Client, ClosedError, RefusedError, TooLargeError
 
 # In a row, until a topic is set aside: fewer happen when a network fails at the wrong moment.
 BREAKS = 3
-RECENT = 5.0  # seconds for which a broken connection may be the answer to a message
-# Seconds until a topic that was set aside is tried again; doubles.
-PAUSE, LONGEST_PAUSE = 600.0, 86_400.0
+RECENT_SECONDS = 5.0  # for which a broken connection may be the answer to a message
+# Until a topic that was set aside is tried again; doubles.
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 600.0, 86_400.0
 
 
 class SetAsideError(RefusedError):
@@ -122,7 +122,7 @@ class Quarantine:
         """The connection has come to its end."""
         if by_broker:
             now = self._clock()
-            recent = (topic for topic, sent in self._sent.items() if now - sent.at < RECENT)
+            recent = (topic for topic, sent in self._sent.items() if now - sent.at < RECENT_SECONDS)
             self._suspects |= dict.fromkeys(recent, 1) | self._suspects
         self._sent.clear()
 
@@ -149,8 +149,8 @@ class Quarantine:
         if before is None and breaks < BREAKS:
             self._suspects[topic] = breaks
             return
-        pause = PAUSE
+        pause = PAUSE_SECONDS
         if before is not None:
-            pause = min(2 * before.pause, LONGEST_PAUSE) if size >= before.size else before.pause
+            pause = min(2 * before.pause, LONGEST_PAUSE_SECONDS) if size >= before.size else before.pause
             size = min(size, before.size)
         self._aside[topic] = _Aside(size, self._clock() + pause, pause)

@@ -15,8 +15,8 @@ from sinks.sink import Sink
 
 logger = logging.getLogger(__name__)
 
-EVENTS_WAITING = 10_000  # events kept while the broker is away; the oldest go first
-PATIENCE = 600.0  # seconds that a file waits for a broker that is away: one that is restarted or moved is back by then
+MOST_EVENTS = 10_000  # events kept while the broker is away; the oldest go first
+PATIENCE_SECONDS = 600.0  # that a file waits for a broker: one that is restarted or moved is back by then
 
 
 class MqttSink(Sink):
@@ -32,7 +32,7 @@ class MqttSink(Sink):
         self._address = parse_address(target) if isinstance(target, str) else target
         super().__init__(str(self._address))
         self._prompts = tuple(prompts)
-        self._journal = Journal(None, limit=EVENTS_WAITING)
+        self._journal = Journal(None, limit=MOST_EVENTS)
         self._publisher: Publisher | None = None
         self._started = self._live = False
         self._stream = ""
@@ -55,7 +55,7 @@ class MqttSink(Sink):
             journal=self._journal,
             prompts=self._prompts,
             live=info.live,
-            patience=PATIENCE,
+            patience=PATIENCE_SECONDS,
         )
         await self._publisher.start(required=True)
         self._started = True

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from maskcast.errors import UsageError
 from maskcast.threads import in_daemon_thread
 from sinks.messages.status import StatusMessage
-from sinks.mqtt.client import KEEPALIVE, RefusedError
+from sinks.mqtt.client import KEEPALIVE_SECONDS, RefusedError
 from sinks.mqtt.connection import DisconnectedError
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 BATCH = 16
 # Until then a broker has noticed a dead line (MQTT 5, section 3.1.2.10: after one and a half times the keep alive) and
 # published its last will, which would stand there for good.
-WILL_SECONDS = 2.0 * KEEPALIVE
+WILL_SECONDS = 2.0 * KEEPALIVE_SECONDS
 
 
 class Removal:

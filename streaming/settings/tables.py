@@ -17,7 +17,10 @@ from maskcast.errors import UsageError
 from maskcast.redaction import hide
 from sinks.filename import STREAM_FIELD, with_stream
 from sinks.messages.control import ACTIONS
-from sinks.mqtt.broker import BrokerAddress, parse_address
+from sinks.mqtt.broker import DEFAULT_PROTOCOL, BrokerAddress, MqttVersion, parse_address
+from sinks.mqtt.home_assistant import DEFAULT_DISCOVERY_PREFIX
+from sinks.mqtt.journal import DEFAULT_LIMIT
+from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES, LARGEST_PAYLOAD_BYTES, SMALLEST_PAYLOAD_BYTES
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from streaming.settings.file import fill_in, read_toml
@@ -92,18 +95,21 @@ class MqttSettings(Table):
     )
     cert_file: FilePath | None = Field(default=None, description="PEM file of this client's certificate.")
     key_file: FilePath | None = Field(default=None, description="PEM file of its key, if that is not in `cert_file`.")
-    protocol: Literal["5", "3.1.1"] = Field(default="5", description="Version of MQTT.")
+    protocol: MqttVersion = Field(default=DEFAULT_PROTOCOL, description="Version of MQTT.")
     client_id: ClientId | None = Field(
         default=None,
         description="Client id of the process, where the broker prescribes one; streams append `-` and their id. "
         "Each process needs its own.",
     )
-    max_payload: Annotated[ByteSize, Field(ge=65_536, le=256_000_000)] = Field(
-        default=ByteSize(262_144), description="Largest message; bigger masks are sent at a lower resolution."
+    max_payload: Annotated[ByteSize, Field(ge=SMALLEST_PAYLOAD_BYTES, le=LARGEST_PAYLOAD_BYTES)] = Field(
+        default=ByteSize(DEFAULT_PAYLOAD_BYTES),
+        description="Largest message; bigger masks are sent at a lower resolution.",
     )
     stills: bool = Field(default=True, description="Publish an annotated JPEG when an object appears.")
     home_assistant: bool = Field(default=False, description="Announce the streams to Home Assistant.")
-    discovery_prefix: Topic = Field(default="homeassistant", description="Topic under which Home Assistant listens.")
+    discovery_prefix: Topic = Field(
+        default=DEFAULT_DISCOVERY_PREFIX, description="Topic under which Home Assistant listens."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> MqttSettings:
@@ -150,7 +156,10 @@ class StateSettings(Table):
         description="Seconds between two savings of a track state; a killed process forgets what came since.",
     )
     max_events: int = Field(
-        default=100_000, ge=100, le=10_000_000, description="Events kept while the broker is away; the oldest go first."
+        default=DEFAULT_LIMIT,
+        ge=100,
+        le=10_000_000,
+        description="Events kept while the broker is away; the oldest go first.",
     )
 
 

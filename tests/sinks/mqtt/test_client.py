@@ -8,7 +8,7 @@ import tracemalloc
 import aiomqtt
 import pytest
 
-from sinks.mqtt.client import LARGEST_INCOMING, READ, Client, ClosedError
+from sinks.mqtt.client import LARGEST_INCOMING_BYTES, READ_BYTES, Client, ClosedError
 from tests.patience import patient
 
 
@@ -31,8 +31,8 @@ async def test_a_huge_message_is_read_to_its_end_and_not_collected(protocol, cap
             body = len(properties) + 5 + length
             groups = [body >> shift & 127 for shift in (0, 7, 14, 21)]
             writer.write(bytes([0x30, *(group | 128 for group in groups[:3]), groups[3], 0, 3]) + topic + properties)
-            for begin in range(0, length, READ):
-                writer.write(b"x" * min(READ, length - begin))
+            for begin in range(0, length, READ_BYTES):
+                writer.write(b"x" * min(READ_BYTES, length - begin))
                 await writer.drain()
         await reader.read()
         writer.close()
@@ -47,9 +47,9 @@ async def test_a_huge_message_is_read_to_its_end_and_not_collected(protocol, cap
             _, most = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert LARGEST_INCOMING / 2 < lengths[0] <= LARGEST_INCOMING + READ
+    assert LARGEST_INCOMING_BYTES / 2 < lengths[0] <= LARGEST_INCOMING_BYTES + READ_BYTES
     assert lengths[1] == 7
-    assert most < 20 * LARGEST_INCOMING
+    assert most < 20 * LARGEST_INCOMING_BYTES
     assert [line for line in caplog.messages if f"{size + 5 + (protocol == '5')} bytes" in line]
 
 

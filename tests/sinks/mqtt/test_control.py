@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from maskcast.errors import UsageError
 from maskcast.notices import Notice, RequestsAnswered
 from sinks.messages.control import ControlMessage
-from sinks.mqtt.control import BURST, MAX_BYTES, QUOTED, ControlDesk, ControlError, parse_control
+from sinks.mqtt.control import BURST, MAX_REQUEST_BYTES, QUOTED, ControlDesk, ControlError, parse_control
 from tests.paths import ROOT
 from tests.publishing import answered
 
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_said(payload: bytes, reason: str) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"[" * MAX_BYTES,
+        b"[" * MAX_REQUEST_BYTES,
         b'{"a":' * 1600,
         b'{"action": ' + b"9" * 8000 + b"}",
         b'{"action": "pause", "id": 1e999999999}',
@@ -112,7 +112,7 @@ def test_what_is_wrong_is_said(payload: bytes, reason: str) -> None:
         b'{"action": "set", "prompts": [' + b",".join(b'"%d"' % number for number in range(33)) + b"]}",
         json.dumps({"action": "add", "prompts": ["x" * 201]}).encode(),
         json.dumps({"action": "pause", "id": "x" * 65}).encode(),
-        b" " * (MAX_BYTES + 1),
+        b" " * (MAX_REQUEST_BYTES + 1),
         b'{"action": "pause"}' + b" " * 10_000_000,
     ],
     ids=lambda payload: f"{payload[:12]!r} of {len(payload)}",

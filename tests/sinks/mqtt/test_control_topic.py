@@ -16,7 +16,7 @@ from paho.mqtt.properties import Properties
 from maskcast.notices import Notice, Notify, RequestsAnswered, ignore
 from sinks.messages.control import ControlMessage
 from sinks.mqtt import connection, control_topic
-from sinks.mqtt.control import BURST, RATE, ControlDesk
+from sinks.mqtt.control import BURST, RATE_PER_SECOND, ControlDesk
 from tests import processes
 from tests.broker import Broker
 from tests.patience import patient
@@ -25,8 +25,8 @@ from tests.publishing import at, publishing, result, subscriber, until
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE_SECONDS", 0.2)
 
 
 async def ask(
@@ -200,7 +200,7 @@ client.loop_stop()
             assert one.dropped_frames < index / 4
             await until(lambda: rejected == sum(one["count"] for one in found_replies() if one["status"] == "rejected"))
             seconds = time.monotonic() - began
-            assert calls <= BURST + RATE * seconds
+            assert calls <= BURST + RATE_PER_SECOND * seconds
             floods = [reply for reply in found_replies() if reply["count"] > 1]
             assert {(reply["status"], reply["reason"]) for reply in floods} == {
                 ("rejected", "more than 10 requests a second")
@@ -211,4 +211,4 @@ client.loop_stop()
             async with aiomqtt.Client("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5) as client:
                 while found_replies()[-1]["id"] != "after":
                     await ask(client, b'{"action": "resume", "id": "after"}')
-                    await asyncio.sleep(1 / RATE)
+                    await asyncio.sleep(1 / RATE_PER_SECOND)

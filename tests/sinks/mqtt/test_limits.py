@@ -34,8 +34,8 @@ from tests.strict_broker import strict
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE_SECONDS", 0.2)
     logging.getLogger("sinks").setLevel(logging.DEBUG)
     yield
     logging.getLogger("sinks").setLevel(logging.NOTSET)

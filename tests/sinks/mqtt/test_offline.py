@@ -27,8 +27,8 @@ from tests.tcp_proxy import Proxy, proxy
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(publisher, "LOOK_SECONDS", 0.05)
 
 
@@ -119,7 +119,7 @@ async def test_a_stream_that_waits_stops_when_it_is_told_to(
 async def test_a_broker_that_does_not_come_back_costs_only_its_own_sink(
     broker: Broker, line: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt, "PATIENCE", 0.3)
+    monkeypatch.setattr(mqtt, "PATIENCE_SECONDS", 0.3)
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.2)
     other = Record()
     async with subscriber(broker.port) as found:

@@ -27,8 +27,8 @@ from tests.strict_broker import strict
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE_SECONDS", 0.1)
 
 
 async def retained(broker: Broker, topic: str) -> str:
@@ -128,7 +128,7 @@ async def test_a_second_process_under_the_same_prefix_that_ends_leaves_the_first
 
 
 async def test_two_that_contradict_each_other_do_not_fight(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own_status, "PAUSE", 0.05)
+    monkeypatch.setattr(own_status, "PAUSE_SECONDS", 0.05)
     async with publishing(at(broker)) as one, publishing(at(broker, client_id="second"), prompts=["cat"]) as two:
         await until(lambda: one.connected and two.connected)
         async with subscriber(broker.port, "site/door/status") as found:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import json
 import logging
 import resource
 import shutil
@@ -20,19 +19,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pytest
-from pycocotools import mask as coco
 
 from maskcast.errors import SinkError, UsageError
-from maskcast.mask import Mask
 from maskcast.notices import FramePublished, Notice
-from maskcast.result import Result, Track, TrackState
+from maskcast.result import Result
 from maskcast.stream_status import StreamStatus
 from sinks.mqtt import connection, connector, publisher
 from sinks.mqtt.broker import BrokerAddress, parse_address
 from sinks.mqtt.journal import Journal
-from sinks.mqtt.payload import SMALLEST_LIMIT, PayloadBound
+from sinks.mqtt.payload import SMALLEST_PAYLOAD_BYTES
 from sinks.mqtt.process_status import ProcessStatus
 from sinks.mqtt.publisher import Publisher, PublisherSink
 from tests import processes
@@ -40,14 +36,14 @@ from tests.broker import Broker, running
 from tests.grain import noise
 from tests.patience import patient, slowness
 from tests.ports import free_port
-from tests.publishing import PLANES, ROOT, SCHEMAS, at, publishing, result, subscriber, until
-from tests.sinks_media import frame, grey, info, tracks
+from tests.publishing import ROOT, at, publishing, result, subscriber, until
+from tests.sinks_media import frame, grey, info
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE_SECONDS", 0.2)
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -379,7 +375,7 @@ def _failed_handshakes() -> Iterator[None]:
 @pytest.mark.usefixtures("_failed_handshakes")
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine to make certificates")
 async def test_certificates_are_verified_on_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "TIMEOUT", 2 * slowness())
+    monkeypatch.setattr(connector, "TIMEOUT_SECONDS", 2 * slowness())
     made = certificates(tmp_path / "certificates")
     lines = [f"certfile {made['broker']}", f"keyfile {made['broker key']}", f"cafile {made['ca']}"]
     with running(tmp_path / "broker", lines=[*lines, "require_certificate true"]) as broker:
@@ -434,95 +430,26 @@ async def test_a_frame_that_cannot_be_published_is_not_the_end_of_publishing(
     assert all(message["frame"] > 0 for message in found.of("door/tracks"))
 
 
-def test_masks_get_coarser_until_the_message_fits() -> None:
-    one = Result(frame(0, grey(720, 1280)), noise((720, 1280), 6))
-    limit = 100_000
-    whole = PayloadBound(1 << 24).encode(one)
-    assert len(whole.payload) > 2 * limit
-    assert whole.downscale == 1
-    found = PayloadBound(limit).encode(one)
-    assert (len(found.payload) <= limit, found.left_out) == (True, 0)
-    body = json.loads(found.payload)
-    SCHEMAS["maskcast.frame/1"].validate(body)
-    d = body["downscale"]
-    assert d == found.downscale > 1
-    for track, published in zip(one.tracks, body["tracks"], strict=True):
-        assert published["segmentation"]["size"] == [-(-720 // d), -(-1280 // d)]
-        decoded = coco.decode(published["segmentation"]).astype(np.bool_)
-        up = decoded.repeat(d, 0).repeat(d, 1)[:720, :1280]
-        assert (up | ~track.mask.full()).all()
-        assert published["bbox"] == list(track.mask.bbox)
-
-
-def test_a_steady_scene_is_encoded_once_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sinks.mqtt import payload
-
-    size, tries = (360, 640), 10
-    one, calm = Result(frame(0, grey(*size)), noise(size, 8, grain=2)), Result(frame(1, grey(*size)))
-    monkeypatch.setattr(payload, "TRY_AGAIN", tries)
-    encoded = 0
-    original = payload.frame_message
-
-    def counted(*arguments: Any) -> Any:
-        nonlocal encoded
-        encoded += 1
-        return original(*arguments)
-
-    monkeypatch.setattr(payload, "frame_message", counted)
-    bound = PayloadBound(100_000)
-    coarse = bound.encode(one).downscale
-    bound.encode(one)
-    assert coarse > 1
-    encoded = 0
-    for _ in range(tries - 2):
-        assert bound.encode(one).downscale == coarse
-    assert encoded == tries - 2
-    for _ in range(tries):
-        bound.encode(calm)
-    assert bound.encode(calm).downscale == 1  # with room, the masks get finer again
-
-
-def test_where_no_resolution_is_coarse_enough_the_smallest_are_left_out() -> None:
-    size = (180, 320)
-    large = tracks(size, 0, 20)
-    dot = Mask(size, 1, 1, np.ones((2, 2), np.bool_))
-    small = tuple(Track(100 + number, "person", TrackState.CONFIRMED, 0.5, dot) for number in range(500))
-    one = Result(frame(0, PLANES), large + small)
-    found = PayloadBound(SMALLEST_LIMIT).encode(one)
-    body = json.loads(found.payload)
-    assert len(found.payload) <= SMALLEST_LIMIT
-    kept = [track["id"] for track in body["tracks"]]
-    assert kept == sorted(kept)
-    assert set(range(1, 21)) <= set(kept)
-    assert len(kept) == len(one.tracks) - found.left_out
-    assert len(found.payload) > SMALLEST_LIMIT // 2  # not more than needed
-
-
-def test_a_bound_that_is_too_small_is_refused() -> None:
-    with pytest.raises(UsageError, match="65536"):
-        PayloadBound(65_535)
-
-
 async def test_published_frames_keep_the_bound(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     big = Result(frame(0, grey(720, 1280)), noise((720, 1280), 4, grain=2))
     with pytest.raises(UsageError):
         Publisher(at(broker), "door", journal=Journal(None), max_payload=10)
     async with (
         subscriber(broker.port) as found,
-        publishing(at(broker), max_payload=SMALLEST_LIMIT, live=False) as one,
+        publishing(at(broker), max_payload=SMALLEST_PAYLOAD_BYTES, live=False) as one,
     ):
         await until(lambda: one.connected)
         for _ in range(3):
             await one.write(big)
         await until(lambda: len(found.of("door/tracks")) == 3)
         sizes = [len(message.payload) for topic, _, message in found.messages if topic.endswith("tracks")]
-        assert max(sizes) <= SMALLEST_LIMIT
+        assert max(sizes) <= SMALLEST_PAYLOAD_BYTES
         assert len({message["downscale"] for message in found.of("door/tracks")} - {1}) == 1
 
 
 async def test_a_hundred_streams_without_a_broker_leave_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each attempt to connect that hangs holds a thread of the pool that others need too."""
-    monkeypatch.setattr(connector, "TIMEOUT", patient(60))
+    monkeypatch.setattr(connector, "TIMEOUT_SECONDS", patient(60))
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.05)
     logging.getLogger("sinks.mqtt.connection").setLevel(logging.ERROR)
     silent = socket.create_server(("127.0.0.1", 0))

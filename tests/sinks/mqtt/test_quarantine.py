@@ -16,7 +16,14 @@ from sinks.mqtt import connection
 from sinks.mqtt.client import ClosedError
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.publisher import Publisher
-from sinks.mqtt.quarantine import BREAKS, LONGEST_PAUSE, PAUSE, RECENT, Quarantine, SetAsideError
+from sinks.mqtt.quarantine import (
+    BREAKS,
+    LONGEST_PAUSE_SECONDS,
+    PAUSE_SECONDS,
+    RECENT_SECONDS,
+    Quarantine,
+    SetAsideError,
+)
 from sinks.video.still import StillSink
 from tests.broker import running
 from tests.grain import grainy
@@ -92,7 +99,7 @@ async def test_the_topic_that_breaks_the_connection_is_found_and_no_other() -> N
 
 async def test_what_was_set_aside_is_tried_again_later_and_each_time_later_still() -> None:
     bench = Bench()
-    pause = PAUSE
+    pause = PAUSE_SECONDS
     for _ in range(12):
         for _ in range(6):
             await bench.round(size=200)
@@ -104,7 +111,7 @@ async def test_what_was_set_aside_is_tried_again_later_and_each_time_later_still
         assert bench.quarantine.room("big") is None
         await bench.round(size=200)
         assert bench.connections == count + 1
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
     bench.deadly = 1000
     bench.now += pause
     await bench.round(size=200)
@@ -126,7 +133,7 @@ async def test_a_line_that_breaks_again_and_again_is_held_against_no_topic() -> 
 async def test_a_message_of_long_ago_is_not_suspected() -> None:
     bench = Bench()
     await bench.send("big", 50)
-    bench.now += RECENT
+    bench.now += RECENT_SECONDS
     await bench.send("frames", 50)
     bench._line.lost = True
     bench.connect()
@@ -138,8 +145,8 @@ async def test_a_message_of_long_ago_is_not_suspected() -> None:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
-    monkeypatch.setattr(connection, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "LONGEST_PAUSE_SECONDS", 0.1)
 
 
 @pytest.mark.parametrize("limit", [20_000, 131_072])

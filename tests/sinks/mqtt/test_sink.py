@@ -163,7 +163,7 @@ asyncio.run(main())
 
 
 async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
     await sink.start(replace(info(), live=True))
@@ -194,7 +194,7 @@ async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_events_wait_in_a_bounded_queue(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt, "EVENTS_WAITING", 5)
+    monkeypatch.setattr(mqtt, "MOST_EVENTS", 5)
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.5)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
@@ -263,7 +263,7 @@ async def test_of_a_live_stream_only_the_newest_frame_waits(broker: Broker) -> N
 async def test_a_frame_that_waited_for_room_is_not_sent_after_a_disconnection(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(connection, "FIRST_PAUSE_SECONDS", 0.05)
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
     await sink.start(replace(info(), live=True))
@@ -309,7 +309,7 @@ async def test_broker_down_at_the_start() -> None:
 
 
 async def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "TIMEOUT", 0.3)
+    monkeypatch.setattr(connector, "TIMEOUT_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         sink = open_sink(f"mqtt://127.0.0.1:{silent.getsockname()[1]}/site")
         started = time.monotonic()

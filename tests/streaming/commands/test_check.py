@@ -193,7 +193,7 @@ def test_cameras_fail_each_for_its_own_reason(tmp_path: Path, film: Path, silent
 @sockets_left_to_the_collector
 @pytest.mark.usefixtures("no_model", "_collected")
 def test_a_broker_that_refuses_or_is_not_there(tmp_path: Path, film: Path, silent: int, monkeypatch) -> None:
-    monkeypatch.setattr(connector, "TIMEOUT", 2 * slowness())
+    monkeypatch.setattr(connector, "TIMEOUT_SECONDS", 2 * slowness())
     with running(tmp_path / "broker", user="cam", password="right") as broker:
         for url, said in (
             (f"mqtt://cam:{SECRET}@127.0.0.1:{broker.port}", "check username and password"),
@@ -214,7 +214,7 @@ def test_a_broker_that_refuses_or_is_not_there(tmp_path: Path, film: Path, silen
 def test_the_brokers_certificate_is_verified(
     tmp_path: Path, film: Path, certificate: tuple[Path, Path], monkeypatch
 ) -> None:
-    monkeypatch.setattr(connector, "TIMEOUT", 3 * slowness())
+    monkeypatch.setattr(connector, "TIMEOUT_SECONDS", 3 * slowness())
     cert, key = certificate
     listener = [f"certfile {cert}", f"keyfile {key}", f"cafile {cert}", "require_certificate true"]
     with running(tmp_path / "broker", lines=listener) as broker:
