@@ -64,7 +64,7 @@ def test_the_example_is_complete_and_true() -> None:
 def test_the_example_shows_every_key() -> None:
     text = (DOCS / "cameras.toml").read_text(encoding="utf-8")
     shown = {line.lstrip("# ").split(" = ")[0] for line in text.splitlines() if " = " in line}
-    sections = [(DOCS / "settings.md").read_text(encoding="utf-8").split("<!-- tables")[1]]
+    sections = [(DOCS / "settings.md").read_text(encoding="utf-8").split("<!-- generated: settings -->")[1]]
     keys = {line.split("`")[1] for line in sections[0].splitlines() if line.startswith("| `")}
     assert len(keys) > 40
     assert keys <= shown
