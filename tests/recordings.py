@@ -10,7 +10,7 @@ import numpy as np
 
 from maskcast.picture import Planes
 from maskcast.result import Result
-from sinks.video.recording import RecordingSettings
+from sinks.video.recording_settings import RecordingSettings
 from tests.sinks_media import frame, grey, info, tracks
 
 LIVE = info(64, 48, live=True)
@@ -20,7 +20,8 @@ NOISE = np.random.default_rng(0).integers(0, 256, (400, 48, 64), np.uint8)
 
 
 def settings(folder: Path, **other: Any) -> RecordingSettings:
-    return RecordingSettings(folder, **{"codec": "libx264", "min_free_bytes": 0, **other})
+    """Below the limits of what a user may choose, so that a few pictures are enough."""
+    return RecordingSettings.model_construct(folder=folder, **{"codec": "libx264", "min_free_bytes": 0, **other})
 
 
 def still(index: int) -> Planes:

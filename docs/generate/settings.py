@@ -17,7 +17,7 @@ from streaming.settings.tables import (
     LogSettings,
     ModelSettings,
     MqttSettings,
-    RecordingSettings,
+    RecordingTable,
     StateSettings,
     StreamSettings,
     WorkerSettings,
@@ -25,7 +25,7 @@ from streaming.settings.tables import (
 
 TABLES: dict[str, type[BaseModel]] = {
     "[streams.NAME]": StreamSettings,
-    "[streams.NAME.recording]": RecordingSettings,
+    "[streams.NAME.recording]": RecordingTable,
     "[model]": ModelSettings,
     "[mqtt]": MqttSettings,
     "[state]": StateSettings,

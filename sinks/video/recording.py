@@ -10,9 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from maskcast.errors import SinkError
 from maskcast.frame import Frame
@@ -27,6 +25,7 @@ from sinks.video.container import CONTAINERS
 from sinks.video.encoder import Encoded, VideoEncoder
 from sinks.video.folder_lock import FolderLock
 from sinks.video.packet_ring import PacketRing
+from sinks.video.recording_settings import RecordingSettings
 from sinks.video.render import even_size, render
 from sinks.video.retention import SUFFIX, free_bytes, make_room, prune, recording_path
 from sinks.video.segment import Segment, recover, settle
@@ -39,37 +38,6 @@ RETRY_SECONDS = 30.0  # after a failure of the disk or the encoder
 GAP_SECONDS = 5.0  # without a frame, after which a file is closed and a new one begins
 KEY_SECONDS = 2.0  # between key frames, at most: what a recording around an event may begin earlier than asked for
 RING_BYTES = 64_000_000  # of packets that wait for an event
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingSettings:
-    """What is recorded, where, and how much of it is kept.
-
-    Attributes:
-        folder: each stream records into a folder of its own in this one; both are made if missing.
-        when: ``always``, or only around ``events``: when a track started or was recovered.
-        before, after: seconds of video before an event and after the last one; only for ``events``. What overlaps
-            becomes one recording.
-        segment_seconds, segment_bytes: a file ends with the first key frame past one of these limits. Key frames are
-            2 s apart at most, and bytes are those of the pictures. None for no limit of size.
-        keep_files, keep_bytes: how many files of a stream, and how many bytes, are kept; the oldest are deleted after
-            each segment. None to keep all. The newest finished one is always kept.
-        min_free_bytes: recording stops rather than leave less free on the disk; with one of the limits above, the
-            stream's oldest files make room first.
-        codec, quality: see `sinks.video.codec.EncoderSettings`.
-    """
-
-    folder: Path
-    when: Literal["always", "events"] = "always"
-    before: float = 5.0
-    after: float = 10.0
-    segment_seconds: float = 600.0
-    segment_bytes: int | None = None
-    keep_files: int | None = None
-    keep_bytes: int | None = None
-    min_free_bytes: int = 500_000_000
-    codec: str | None = None
-    quality: int | None = None
 
 
 class RecordingSink(BlockingSink):

@@ -10,9 +10,10 @@ from pathlib import Path
 from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
 from maskcast.redaction import redact
 from maskcast.threads import in_daemon_thread
+from sinks.video.recording_settings import RecordingSettings
 from streaming.commands import model_probe, probes
 from streaming.commands.probes import Finding, Verdict
-from streaming.settings.tables import DEFAULT_MODEL, ModelSettings, RecordingSettings, Settings, load_settings
+from streaming.settings.tables import DEFAULT_MODEL, ModelSettings, Settings, load_settings
 
 # Cameras opened at the same moment: more would starve each other on a small machine, and be reported for that.
 CAMERAS_AT_ONCE = 8

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from sinks.messages.control import ControlMessage
     from sinks.mqtt.broker import BrokerAddress
     from sinks.mqtt.connection import Trial
-    from streaming.settings.tables import MqttSettings, RecordingSettings, StreamSettings
+    from sinks.video.recording_settings import RecordingSettings
+    from streaming.settings.tables import MqttSettings, StreamSettings
 
 # Two attempts, one a version of MQTT, and what a connection more takes, on a slow line too.
 BROKER_SECONDS, BROKER_STREAM_SECONDS = 20.0, 1.0

@@ -10,7 +10,7 @@ from sinks import open_sink
 from sinks.filename import with_stream
 from sinks.mqtt.publisher import Publisher, PublisherSink
 from sinks.sink import Sink
-from sinks.video.recording import RecordingSettings, RecordingSink
+from sinks.video.recording import RecordingSink
 from sinks.video.still import StillSink
 from streaming.settings.tables import StreamSettings
 
@@ -49,22 +49,7 @@ def stills(wanted: Wanted) -> Iterator[Sink]:
 def recording(wanted: Wanted) -> Iterator[Sink]:
     """Annotated video in segments."""
     if settings := wanted.settings.recording:
-        yield RecordingSink(
-            RecordingSettings(
-                folder=settings.folder,
-                when=settings.when,
-                before=settings.before,
-                after=settings.after,
-                segment_seconds=settings.segment_seconds,
-                segment_bytes=settings.segment_bytes,
-                keep_files=settings.keep_files,
-                keep_bytes=settings.keep_bytes,
-                min_free_bytes=settings.min_free_bytes,
-                codec=settings.codec,
-                quality=settings.quality,
-            ),
-            wanted.stream,
-        )
+        yield RecordingSink(settings, wanted.stream)
 
 
 def out(wanted: Wanted) -> Iterator[Sink]:

@@ -21,6 +21,7 @@ from sinks.mqtt.broker import DEFAULT_PROTOCOL, BrokerAddress, MqttVersion, pars
 from sinks.mqtt.home_assistant import DEFAULT_DISCOVERY_PREFIX
 from sinks.mqtt.journal import DEFAULT_LIMIT
 from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES, LARGEST_PAYLOAD_BYTES, SMALLEST_PAYLOAD_BYTES
+from sinks.video.recording_settings import RecordingSettings
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from streaming.settings.file import fill_in, read_toml
@@ -36,7 +37,6 @@ from streaming.settings.values import (
     ModelName,
     Outs,
     Prompts,
-    Size,
     SourceSpec,
     StreamId,
     Text,
@@ -195,33 +195,10 @@ class WorkerSettings(Table):
     batch_wait: float = Field(default=0.005, ge=0.0, le=1.0, description="Seconds to wait for more frames of a batch.")
 
 
-class RecordingSettings(Table):
+class RecordingTable(RecordingSettings, Table):
     """Annotated video of a stream, in segments."""
 
     folder: FilePath = Field(description="Each stream has a folder of its own in it.")
-    when: Literal["always", "events"] = Field(default="always", description="All the time, or around events only.")
-    before: float = Field(default=5.0, ge=0.0, le=60.0, description="Seconds recorded before an event.")
-    after: float = Field(default=10.0, ge=0.0, le=3600.0, description="Seconds recorded after an event.")
-    segment_seconds: float = Field(default=600.0, ge=1.0, le=DAY, description="Longest segment, in seconds.")
-    segment_bytes: Size = Field(default=ByteSize(500_000_000), description="Largest segment.")
-    keep_files: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Segments to keep; the oldest are deleted."
-    )
-    keep_bytes: Size | None = Field(default=None, description="Space to keep them in; the oldest are deleted.")
-    min_free_bytes: Annotated[ByteSize, Field(ge=0, le=10**15)] = Field(
-        default=ByteSize(500_000_000),
-        description="Left free on the disk: first the oldest segments are deleted, then recording waits for room.",
-    )
-    codec: Text | None = Field(default=None, description="Video encoder; by default H.264, on hardware if it works.")
-    quality: int | None = Field(default=None, ge=0, le=63, description="The encoder's CRF; lower is better and larger.")
-
-    @model_validator(mode="after")
-    def _bounded(self) -> RecordingSettings:
-        if self.keep_files is None and self.keep_bytes is None:
-            raise ValueError("keep_files or keep_bytes is missing: without one of them the disk would fill up")
-        if self.keep_bytes is not None and self.keep_bytes < self.segment_bytes:
-            raise ValueError("keep_bytes must not be less than segment_bytes")
-        return self
 
 
 class StreamSettings(Table):
@@ -264,7 +241,7 @@ class StreamSettings(Table):
     out: Outs = Field(
         default=(), description="Files to write as well, of sources that end; `{stream}` stands for the stream's id."
     )
-    recording: RecordingSettings | None = Field(default=None, description="Record annotated video.")
+    recording: RecordingTable | None = Field(default=None, description="Record annotated video.")
 
     @model_validator(mode="before")
     @classmethod

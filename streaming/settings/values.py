@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, ByteSize, Field, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from maskcast.errors import UsageError
 from maskcast.prompts import MOST_PROMPTS, clean_prompt
@@ -139,7 +139,6 @@ def _id(value: str) -> str:
 
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]
 FilePath: TypeAlias = Annotated[Path, Field(strict=False), AfterValidator(_path)]
-Size: TypeAlias = Annotated[ByteSize, Field(ge=1_000_000, le=10**15)]
 SourceSpec: TypeAlias = Annotated[Text, AfterValidator(_source)]
 BrokerUrl: TypeAlias = Annotated[Text, AfterValidator(_broker_url)]
 ModelName: TypeAlias = Annotated[Text, AfterValidator(_model_name)]

@@ -367,7 +367,7 @@ async def test_a_silent_camera_leaves_a_finished_file(tmp_path: Path, monkeypatc
 FORK_SERVER = """
 import asyncio, os, sys, itertools
 from pathlib import Path
-from sinks.video.recording import RecordingSettings, RecordingSink
+from sinks.video.recording import RecordingSink
 from tests.sinks_media import feed
 from tests.recordings import LIVE, at, noisy, settings
 for line in sys.stdin:
