@@ -45,14 +45,14 @@ def destination(path: Path) -> Path:
     return path if real == os.path.abspath(path) else Path(real)  # noqa: PTH100 - resolve() follows the links
 
 
-def refuse_without_seeking(path: Path, instead: str) -> None:
+def refuse_without_seeking(path: Path, suffix: str, instead: str) -> None:
     """Refuse an output that cannot be written from front to back.
 
     Raises:
-        UsageError: the target is no plain file; `instead` says what would do.
+        UsageError: the target is no plain file, as that format needs it; `instead` says what would do.
     """
     if kind := kind_of_target(path):
-        raise UsageError(f"{path} is a {kind}, and {path.suffix} cannot be written without going back: {instead}")
+        raise UsageError(f"{path} is a {kind}, and {suffix} cannot be written without going back: {instead}")
 
 
 class Through:

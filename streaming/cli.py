@@ -14,6 +14,8 @@ import typer
 from maskcast.errors import MaskcastError
 from maskcast.printable import printable
 from maskcast.redaction import redact
+from sinks.filename import STREAM_FIELD
+from sinks.formats import STDOUT, known_formats
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from streaming.logs import redact_stray_lines
 from streaming.process import keep_memory, leave, wait_politely
@@ -84,8 +86,8 @@ def track(
         typer.Option(
             "--out",
             "-o",
-            help="*.mp4 *.mkv *.mov *.webm, *.jsonl, - (JSON Lines on stdout, the default), *.json, *.txt, "
-            "mqtt://host/prefix; {stream} stands for the stream's id.",
+            help=f"{known_formats()}; name:target, such as coco:target, where the suffix does not say the format. "
+            f"Default: {STDOUT}. {STREAM_FIELD} stands for the stream's id.",
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Hugging Face id, folder, or nano.")] = None,
@@ -129,7 +131,7 @@ def track(
     """Track what matches the prompts and write or publish the masks."""
     from streaming.commands.track import Outputs, run_track
 
-    outputs = Outputs(out or ["-"], codec, quality)
+    outputs = Outputs(out or [STDOUT], codec, quality)
     try:
         reports, code = run_track(
             sources,

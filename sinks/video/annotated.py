@@ -27,15 +27,16 @@ class AnnotatedVideoSink(BlockingSink):
     Frames whose size differs from the first one's are scaled into it, with black bars.
     """
 
-    def __init__(self, path: Path, settings: EncoderSettings | None = None) -> None:
-        """Write to `path`, whose suffix says the container, one of `CONTAINERS`.
+    def __init__(self, path: Path, settings: EncoderSettings | None = None, suffix: str | None = None) -> None:
+        """Write to `path`, in the container that `suffix`, by default its own, means in `CONTAINERS`.
 
         Raises:
             UsageError: MP4 is to go where it cannot be written.
         """
-        self._container = CONTAINERS[path.suffix.lower()]
+        self._suffix = suffix or path.suffix.lower()
+        self._container = CONTAINERS[self._suffix]
         if self._container.is_mp4:
-            refuse_without_seeking(path, "use .mkv or .webm")
+            refuse_without_seeking(path, self._suffix, "use .mkv or .webm")
         super().__init__(str(path))
         self.path = path
         self.settings = settings or EncoderSettings()
@@ -49,7 +50,7 @@ class AnnotatedVideoSink(BlockingSink):
 
     def start_blocking(self, info: StreamInfo) -> None:
         size = even_size(info.width, info.height)
-        self._encoder_name = choose_encoder(self.settings, self.path.suffix.lower(), *size)
+        self._encoder_name = choose_encoder(self.settings, self._suffix, *size)
         self._target = open_target(self.path)
         self._info = info
 

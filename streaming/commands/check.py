@@ -10,6 +10,7 @@ from pathlib import Path
 from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
 from maskcast.redaction import redact
 from maskcast.threads import in_daemon_thread
+from sinks.formats import parse_output
 from sinks.video.recording_settings import RecordingSettings
 from streaming.commands import model_probe, probes
 from streaming.commands.probes import Finding, Verdict
@@ -158,7 +159,8 @@ def _outputs(settings: Settings) -> list[Probe]:
     codecs = dict.fromkeys(recording.codec for those in recordings.values() for _, recording in those)
     if codecs:
         todo.append(Probe("encoder", lambda: probes.probe_encoders(codecs), LOCAL_SECONDS, SinkError))
-    folders = dict.fromkeys(Path(out).parent for stream in settings.streams.values() for out in stream.out)
+    paths = (parse_output(out).path for stream in settings.streams.values() for out in stream.out)
+    folders = dict.fromkeys(path.parent for path in paths if path)
     todo += [
         Probe("out", lambda folder=folder: probes.probe_folder("out", folder), LOCAL_SECONDS, SinkError)  # type: ignore[misc]
         for folder in folders

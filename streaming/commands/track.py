@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
@@ -13,9 +13,9 @@ from typing import Literal
 from maskcast.errors import MaskcastError, SourceError, UsageError
 from maskcast.prompts import clean_prompts
 from maskcast.stream_info import StreamInfo
-from sinks import STREAM_FIELD, open_sink
-from sinks.datasets.mot import prompt_files
-from sinks.filename import with_stream
+from sinks import open_sink
+from sinks.filename import STREAM_FIELD, with_stream
+from sinks.formats import Output, parse_output
 from sinks.partial import partial_path
 from sinks.sink import Sink
 from sinks.through import destination
@@ -58,15 +58,15 @@ class Outputs:
             open_sink(spec, codec=self.codec, quality=self.quality)  # an unknown kind fails here, not an hour later
             if spec in self.specs[:number]:
                 raise UsageError(f"output {spec} is given twice")
-            if not _is_file(spec):
-                continue
-            if len(sources) > 1 and STREAM_FIELD not in spec:
+            output = parse_output(spec)
+            if output.path and len(sources) > 1 and STREAM_FIELD not in spec:
+                example = output.path.with_name(f"{STREAM_FIELD}{output.path.suffix}")
                 raise UsageError(
                     f"{len(sources)} sources cannot share the output {spec}: put {STREAM_FIELD} into its name, "
-                    f"for example {_with_field(spec)}"
+                    f"for example {output.prefix}{example}"
                 )
             for source in sources:
-                _check_other(spec, source)
+                _check_other(output, source)
         self._check_apart(streams, prompts)
 
     def _check_apart(self, streams: Sequence[str], prompts: Sequence[str]) -> None:
@@ -75,13 +75,14 @@ class Outputs:
         Raises:
             UsageError: which.
         """
-        taken: dict[Path, str] = {}
+        taken: dict[Path, Path] = {}
         for stream in streams:
-            for name in _files([with_stream(spec, stream) for spec in self.specs], prompts):
-                place = Path(os.path.realpath(name))
+            outputs = [parse_output(with_stream(spec, stream)) for spec in self.specs]
+            for file in (file for output in outputs for file in output.files(prompts)):
+                place = Path(os.path.realpath(file))
                 if other := taken.get(place) or taken.get(partial_path(place)):
-                    raise UsageError(f"the outputs {other} and {name} are one file: choose another name")
-                taken[place] = taken[partial_path(place)] = name
+                    raise UsageError(f"the outputs {other} and {file} are one file: choose another name")
+                taken[place] = taken[partial_path(place)] = file
 
     def open(self, info: StreamInfo, source: str, prompts: Sequence[str]) -> list[Sink]:
         """The sinks of the stream of `source`, not yet started.
@@ -91,8 +92,7 @@ class Outputs:
         """
         specs = [with_stream(spec, info.stream) for spec in self.specs]
         for spec in specs:
-            if _is_file(spec):
-                _check_other(spec, source)
+            _check_other(parse_output(spec), source)
         return [open_sink(spec, prompts=prompts, codec=self.codec, quality=self.quality) for spec in specs]
 
 
@@ -196,30 +196,20 @@ def _check_presence(sources: Sequence[str]) -> None:
         raise SourceError(f"{sources[0]}: no such file")
 
 
-def _is_file(spec: str) -> bool:
-    return spec != "-" and "://" not in spec
-
-
-def _files(specs: Sequence[str], prompts: Sequence[str]) -> Iterator[str]:
-    """All files that outputs write."""
-    for spec in filter(_is_file, specs):
-        yield spec
-        if Path(spec).suffix.lower() == ".txt":
-            yield from map(str, prompt_files(Path(spec), prompts).values())
-
-
-def _check_other(spec: str, source: str) -> None:
+def _check_other(output: Output, source: str) -> None:
     """Refuse an output that would destroy its input.
 
     Raises:
         UsageError: they are one file, or become one while the output is written.
     """
+    if output.path is None:
+        return
     medium = Path("/dev/stdin" if source == STDIN else source)
-    if _same_file(Path(spec), medium):
-        raise UsageError(f"output {spec} is the input itself: choose another name")
-    part = partial_path(destination(Path(spec)))
+    if _same_file(output.path, medium):
+        raise UsageError(f"output {output.path} is the input itself: choose another name")
+    part = partial_path(destination(output.path))
     if _same_file(part, medium):
-        raise UsageError(f"output {spec} is written to {part.name}, the input itself: choose another name")
+        raise UsageError(f"output {output.path} is written to {part.name}, the input itself: choose another name")
 
 
 def _same_file(one: Path, other: Path) -> bool:
@@ -227,8 +217,3 @@ def _same_file(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:  # one does not exist, or is no path at all
         return False
-
-
-def _with_field(spec: str) -> str:
-    path = Path(spec)
-    return str(path.with_name(f"{STREAM_FIELD}{path.suffix}"))

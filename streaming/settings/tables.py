@@ -16,6 +16,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, Validati
 from maskcast.errors import UsageError
 from maskcast.redaction import hide
 from sinks.filename import STREAM_FIELD, with_stream
+from sinks.formats import parse_output
 from sinks.messages.control import ACTIONS
 from sinks.mqtt.broker import DEFAULT_PROTOCOL, BrokerAddress, MqttVersion, parse_address
 from sinks.mqtt.home_assistant import DEFAULT_DISCOVERY_PREFIX
@@ -239,7 +240,9 @@ class StreamSettings(Table):
         description="What may be asked for on the topic `control`; `[]` switches it off.",
     )
     out: Outs = Field(
-        default=(), description="Files to write as well, of sources that end; `{stream}` stands for the stream's id."
+        default=(),
+        description="Files to write as well, of sources that end; `coco:name` where its suffix does not say the "
+        "format. `{stream}` stands for the stream's id.",
     )
     recording: RecordingTable | None = Field(default=None, description="Record annotated video.")
 
@@ -260,11 +263,12 @@ class StreamSettings(Table):
             raise ValueError("ca_file needs a source that begins with rtsps://")
         if self.transport == "udp" and scheme != "rtsp":
             raise ValueError("transport udp needs a source that begins with rtsp://")
-        if self.out and not self.ends():
+        outputs = [parse_output(out) for out in self.out]
+        if not self.ends() and not all(output.format.endless for output in outputs):
             raise ValueError(
                 "out would grow without bound, because this source never ends: use [mqtt] or recording instead"
             )
-        if os.path.realpath(self.source) in {os.path.realpath(out) for out in self.out}:
+        if os.path.realpath(self.source) in {os.path.realpath(output.path) for output in outputs if output.path}:
             raise ValueError("out names the source itself")
         return self
 
@@ -296,7 +300,8 @@ class Settings(Table):
                 raise ValueError(f"streams {other[:40]!a} and {name[:40]!a} differ in case alone; rename one")
             for number, out in enumerate(stream.out):
                 key = f"streams.{name}.out[{number}]"
-                if (first := outputs.setdefault(os.path.realpath(with_stream(out, name)), key)) != key:
+                path = parse_output(with_stream(out, name)).path
+                if path and (first := outputs.setdefault(os.path.realpath(path), key)) != key:
                     raise ValueError(f"{first} and {key} are the same file: put {STREAM_FIELD} into its name")
         return self
 
@@ -330,7 +335,7 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
 
 def _passwords(settings: Settings) -> Iterator[str]:
     """Those that stand in the file itself, as they are written and as they are meant."""
-    urls = [stream.source for stream in settings.streams.values()]
+    urls = [url for stream in settings.streams.values() for url in (stream.source, *stream.out)]
     if settings.mqtt is not None:
         urls.append(settings.mqtt.url)
         yield settings.mqtt.address().password or ""

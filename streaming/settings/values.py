@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from maskcast.errors import UsageError
 from maskcast.prompts import MOST_PROMPTS, clean_prompt
 from maskcast.redaction import UNCLEAR, place_of, redact
+from sinks.formats import FORMATS, STDOUT, parse_output
 from sinks.messages.control import ACTIONS, Action
 from sinks.mqtt.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of
@@ -25,7 +26,6 @@ _SAFE_REASONS = (
     "'?' and '#' have no meaning here",
     "a topic cannot contain",
 )
-OUT_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".jsonl", ".json", ".txt")
 
 
 class Location(str):
@@ -92,11 +92,17 @@ def _prompts(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _out(value: str, info: ValidationInfo) -> str:
-    if value == "-" or "://" in value:
-        raise ValueError("must be a file; a broker belongs into [mqtt]")
-    if Path(value).suffix.lower() not in OUT_SUFFIXES:
-        raise ValueError(f"must end in one of {', '.join(OUT_SUFFIXES)}")
-    return str(_path(Path(value), info))
+    try:
+        output = parse_output(value)
+    except UsageError:
+        suffixes = ", ".join(suffix for known in FORMATS for suffix in known.suffixes)
+        names = ", ".join(f"{known.name}:" for known in FORMATS if not known.schemes)
+        raise ValueError(f"must end in one of {suffixes}, or begin with one of {names}") from None
+    if output.format.table:
+        raise ValueError(f"belongs into [{output.format.table}]")
+    if output.target == STDOUT:
+        raise ValueError("must be a file")
+    return f"{output.prefix}{_path(output.path, info)}" if output.path else value
 
 
 def _topic_level(value: str) -> str:

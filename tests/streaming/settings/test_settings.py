@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from maskcast.errors import UsageError
 from maskcast.redaction import redact
+from sinks import formats
 from streaming.settings.tables import DEFAULT_MODEL, Settings, load_settings, restart_needed
 from tests.paths import ROOT
 
@@ -341,6 +342,11 @@ def test_nothing_is_replaced_in_keys(tmp_path: Path) -> None:
         (stream('out = ["mqtt://u:p@h/x"]', source="a.mp4"), "streams.door.out[0]"),
         (stream('out = ["a.exe"]', source="a.mp4"), 'out[0] = "a.exe": must end in one of .mp4'),
         (stream('out = ["a.mp4"]', source="a.mp4"), "out names the source itself"),
+        (stream('out = ["coco:a.mp4"]', source="a.mp4"), "out names the source itself"),
+        (stream('out = ["coco:a"]'), "out would grow without bound"),
+        (stream('out = ["coco:"]', source="a.mp4"), "or begin with one of mp4:, "),
+        (stream('out = ["mqtt://h/x"]', source="a.mp4"), "belongs into [mqtt]"),
+        (stream('out = ["jsonl:-"]', source="a.mp4"), "must be a file"),
         (stream("[streams.door.recording]\nfolder = 'r'"), "recording: keep_files or keep_bytes is missing"),
         (stream("[streams.door.recording]\nfolder='r'\nkeep_bytes='9 MB'"), "keep_bytes must not be less than segment"),
         (
@@ -380,6 +386,20 @@ def test_mistakes_are_named_with_what_is_allowed(tmp_path: Path, text: str | byt
     found = refusal(tmp_path, text)
     assert said in found
     assert all(line.startswith("cameras.toml: ") for line in found.splitlines())
+
+
+def test_a_format_goes_before_a_path_that_is_made_absolute(tmp_path: Path) -> None:
+    settings = load(tmp_path, stream('out = ["coco:masks/{stream}.out"]', source="a.mp4"))
+    assert settings.streams["door"].out == (f"coco:{tmp_path}/masks/{{stream}}.out",)
+
+
+def test_a_camera_may_write_to_what_has_no_end_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = formats.Format("queue", "a queue", lambda *_: pytest.fail("not yet"), schemes=("queue",), endless=True)
+    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, queue))
+    settings = load(tmp_path, stream('out = ["queue://user:s3cret@host/x"]'))
+    assert settings.streams["door"].out == ("queue://user:s3cret@host/x",)
+    assert redact("s3cret") == "***"
+    assert "out would grow without bound" in refusal(tmp_path, stream('out = ["queue://host/x", "a.jsonl"]'))
 
 
 def test_two_streams_cannot_write_one_file(tmp_path: Path) -> None:
