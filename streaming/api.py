@@ -14,15 +14,16 @@ from sources.pixels import MAX_PIXELS
 from streaming.pipeline.stage import Stage, staged
 from streaming.pipeline.stream import READ_AHEAD
 from streaming.process import keep_memory, wait_politely
+from trackers.defaults import DEVICE, MODEL, TrackerName
 
 
 def track(
     source: str | Path,
     prompts: str | Sequence[str],
     *,
-    model: str | None = None,
-    device: str = "auto",
-    tracker: str | None = None,
+    model: str = MODEL,
+    device: str = DEVICE,
+    tracker: TrackerName | None = None,
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
@@ -35,7 +36,7 @@ def track(
     Args:
         source: as on the command line: a path, a glob, `-` for standard input, a URL, or `camera:0`.
         prompts: one phrase or several; an object belongs to one of them.
-        model: Hugging Face id or folder; None for the default checkpoint.
+        model: Hugging Face id, folder, or `nano`.
         device: `auto`, `cpu` or `cuda:N`.
         tracker: `memory` or `association`; None for the best that the checkpoint allows.
         stream: id of the stream; by default made from the source's name.
@@ -54,14 +55,13 @@ def track(
     wait_politely()
     keep_memory()
     from sources import open_source
-    from trackers.detection.checkpoint import DEFAULT_MODEL
     from trackers.engine import Engine
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
     stages: Sequence[Stage] = ()
     with closing(open_source(str(source), stream=stream, live=live, max_pixels=max_pixels)) as opened:
-        engine = Engine(model or DEFAULT_MODEL, device, tracker)
+        engine = Engine(model, device, tracker)
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
         live, name = opened.info.live, f"read {opened.info.stream}"
         with closing(read_ahead(opened, name, ahead=1 if live else READ_AHEAD, newest=live)) as frames:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -17,8 +16,11 @@ from maskcast.redaction import redact
 from sinks.filename import STREAM_FIELD
 from sinks.formats import STDOUT, known_formats
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
+from streaming.defaults import SAVE_INTERVAL_SECONDS
 from streaming.logs import redact_stray_lines
 from streaming.process import keep_memory, leave, wait_politely
+from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL, TrackerName
+from trackers.device import DEVICE_NAMES
 
 app = typer.Typer(
     name="maskcast",
@@ -28,20 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class TrackerName(StrEnum):
-    """Ways to follow objects."""
-
-    MEMORY = "memory"
-    ASSOCIATION = "association"
-
-
-class Transport(StrEnum):
-    """Ways of RTSP's media."""
-
-    TCP = "tcp"
-    UDP = "udp"
 
 
 def say(line: str) -> None:
@@ -90,15 +78,15 @@ def track(
             f"Default: {STDOUT}. {STREAM_FIELD} stands for the stream's id.",
         ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Hugging Face id, folder, or nano.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda:N.")] = "auto",
+    model: Annotated[str, typer.Option(help="Hugging Face id, folder, or nano.")] = MODEL,
+    device: Annotated[str, typer.Option(help=f"{DEVICE_NAMES}.")] = DEVICE,
     tracker: Annotated[TrackerName | None, typer.Option(help="Default: the best that the model allows.")] = None,
     tracker_from: Annotated[
         str | None, typer.Option(help="Checkpoint with tracker weights, where --model has none: facebook/sam3.")
     ] = None,
     hot_start: Annotated[
         int, typer.Option(min=0, help="Hold results back by so many frames to take false tracks back; 0: at once.")
-    ] = 0,
+    ] = HOT_START_FRAMES,
     state: Annotated[
         Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids.")
     ] = None,
@@ -107,15 +95,15 @@ def track(
         typer.Option(
             min=0.1, help="Seconds between two savings of a track state; a killed process loses what came since."
         ),
-    ] = 10.0,
+    ] = SAVE_INTERVAL_SECONDS,
     stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None,
     live: Annotated[
         bool | None, typer.Option("--live/--offline", help="Skip to the newest frame, or process every one.")
     ] = None,
     rtsp_transport: Annotated[
-        Transport, typer.Option(help="How RTSP's media travels: tcp loses nothing, udp has less delay.")
-    ] = Transport.TCP,
+        Literal["tcp", "udp"], typer.Option(help="How RTSP's media travels: tcp loses nothing, udp has less delay.")
+    ] = "tcp",
     max_pixels: Annotated[
         int,
         typer.Option(
@@ -143,7 +131,7 @@ def track(
             stream=stream,
             live=live,
             max_frames=max_frames,
-            rtsp_transport=rtsp_transport.value,
+            rtsp_transport=rtsp_transport,
             max_pixels=max_pixels,
             tracker_from=tracker_from,
             hot_start=hot_start,

@@ -19,8 +19,9 @@ from maskcast.frame import Frame
 from maskcast.result import Event, Result, Track, TrackState
 from trackers.appearance import appearance, running
 from trackers.assignment import match
+from trackers.defaults import LOST_AFTER_SECONDS
 from trackers.detection.detector import Detections, ImageFeatures
-from trackers.lifecycle import LOST_AFTER, Lifecycle, Sighting
+from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
 
 # Of `Sam3VideoConfig`: assoc_iou_thresh and new_det_thresh.
@@ -53,7 +54,7 @@ class AssociationState:
 class AssociationTracker:
     """Follows the objects of any number of streams; holds no state of its own."""
 
-    def __init__(self, lost_after: float = LOST_AFTER) -> None:
+    def __init__(self, lost_after: float = LOST_AFTER_SECONDS) -> None:
         """See `Lifecycle` for `lost_after`."""
         self._lost_after = lost_after
 

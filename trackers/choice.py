@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import get_args
 
 from maskcast.errors import UsageError
+from trackers.defaults import TrackerName
 from trackers.detection.checkpoint import Checkpoint, load_checkpoint
 from trackers.rules import Rules
 
@@ -22,7 +23,7 @@ class Choice:
 
     checkpoint: Checkpoint
     rules: Rules
-    tracker: Literal["memory", "association"]
+    tracker: TrackerName
 
 
 def choose(
@@ -55,9 +56,9 @@ def choose(
     return Choice(checkpoint, rules, _tracker(tracker, checkpoint, rules))
 
 
-def _tracker(name: str | None, checkpoint: Checkpoint, rules: Rules) -> Literal["memory", "association"]:
-    if name not in (None, "memory", "association"):
-        raise UsageError(f"unknown tracker {name!r}: use memory or association")
+def _tracker(name: str | None, checkpoint: Checkpoint, rules: Rules) -> TrackerName:
+    if name not in (None, *get_args(TrackerName)):
+        raise UsageError(f"unknown tracker {name!r}: use {' or '.join(get_args(TrackerName))}")
     if name == "memory" and checkpoint.video is None:
         raise UsageError(
             f"model {checkpoint.name} has no memory tracker weights: use --tracker association or a sam3_video model"

@@ -16,10 +16,11 @@ from maskcast.prompts import clean_prompts
 from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
 from trackers.choice import choose
-from trackers.detection.checkpoint import DEFAULT_MODEL, Checkpoint, resolve_device
+from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL
+from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import Detector
 from trackers.detection.text import TextEmbedding, TextEncoder
-from trackers.lifecycle import LOST_AFTER
+from trackers.device import resolve_device
 from trackers.memory import track_state
 from trackers.memory.tracker import MemoryTracker
 from trackers.tracker import Tracker
@@ -39,13 +40,13 @@ class Engine:
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
-        device: str = "auto",
+        model: str = MODEL,
+        device: str = DEVICE,
         tracker: str | None = None,
         *,
         tracker_from: str | None = None,
-        hot_start: int = 0,
-        lost_after: float = LOST_AFTER,
+        hot_start: int = HOT_START_FRAMES,
+        lost_after: float = LOST_AFTER_SECONDS,
         beat: Callable[[], None] | None = None,
     ) -> None:
         """Load a checkpoint.

@@ -11,10 +11,7 @@ from dataclasses import dataclass, replace
 
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind, KnownTracks, TrackState
-
-CONFIRM_AFTER = 3
-LOST_AFTER = 3.0
-MAX_TRACKS = 64
+from trackers.defaults import CONFIRM_AFTER_FRAMES, LOST_AFTER_SECONDS, MAX_TRACKS
 
 
 @dataclass
@@ -56,8 +53,8 @@ class Lifecycle:
     def __init__(
         self,
         *,
-        confirm_after: int = CONFIRM_AFTER,
-        lost_after: float = LOST_AFTER,
+        confirm_after: int = CONFIRM_AFTER_FRAMES,
+        lost_after: float = LOST_AFTER_SECONDS,
         max_tracks: int = MAX_TRACKS,
     ) -> None:
         """Begin without tracks.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from trackers.lifecycle import LOST_AFTER, MAX_TRACKS
+from trackers.defaults import CONFIRM_AFTER_FRAMES, HOT_START_FRAMES, LOST_AFTER_SECONDS, MAX_TRACKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +70,15 @@ class Rules:
     hotstart_unmatch_thresh: int = 8
     hotstart_dup_thresh: int = 8
 
-    hot_start: int = 0
+    hot_start: int = HOT_START_FRAMES
     hide_unmatched: bool = True
     binary_memory_on_start: bool = True
     box_margin: float | None = None
     select_memories: bool = True
     recognise_looks: float | None = None
     conditioning_pointers: int = 4
-    confirm_after: int = 3
-    lost_after: float = LOST_AFTER
+    confirm_after: int = CONFIRM_AFTER_FRAMES
+    lost_after: float = LOST_AFTER_SECONDS
     max_tracks: int = MAX_TRACKS
 
     @classmethod

@@ -14,7 +14,7 @@ from sinks.formats import parse_output
 from sinks.video.recording_settings import RecordingSettings
 from streaming.commands import model_probe, probes
 from streaming.commands.probes import Finding, Verdict
-from streaming.settings.tables import DEFAULT_MODEL, ModelSettings, Settings, load_settings
+from streaming.settings.tables import ModelSettings, Settings, load_settings
 
 # Cameras opened at the same moment: more would starve each other on a small machine, and be reported for that.
 CAMERAS_AT_ONCE = 8
@@ -176,7 +176,7 @@ def _machine() -> list[Probe]:
         return [
             *model_probe.probe_device(default),
             *model_probe.probe_nano(),
-            *model_probe.probe_model(ModelSettings(name=DEFAULT_MODEL), {}),
+            *model_probe.probe_model(default, {}),
         ]
 
     return [

@@ -16,7 +16,7 @@ from maskcast.errors import UsageError
 from streaming.commands.progress import ProgressDisplay
 from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.stream import Job, Report
-from streaming.pipeline.worker import Worker
+from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import run_until_stopped
 
 CLIP = Path(__file__).with_name("demo.mp4")
@@ -26,7 +26,7 @@ STREAM = "demo"
 PREFIX = "maskcast"
 HOST = "127.0.0.1"
 # What the reference holds results back by for files: false tracks of a few frames are taken back.
-HOT_START = 15
+HOT_START_FRAMES = 15
 FAREWELL_SECONDS = 2.0
 NOTICE = (
     f"The model `{MODEL}` only knows six shapes in six colours, on rendered scenes. Footage of the real world needs a "
@@ -83,12 +83,11 @@ async def _track(folder: Path, port: int, stop: asyncio.Event) -> list[Report]:
     from sinks.mqtt.broker import parse_address
     from sinks.mqtt.sink import MqttSink
     from sources import open_source
-    from trackers.engine import Engine
 
     outputs = [str(folder / "demo.mp4"), str(folder / "demo.jsonl")]
     # The broker in this process speaks the older version only.
     broker = replace(parse_address(f"mqtt://{HOST}:{port}/{PREFIX}"), protocol="3.1.1")
-    worker = Worker(lambda: Engine(MODEL, "auto", hot_start=HOT_START))
+    worker = Worker(engine_loader(model=MODEL, hot_start=HOT_START_FRAMES))
     with ProgressDisplay() as display:
         await worker.start()
         job = Job(

@@ -18,7 +18,7 @@ def probe_device(model: ModelSettings) -> list[Finding]:
     """Whether the device exists, and what it is."""
     import torch
 
-    from trackers.detection.checkpoint import resolve_device
+    from trackers.device import resolve_device
 
     try:
         device = resolve_device(model.device)

@@ -22,12 +22,14 @@ from sinks.through import destination
 from sources import STDIN, Kind, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
 from streaming.commands.progress import ProgressDisplay
+from streaming.defaults import SAVE_INTERVAL_SECONDS
 from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.stopping import unless
 from streaming.pipeline.stream import Job, Report, TrackStateFile
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import run_until_stopped
 from streaming.track_states import track_state_file
+from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL, TrackerName
 
 
 @dataclass(frozen=True)
@@ -101,18 +103,18 @@ def run_track(
     prompts: Sequence[str],
     outputs: Outputs,
     *,
-    model: str | None = None,
-    device: str = "auto",
-    tracker: str | None = None,
+    model: str = MODEL,
+    device: str = DEVICE,
+    tracker: TrackerName | None = None,
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
     rtsp_transport: Literal["tcp", "udp"] = "tcp",
     max_pixels: int = MAX_PIXELS,
     tracker_from: str | None = None,
-    hot_start: int = 0,
+    hot_start: int = HOT_START_FRAMES,
     track_states: Path | None = None,
-    save_seconds: float = 10.0,
+    save_seconds: float = SAVE_INTERVAL_SECONDS,
     problem: Callable[[MaskcastError], None] = lambda _: None,
 ) -> tuple[list[Report], int]:
     """Track in all sources, with a progress bar, until they end or a signal comes.
@@ -152,7 +154,9 @@ def run_track(
         )
 
     async def main(stop: asyncio.Event) -> list[Report]:
-        worker = Worker(engine_loader(model, device, tracker, tracker_from=tracker_from, hot_start=hot_start))
+        worker = Worker(
+            engine_loader(model=model, device=device, tracker=tracker, tracker_from=tracker_from, hot_start=hot_start)
+        )
         await unless(stop, asyncio.ensure_future(worker.start()))
         if stop.is_set():
             return [Report(stream="", interrupted=True)]

@@ -29,10 +29,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-# More frames at once gain nothing on one GPU: the image encoder fills it with a frame or two.
-MAX_BATCH = 4
-# Frames of several cameras seldom come at once: a wait of this, in seconds, lets them share a pass.
-BATCH_WAIT = 0.005
 # Seconds that a pass waits for its frames to be converted, some times what a picture of 4K takes. One that takes longer
 # comes into a later pass: its stream is late, and no other.
 CONVERSION_WAIT = 0.1

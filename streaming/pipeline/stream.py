@@ -28,10 +28,11 @@ from streaming.pipeline.controls import Controls
 from streaming.pipeline.conversion import Converter
 from streaming.pipeline.fair_queue import Lane
 from streaming.pipeline.mailbox import Closed, Mailbox
+from streaming.pipeline.model_thread import TrackedFrame
 from streaming.pipeline.outlet import Outlet
 from streaming.pipeline.stage import LateEvents, Stage, staged
 from streaming.pipeline.stopping import first, unless
-from streaming.pipeline.worker import TrackedFrame, Worker
+from streaming.pipeline.worker import Worker
 
 if TYPE_CHECKING:
     from trackers.engine import TrackedStream

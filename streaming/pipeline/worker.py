@@ -14,17 +14,16 @@ from maskcast.errors import SinkError, UsageError
 from maskcast.frame import Frame
 from maskcast.result import Event, KnownTracks, Result
 from maskcast.threads import in_daemon_thread
+from streaming.defaults import BATCH_WAIT_SECONDS, MAX_BATCH
 from streaming.pipeline.fair_queue import Lane
-from streaming.pipeline.model_thread import BATCH_WAIT, MAX_BATCH, ModelThread, TrackedFrame
+from streaming.pipeline.model_thread import ModelThread, TrackedFrame
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the model's thread pays for it
     from trackers.engine import Engine, TrackedStream
     from trackers.memory.track_state import SavedState
 
-__all__ = ["MAX_BATCH", "TrackedFrame", "Worker", "engine_loader"]
-
 # Seconds that a stream waits until its track state is written; the largest, of some 500 MB, takes ten on a slow disk.
-SAVE_SECONDS = 30.0
+SAVE_TIMEOUT_SECONDS = 30.0
 
 
 class Worker:
@@ -39,7 +38,7 @@ class Worker:
         load: Callable[[], Engine],
         *,
         max_batch: int = MAX_BATCH,
-        batch_wait: float = BATCH_WAIT,
+        batch_wait: float = BATCH_WAIT_SECONDS,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare.
@@ -146,7 +145,7 @@ class Worker:
                 track state is unharmed.
         """
         hangs = SinkError(
-            f"track state {file}: the disk has not taken it in {SAVE_SECONDS:.0f} s: no longer waited for"
+            f"track state {file}: the disk has not taken it in {SAVE_TIMEOUT_SECONDS:.0f} s: no longer waited for"
         )
         if self._late:
             raise hangs
@@ -159,7 +158,7 @@ class Worker:
         began = time.monotonic()
         # On another thread: a slow disk keeps only this stream waiting.
         writing = in_daemon_thread(lambda: state.write(file), "write track state")
-        await asyncio.wait([writing], timeout=SAVE_SECONDS)
+        await asyncio.wait([writing], timeout=SAVE_TIMEOUT_SECONDS)
         if not writing.done():
             self._late.add(writing)
             writing.add_done_callback(self._came)
@@ -200,13 +199,12 @@ class Worker:
         return len(self.thread.queue.lanes)
 
 
-def engine_loader(model: str | None, device: str, tracker: str | None, **options: Any) -> Callable[[], Engine]:
-    """What loads `Engine(model, device, tracker, **options)`, the default model for None; only then comes torch."""
+def engine_loader(**options: Any) -> Callable[[], Engine]:
+    """What loads `Engine(**options)`; only then comes torch."""
 
     def load() -> Engine:
-        from trackers.detection.checkpoint import DEFAULT_MODEL
         from trackers.engine import Engine
 
-        return Engine(model or DEFAULT_MODEL, device, tracker, **options)
+        return Engine(**options)
 
     return load

@@ -90,9 +90,9 @@ class Service:
             await self._journal.open()
             worker = self._worker = Worker(
                 engine_loader(
-                    model.name,
-                    model.device,
-                    model.tracker,
+                    model=model.name,
+                    device=model.device,
+                    tracker=model.tracker,
                     tracker_from=model.tracker_from,
                     hot_start=model.hot_start,
                     lost_after=model.lost_after,

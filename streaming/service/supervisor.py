@@ -23,9 +23,9 @@ from sinks.video.recording import RecordingSink
 from sources import open_reconnecting, open_source
 from sources.source import Source
 from streaming.pipeline.controls import Controls
+from streaming.pipeline.model_thread import TrackedFrame
 from streaming.pipeline.stopping import first
 from streaming.pipeline.stream import Job, Report, TrackStateFile, run_stream
-from streaming.pipeline.worker import TrackedFrame
 from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
 from streaming.service.shared import Shared

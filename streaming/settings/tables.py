@@ -25,6 +25,7 @@ from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES, LARGEST_PAYLOAD_BYTES, SMA
 from sinks.video.recording_settings import RecordingSettings
 from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
+from streaming.defaults import BATCH_WAIT_SECONDS, MAX_BATCH, SAVE_INTERVAL_SECONDS
 from streaming.settings.file import fill_in, read_toml
 from streaming.settings.problems import problem_lines
 from streaming.settings.values import (
@@ -44,9 +45,8 @@ from streaming.settings.values import (
     Topic,
     host_and_port,
 )
+from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
 
-# `trackers.detection.checkpoint.DEFAULT_MODEL`, which cannot be imported without torch; a test holds the two together.
-DEFAULT_MODEL = "vil-uob/sam3-litetext-s0"
 MAX_STREAMS = 256
 DAY = 86_400.0
 
@@ -69,20 +69,25 @@ class ModelSettings(Table):
     """The model that all streams share."""
 
     name: ModelName = Field(
-        default=DEFAULT_MODEL,
+        default=MODEL,
         description="Hugging Face id, `nano`, or a folder (`./folder` is beside the settings file).",
     )
-    device: Device = Field(default="auto", description="`auto`, `cpu` or `cuda:N`.")
-    tracker: Literal["memory", "association"] | None = Field(
+    device: Device = Field(default=DEVICE, description="`auto`, `cpu` or `cuda:N`.")
+    tracker: TrackerName | None = Field(
         default=None, description="How objects are followed; by default the best that the model allows."
     )
     tracker_from: ModelName | None = Field(
         default=None, description="Checkpoint with tracker weights, where `name` has none: `facebook/sam3`."
     )
     hot_start: int = Field(
-        default=0, ge=0, le=1000, description="Frames by which results are held back to take false tracks back."
+        default=HOT_START_FRAMES,
+        ge=0,
+        le=1000,
+        description="Frames by which results are held back to take false tracks back.",
     )
-    lost_after: float = Field(default=3.0, ge=0.0, le=DAY, description="Seconds after which a lost track ends.")
+    lost_after: float = Field(
+        default=LOST_AFTER_SECONDS, ge=0.0, le=DAY, description="Seconds after which a lost track ends."
+    )
 
 
 class MqttSettings(Table):
@@ -151,7 +156,7 @@ class StateSettings(Table):
         description="Where the journal, the track states and what the broker retains are noted, for this user alone.",
     )
     save_seconds: float = Field(
-        default=10.0,
+        default=SAVE_INTERVAL_SECONDS,
         ge=0.1,
         le=DAY,
         description="Seconds between two savings of a track state; a killed process forgets what came since.",
@@ -192,8 +197,10 @@ class LogSettings(Table):
 class WorkerSettings(Table):
     """How frames are batched."""
 
-    max_batch: int = Field(default=4, ge=1, le=64, description="Frames that the model sees at once.")
-    batch_wait: float = Field(default=0.005, ge=0.0, le=1.0, description="Seconds to wait for more frames of a batch.")
+    max_batch: int = Field(default=MAX_BATCH, ge=1, le=64, description="Frames that the model sees at once.")
+    batch_wait: float = Field(
+        default=BATCH_WAIT_SECONDS, ge=0.0, le=1.0, description="Seconds to wait for more frames of a batch."
+    )
 
 
 class RecordingTable(RecordingSettings, Table):

@@ -16,6 +16,7 @@ from sinks.formats import FORMATS, STDOUT, parse_output
 from sinks.messages.control import ACTIONS, Action
 from sinks.mqtt.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of
+from trackers.device import DEVICE_NAME, DEVICE_NAMES
 
 # What `kind_of` and `parse_address` may say beside the value itself; all else could quote a piece of it.
 _SAFE_REASONS = (
@@ -80,8 +81,8 @@ def _model_name(value: str, info: ValidationInfo) -> str:
 
 
 def _device(value: str) -> str:
-    if re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", value) is None:
-        raise ValueError("must be auto, cpu or cuda:N")
+    if DEVICE_NAME.fullmatch(value) is None:
+        raise ValueError(f"must be {DEVICE_NAMES}")
     return value
 
 

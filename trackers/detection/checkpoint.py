@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from maskcast.errors import ModelError, UsageError
+from maskcast.errors import ModelError
 from trackers.detection.config import (
     DETECTOR_TYPE,
     VIDEO_TYPE,
@@ -24,7 +23,6 @@ from trackers.detection.model_size import check_size
 from trackers.detection.tokenizer import load_tokenizer
 from trackers.detection.weights import Weights
 
-DEFAULT_MODEL = "vil-uob/sam3-litetext-s0"
 EMBEDDED = {"nano": Path(__file__).parents[1] / "nano"}
 
 
@@ -56,29 +54,7 @@ class Checkpoint:
     video: Any | None
 
 
-def resolve_device(name: str) -> torch.device:
-    """Turn `auto`, `cpu` or `cuda:N` into a device that exists.
-
-    Raises:
-        UsageError: the name is unknown or the device is absent.
-    """
-    if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    # Parsed here: `torch.device` keeps the index in 8 bits, so that cuda:999 would be cuda:-25.
-    parts = re.fullmatch(r"cpu|cuda(?::(\d{1,3}))?", name)
-    if parts is None:
-        raise UsageError(f"unknown device {name!r}: use auto, cpu or cuda:N")
-    if name == "cpu":
-        return torch.device("cpu")
-    index = int(parts[1] or 0)
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if index >= count:
-        found = f"{count} CUDA device{'s' * (count != 1)} found"
-        raise UsageError(f"device {name} is not available ({found}): use --device cpu or auto")
-    return torch.device("cuda", index)
-
-
-def load_checkpoint(name: str = DEFAULT_MODEL, tracker_from: str | None = None, *, weights: bool = True) -> Checkpoint:
+def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool = True) -> Checkpoint:
     """Load a SAM3-LiteText checkpoint.
 
     Args:

@@ -14,10 +14,11 @@ from maskcast.errors import ModelError, SinkError, SourceError, TooLargeError, U
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
 from sinks.sink import BlockingSink
+from streaming.defaults import MAX_BATCH
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.stream import SAVING_SHARE, Job, TrackStateFile, run_stream
-from streaming.pipeline.worker import MAX_BATCH, Worker
+from streaming.pipeline.worker import Worker
 from tests.frames import frame
 from tests.patience import eventually_async, patient
 from tests.pipelines import Frames, Model, Record, job, live_job, ready, run
@@ -388,7 +389,7 @@ async def test_track_states_take_a_small_share_of_the_time_however_long_one_take
 
 
 async def test_a_disk_that_hangs_under_a_track_state_holds_no_stream(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming.pipeline.worker, "SAVE_SECONDS", 0.5)
+    monkeypatch.setattr(streaming.pipeline.worker, "SAVE_TIMEOUT_SECONDS", 0.5)
     go, reading, writing = threading.Event(), [], []
 
     class Hanging(Saving):

@@ -19,8 +19,9 @@ from pydantic import ValidationError
 from maskcast.errors import UsageError
 from maskcast.redaction import redact
 from sinks import formats
-from streaming.settings.tables import DEFAULT_MODEL, Settings, load_settings, restart_needed
+from streaming.settings.tables import Settings, load_settings, restart_needed
 from tests.paths import ROOT
+from trackers.defaults import MODEL
 
 DOCS = ROOT / "docs"
 SECRET = "Zq7-unspeakable"
@@ -73,7 +74,7 @@ def test_the_example_shows_every_key() -> None:
 
 def test_defaults_of_the_smallest_file(tmp_path: Path) -> None:
     found = load(tmp_path, MINIMAL)
-    assert found.model.name == DEFAULT_MODEL
+    assert found.model.name == MODEL
     assert found.mqtt is None
     assert found.state.folder == tmp_path / "maskcast-state"
     assert found.http.address() == ("127.0.0.1", 9464)
@@ -87,12 +88,6 @@ def test_defaults_of_the_smallest_file(tmp_path: Path) -> None:
     )
     assert (door.max_rate, door.out, door.recording) == (None, (), None)
     assert door.control == ("set", "add", "remove", "pause", "resume", "snapshot")
-
-
-def test_the_default_model_is_the_trackers_own() -> None:
-    from trackers.detection import checkpoint
-
-    assert checkpoint.DEFAULT_MODEL == DEFAULT_MODEL
 
 
 def test_settings_load_without_torch_or_a_decoder() -> None:

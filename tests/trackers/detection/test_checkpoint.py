@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from maskcast.errors import ModelError, UsageError
-from trackers.detection.checkpoint import EMBEDDED, load_checkpoint, resolve_device
+from maskcast.errors import ModelError
+from trackers.detection.checkpoint import EMBEDDED, load_checkpoint
 from trackers.rules import Rules
 
 
@@ -108,20 +108,6 @@ def test_no_tokenizer(copy):
     for file in copy.glob("tokenizer*"):
         file.unlink()
     error_of(copy)
-
-
-def test_devices():
-    assert resolve_device("cpu") == torch.device("cpu")
-    assert resolve_device("auto").type in ("cpu", "cuda")
-    for name in ("gpu", "cuda:999", "meta", ""):
-        with pytest.raises(UsageError):
-            resolve_device(name)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_cuda_asked_for_and_absent():
-    with pytest.raises(UsageError, match=r"cuda is not available \(0 CUDA devices found\): use --device cpu or auto"):
-        resolve_device("cuda")
 
 
 def test_the_rules_that_a_checkpoint_sets_are_kept():

@@ -1,0 +1,13 @@
+"""What an engine is and does where nobody says otherwise. Imports no torch: settings and help read it at once."""
+
+from typing import Literal
+
+TrackerName = Literal["memory", "association"]
+
+MODEL = "vil-uob/sam3-litetext-s0"
+DEVICE = "auto"
+HOT_START_FRAMES = 0
+LOST_AFTER_SECONDS = 3.0
+# SORT's `min_hits` (Bewley et al. 2016).
+CONFIRM_AFTER_FRAMES = 3
+MAX_TRACKS = 64
