@@ -13,7 +13,6 @@ from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
 from streaming.pipeline.stage import Stage, staged
 from streaming.pipeline.stream import READ_AHEAD
-from streaming.process import keep_memory, wait_politely
 from trackers.defaults import DEVICE, MODEL, TrackerName
 
 
@@ -32,6 +31,8 @@ def track(
     """Track what matches the prompts in a video, a stream, a camera or images, frame by frame.
 
     Decoding runs ahead on a thread of its own; the model runs in the caller's thread. Leaving the loop ends both.
+    All else in the caller's process stays as it is. The command `maskcast` sets ``OMP_WAIT_POLICY=PASSIVE`` before it
+    loads torch: do so too where a small model shares its processors with other work.
 
     Args:
         source: as on the command line: a path, a glob, `-` for standard input, a URL, or `camera:0`.
@@ -52,8 +53,6 @@ def track(
         SourceError: the source cannot be opened, or ended before its time (after all frames that decoded).
         ModelError: the model cannot be loaded or failed.
     """
-    wait_politely()
-    keep_memory()
     from sources import open_source
     from trackers.engine import Engine
 

@@ -202,6 +202,7 @@ def main() -> NoReturn:
     """Run the command line, and end the process."""
     wait_politely()
     keep_memory()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice is for those who write code with it
     redact_stray_lines()
     # Damaged pictures are told in our own words.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from maskcast.errors import ModelError, TooLargeError, UsageError
 from maskcast.frame import Frame
@@ -24,6 +25,10 @@ from trackers.device import resolve_device
 from trackers.memory import track_state
 from trackers.memory.tracker import MemoryTracker
 from trackers.tracker import Tracker
+
+# Without cuDNN's, which plans each new shape for tens of milliseconds and keeps the plan for good
+# (pytorch/pytorch#155958): tracks come, go and remember more from frame to frame.
+_ATTENTION = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 
 
 @dataclass
@@ -68,12 +73,9 @@ class Engine:
         self.device = resolve_device(device)
         self.model = model
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        if self.device.type == "cuda":
-            # cuDNN's attention plans each new shape for tens of milliseconds and keeps the plan for good
-            # (pytorch/pytorch#155958); tracks come, go and remember more from frame to frame.
-            torch.backends.cuda.enable_cudnn_sdp(False)
         choice = choose(model, tracker, tracker_from=tracker_from, hot_start=hot_start, lost_after=lost_after)
         checkpoint, rules = choice.checkpoint, choice.rules
+        self._checkpoint = checkpoint
         self.revision = checkpoint.revision
         self._text = TextEncoder(checkpoint, self.device, dtype)
         if beat is not None and self.device.type == "cpu":
@@ -106,7 +108,7 @@ class Engine:
         except ValueError as error:
             raise UsageError(str(error)) from None
         for prompt in cleaned:
-            self._text.check(prompt)
+            self._checkpoint.check_prompt(prompt)
         return cleaned
 
     def open_stream(self, prompts: Sequence[str]) -> TrackedStream:
@@ -165,12 +167,13 @@ class Engine:
             ModelError: the model failed.
         """
         try:
-            try:
-                features = self._detector.encode([frame.picture.rgb() for frame in frames])
-                detections = self._detector.detect(features, [stream.embeddings for stream in streams])
-            except torch.OutOfMemoryError as error:
-                raise TooLargeError(str(_model_error(self.device, error))) from error
-            return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
+            with sdpa_kernel(list(_ATTENTION)):
+                try:
+                    features = self._detector.encode([frame.picture.rgb() for frame in frames])
+                    detections = self._detector.detect(features, [stream.embeddings for stream in streams])
+                except torch.OutOfMemoryError as error:
+                    raise TooLargeError(str(_model_error(self.device, error))) from error
+                return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
         except RuntimeError as error:  # what torch raises, for want of memory too
             raise _model_error(self.device, error) from error
 

@@ -41,7 +41,7 @@ def probe_device(model: ModelSettings) -> list[Finding]:
 def probe_model(model: ModelSettings, prompts: Mapping[str, Sequence[str]]) -> list[Finding]:
     """Whether the checkpoint is present and whole, fits what is asked for, and can read the prompts of each stream."""
     from trackers.choice import choose
-    from trackers.detection.checkpoint import NotFetchedError
+    from trackers.detection.location import NotFetchedError
 
     try:
         choice = choose(
@@ -81,14 +81,11 @@ def _absent(which: str) -> Finding:
 
 
 def _probe_prompts(checkpoint: Checkpoint, prompts: Mapping[str, Sequence[str]]) -> list[Finding]:
-    from trackers.detection.tokenizer import check_prompt
-
-    context = int(checkpoint.detector.config.text_config.max_position_embeddings)
     findings = []
     for stream, phrases in prompts.items():
         for number, phrase in enumerate(phrases):
             try:
-                check_prompt(checkpoint.tokenizer, context, phrase)
+                checkpoint.check_prompt(phrase)
             except UsageError as error:
                 detail = f"streams.{stream}.prompts[{number}]: {error}"
                 findings.append(Finding(Verdict.FAIL, "prompts", detail, error.exit_code))

@@ -19,8 +19,9 @@ from streaming.commands.demo import CLIP, PROMPTS
 from tests.frames import START
 from tests.paths import ROOT
 from tests.shared import once
-from trackers.detection.checkpoint import EMBEDDED, load_checkpoint
+from trackers.detection.checkpoint import load_checkpoint
 from trackers.detection.detector import Detector
+from trackers.detection.location import EMBEDDED
 from trackers.detection.text import TextEncoder
 from trackers.engine import Engine
 from trackers.masks import upscale

@@ -1,16 +1,15 @@
-"""Find a checkpoint, check that it is one of ours, and load it: a Hugging Face id, a folder, or `nano`."""
+"""Check that a checkpoint is one of ours, and load it."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from maskcast.errors import ModelError
+from trackers.detection.composition import load_tracker
 from trackers.detection.config import (
     DETECTOR_TYPE,
     VIDEO_TYPE,
@@ -18,16 +17,11 @@ from trackers.detection.config import (
     kind_of,
     read_config,
 )
-from trackers.detection.folder import CONFIG, FILES, CheckpointFolder
+from trackers.detection.location import NotFetchedError, locate
 from trackers.detection.model_size import check_size
-from trackers.detection.tokenizer import load_tokenizer
+from trackers.detection.quiet import quiet_transformers
+from trackers.detection.tokenizer import check_prompt, load_tokenizer
 from trackers.detection.weights import Weights
-
-EMBEDDED = {"nano": Path(__file__).parents[1] / "nano"}
-
-
-class NotFetchedError(ModelError):
-    """A checkpoint of the hub that is not, or not whole, in the cache, where nothing may be fetched."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +47,25 @@ class Checkpoint:
     tokenizer: Any
     video: Any | None
 
+    @property
+    def context_length(self) -> int:
+        """Tokens that the text encoder reads, start and end included."""
+        return int(self.detector.config.text_config.max_position_embeddings)
+
+    def check_prompt(self, prompt: str) -> None:
+        """Refuse a prompt that the model cannot read; blanks around it do not count.
+
+        Raises:
+            UsageError: see `trackers.detection.tokenizer.check_prompt`.
+        """
+        check_prompt(self.tokenizer, self.context_length, prompt.strip())
+
 
 def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool = True) -> Checkpoint:
     """Load a SAM3-LiteText checkpoint.
 
     Args:
-        name: a folder, `nano`, or the id of a Hugging Face repository (its cached copy is used when there is no
-            network).
+        name: `nano`, a folder, or the id of a Hugging Face repository, see `locate`.
         tracker_from: name of a `sam3_video` checkpoint whose tracker to take, for example `facebook/sam3`; None for
             the checkpoint's own, if it has one.
         weights: False to look at everything as for a run, but fetch nothing and read no weights, only their shapes: the
@@ -70,27 +76,25 @@ def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool
             do not share their image encoder.
         NotFetchedError: it would have to be fetched, and `weights` is False.
     """
-    folder = _locate(name, fetch=weights)
+    folder = locate(name, fetch=weights)
     found = read_config(folder)
     kind = kind_of(found, name, kinds=(DETECTOR_TYPE, VIDEO_TYPE), detectors=(DETECTOR_TYPE,))
     held = Weights(folder, read=weights)
-    config = build_config(found, name)
-    model = _build(kind, config, held, name)
-    video = model if kind == VIDEO_TYPE else None
-    detector = model if video is None else model.detector_model
-    tokenizer = load_tokenizer(folder, int(detector.config.text_config.vocab_size))
-    revision = folder.revision() if weights else ""
-    if tracker_from is not None:
-        from trackers.detection.composition import load_tracker
-
-        try:
-            source = _locate(tracker_from, fetch=weights)
-            video = load_tracker(source, held, kind, detector.config, read=weights)
-        except NotFetchedError:
-            raise
-        except ModelError as error:
-            raise ModelError(f"{error}; without its weights --tracker association remains") from error
-        revision = hashlib.sha256(f"{revision} {source.revision()}".encode()).hexdigest()[:40] if weights else ""
+    with quiet_transformers():
+        model = _build(kind, build_config(found, name), held, name)
+        video = model if kind == VIDEO_TYPE else None
+        detector = model if video is None else model.detector_model
+        tokenizer = load_tokenizer(folder, int(detector.config.text_config.vocab_size))
+        revision = folder.revision() if weights else ""
+        if tracker_from is not None:
+            try:
+                source = locate(tracker_from, fetch=weights)
+                video = load_tracker(source, held, kind, detector.config, read=weights)
+            except NotFetchedError:
+                raise
+            except ModelError as error:
+                raise ModelError(f"{error}; without its weights --tracker association remains") from error
+            revision = hashlib.sha256(f"{revision} {source.revision()}".encode()).hexdigest()[:40] if weights else ""
     return Checkpoint(name, kind, held.size, revision, detector, tokenizer, video)
 
 
@@ -98,9 +102,6 @@ def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:
     """The model of a configuration, filled with these weights and no others."""
     import transformers
 
-    # Progress bars and advice of the loader are noise in a service's log; errors still arrive as exceptions.
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model_class: Any = transformers.Sam3VideoModel if kind == VIDEO_TYPE else transformers.Sam3LiteTextModel
     check_size(lambda: model_class(config), weights, "", name)
     try:
@@ -125,42 +126,6 @@ def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:
         )
     model.eval().requires_grad_(requires_grad=False)
     return model
-
-
-def _locate(name: str, *, fetch: bool) -> CheckpointFolder:
-    if name in EMBEDDED:
-        if not (EMBEDDED[name] / CONFIG).is_file():
-            raise ModelError(f"model {name}: the embedded checkpoint is not part of this installation")
-        return CheckpointFolder(name, EMBEDDED[name])
-    # os.path's questions, unlike pathlib's, have an answer for every string, such as one that is too long.
-    folder = os.path.expanduser(name)  # noqa: PTH111
-    if os.path.isdir(folder):  # noqa: PTH112
-        return CheckpointFolder(name, Path(folder))
-    if os.path.isfile(folder) or name.startswith((".", "/", "~")) or name.count("/") != 1:  # noqa: PTH113
-        raise ModelError(f"model {name}: no such folder; give a folder that holds config.json, or owner/name of a hub")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    try:
-        snapshot = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=not fetch))
-    except GatedRepoError:
-        raise ModelError(
-            f"model {name}: its licence must be accepted first: open huggingface.co/{name} in a browser, accept it, "
-            "then run `hf auth login`"
-        ) from None
-    except RepositoryNotFoundError:
-        raise ModelError(f"model {name}: no such repository on the hub, or it is private: `hf auth login`") from None
-    except Exception as error:  # of the hub, of the disk, or of httpx where a connection breaks
-        if not fetch and isinstance(error, LocalEntryNotFoundError):
-            raise NotFetchedError(f"model {name}: not in the cache") from None
-        raise ModelError(
-            f"model {name}: cannot be downloaded and is not in the cache ({_first_line(error)}); on a machine with "
-            f"network run `hf download {name} --local-dir FOLDER`, copy FOLDER here and use `--model FOLDER`"
-        ) from error
-    found = CheckpointFolder(name, snapshot, commit=snapshot.name)
-    if not fetch and not found.is_whole():  # the rest of it will be fetched, too
-        raise NotFetchedError(f"model {name}: not whole in the cache")
-    return found
 
 
 def _first_line(error: BaseException) -> str:

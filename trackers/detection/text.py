@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trackers.detection.checkpoint import Checkpoint
-from trackers.detection.tokenizer import check_prompt
 
 # Of a safetensors file with two tensors.
 _MOST_HEAD_BYTES = 4096
@@ -57,27 +56,18 @@ class TextEncoder:
         self._device, self._dtype = device, dtype
         self._memory: dict[str, TextEmbedding] = {}
         self._folder = cache_folder() / checkpoint.revision
-        self.context_length = int(checkpoint.detector.config.text_config.max_position_embeddings)
         self._width = int(checkpoint.detector.text_projection.out_features)
         self.encoded = 0  # how often the text encoder really ran
-
-    def check(self, prompt: str) -> None:
-        """Refuse a prompt that the model cannot read.
-
-        Raises:
-            UsageError: see `check_prompt`.
-        """
-        check_prompt(self._checkpoint.tokenizer, self.context_length, prompt.strip())
 
     def embed(self, prompt: str) -> TextEmbedding:
         """The embedding of a prompt; surrounding white space does not count.
 
         Raises:
-            UsageError: see `check`.
+            UsageError: see `Checkpoint.check_prompt`.
         """
         prompt = prompt.strip()
         if prompt not in self._memory:
-            self.check(prompt)
+            self._checkpoint.check_prompt(prompt)
             file = self._folder / f"{hashlib.sha256(prompt.encode()).hexdigest()}.safetensors"
             features, mask = self._load(file) or self._encode(prompt, file)
             if len(self._memory) >= self._CAPACITY:
@@ -87,8 +77,8 @@ class TextEncoder:
 
     def _load(self, file: Path) -> tuple[Tensor, Tensor] | None:
         """What an earlier process has kept; None if it is absent, or anything else than an embedding of this model."""
-        shape = self.context_length, self._width
-        most_bytes = self.context_length * (4 * self._width + 1) + _MOST_HEAD_BYTES
+        shape = self._checkpoint.context_length, self._width
+        most_bytes = self._checkpoint.context_length * (4 * self._width + 1) + _MOST_HEAD_BYTES
         try:
             # To open a pipe would wait for its writer, with all threads of Python held.
             if not file.is_file() or file.stat().st_size > most_bytes:
@@ -103,7 +93,7 @@ class TextEncoder:
     @torch.inference_mode()
     def _encode(self, prompt: str, file: Path) -> tuple[Tensor, Tensor]:
         tokens = self._checkpoint.tokenizer(
-            prompt, padding="max_length", max_length=self.context_length, return_tensors="pt"
+            prompt, padding="max_length", max_length=self._checkpoint.context_length, return_tensors="pt"
         )
         mask = tokens.attention_mask.bool()
         output = self._checkpoint.detector.get_text_features(

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from maskcast.errors import ModelError
-from trackers.detection.checkpoint import EMBEDDED, load_checkpoint
+from trackers.detection.checkpoint import load_checkpoint
+from trackers.detection.location import EMBEDDED
 from trackers.rules import Rules
 
 

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from maskcast.errors import ModelError
-from trackers.detection.checkpoint import NotFetchedError, load_checkpoint
+from trackers.detection.checkpoint import load_checkpoint
+from trackers.detection.location import NotFetchedError
 
 
 @pytest.fixture
