@@ -22,14 +22,14 @@ BoundingBox = Annotated[
     Field(description="Left, top, width and height in pixels of the frame, origin at the top left corner."),
 ]
 StreamId = Annotated[str, Field(min_length=1, description="Id of the stream.")]
-FrameIndex = Annotated[int, Field(ge=0, description="0-based count of decoded frames; frames left out leave gaps.")]
+FrameIndex = Annotated[int, Field(ge=0, description="0-based count of decoded frames; dropped frames leave gaps.")]
 Seconds = Annotated[float, Field(description="Presentation time in seconds on the clock of the medium.")]
 EventId = Annotated[
     str,
     Field(
         pattern=r"^[0-9a-f]{32}-\d+$",
         description="Unique: an origin and a number that goes up by one a message of the stream, also over restarts. "
-        "The same id twice is the same message, sent again; numbers left out were shed.",
+        "The same id twice is the same message, sent again; numbers left out were dropped.",
     ),
 ]
 Time = Annotated[

@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker that is made again for ever."""
+"""One connection to an MQTT broker that is made again whenever it breaks."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Connection:
         self._quarantine = Quarantine()
         self._kept: dict[str, tuple[bytes, Delivery]] = {}
         self._fresh: dict[str, None] = {}  # topics in `_kept` to be sent, in this order
-        self._left_out: dict[str, int] = {}  # what the log says that the broker refuses: from so many bytes on
+        self._refused: dict[str, int] = {}  # what the log says that the broker refuses: from so many bytes on
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()  # nothing kept waits to be sent
         self._topics: dict[str, Callable[[Incoming], None]] = {}
@@ -135,7 +135,7 @@ class Connection:
                     await self._subscribe(client, topic)
         except Exception as error:
             raise SinkError(self._connector.reason(error)) from error
-        return Trial(client.protocol, client.limits, sorted(self._left_out))
+        return Trial(client.protocol, client.limits, sorted(self._refused))
 
     def retain(self, topic: str, payload: bytes, delivery: Delivery) -> None:
         """Publish `payload` retained on `topic`, as soon as possible and after each reconnect; the newest wins.
@@ -157,7 +157,7 @@ class Connection:
 
     def refuses(self, topic: str) -> bool:
         """Whether the broker does not take what is published on `topic`; each is told of once."""
-        return topic in self._left_out
+        return topic in self._refused
 
     def away(self) -> float:
         """Seconds for which there has been no connection; 0 while there is one."""
@@ -321,7 +321,7 @@ class Connection:
             try:
                 await asyncio.wait_for(self._changed.wait(), self._quarantine.due())
             except TimeoutError:  # what was set aside is tried again
-                self._fresh |= dict.fromkeys(topic for topic in self._kept if topic in self._left_out)
+                self._fresh |= dict.fromkeys(topic for topic in self._kept if topic in self._refused)
             await self._catch_up(client)
 
     async def _catch_up(self, client: Client) -> None:
@@ -361,8 +361,8 @@ class Connection:
         except RefusedError as error:
             self._complain(topic, error, 0 if type(error) is RefusedError else len(payload))
             raise
-        if len(payload) >= self._left_out.get(topic, 0):
-            self._left_out.pop(topic, None)
+        if len(payload) >= self._refused.get(topic, 0):
+            self._refused.pop(topic, None)
 
     async def _subscribe(self, client: Client, topic: str) -> None:
         what = f"to let us read {topic}"
@@ -376,13 +376,13 @@ class Connection:
         if any(code >= 0x80 for code in codes):
             self._complain(what, RefusedError("not authorized"))
         else:
-            self._left_out.pop(what, None)
+            self._refused.pop(what, None)
 
     def _complain(self, what: str, error: RefusedError, size: int = 0) -> None:
         """Say once, until it works again, that the broker does not take something of `size` bytes and more."""
-        if what not in self._left_out:
+        if what not in self._refused:
             logger.error("%s: the broker refuses %s (%s)", self._address, what, error)
-        self._left_out[what] = size
+        self._refused[what] = size
 
     def _lose(self, client: Client, error: aiomqtt.MqttError) -> None:
         failure = self._failure

@@ -1,4 +1,4 @@
-"""The journal of events that wait for the broker: on disk, bounded, in order. See also `sinks.mqtt.journal_rows`."""
+"""The journal of events that wait for the broker: on disk, bounded, in order."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from maskcast.frame import Frame
 from maskcast.picture import Picture
 from maskcast.result import KnownTracks, Result
 from maskcast.threads import SerialThread
-from sinks.mqtt.journal_rows import IN_MEMORY, JournalRows
+from sinks.mqtt.blocking_journal import IN_MEMORY, BlockingJournal
 from sinks.mqtt.journal_stream import Entry
-
-__all__ = ["DEFAULT_LIMIT", "Entry", "Journal"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +34,7 @@ class Journal:
 
     Each stream's events are numbered without gaps over restarts, under an id of 32 hex digits that is its own in this
     journal; ``<id>-<number>`` is the event's id. Another id takes over where numbers may have been lost: after a power
-    cut, and when the file was found damaged at the start. At most `limit` events a stream wait; the oldest are shed,
+    cut, and when the file was found damaged at the start. At most `limit` events a stream wait; the oldest are dropped,
     counted, and announced in their place by a message ``maskcast.shed/1``.
 
     While the disk refuses to be read or written, also at the start, events are kept in memory (the newest 2,000 a
@@ -48,10 +46,10 @@ class Journal:
 
     def __init__(self, file: Path | None, *, limit: int = DEFAULT_LIMIT) -> None:
         """Keep events in `file`, or into memory; at most `limit` events a stream. Nothing is opened yet."""
-        self._rows = JournalRows(file, limit)
+        self._blocking = BlockingJournal(file, limit)
         self._thread = SerialThread("journal")
         self._late: set[asyncio.Future[Any]] = set()  # what the disk has not done in time
-        self._lost = 0
+        self._dropped = 0
         self._closed = False
 
     async def open(self) -> None:
@@ -60,42 +58,42 @@ class Journal:
         Raises:
             SinkError: another process uses the file.
         """
-        opening = self._thread.run(self._rows.open)
+        opening = self._thread.run(self._blocking.open)
         if await self._in_time(opening):
             opening.result()
 
     @property
     def refusal(self) -> str | None:
         """Why events are kept in memory alone; None while they are on disk."""
-        return "the disk does not answer" if self._late else self._rows.refusal
+        return "the disk does not answer" if self._late else self._blocking.refusal
 
     def try_again(self) -> None:
         """If the disk has refused, see whether it does still; the next event would, but may take long to come."""
         if self.refusal and not self._late and not self._closed:
-            self._thread.run(self._rows.write)
+            self._thread.run(self._blocking.write)
 
     def streams(self) -> set[str]:
         """The streams of which the journal knows, those of earlier runs too; none before it is open."""
-        return self._rows.names()
+        return self._blocking.names()
 
     async def forget(self, stream: str) -> None:
         """Forget a stream with all that waits; should it come back, its events have new ids."""
         if not self._closed:
-            await self._run(lambda: self._rows.forget(stream))
+            await self._run(lambda: self._blocking.forget(stream))
 
     async def append(self, stream: str, result: Result) -> int:
         """Take all events of `result` in one transaction; returns how many were taken, or are to be."""
         if self._closed or not result.events:
             return 0
         if len(self._late) >= IN_MEMORY:
-            self._lost += len(result.events)
+            self._dropped += len(result.events)
             return 0
         # Messages need no pixels, and many of them may wait.
         frame = result.frame
         bare = Result(
             Frame(frame.stream, frame.index, frame.pts, frame.captured_at, cast("Picture", None)), events=result.events
         )
-        appending = self._thread.run(lambda: self._rows.append(stream, bare))
+        appending = self._thread.run(lambda: self._blocking.append(stream, bare))
         return appending.result() if await self._in_time(appending) else len(result.events)
 
     async def _in_time(self, work: asyncio.Future[Any]) -> bool:
@@ -104,7 +102,7 @@ class Journal:
         if work.done():
             return True
         if not self._late:
-            logger.error("%s: does not answer; until it does, events wait in memory", self._rows.name)
+            logger.error("%s: does not answer; until it does, events wait in memory", self._blocking.name)
         self._late.add(work)
         work.add_done_callback(self._came)
         return False
@@ -113,47 +111,47 @@ class Journal:
         work.exception()  # seen, though nobody waits any more
         self._late.discard(work)
         if not self._late:
-            logger.info("%s: answers again; %d events were lost meanwhile", self._rows.name, self._lost)
-            self._lost = 0
+            logger.info("%s: answers again; %d events were dropped meanwhile", self._blocking.name, self._dropped)
+            self._dropped = 0
 
     async def first(self, stream: str, count: int) -> list[Entry]:
-        """The oldest messages that wait, at most `count`; an announcement of what was shed is one of them."""
+        """The oldest messages that wait, at most `count`; an announcement of what was dropped is one of them."""
         if self._closed:
             return []
-        return await self._run(lambda: self._rows.first(stream, count))
+        return await self._run(lambda: self._blocking.first(stream, count))
 
     async def remove(self, stream: str, up_to: int) -> None:
         """Forget the messages up to and including the sequence number `up_to`: the broker has them."""
         if not self._closed:
-            await self._run(lambda: self._rows.remove(stream, up_to))
+            await self._run(lambda: self._blocking.remove(stream, up_to))
 
     def depth(self, stream: str) -> int:
         """Number of events of `stream` that wait; 0 before the journal is open."""
-        return self._rows.depth(stream)
+        return self._blocking.depth(stream)
 
     def dropped(self, stream: str) -> int:
         """Number of events of `stream` that were dropped since the journal began, in earlier runs too."""
-        return self._rows.dropped(stream)
+        return self._blocking.dropped(stream)
 
     async def known_tracks(self, stream: str) -> KnownTracks:
         """What the journalled events, those of earlier runs too, have told of tracks.
 
         At most 1,000 open tracks a stream are remembered, the newest; what the disk has taken where it hangs.
         """
-        asking = self._thread.run(lambda: self._rows.known_tracks(stream))
+        asking = self._thread.run(lambda: self._blocking.known_tracks(stream))
         await asyncio.wait([asking], timeout=0 if self._late else ANSWER_SECONDS)
-        return asking.result() if asking.done() else self._rows.remembered_tracks(stream)
+        return asking.result() if asking.done() else self._blocking.remembered_tracks(stream)
 
     async def close(self) -> None:
         """Write what can be written, and close the file. Afterwards nothing is taken any more."""
         if self._closed:
             return
         self._closed = True
-        closing = self._thread.run(self._rows.close)
+        closing = self._thread.run(self._blocking.close)
         self._thread.close()
         await asyncio.wait([closing], timeout=ANSWER_SECONDS)
         if not closing.done():
-            logger.error("%s: does not answer; what it has not taken is lost", self._rows.name)
+            logger.error("%s: does not answer; what it has not taken is lost", self._blocking.name)
 
     async def _run(self, function: Callable[[], T]) -> T:
         return await self._thread.run(function)

@@ -1,9 +1,10 @@
-"""The SQLite file of the journal: opening it, reading it with suspicion, setting it aside when damaged."""
+"""The SQLite file of the journal: opened and read with suspicion, written, set aside when damaged."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import shutil
 import sqlite3
@@ -14,7 +15,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from maskcast.files import make_folder, make_private, set_aside, tighten
-from sinks.mqtt.journal_stream import OPEN_TRACKS, JournalStream, read_event
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind
+from sinks.mqtt.journal_stream import OPEN_TRACKS, JournalStream
 
 logger = logging.getLogger(__name__)
 
@@ -202,12 +205,12 @@ def _rows(database: sqlite3.Connection, table: str, most: int) -> list[tuple[Any
     return rows
 
 
-def _stream(id_: str, next_: int, sent: int, shed: int, highest: int) -> JournalStream:
+def _stream(id_: str, next_: int, sent: int, dropped: int, highest: int) -> JournalStream:
     if not _ID.fullmatch(id_):
         raise ValueError("an id that is none")
     _within(next_, 1, MOST)
     _within(sent, 0, next_ - 1)
-    return JournalStream(id_, next_, sent, _within(shed, 0, MOST), _within(highest, 0, MOST))
+    return JournalStream(id_, next_, sent, _within(dropped, 0, MOST), _within(highest, 0, MOST))
 
 
 def _load_events(database: sqlite3.Connection, streams: dict[str, JournalStream]) -> None:
@@ -230,7 +233,7 @@ def _load_tracks(database: sqlite3.Connection, streams: dict[str, JournalStream]
         raise ValueError("a track that is none")
     for name, number, text in _rows(database, "track", OPEN_TRACKS * len(streams)):
         stream = streams[name]
-        stream.tracks[_within(number, 1, stream.highest)] = read_event(number, text)
+        stream.tracks[_within(number, 1, stream.highest)] = _read_event(number, text)
     if any(len(stream.tracks) > OPEN_TRACKS for stream in streams.values()):
         raise ValueError("too many open tracks")
 
@@ -247,6 +250,56 @@ def check_event(payload: object) -> None:
         message = None
     if not isinstance(message, dict) or not str(message.get("schema")).startswith("maskcast."):
         raise DamagedError("an event that is none")
+
+
+def sign(database: sqlite3.Connection, boot: str) -> None:
+    """Note in which run of the system the file is written, see `boot_id`; empty at a regular end."""
+    database.execute("DELETE FROM system")
+    database.execute("INSERT INTO system VALUES (?)", (boot,))
+
+
+def save(database: sqlite3.Connection, name: str, stream: JournalStream) -> None:
+    """Bring the file up to what is known of a stream, within a transaction."""
+    database.execute(
+        "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?)",
+        (name, stream.id, stream.next, stream.sent, stream.dropped, stream.highest),
+    )
+    database.execute("DELETE FROM event WHERE stream = ? AND sequence < ?", (name, stream.start))
+    database.executemany("INSERT OR REPLACE INTO event VALUES (?, ?, ?)", ((name, *one) for one in stream.waiting))
+    if stream.rewrite_tracks:
+        database.execute("DELETE FROM track WHERE stream = ?", (name,))
+    for number in stream.tracks if stream.rewrite_tracks else stream.changed_tracks:
+        event = stream.tracks.get(number)
+        if event is None:
+            database.execute("DELETE FROM track WHERE stream = ? AND id = ?", (name, number))
+        else:
+            database.execute("INSERT OR REPLACE INTO track VALUES (?, ?, ?)", (name, number, _text(event)))
+
+
+def delete(database: sqlite3.Connection, name: str) -> None:
+    """Delete all that the file tells of a stream."""
+    for table, column in (("stream", "name"), ("event", "stream"), ("track", "stream")):
+        database.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608 - ours
+
+
+def _text(event: Event) -> str:
+    """An open track's last event, for the file."""
+    return json.dumps([event.kind.value, event.prompt, event.score, *event.bbox])
+
+
+def _read_event(number: int, text: str) -> Event:
+    """What `_text` has written.
+
+    Raises:
+        ValueError, TypeError, RecursionError: it was something else.
+    """
+    kind, prompt, *numbers = json.loads(text)
+    if not (isinstance(prompt, str) and all(type(one) in {int, float} and math.isfinite(one) for one in numbers)):
+        raise ValueError("a track of something else than words and numbers")
+    score, left, top, width, height = numbers
+    if not 0 <= score <= 1:
+        raise ValueError(f"a score of {score}")
+    return Event(EventKind(kind), number, prompt, score, Box(left, top, width, height))
 
 
 def _within(number: object, low: int, high: int) -> int:

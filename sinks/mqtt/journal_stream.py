@@ -1,14 +1,11 @@
-"""What the journal of events knows of one stream, and how that is written down."""
+"""What the journal knows of one stream."""
 
 from __future__ import annotations
 
-import json
-import math
 import uuid
 from collections import deque
 from dataclasses import dataclass, field
 
-from maskcast.mask import Box
 from maskcast.result import Event, EventKind
 from sinks.messages.event import shed_message
 
@@ -32,14 +29,14 @@ class Entry:
 class JournalStream:
     """What is known of one stream; the file is brought up to it at each commit.
 
-    Numbers below `next` that are above `sent` and neither stored nor waiting were shed: no other record is needed to
+    Numbers below `next` that are above `sent` and neither stored nor waiting were dropped: no other record is needed to
     announce them.
     """
 
     id: str
     next: int = 1  # number of the next event
     sent: int = 0  # all events up to this number are done with
-    shed: int = 0
+    dropped: int = 0  # events, since the journal began
     highest: int = 0  # id of a track
     low: int = 1  # stored events below this number are void
     stored: int = 0  # events in the file, without the void ones
@@ -55,7 +52,7 @@ class JournalStream:
         return max(self.low, self.sent + 1)
 
     def announcement(self, name: str, first: int, following: int) -> Entry:
-        """That the events from `first` to before `following` were shed, under the number of the last of them."""
+        """That the events from `first` to before `following` were dropped, under the number of the last of them."""
         sequence = following - 1
         return Entry(sequence, shed_message(name, f"{self.id}-{sequence}", following - first).json_bytes())
 
@@ -84,7 +81,7 @@ class JournalStream:
         self.waiting = deque((number + moved, payload) for number, payload in self.waiting)
         self.next += moved
         self.sent, self.low, self.stored, self.offered = earlier.sent, earlier.low, earlier.stored, 0
-        self.shed += earlier.shed
+        self.dropped += earlier.dropped
         self.highest = max(self.highest, earlier.highest)
         self.tracks = {**earlier.tracks, **self.tracks}
         self._forget_oldest_tracks()
@@ -95,23 +92,3 @@ class JournalStream:
             oldest = min(self.tracks)
             del self.tracks[oldest]
             self.changed_tracks.add(oldest)
-
-
-def event_text(event: Event) -> str:
-    """An open track's last event, for the file."""
-    return json.dumps([event.kind.value, event.prompt, event.score, *event.bbox])
-
-
-def read_event(number: int, text: str) -> Event:
-    """What `event_text` has written.
-
-    Raises:
-        ValueError, TypeError, RecursionError: it was something else.
-    """
-    kind, prompt, *numbers = json.loads(text)
-    if not (isinstance(prompt, str) and all(type(one) in {int, float} and math.isfinite(one) for one in numbers)):
-        raise ValueError("a track of something else than words and numbers")
-    score, left, top, width, height = numbers
-    if not 0 <= score <= 1:
-        raise ValueError(f"a score of {score}")
-    return Event(EventKind(kind), number, prompt, score, Box(left, top, width, height))

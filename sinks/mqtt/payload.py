@@ -26,13 +26,13 @@ class FramePayload(NamedTuple):
         payload: the message.
         downscale: of its masks, see `sinks.messages.frame.frame_message`; a power of two.
         limit: bytes that it may have.
-        left_out: number of tracks that did not fit, the smallest ones.
+        dropped_tracks: number of tracks that did not fit, the smallest ones.
     """
 
     payload: bytes
     downscale: int
     limit: int
-    left_out: int
+    dropped_tracks: int
 
 
 class PayloadBound:
@@ -40,8 +40,8 @@ class PayloadBound:
 
     The masks' resolution is halved until the message fits: a pixel of the smaller mask is set where any pixel that it
     stands for is, so that no object vanishes. The resolution is kept for the next frame, so that a steady scene is
-    encoded once a frame, and rises again when there is room. Where even 1/32 is too large, the smallest tracks are left
-    out.
+    encoded once a frame, and rises again when there is room. Where even 1/32 is too large, the smallest tracks are
+    dropped.
     """
 
     def __init__(self, limit: int) -> None:

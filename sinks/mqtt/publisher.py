@@ -40,7 +40,7 @@ WINDOW = 16  # events on their way to the broker at a time
 
 
 class Publisher:
-    """Publishes one stream under ``<prefix>/<stream>/``, over a connection of its own that is made again for ever.
+    """Publishes one stream under ``<prefix>/<stream>/``, over a connection of its own.
 
     Of a live stream the newest frame wins, with QoS 0. Of one that ends every frame counts: each is sent with QoS 1,
     again on the next connection if need be, and waited for.
@@ -71,7 +71,7 @@ class Publisher:
             journal: where events wait; not closed here.
             prompts: in force at the start.
             live: the newest frame wins; otherwise every frame counts.
-            patience: seconds that a stream which is not live waits for a broker that is away; None for ever.
+            patience: seconds that a stream which is not live waits for a broker that is away; None without end.
             max_payload: bytes of a message on ``tracks``, see `sinks.mqtt.payload`.
             control: answers the requests on ``control``; None to read none.
             notify: is told of each frame that was handed to the network, `FramePublished`.
@@ -91,7 +91,7 @@ class Publisher:
         self._delivered = asyncio.Event()  # no frame waits
         self._new_frame, self._new_event = asyncio.Event(), asyncio.Event()
         self._busy = False  # a frame is being encoded or sent
-        self._left_out = 0
+        self._dropped_tracks = 0
         self._refused = False  # the broker does not take events
         self._tasks: list[asyncio.Task[None]] = []
         self._sending: asyncio.Task[None] | None = None  # the one among them that sends frames
@@ -168,7 +168,7 @@ class Publisher:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._delivered.wait(), LOOK_SECONDS)
             if self._sending is not None and self._sending.done():
-                self._sending.result()  # what ended it: better that than to wait for ever
+                self._sending.result()  # what ended it: better that than to wait without end
             away = self._connection.away()
             if self._patience is not None and away > self._patience:
                 raise SinkError(f"the broker has been away for {self._patience:.0f} s: given up")
@@ -319,9 +319,9 @@ class Publisher:
         topic = self._at(topics.TRACKS)
         encode = partial(self._bound.encode, result, self._connection.room(topic))
         found = await asyncio.to_thread(encode) if result.tracks else encode()
-        if found.left_out and not self._left_out:
+        if found.dropped_tracks and not self._dropped_tracks:
             logger.warning("%s: the smallest tracks do not fit into a message of %d bytes", self.stream, found.limit)
-        self._left_out = found.left_out
+        self._dropped_tracks = found.dropped_tracks
         delivery = topics.TRACKS.delivery if self._live else topics.EVERY_FRAME
         await self._connection.publish(topic, found.payload, delivery)
         self._notify(FramePublished(result.frame, time.monotonic() - began))
@@ -338,7 +338,7 @@ class Publisher:
             # Started in order, they are written in order; one that fails takes the connection with it.
             sending = [self._connection.publish(topic, entry.payload, delivery) for entry in entries]
             outcome = await asyncio.gather(*sending, return_exceptions=True)
-            # What is too large for the broker is left out, which has been told: it will not get smaller.
+            # What is too large for the broker is dropped, which has been told: it will not get smaller.
             failed = next(
                 (n for n, error in enumerate(outcome) if error is not None and not isinstance(error, TooLargeError)),
                 len(entries),

@@ -41,7 +41,7 @@ class Quarantine:
     """Watches what is sent to a broker, on one connection after the other.
 
     MQTT 3.1.1 has no way to refuse a message, and not every broker of MQTT 5 uses the one that there is: what is too
-    large, or forbidden, breaks the connection; and since retained messages are sent again on the next one, for ever.
+    large, or forbidden, breaks the connection; and since retained messages are sent again, on each connection.
 
     When the broker closes the connection, all topics whose last message it has not shown to have survived are under
     suspicion. On the next connection each is sent alone: what comes next waits for the proof that the broker still

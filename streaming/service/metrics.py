@@ -98,7 +98,7 @@ class Metrics:
         )
         self._journal_events = gauge("journal_events", "Events on disk that wait for the broker.", "stream")
         self._journal_dropped = counter(
-            "journal_events_dropped_total", "Events lost because the journal was full.", "stream"
+            "journal_events_dropped_total", "Events dropped because the journal was full.", "stream"
         )
         self._in_memory = gauge(
             "state_in_memory", "1 while the state folder cannot be written and what it should keep is in memory alone."
@@ -169,7 +169,7 @@ class Metrics:
         self._overloaded.set(on)
 
     def journal(self, stream: str, depth: int, dropped_total: float) -> None:
-        """Take the number of events on disk, and the growing total of those lost to its bound."""
+        """Take the number of events on disk, and the growing total of those dropped because it was full."""
         self._set(self._journal_events, depth, stream)
         self._total(self._journal_dropped, dropped_total, stream)
 

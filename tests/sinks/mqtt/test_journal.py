@@ -17,8 +17,8 @@ import pytest
 from maskcast.errors import SinkError
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
+from sinks.mqtt import blocking_journal, journal_file, journal_stream
 from sinks.mqtt import journal as journal_module
-from sinks.mqtt import journal_file, journal_rows, journal_stream
 from sinks.mqtt.journal import Journal
 from tests import processes
 from tests.journals import PLANES, damaged, frames, messages, numbers, result
@@ -220,7 +220,7 @@ async def test_damage_while_in_use_costs_what_was_in_the_file_and_says_how_much(
     journal = Journal(file)
     count = 20_000  # more than SQLite keeps in memory
     await journal.append("door", result(0, count=count))
-    await journal._run(lambda: journal._rows._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+    await journal._run(lambda: journal._blocking._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     with file.open("r+b") as damaged:
         damaged.seek(4096)
         damaged.write(b"\xa5" * (file.stat().st_size - 4096))
@@ -244,14 +244,14 @@ async def test_damage_while_in_use_costs_what_was_in_the_file_and_says_how_much(
 async def test_a_full_disk_costs_nothing_until_memory_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(journal_rows, "IN_MEMORY", 10)
-    monkeypatch.setattr(journal_rows, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(blocking_journal, "IN_MEMORY", 10)
+    monkeypatch.setattr(blocking_journal, "RETRY_SECONDS", 0.0)
     file = tmp_path / "journal.sqlite"
     journal = Journal(file)
     await journal.append("door", result(0, count=100))
 
     async def pages(number: int) -> None:
-        await journal._run(lambda: journal._rows._database.execute(f"PRAGMA max_page_count = {number}").fetchall())
+        await journal._run(lambda: journal._blocking._database.execute(f"PRAGMA max_page_count = {number}").fetchall())
 
     await pages(1)  # SQLite takes the present size for the smallest: the file cannot grow any more
     index = 0
@@ -284,10 +284,10 @@ async def test_a_full_disk_costs_nothing_until_memory_is_full(
 async def test_events_are_sent_and_removed_while_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(journal_rows, "RETRY_SECONDS", 60.0)
+    monkeypatch.setattr(blocking_journal, "RETRY_SECONDS", 60.0)
     journal = Journal(tmp_path / "journal.sqlite")
     await journal.append("door", result(0, count=5))
-    await journal._run(lambda: journal._rows._refused(sqlite3.OperationalError("disk I/O error")))
+    await journal._run(lambda: journal._blocking._refused(sqlite3.OperationalError("disk I/O error")))
     await journal.append("door", result(1, count=5))
     assert numbers(await messages(journal)) == list(range(1, 11))
     await journal.remove("door", 7)

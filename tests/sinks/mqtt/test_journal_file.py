@@ -63,7 +63,7 @@ async def left_behind(file: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
-async def test_what_no_spool_has_written_is_set_aside(
+async def test_what_no_journal_has_written_is_set_aside(
     tmp_path: Path, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "journal.sqlite"

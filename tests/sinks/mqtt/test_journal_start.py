@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskcast.result import EventKind
-from sinks.mqtt import journal_rows
+from sinks.mqtt import blocking_journal
 from sinks.mqtt.journal import Journal
 from tests.journals import damaged, frames, messages, numbers, result
 
@@ -18,10 +18,14 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, readable: bool) -> None:
         self.back = False
-        self._connect, self._connect_copy, self._readable = journal_rows.connect, journal_rows.connect_copy, readable
-        monkeypatch.setattr(journal_rows, "RETRY_SECONDS", 0.0)
-        monkeypatch.setattr(journal_rows, "connect", self.connect)
-        monkeypatch.setattr(journal_rows, "connect_copy", self.connect_copy)
+        self._connect, self._connect_copy, self._readable = (
+            blocking_journal.connect,
+            blocking_journal.connect_copy,
+            readable,
+        )
+        monkeypatch.setattr(blocking_journal, "RETRY_SECONDS", 0.0)
+        monkeypatch.setattr(blocking_journal, "connect", self.connect)
+        monkeypatch.setattr(blocking_journal, "connect_copy", self.connect_copy)
 
     def connect(self, file: Path | None) -> sqlite3.Connection:
         if not self.back:
@@ -63,7 +67,7 @@ async def test_the_first_start_on_a_full_disk(
 
 
 async def test_memory_is_bounded_while_the_disk_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_rows, "IN_MEMORY", 10)
+    monkeypatch.setattr(blocking_journal, "IN_MEMORY", 10)
     Disk(monkeypatch, readable=False)
     journal = Journal(tmp_path / "journal.sqlite")
     for index in range(30):

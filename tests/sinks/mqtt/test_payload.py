@@ -26,7 +26,7 @@ def test_masks_get_coarser_until_the_message_fits() -> None:
     assert len(whole.payload) > 2 * limit
     assert whole.downscale == 1
     found = PayloadBound(limit).encode(one)
-    assert (len(found.payload) <= limit, found.left_out) == (True, 0)
+    assert (len(found.payload) <= limit, found.dropped_tracks) == (True, 0)
     body = json.loads(found.payload)
     SCHEMAS["maskcast.frame/1"].validate(body)
     d = body["downscale"]
@@ -77,7 +77,7 @@ def test_where_no_resolution_is_coarse_enough_the_smallest_are_left_out() -> Non
     kept = [track["id"] for track in body["tracks"]]
     assert kept == sorted(kept)
     assert set(range(1, 21)) <= set(kept)
-    assert len(kept) == len(one.tracks) - found.left_out
+    assert len(kept) == len(one.tracks) - found.dropped_tracks
     assert len(found.payload) > SMALLEST_PAYLOAD_BYTES // 2  # not more than needed
 
 

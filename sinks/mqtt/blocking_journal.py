@@ -1,4 +1,4 @@
-"""What `sinks.mqtt.journal` does on its thread: numbers, memory and SQLite of the events that wait."""
+"""What the journal does on its thread: numbers the events, and keeps them in memory until the file has them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from sinks.mqtt.journal_file import (
     check_event,
     connect,
     connect_copy,
+    delete,
     is_damage,
     load,
     result_code,
+    save,
     set_journal_aside,
+    sign,
 )
-from sinks.mqtt.journal_stream import Entry, JournalStream, event_text
+from sinks.mqtt.journal_stream import Entry, JournalStream
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +36,8 @@ RETRY_SECONDS = 5.0  # between attempts to write to a disk that has refused
 OLDEST = "SELECT sequence, payload FROM event WHERE stream = ? AND sequence >= ? ORDER BY sequence"
 
 
-class JournalRows:
-    """See `Journal`. All but `depth`, `shed`, `names` and `remembered_tracks` belong to one thread."""
+class BlockingJournal:
+    """See `Journal`. All but `depth`, `dropped`, `names` and `remembered_tracks` belong to one thread."""
 
     def __init__(self, file: Path | None, limit: int) -> None:
         self._file, self._limit = file, limit
@@ -79,7 +82,7 @@ class JournalRows:
         self.write()
         while len(stream.waiting) > IN_MEMORY:  # only while the disk refuses
             stream.waiting.popleft()
-            stream.shed += 1
+            stream.dropped += 1
         return len(result.events)
 
     def first(self, name: str, count: int) -> list[Entry]:
@@ -137,7 +140,7 @@ class JournalRows:
 
     def dropped(self, name: str) -> int:
         stream = self._streams.get(name)
-        return stream.shed if stream else 0
+        return stream.dropped if stream else 0
 
     def close(self) -> None:
         if self._database is None and not self._streams:
@@ -146,13 +149,13 @@ class JournalRows:
         self.write()
         waiting = sum(len(stream.waiting) for stream in self._streams.values())
         if waiting:
-            logger.error("%s: %d events could not be written and are lost", self.name, waiting)
+            logger.error("%s: %d events could not be written and are dropped", self.name, waiting)
         database, self._database = self._database, None
         if database is None:
             return
         with suppress(sqlite3.Error):
             # Checkpointed, and so flushed: after a regular end, a power cut takes nothing any more.
-            database.execute("UPDATE system SET boot = ''")
+            sign(database, "")
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()
 
@@ -207,9 +210,9 @@ class JournalRows:
     def _take_up(self, found: dict[str, JournalStream], boot: str) -> None:
         # The system went down under us. Numbers that were given and sent may not have reached the disk, and a
         # subscriber would take other events under the same numbers for repetitions.
-        lost = boot not in {"", boot_id()}
+        unsure = boot not in {"", boot_id()}
         for name, earlier in found.items():
-            if lost:
+            if unsure:
                 earlier.id = uuid.uuid4().hex
             if name in self._streams:
                 self._streams[name].continue_after(earlier)
@@ -236,7 +239,7 @@ class JournalRows:
             for _ in range(excess - stream.stored):
                 stream.waiting.popleft()
             stream.low, stream.stored = stream.waiting[0][0], 0
-        stream.shed += excess
+        stream.dropped += excess
 
     def _count(self, name: str, first: int, last: int) -> int:
         query = "SELECT COUNT(*), NULL FROM event WHERE stream = ? AND sequence BETWEEN ? AND ?"
@@ -265,13 +268,11 @@ class JournalRows:
             assert self._database is not None
             with Transaction(self._database):
                 if self._unsigned:
-                    self._database.execute("DELETE FROM system")
-                    self._database.execute("INSERT INTO system VALUES (?)", (boot_id(),))
+                    sign(self._database, boot_id())
                 for name in self._forgotten:
-                    for table, column in (("stream", "name"), ("event", "stream"), ("track", "stream")):
-                        self._database.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608 - ours
+                    delete(self._database, name)
                 for name in self._dirty:
-                    self._write_stream(self._database, name, self._streams[name])
+                    save(self._database, name, self._streams[name])
         except (sqlite3.Error, OSError) as error:
             if self._refused(error):
                 self.write()
@@ -290,22 +291,6 @@ class JournalRows:
             for name, stream in self._streams.items():  # what could not be read could not be counted either
                 stream.stored = self._count(name, stream.start, stream.next)
 
-    def _write_stream(self, database: sqlite3.Connection, name: str, stream: JournalStream) -> None:
-        database.execute(
-            "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?)",
-            (name, stream.id, stream.next, stream.sent, stream.shed, stream.highest),
-        )
-        database.execute("DELETE FROM event WHERE stream = ? AND sequence < ?", (name, stream.start))
-        database.executemany("INSERT OR REPLACE INTO event VALUES (?, ?, ?)", ((name, *one) for one in stream.waiting))
-        if stream.rewrite_tracks:
-            database.execute("DELETE FROM track WHERE stream = ?", (name,))
-        for number in stream.tracks if stream.rewrite_tracks else stream.changed_tracks:
-            event = stream.tracks.get(number)
-            if event is None:
-                database.execute("DELETE FROM track WHERE stream = ? AND id = ?", (name, number))
-            else:
-                database.execute("INSERT OR REPLACE INTO track VALUES (?, ?, ?)", (name, number, event_text(event)))
-
     def _refused(self, error: Exception) -> bool:
         """Note that the disk has refused; returns whether it is worth trying again now, with another file."""
         if is_damage(error) and not self._elsewhere:
@@ -317,7 +302,7 @@ class JournalRows:
         return False
 
     def _begin_anew(self, why: str) -> bool:
-        """The file turned out damaged: begin another one with what memory holds; the rest is shed.
+        """The file turned out damaged: begin another one with what memory holds; the rest is dropped.
 
         Returns:
             Whether the damaged one is out of the way.
@@ -328,7 +313,7 @@ class JournalRows:
             with suppress(sqlite3.Error):
                 database.close()
         for name, stream in self._streams.items():
-            stream.shed += stream.stored
+            stream.dropped += stream.stored
             stream.stored = 0
             stream.low = max(stream.low, stream.waiting[0][0] if stream.waiting else stream.next)
             stream.rewrite_tracks = True
