@@ -45,6 +45,27 @@ def tighten(file: Path) -> None:
             file.chmod(stat.S_IMODE(mode) & ~_OTHERS)
 
 
+def partial_name(file: Path) -> Path:
+    """Where `write_whole` writes before it renames: a killed process leaves it."""
+    return file.with_name(f".{file.name}.partial")
+
+
+def damaged_name(file: Path) -> Path:
+    """Where `set_aside` puts what is damaged."""
+    return file.with_name(f"{file.name}.damaged")
+
+
+def publish(part: Path, file: Path) -> None:
+    """Give a file that is written its name, safe against a power cut; an older file of that name is replaced.
+
+    Raises:
+        OSError: the disk or the folder refuses.
+    """
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
+    part.replace(file)
+
+
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:
     """Replace a file, whole or not at all, safe against a power cut.
 
@@ -57,15 +78,13 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
         OSError: it cannot be written; an older file is unharmed.
     """
     make_folder(file.parent)
-    part = file.with_name(f".{file.name}.partial")
+    part = partial_name(file)
     try:
         part.unlink(missing_ok=True)
         make_private(part)
         write(part)
         tighten(part)  # some writers make a file of their own
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.replace(file)
+        publish(part, file)
     finally:
         with suppress(OSError):
             part.unlink()
@@ -80,7 +99,7 @@ def set_aside(file: Path) -> Path:
     Raises:
         OSError: it cannot be renamed.
     """
-    aside = file.with_name(f"{file.name}.damaged")
+    aside = damaged_name(file)
     if file.is_dir() and not aside.is_dir():
         aside.unlink(missing_ok=True)
     file.replace(aside)

@@ -9,8 +9,9 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from maskcast import files
 from maskcast.errors import SinkError
-from maskcast.lock import lock
+from maskcast.lock import open_locked
 from sinks.through import destination
 
 logger = logging.getLogger(__name__)
@@ -83,19 +84,16 @@ class PartialFile:
         os.close(descriptor)
 
     def _lock(self) -> int:
-        while True:
-            descriptor = os.open(self.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            free = lock(descriptor)
+        while (descriptor := open_locked(self.part, os.O_RDWR | os.O_CREAT)) is not None:
             try:
                 # Before it was locked it may have been published or removed by its owner: then it is another's now.
-                if free and _is_at(descriptor, self.part) and set_aside(self.part) is None:
+                if _is_at(descriptor, self.part) and set_aside(self.part) is None:
                     return descriptor
             except OSError:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
-            if not free:
-                raise SinkError(f"cannot write {self.path}: another run is writing it (to {self.part.name})")
+        raise SinkError(f"cannot write {self.path}: another run is writing it (to {self.part.name})")
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -149,13 +147,7 @@ def publish(path: Path) -> None:
     Raises:
         SinkError: the disk or the folder refuses.
     """
-    part = partial_path(path)
     try:
-        descriptor = os.open(part, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        part.replace(path)
+        files.publish(partial_path(path), path)
     except OSError as error:
         raise write_error(path, error) from error

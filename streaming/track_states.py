@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from maskcast.files import damaged_name, partial_name
 from sinks.filename import file_name
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def remove_track_state(folder: Path, stream: str) -> None:
         OSError: the disk refuses.
     """
     file = track_state_file(folder, stream)
-    for path in (file, file.with_name(f".{file.name}.partial"), file.with_name(f"{file.name}.damaged")):
+    for path in (file, partial_name(file), damaged_name(file)):
         if path.is_file():
             path.unlink()
 

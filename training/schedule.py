@@ -11,6 +11,8 @@ import torch
 from muon import Muon
 from torch import Tensor, nn
 
+from maskcast.files import write_whole
+
 
 def device_for(name: str) -> torch.device:
     """The device called ``name``; ``auto`` prefers a GPU."""
@@ -113,10 +115,7 @@ def trapezoid(share: float, step: int, *, warm_up: int = 100, flat: float = 0.6,
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint so that a crash leaves the previous one intact."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    write_whole(path, lambda part: torch.save(state, part))
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Lock
 
 from maskcast.errors import SinkError
-from maskcast.lock import lock
+from maskcast.lock import open_locked
 
 _guard = Lock()
 _held: dict[Path, tuple[int, int]] = {}  # by folder: the descriptor that holds the lock, and how many sinks need it
@@ -39,8 +39,7 @@ class FolderLock:
 
 
 def _locked(folder: Path) -> int:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    if lock(descriptor):
-        return descriptor
-    os.close(descriptor)
-    raise SinkError(f"another process records into {folder}: give each a folder of its own")
+    descriptor = open_locked(folder, os.O_RDONLY | os.O_DIRECTORY)
+    if descriptor is None:
+        raise SinkError(f"another process records into {folder}: give each a folder of its own")
+    return descriptor

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 import av
 
-from maskcast.lock import lock
+from maskcast.lock import open_locked
 from sinks.partial import partial_path, publish
 from sinks.video.codec import AV_ERRORS
 from sinks.video.container import CONTAINERS
@@ -34,19 +33,18 @@ class Segment:
         self.bytes = 0  # of the packets written
         self._first = first
         self._file = VideoFile(partial_path(path), CONTAINERS[path.suffix], first.format, endless=False)
-        self._lock: BinaryIO | None = None
+        self._lock: int | None = None
         try:
-            self._lock = _lock(partial_path(path))
+            self._lock = open_locked(partial_path(path), os.O_RDONLY)
         except BaseException:
             self.abandon()
             raise
 
-    def is_over(self, packet: Encoded, seconds: float, max_bytes: int | None) -> bool:
+    def is_over(self, packet: Encoded, seconds: float, max_bytes: int) -> bool:
         """Whether `packet` belongs into the next file: other pictures, or a key frame past one of the limits."""
         if packet.format is not self._first.format:
             return True
-        full = max_bytes is not None and self.bytes >= max_bytes
-        return packet.key and (full or packet.time - self._first.time >= seconds - 1e-3)
+        return packet.key and (self.bytes >= max_bytes or packet.time - self._first.time >= seconds - 1e-3)
 
     def write(self, packet: Encoded) -> None:
         """Add a packet.
@@ -74,8 +72,9 @@ class Segment:
         self._unlock()
 
     def _unlock(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        descriptor, self._lock = self._lock, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def recover(folder: Path) -> None:
@@ -85,11 +84,13 @@ def recover(folder: Path) -> None:
         OSError, SinkError: the disk refuses.
     """
     for part in left_partial(folder):
-        lock = _lock(part)
-        if lock is None:
+        descriptor = open_locked(part, os.O_RDONLY)
+        if descriptor is None:
             continue
-        with lock:
+        try:
             kept = settle(part)
+        finally:
+            os.close(descriptor)
         if kept is None:
             logger.warning("no picture was left in the unfinished %s: removed", part)
         else:
@@ -110,15 +111,6 @@ def settle(part: Path) -> Path | None:
         part.unlink()
         return None
     return _publish(part)
-
-
-def _lock(part: Path) -> BinaryIO | None:
-    """Open `part` as the one who may write it until it is closed, or killed; None if somebody else may."""
-    file = part.open("rb")
-    if lock(file.fileno()):
-        return file
-    file.close()
-    return None
 
 
 def _publish(part: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from maskcast.files import write_whole
 from trackers.detection.checkpoint import Checkpoint
 
 # Of a safetensors file with two tensors.
@@ -102,15 +102,9 @@ class TextEncoder:
         self.encoded += 1
         features, mask = output.pooler_output[0].float().contiguous(), mask[0]
         with suppress(OSError, SafetensorError):  # a read-only or full disk costs only the next start some milliseconds
-            file.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=file.parent)
-            os.close(descriptor)
-            try:
-                save_file({"features": features, "mask": mask.to(torch.uint8)}, temporary)
-                Path(temporary).replace(file)  # another process may write the same file: whole or not at all
-            except BaseException:
-                Path(temporary).unlink()
-                raise
+            # Two processes may write the same text at once; what is not whole then, `_load` does not take.
+            tensors = {"features": features, "mask": mask.to(torch.uint8)}
+            write_whole(file, lambda part: save_file(tensors, part))
             self._prune(file.parent)
         return features, mask
 
