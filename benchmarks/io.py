@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from maskcast.frame import Frame
 from maskcast.mask import Mask
+from maskcast.notices import TrackedFrame
 from maskcast.picture import Planes
 from maskcast.result import Event, Result, Track, TrackState
 from sinks import open_sink
@@ -40,8 +41,10 @@ from sinks.messages import rle
 from sinks.messages.frame import frame_message
 from sinks.video.overlay import draw
 from sources import open_source
-from streaming.pipeline.stream import Job, run_stream
-from streaming.pipeline.worker import TrackedFrame, Worker
+from streaming.pipeline.controls import Controls
+from streaming.pipeline.job import Job
+from streaming.pipeline.stream import run_stream
+from streaming.pipeline.worker import Worker
 
 T = TypeVar("T")
 
@@ -114,9 +117,7 @@ def maskcast(clip: Path, output: Path, preset: str, crf: int, tracks: Tracks) ->
     job = Job(
         open_source=lambda: open_source(str(clip)),
         open_sinks=lambda _: [open_sink(str(output), codec="libx264", quality=crf, preset=preset)],
-        prompts=["person"],
-        max_frames=None,
-        progress=lambda *_: None,
+        controls=Controls(["person"]),
     )
 
     def work() -> None:

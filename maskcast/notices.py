@@ -5,7 +5,10 @@ Whoever opens a stream decides who listens: metrics, a progress bar, the status 
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -57,11 +60,11 @@ class FramesDropped:
 
     Attributes:
         where: before the model (``reader``), or because a sink was slow (``sink``).
-        total: how many there since the stream began.
+        count: how many, since this was told last.
     """
 
     where: Literal["reader", "sink"]
-    total: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,17 @@ class RequestsAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class ControlsChanged:
-    """Other prompts are wanted of a stream, or it is paused or goes on."""
+class PromptsChanged:
+    """Other prompts are wanted of a stream."""
+
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PauseChanged:
+    """A stream is paused on request, or goes on."""
+
+    paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +111,28 @@ Notice: TypeAlias = (
     | FramesDropped
     | FramePublished
     | RequestsAnswered
-    | ControlsChanged
+    | PromptsChanged
+    | PauseChanged
     | Problem
 )
-# Called in the event loop, but for `SourceStatus`, which comes from the thread that connects. Must be quick.
+# Must be quick. Called in the event loop, but for `SourceStatus`, which comes from the thread that connects.
 Notify: TypeAlias = Callable[[Notice], None]
 
 
 def ignore(notice: Notice) -> None:
     """Where nobody listens."""
+
+
+def into_loop(notify: Notify, over: threading.Event) -> Notify:
+    """What brings notices from any thread to `notify` in the running event loop, until `over` is set there."""
+    loop = asyncio.get_running_loop()
+
+    def pass_on(notice: Notice) -> None:
+        if not over.is_set():
+            notify(notice)
+
+    def from_thread(notice: Notice) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the process is ending
+            loop.call_soon_threadsafe(pass_on, notice)
+
+    return from_thread

@@ -44,7 +44,7 @@ class Format:
             nothing where another one is chosen.
         suffixes: of names of files, in lower case, that mean this format.
         stdout: whether `-`, the standard output, is one of its targets.
-        schemes, url: what its URLs begin with, and how they look; such a format has no files.
+        url, schemes: how its URLs look, and what they begin with; such a format has no files.
         endless: whether what it takes is bounded by itself, as at a server, so that a stream without an end may be
             written to it.
         table: of the settings of `maskcast run` that asks for it; `out` does, if this is empty.
@@ -56,8 +56,8 @@ class Format:
     open: Callable[[str, SinkOptions], Sink]
     suffixes: tuple[str, ...] = ()
     stdout: bool = False
-    schemes: tuple[str, ...] = ()
     url: str = ""
+    schemes: tuple[str, ...] = ()
     endless: bool = False
     table: str = ""
     beside: Callable[[Path, Sequence[str]], Iterable[Path]] = lambda _path, _prompts: ()
@@ -65,10 +65,8 @@ class Format:
     @property
     def patterns(self) -> list[str]:
         """What its targets look like, for people."""
-        if self.schemes:
-            return [self.url]
-        files = [f"*{suffix}" for suffix in self.suffixes] or [f"{self.name}:target"]
-        return [*files, STDOUT] if self.stdout else files
+        patterns = [f"*{suffix}" for suffix in self.suffixes] + [STDOUT] * self.stdout + [self.url] * bool(self.url)
+        return patterns or [f"{self.name}:target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,5 +180,5 @@ FORMATS: tuple[Format, ...] = (
     Format("jsonl", "JSON Lines", _json_lines, (".jsonl",), stdout=True),
     Format("coco", "COCO / YouTube-VIS", _coco, (".json",)),
     Format("mot", "MOTChallenge", _mot, (".txt",), beside=_mot_files),
-    Format("mqtt", "MQTT", _mqtt, schemes=("mqtt", "mqtts"), url="mqtt[s]://host/prefix", endless=True, table="mqtt"),
+    Format("mqtt", "MQTT", _mqtt, url="mqtt[s]://host/prefix", schemes=("mqtt", "mqtts"), endless=True, table="mqtt"),
 )

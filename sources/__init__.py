@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskcast.errors import UsageError
+from maskcast.notices import Notify
 from maskcast.redaction import redact
 from sources.folder import expand, one_stream
 from sources.location import LIVE_SCHEMES, STDIN, Kind, check_stream_id, kind_of, scheme_of, stream_id
@@ -108,7 +108,7 @@ def _open_files(spec: str, kind: Kind, name: str, *, live: bool, max_pixels: int
 
 def open_reconnecting(
     spec: str,
-    changed: Callable[[bool, str | None], None],
+    notify: Notify,
     *,
     stream: str | None = None,
     transport: Transport = "tcp",
@@ -123,7 +123,7 @@ def open_reconnecting(
 
     Args:
         spec: a URL, `camera:N` or `/dev/videoN`.
-        changed: told when it comes up or is lost; see `sources.reconnecting.ReconnectingSource`.
+        notify: is told when it comes up or is lost; see `sources.reconnecting.ReconnectingSource`.
         stream: id of the stream; None to make one from the spec.
         transport: of RTSP's media.
         connect: seconds to wait for a connection; None for the default.
@@ -147,7 +147,7 @@ def open_reconnecting(
 
     if kind is Kind.CAMERA:
         return ReconnectingSource(
-            lambda: open_camera(spec, name, live=True, max_pixels=max_pixels), name, changed, stop=stop
+            lambda: open_camera(spec, name, live=True, max_pixels=max_pixels), name, notify, stop=stop
         )
     connect_now = network_opener(
         spec,
@@ -168,4 +168,4 @@ def open_reconnecting(
             raise UsageError(f"{redact(spec)}: is a recording, which ends; open it as one")
         return source
 
-    return ReconnectingSource(opens, name, changed, stop=stop)
+    return ReconnectingSource(opens, name, notify, stop=stop)

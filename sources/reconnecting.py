@@ -10,6 +10,7 @@ from dataclasses import replace
 from maskcast.backoff import Backoff
 from maskcast.errors import SourceError, UsageError
 from maskcast.frame import Frame
+from maskcast.notices import Notify, SourceStatus
 from maskcast.redaction import redact
 from maskcast.stream_info import StreamInfo
 from sources.detached import DetachedSource
@@ -40,7 +41,7 @@ class ReconnectingSource:
         self,
         open_source: Callable[[], Source],
         stream: str,
-        changed: Callable[[bool, str | None], None],
+        notify: Notify,
         *,
         stop: threading.Event | None = None,
         backoff: Backoff | None = None,
@@ -51,9 +52,9 @@ class ReconnectingSource:
         Args:
             open_source: connects; blocking, with time-outs for the connection and for silence of its own.
             stream: id of the stream.
-            changed: called from a thread of its own with (True, None) when the connection comes up, and with False and
-                one line without credentials when it is lost or cannot be made, once for each reason in a row. It must
-                be quick. Never called after `close`, except for a call that was under way.
+            notify: is told the `SourceStatus` from a thread of its own: when the connection comes up, and when it is
+                lost or cannot be made, once for each reason in a row. Never called after `close`, except for a call
+                that was under way.
             stop: an event of this source alone: setting it is the same as `close`, but possible while the constructor
                 still waits; `close` sets it. None for one that nobody else sees.
             backoff: waits between attempts; None for the default ones.
@@ -65,7 +66,7 @@ class ReconnectingSource:
         """
         closed = stop if stop is not None else threading.Event()
         backoff = backoff or Backoff(FIRST_SECONDS, LONGEST_SECONDS, good=GOOD_SECONDS)
-        self._connections = _Connections(open_source, stream, changed, closed, backoff, denied)
+        self._connections = _Connections(open_source, stream, notify, closed, backoff, denied)
         self._detached = DetachedSource(self._connections.begin, stream, closed)
         self.info: StreamInfo = self._detached.info
 
@@ -89,7 +90,7 @@ class _Connections:
         self,
         open_source: Callable[[], Source],
         stream: str,
-        changed: Callable[[bool, str | None], None],
+        notify: Notify,
         closed: threading.Event,
         backoff: Backoff,
         denied: float,
@@ -97,9 +98,9 @@ class _Connections:
         self.reconnects = 0
         self.info: StreamInfo
         self._open_source, self._stream = open_source, stream
-        self._changed, self._closed = changed, closed
+        self._notify, self._closed = notify, closed
         self._backoff, self._denied = backoff, denied
-        self._told: tuple[bool, str | None] | None = None
+        self._told: SourceStatus | None = None
         self._connection: Source | None = None
         self._index = 0
         self._last: Frame | None = None
@@ -148,19 +149,19 @@ class _Connections:
             if self._closed.is_set():
                 connection.close()
                 break
-            self._tell(True, None)
+            self._tell(SourceStatus(online=True))
             return connection
         return None
 
     def _wait_after(self, failure: Exception) -> None:
         text = str(failure) if isinstance(failure, SourceError) else f"{type(failure).__name__}: {failure}"
-        self._tell(False, redact(next(iter(text.splitlines()), "")))
+        self._tell(SourceStatus(False, redact(next(iter(text.splitlines()), ""))))
         self._closed.wait(self._denied if isinstance(failure, AccessDeniedError) else self._backoff.wait())
 
-    def _tell(self, online: bool, reason: str | None) -> None:
-        if self._told != (online, reason) and not self._closed.is_set():
-            self._told = (online, reason)
-            self._changed(online, reason)
+    def _tell(self, status: SourceStatus) -> None:
+        if self._told != status and not self._closed.is_set():
+            self._told = status
+            self._notify(status)
 
     def _frames(self, connection: Source) -> Iterator[Frame]:
         """A connection's frames, numbered and timed as the continuation of what came before."""

@@ -58,7 +58,7 @@ def track(
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
-    stages: Sequence[Stage] = ()  # as `Job.stages`
+    stages: Sequence[Stage] = ()
     with closing(open_source(str(source), stream=stream, live=live, max_pixels=max_pixels)) as opened:
         engine = Engine(model, device, tracker)
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)

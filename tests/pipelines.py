@@ -14,8 +14,9 @@ from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
 from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
+from streaming.pipeline.controls import Controls
+from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import run_jobs
-from streaming.pipeline.stream import Job
 from streaming.pipeline.worker import Worker
 from tests.frames import frame
 from tests.patience import patient
@@ -49,11 +50,18 @@ class Model:
         self.seconds, self.fail_at, self.held = seconds, fail_at, held
         self.batches, self.waiting, self.changes = [], {}, []
 
+    class Stream:
+        """What it keeps of a stream."""
+
+        def __init__(self, prompts):
+            self.prompts = prompts
+
     def open_stream(self, prompts):
         if not prompts:
             raise UsageError("no prompt")
-        self.waiting[id(prompts)] = []
-        return id(prompts)
+        stream = self.Stream(prompts)
+        self.waiting[stream] = []
+        return stream
 
     def step(self, streams, frames):
         self.batches.append(len(frames))
@@ -69,11 +77,24 @@ class Model:
         return results
 
     def set_prompts(self, stream, prompts):
-        self.changes.append(tuple(prompts))
+        stream.prompts = tuple(prompts)
+        self.changes.append(stream.prompts)
         return [Event(EventKind.ENDED, 1, "cat", 0.5, Box(1, 1, 2, 2))]
 
     def close_stream(self, stream):
         return self.waiting.pop(stream)
+
+
+class Requested(Model):
+    """While it opens a stream, a request asks for other prompts: too late for it, and not to be missed."""
+
+    def __init__(self, controls, **options):
+        super().__init__(**options)
+        self.controls, self.loop = controls, asyncio.get_running_loop()
+
+    def open_stream(self, prompts):
+        self.loop.call_soon_threadsafe(self.controls.set_prompts, ["dog"])
+        return super().open_stream(prompts)
 
 
 class Record(Sink):
@@ -100,9 +121,9 @@ class Record(Sink):
             raise SinkError("record: cannot finish")
 
 
-def job(source, *sinks, max_frames=None, progress=lambda info, report: None):
+def job(source, *sinks, prompts=("cat",), **options):
     open_source = source if callable(source) else lambda: source
-    return Job(open_source, lambda info: sinks, ["cat"], max_frames, progress)
+    return Job(open_source, lambda info: sinks, **({"controls": Controls(prompts)} | options))
 
 
 async def run(jobs, model=None, *, live=(), stop_after=None):
@@ -122,7 +143,3 @@ def ready(one):
     converted = Future()
     converted.set_result(one)
     return converted
-
-
-def live_job(source, sink, **options):
-    return Job(lambda: source, lambda info: [sink], ["cat"], None, lambda info, report: None, **options)

@@ -208,7 +208,7 @@ class Publisher:
         """Publish a picture, retained, on ``image``."""
         self._connection.retain(self._at(topics.IMAGE), jpeg, topics.IMAGE.delivery)
 
-    async def publish_raw(self, topic: str, payload: bytes) -> None:
+    def publish_raw(self, topic: str, payload: bytes) -> None:
         """Publish `payload`, retained, on the full `topic`, also after each reconnect; the newest wins.
 
         Args:

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from maskcast.errors import UsageError
 from streaming.commands.progress import ProgressDisplay
+from streaming.pipeline.controls import Controls
+from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import exit_code, run_jobs
-from streaming.pipeline.stream import Job, Report
+from streaming.pipeline.report import Report
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import run_until_stopped
 
@@ -96,9 +98,8 @@ async def _track(folder: Path, port: int, stop: asyncio.Event) -> list[Report]:
                 *(open_sink(spec, prompts=PROMPTS) for spec in outputs),
                 MqttSink(broker, PROMPTS),
             ],
-            prompts=PROMPTS,
-            max_frames=None,
-            progress=display.update,
+            controls=Controls(PROMPTS),
+            notify=display.notify,
         )
         reports = await run_jobs(worker, [], [job], stop)
     worker.close()

@@ -8,8 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from maskcast.stream_info import StreamInfo
-from streaming.pipeline.stream import Report
+from maskcast.notices import Notice, StreamBegan, TrackedFrame
 
 
 class ProgressDisplay:
@@ -39,11 +38,14 @@ class ProgressDisplay:
     ) -> None:
         self._progress.stop()
 
-    def update(self, info: StreamInfo, report: Report) -> None:
-        """Show a stream's state after a frame."""
-        if info.stream not in self._tasks:
-            known = [number for number in (info.frame_count, self._max_frames) if number is not None]
-            total = None if info.live and self._max_frames is None else min(known, default=None)
-            self._tasks[info.stream] = self._progress.add_task(info.stream, total=total, rate=0.0)
-        rate = report.frames / report.seconds if report.seconds else 0.0
-        self._progress.update(self._tasks[info.stream], completed=report.frames, rate=rate)
+    def notify(self, notice: Notice) -> None:
+        """Show that a stream has begun, and each of its results."""
+        match notice:
+            case StreamBegan(info):
+                known = [number for number in (info.frame_count, self._max_frames) if number is not None]
+                total = None if info.live and self._max_frames is None else min(known, default=None)
+                self._tasks[info.stream] = self._progress.add_task(info.stream, total=total, rate=0.0)
+            case TrackedFrame(frame, results):
+                task = self._progress.tasks[self._tasks[frame.stream]]
+                done = task.completed + len(results)
+                self._progress.update(task.id, completed=done, rate=done / task.elapsed if task.elapsed else 0.0)

@@ -6,11 +6,13 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from glob import has_magic
 from pathlib import Path
 from typing import Literal
 
 from maskcast.errors import MaskcastError, SourceError, UsageError
+from maskcast.notices import Notice, Problem
 from maskcast.prompts import clean_prompts
 from maskcast.stream_info import StreamInfo
 from sinks import open_sink
@@ -23,9 +25,12 @@ from sources import STDIN, Kind, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
 from streaming.commands.progress import ProgressDisplay
 from streaming.defaults import SAVE_INTERVAL_SECONDS
+from streaming.pipeline.controls import Controls
+from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import exit_code, run_jobs
+from streaming.pipeline.report import Report
+from streaming.pipeline.saving import TrackStateFile
 from streaming.pipeline.stopping import unless
-from streaming.pipeline.stream import Job, Report, TrackStateFile
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import run_until_stopped
 from streaming.track_states import track_state_file
@@ -146,10 +151,9 @@ def run_track(
                 source, stream=name, live=live, transport=rtsp_transport, max_pixels=max_pixels
             ),
             open_sinks=lambda info: outputs.open(info, source, prompts),
-            prompts=prompts,
+            controls=Controls(prompts),
             max_frames=max_frames,
-            progress=display.update,
-            problem=problem,
+            notify=partial(_tell, display, problem),
             track_state=TrackStateFile(track_state_file(track_states, name), save_seconds) if track_states else None,
         )
 
@@ -172,6 +176,13 @@ def run_track(
 
     reports = run_until_stopped(main)
     return reports, exit_code(reports)
+
+
+def _tell(display: ProgressDisplay, problem: Callable[[MaskcastError], None], notice: Notice) -> None:
+    if isinstance(notice, Problem):
+        problem(notice.error)
+    else:
+        display.notify(notice)
 
 
 def _unique(names: Sequence[str]) -> list[str]:

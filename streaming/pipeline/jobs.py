@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Sequence
 
 from maskcast.errors import MaskcastError
-from streaming.pipeline.stream import Job, Report, run_stream
+from maskcast.notices import Problem
+from streaming.pipeline.job import Job
+from streaming.pipeline.report import Report
+from streaming.pipeline.stream import run_stream
 from streaming.pipeline.worker import Worker
 from streaming.process import INTERRUPTED
 
@@ -21,7 +24,7 @@ async def run_jobs(
             return await run_stream(job, worker, stop)
         except Exception as error:  # noqa: BLE001 - whatever happens to one stream is not the others' end
             failure = error if isinstance(error, MaskcastError) else MaskcastError(f"{type(error).__name__}: {error}")
-            job.problem(failure)
+            job.notify(Problem(failure))
             return Report(stream="", errors=[failure])
 
     async def queued() -> list[Report]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from maskcast.errors import MaskcastError, ModelError, TooLargeError, TrackStateError
 from maskcast.frame import Frame
+from maskcast.notices import TrackedFrame
 from maskcast.result import Result
 from streaming.pipeline.fair_queue import FairQueue, Lane
 
@@ -37,22 +38,6 @@ CONVERSION_WAIT = 0.1
 ALONE_PIXELS = 16_000_000
 # Seconds between signs of life of an idle thread.
 BEAT_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class TrackedFrame:
-    """A frame that the model has seen.
-
-    Attributes:
-        frame: the frame, the newest at the time of the turn.
-        results: those that are now certain, see `Engine.step`.
-        taken, done: `time.monotonic` when the model took the frame and when it was done with it.
-    """
-
-    frame: Frame
-    results: list[Result]
-    taken: float
-    done: float
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
     reader thread → mailbox → converter thread → model thread (shared by all streams) → stages → one outlet a sink
 
-Offline every step waits for the next; live the newest frame wins and what is dropped is counted.
+Offline every stage waits for the next; live the newest frame wins and what is dropped is counted.
 """
 
 from __future__ import annotations
@@ -10,27 +10,25 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskcast.errors import MaskcastError, ModelError, SourceError, StageError
 from maskcast.frame import Frame
-from maskcast.result import Event, EventKind, KnownTracks, Result
-from maskcast.stream_info import StreamInfo
+from maskcast.notices import FramesDropped, Problem, StreamBegan
+from maskcast.result import Event, EventKind, Result
 from maskcast.threads import in_daemon_thread
-from sinks.sink import Sink
 from sources.source import Source
-from streaming.pipeline.controls import Controls
 from streaming.pipeline.conversion import Converter
 from streaming.pipeline.fair_queue import Lane
+from streaming.pipeline.job import Job
 from streaming.pipeline.mailbox import Closed, Mailbox
-from streaming.pipeline.model_thread import TrackedFrame
 from streaming.pipeline.outlet import Outlet
-from streaming.pipeline.stage import LateEvents, Stage, staged
+from streaming.pipeline.report import Report
+from streaming.pipeline.saving import Saving
+from streaming.pipeline.stage import LateEvents, staged
 from streaming.pipeline.stopping import first, unless
 from streaming.pipeline.worker import Worker
 
@@ -39,100 +37,8 @@ if TYPE_CHECKING:
 
 # Frames decoded ahead of the model.
 READ_AHEAD = 4
-# Of a stream's time, at most this goes into track states: those of many tracks of a full-size model are large.
-SAVING_SHARE = 0.05
-# But that does not make the time between two longer than this many times what was asked for.
-LONGEST_SAVING_PAUSE = 10
 # A reader that does not answer to `close` in this time is left behind on its daemon thread.
 CLOSE_SECONDS = 2.0
-
-
-@dataclass
-class Report:
-    """What became of a stream.
-
-    Attributes:
-        stream: its id.
-        frames: results delivered.
-        dropped_before_model: frames of a live stream that the model never saw.
-        dropped_by_sinks: results of a live stream that a slow sink never saw.
-        tracks: tracks that were confirmed.
-        seconds: from the first frame to the end.
-        interrupted: whether it was stopped from outside.
-        errors: what went wrong, in order; empty after a clean run.
-    """
-
-    stream: str
-    frames: int = 0
-    dropped_before_model: int = 0
-    dropped_by_sinks: int = 0
-    tracks: int = 0
-    seconds: float = 0.0
-    interrupted: bool = False
-    errors: list[MaskcastError] = field(default_factory=list)
-
-    @property
-    def dropped(self) -> int:
-        """Frames that a live stream dropped, before the model or after it."""
-        return self.dropped_before_model + self.dropped_by_sinks
-
-    def summary(self) -> str:
-        """One line for a person."""
-        rate = self.frames / self.seconds if self.seconds else 0.0
-        parts = [f"{self.frames} frames", f"{self.tracks} tracks", f"{rate:.1f} frames/s"]
-        if self.dropped:
-            parts.insert(1, f"{self.dropped} dropped")
-        return f"{self.stream}: {', '.join(parts)}{' (interrupted)' if self.interrupted else ''}"
-
-
-@dataclass(frozen=True)
-class TrackStateFile:
-    """Where a stream's tracking state is kept, so that the next process goes on with the same ids.
-
-    Attributes:
-        file: read at the start if it exists; written whole or not at all.
-        seconds: between two writings; up to ten times that where one takes long, see `SAVING_SHARE`.
-        resume: whether to go on with what is in the file.
-    """
-
-    file: Path
-    seconds: float
-    resume: bool = True
-
-
-@dataclass(frozen=True)
-class Job:
-    """One stream to run.
-
-    Attributes:
-        open_source: opens the source; blocking.
-        open_sinks: makes the sinks, not yet started, for a stream.
-        prompts: what to look for, unless `controls` say otherwise.
-        stages: what results pass through before the sinks, in this order.
-        max_frames: stop after this many results; None for all.
-        progress: called in the event loop at the start and after every turn. The report goes on counting by itself.
-        problem: called in the event loop as soon as something goes wrong; it is in the report as well.
-        track_state: where to keep the tracking state; None to keep none.
-        known: asked for what subscribers know of earlier tracks of the stream, when it begins.
-        controls: what to change meanwhile; None for nothing.
-        weight: share of the model when there is not enough for all.
-        max_rate: most frames a second to track; None for all.
-        turn: called in the event loop after every turn at the model, with its times.
-    """
-
-    open_source: Callable[[], Source]
-    open_sinks: Callable[[StreamInfo], Sequence[Sink]]
-    prompts: Sequence[str]
-    max_frames: int | None
-    progress: Callable[[StreamInfo, Report], None]
-    problem: Callable[[MaskcastError], None] = lambda _: None
-    track_state: TrackStateFile | None = None
-    known: Callable[[], Awaitable[KnownTracks | None]] | None = None
-    controls: Controls | None = None
-    weight: float = 1.0
-    max_rate: float | None = None
-    turn: Callable[[TrackedFrame], None] = lambda _: None
-    stages: Sequence[Stage] = ()
 
 
 async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
@@ -157,10 +63,10 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
     except BaseException:
         _close(source)
         raise
-    job.progress(run.info, run.report)
+    job.notify(StreamBegan(run.info))
     reading = in_daemon_thread(_reader(source, run), f"read {run.info.stream}")
     reading.add_done_callback(_fetch)
-    hurrying = asyncio.ensure_future(run.hurry(stop))
+    hurrying = asyncio.create_task(run.hurry(stop), name=f"hurry {run.info.stream}")
     left_behind = False
     try:
         await run.track(stop, reading)
@@ -172,11 +78,11 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         closing = _close(source)
         run.converter.close()
         if not left_behind:
-            await asyncio.gather(*(outlet.finish(run.reason) for outlet in run.outlets))
+            await _together(f"finish {run.info.stream}", [outlet.finish(run.reason) for outlet in run.outlets])
             await asyncio.wait([reading, closing], timeout=CLOSE_SECONDS)
         hurrying.cancel()
     run.report.seconds = time.monotonic() - run.started
-    run.report.dropped_by_sinks = sum(outlet.dropped for outlet in run.outlets)
+    run.count_dropped()
     return run.report
 
 
@@ -186,17 +92,16 @@ async def _begin(job: Job, worker: Worker, source: Source) -> _Run:
     Raises:
         MaskcastError: it cannot begin; the place is free again.
     """
-    prompts = job.controls.prompts if job.controls else tuple(job.prompts)
     lane, pending = await worker.open_stream(
-        prompts,
+        job.controls.prompts,
         job.track_state.file if job.track_state and job.track_state.resume else None,
-        await job.known() if job.known else None,
+        job.known,
         live=source.info.live,
         weight=job.weight,
     )
     try:
-        run = _Run(job, worker, source, lane, prompts, pending)
-        await asyncio.gather(*(outlet.start() for outlet in run.outlets))
+        run = _Run(job, worker, source, lane, pending)
+        await _together(f"start {run.info.stream}", [outlet.start() for outlet in run.outlets])
     except Exception:
         with suppress(MaskcastError):
             await worker.close_stream(lane)
@@ -208,13 +113,7 @@ class _Run:
     """A stream that is being tracked, and what has become of it so far."""
 
     def __init__(
-        self,
-        job: Job,
-        worker: Worker,
-        source: Source,
-        lane: Lane[TrackedStream],
-        prompts: tuple[str, ...],
-        pending: Sequence[Event],
+        self, job: Job, worker: Worker, source: Source, lane: Lane[TrackedStream], pending: Sequence[Event]
     ) -> None:
         self.info = source.info
         self.report = Report(self.info.stream)
@@ -226,7 +125,7 @@ class _Run:
         self._job, self._worker, self._lane = job, worker, lane
         self._late = LateEvents(pending)
         self._stages = (self._late, *job.stages)
-        self._prompts = prompts  # those that the model looks for: `controls` may say others by now
+        self._saving = Saving(job.track_state, worker, lane, self._record) if job.track_state else None
 
     async def offer(self, frame: Frame) -> None:
         """Take a frame from the reader.
@@ -235,7 +134,17 @@ class _Run:
             Closed: no more are wanted.
         """
         await self.frames.put(frame)
-        self.report.dropped_before_model = self.frames.dropped
+        self.count_dropped()
+
+    def count_dropped(self) -> None:
+        """Tell how many frames have been dropped, if there are more."""
+        report = self.report
+        if more := self.frames.dropped - report.dropped_before_model:
+            report.dropped_before_model += more
+            self._job.notify(FramesDropped("reader", more))
+        if more := sum(outlet.dropped for outlet in self.outlets) - report.dropped_by_sinks:
+            report.dropped_by_sinks += more
+            self._job.notify(FramesDropped("sink", more))
 
     async def hurry(self, stop: asyncio.Event) -> None:
         """When `stop` is set, wait not much longer for sinks, such as one whose broker is away."""
@@ -264,29 +173,26 @@ class _Run:
                 await self._deliver(held, wait=True)
         except MaskcastError as error:
             self._fail(error)
-        if whole:
-            await self._save(final=True)
+        if whole and self._saving:
+            await self._saving.save(final=True)
 
     async def _take_frames(self, stop: asyncio.Event) -> None:
-        due_save = await self._save(final=False)  # so that even an early kill leaves something to go on with
         taken = itertools.count(1)
         due = time.monotonic()
         # Without any sink the metrics tell what is seen.
         while not self.outlets or any(outlet.error is None for outlet in self.outlets):
+            if self._saving:
+                await self._saving.save_if_due()
             take = await self._next(stop, due)
             if take is None:
                 self.report.interrupted, self.reason = True, "interrupted"
                 return
             if self._job.max_rate:
                 due = max(due + 1 / self._job.max_rate, time.monotonic())
-            turn = await self._worker.step(self._lane, partial(self.converter.begin, take))
-            self._job.turn(turn)
-            await self._deliver(turn.results)
-            if time.monotonic() > due_save:
-                due_save = await self._save(final=False)
-            self.report.dropped_by_sinks = sum(outlet.dropped for outlet in self.outlets)
-            self.report.seconds = time.monotonic() - self.started
-            self._job.progress(self.info, self.report)
+            tracked = await self._worker.step(self._lane, partial(self.converter.begin, take))
+            self._job.notify(tracked)
+            await self._deliver(tracked.results)
+            self.count_dropped()
             if next(taken) == self._job.max_frames:
                 return
 
@@ -294,21 +200,20 @@ class _Run:
         """Wait for a frame, not before `due`, following the controls meanwhile; None if `stop` is set first."""
         controls = self._job.controls
         while True:
-            if controls:
-                await self._follow(controls)
+            await self._follow()
             wait = due - time.monotonic()
-            if controls and controls.paused:
-                coming: Awaitable[Any] = asyncio.Event().wait()
+            if controls.paused:
+                coming: Coroutine[Any, Any, Any] = asyncio.Event().wait()
             elif wait > 0:
                 coming = asyncio.sleep(wait)
             else:
                 coming = self.frames.ready()  # taken only when nothing can come between any more
-            frame = asyncio.ensure_future(coming)
-            changed = asyncio.ensure_future(controls.changed.wait()) if controls else None
-            done = await first(stop, [frame, changed] if changed else [frame])
+            frame = asyncio.create_task(coming, name=f"next frame of {self.info.stream}")
+            changed = asyncio.create_task(controls.changed.wait(), name=f"controls of {self.info.stream}")
+            done = await first(stop, [frame, changed])
             if done is None:
                 return None
-            if done is not frame or (controls and controls.paused) or wait > 0:
+            if done is not frame or controls.paused or wait > 0:
                 continue
             await frame
             if self.info.live:
@@ -316,31 +221,17 @@ class _Run:
             item = await self.frames.get()
             return lambda: item
 
-    async def _follow(self, controls: Controls) -> None:
-        controls.changed.clear()
-        if controls.prompts != self._prompts:
-            wanted = controls.prompts
-            self._late.add(await self._worker.set_prompts(self._lane, wanted))
-            self._prompts = wanted
+    async def _follow(self) -> None:
+        controls = self._job.controls
+        if controls.changed.is_set():
+            controls.changed.clear()
+            self._late.add(await self._worker.set_prompts(self._lane, controls.prompts))
 
     async def _deliver(self, results: Sequence[Result], *, wait: bool = False) -> None:
         for result in staged(results, self._stages):
-            await asyncio.gather(*(outlet.put(result, wait=wait) for outlet in self.outlets))
+            await _together(self.info.stream, [outlet.put(result, wait=wait) for outlet in self.outlets])
             self.report.frames += 1
             self.report.tracks += sum(event.kind is EventKind.STARTED for event in result.events)
-
-    async def _save(self, *, final: bool) -> float:
-        """Take a track state if one is wanted; when the next one is due, as `time.monotonic`."""
-        if self._job.track_state is None:
-            return float("inf")
-        seconds = self._job.track_state.seconds
-        taken = 0.0
-        try:
-            taken = await self._worker.save_stream(self._lane, self._job.track_state.file, final=final)
-        except MaskcastError as error:  # a full disk must not stop the tracking, and is told of once
-            if not any(str(error) == str(known) for known in self.report.errors):
-                self._record(error)
-        return time.monotonic() + max(seconds, min(taken / SAVING_SHARE, LONGEST_SAVING_PAUSE * seconds))
 
     def _fail(self, error: MaskcastError) -> None:
         self.reason = self.reason or str(error)
@@ -348,7 +239,14 @@ class _Run:
 
     def _record(self, error: MaskcastError) -> None:
         self.report.errors.append(error)
-        self._job.problem(error)
+        self._job.notify(Problem(error))
+
+
+async def _together(name: str, calls: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Await calls at the same time, each on a task called `name`."""
+    async with asyncio.TaskGroup() as group:
+        for call in calls:
+            group.create_task(call, name=name)
 
 
 def _reader(source: Source, run: _Run) -> Callable[[], None]:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from maskcast.errors import SinkError, UsageError
 from maskcast.frame import Frame
+from maskcast.notices import TrackedFrame
 from maskcast.result import Event, KnownTracks, Result
 from maskcast.threads import in_daemon_thread
 from streaming.defaults import BATCH_WAIT_SECONDS, MAX_BATCH
 from streaming.pipeline.fair_queue import Lane
-from streaming.pipeline.model_thread import ModelThread, TrackedFrame
+from streaming.pipeline.model_thread import ModelThread
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the model's thread pays for it
     from trackers.engine import Engine, TrackedStream
@@ -118,7 +119,7 @@ class Worker:
         return await self.thread.call(ask)
 
     async def set_prompts(self, lane: Lane[TrackedStream], prompts: Sequence[str]) -> list[Event]:
-        """Change a stream's prompts between two frames.
+        """Change a stream's prompts between two frames, if it looks for others.
 
         Returns:
             The events of the tracks that end.
@@ -126,6 +127,8 @@ class Worker:
         Raises:
             UsageError: see `Engine.set_prompts`; nothing is changed.
         """
+        if tuple(prompts) == lane.stream.prompts:
+            return []
 
         def change() -> list[Event]:
             events = self._engine.set_prompts(lane.stream, prompts)

@@ -124,9 +124,9 @@ class Metrics:
         """Count a frame that the model has tracked."""
         self._add(self._frames, 1, stream)
 
-    def frames_dropped(self, stream: str, where: str, total: float) -> None:
-        """Take the growing `total` of frames that were dropped in one place: ``reader``, ``model`` or ``sink``."""
-        self._total(self._dropped, total, stream, where)
+    def frames_dropped(self, stream: str, where: Literal["reader", "sink"], count: int) -> None:
+        """Count frames that were dropped in one place."""
+        self._add(self._dropped, count, stream, where)
 
     def observe(self, stage: Stage, seconds: float) -> None:
         """Record how long a frame spent in a stage."""
@@ -140,6 +140,8 @@ class Metrics:
         """Say whether the source delivers."""
         for counter in (self._reconnects, self._frames):  # there from the start, or `rate` misses what comes first
             self._add(counter, 0, stream)
+        for where in ("reader", "sink"):
+            self._add(self._dropped, 0, stream, where)
         self._set(self._up, online, stream)
 
     def tracks(self, stream: str, prompt: str, visible: int) -> None:

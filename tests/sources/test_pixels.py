@@ -101,9 +101,9 @@ def test_a_camera_is_connected_again_with_the_reason(monkeypatch):
     told = []
     refused = threading.Event()
 
-    def changed(online, reason):
-        told.append((online, reason))
-        if reason:
+    def changed(status):
+        told.append((status.online, status.reason))
+        if status.reason:
             refused.set()
 
     pictures = [small]

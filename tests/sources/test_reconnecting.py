@@ -15,6 +15,7 @@ import pytest
 from maskcast.backoff import Backoff
 from maskcast.errors import SourceError, UsageError
 from maskcast.frame import Frame
+from maskcast.notices import ignore
 from maskcast.stream_info import StreamInfo
 from sources import open_reconnecting
 from sources.clock import MediaClock
@@ -63,8 +64,8 @@ class Viewer:
         self._thread = threading.Thread(target=self._view)
         self._thread.start()
 
-    def changed(self, online, reason):
-        self.changes.append((online, reason))
+    def changed(self, notice):
+        self.changes.append((notice.online, notice.reason))
 
     def _view(self):
         try:
@@ -470,10 +471,10 @@ def test_connections_that_break_at_once_are_not_hammered():
 
 def test_only_what_lives_can_be_connected_again(tmp_path):
     with pytest.raises(UsageError, match="only a URL or a camera"):
-        open_reconnecting(str(tmp_path / "x.mp4"), lambda *_: None)
+        open_reconnecting(str(tmp_path / "x.mp4"), ignore)
     media.make(tmp_path / "clip.mp4", options=["-movflags", "+faststart"])
     with media.http_server(tmp_path) as root, pytest.raises(UsageError, match="is a recording"):
-        open_reconnecting(f"{root}/clip.mp4", lambda *_: None)
+        open_reconnecting(f"{root}/clip.mp4", ignore)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskcast.notices import ignore
 from sources import open_reconnecting, open_source
 from tests import media, processes
 
@@ -71,7 +72,7 @@ def test_pictures_over_http(tmp_path, live):
 def test_a_camera_that_comes_back_goes_on_in_real_time(tmp_path):
     parts, kind = multipart(tmp_path)
     with camera(parts[:3], kind) as url:
-        source = open_reconnecting(url, lambda up, reason: None)
+        source = open_reconnecting(url, ignore)
         with contextlib.closing(source):
             frames = [frame for _, frame in zip(range(7), source, strict=False)]
     assert source.reconnects >= 1

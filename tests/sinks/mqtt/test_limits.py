@@ -97,7 +97,7 @@ async def test_what_cannot_be_made_smaller_is_left_out_and_said_once(caplog: pyt
         async with publishing(at(broker), journal, prompts=["cat"]) as one:
             await until(lambda: one.connected)
             for index in range(5):
-                await one.publish_raw("homeassistant/device/door/config", b"x" * (1000 + index))
+                one.publish_raw("homeassistant/device/door/config", b"x" * (1000 + index))
                 one.set_status(StreamStatus(prompts=(long,)))
                 await one.note(result(index, event=True))
                 await one.write(result(index))

@@ -59,7 +59,7 @@ async def test_all_topics_in_both_versions(broker: Broker, protocol: Literal["5"
             await sink.write(result(0, event=True))
             await sink.finish(None)
             await one.publish_still(b"a picture")
-            await one.publish_raw("site/any/raw", b"something")
+            one.publish_raw("site/any/raw", b"something")
             one.set_status(StreamStatus(False, "rtsp://me:secret@camera is silent", ("dog",), paused=True))
             await until(lambda: len(found.messages) >= 7 and found.of("door/tracks") and found.of("door/events"))
             await until(lambda: len(found.of("door/status")) >= 2 and found.of("any/raw"))
@@ -244,10 +244,10 @@ async def test_events_of_a_killed_process_are_sent_by_the_next_one(broker: Broke
 async def test_what_is_retained_is_there_again_after_the_broker_lost_it(broker: Broker) -> None:
     async with publishing(at(broker), prompts=("person",)) as one:
         await one.publish_still(b"old picture")
-        await one.publish_raw("site/a/raw", b"described")
-        await one.publish_raw("site/b/raw", b"withdrawn")
+        one.publish_raw("site/a/raw", b"described")
+        one.publish_raw("site/b/raw", b"withdrawn")
         await until(lambda: one.connected)
-        await one.publish_raw("site/b/raw", b"")
+        one.publish_raw("site/b/raw", b"")
         await one._connection.settled()
         broker.stop()
         await until(lambda: not one.connected)

@@ -15,7 +15,7 @@ from streaming.pipeline.worker import Worker
 from streaming.service.watchdog import Heartbeat
 from tests.frames import frame
 from tests.patience import patient
-from tests.pipelines import Frames, Model, Record, job, live_job, ready
+from tests.pipelines import Frames, Model, Record, job, ready
 from trackers.engine import Engine
 
 
@@ -129,8 +129,8 @@ async def test_a_picture_that_takes_long_to_convert_is_late_and_holds_up_nobody(
                 yield one
 
     worker, good, huge = await started(Model), Record(), Record()
-    waiting = asyncio.ensure_future(run_jobs(worker, [live_job(Huge(1, live=True), huge)], [], asyncio.Event()))
-    await run_jobs(worker, [live_job(Frames(20, live=True, interval=0.01), good)], [], asyncio.Event())
+    waiting = asyncio.ensure_future(run_jobs(worker, [job(Huge(1, live=True), huge)], [], asyncio.Event()))
+    await run_jobs(worker, [job(Frames(20, live=True, interval=0.01), good)], [], asyncio.Event())
     assert len(good.indices) >= 5
     assert not huge.indices
     go.set()

@@ -9,10 +9,10 @@ from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.jobs import exit_code
+from streaming.pipeline.saving import TrackStateFile
 from streaming.pipeline.stage import LateEvents, staged
-from streaming.pipeline.stream import TrackStateFile
 from tests.frames import frame
-from tests.pipelines import Frames, Model, Record, job, run
+from tests.pipelines import Frames, Model, Record, Requested, job, run
 
 
 class Say:
@@ -48,11 +48,7 @@ async def test_results_pass_all_stages_in_their_order_before_any_sink_also_those
 
 async def test_a_stage_sees_the_events_that_a_change_of_prompts_brings():
     controls, stage = Controls(["cat"]), Say(7)
-
-    async def known():
-        controls.set_prompts(["dog"])  # after the stream has taken its place at the model
-
-    await run([replace(job(Frames(2), Record()), controls=controls, known=known, stages=[stage])])
+    await run([job(Frames(2), Record(), controls=controls, stages=[stage])], Requested(controls))
     assert stage.seen == [(0, [1]), (1, [])]
 
 

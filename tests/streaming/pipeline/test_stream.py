@@ -6,22 +6,25 @@ import threading
 import time
 import weakref
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 import streaming.pipeline.worker
 from maskcast.errors import ModelError, SinkError, SourceError, TooLargeError, UsageError
 from maskcast.mask import Box
+from maskcast.notices import FramesDropped, Problem, TrackedFrame
 from maskcast.result import Event, EventKind, Result
 from sinks.sink import BlockingSink
 from streaming.defaults import MAX_BATCH
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.jobs import exit_code, run_jobs
-from streaming.pipeline.stream import SAVING_SHARE, Job, TrackStateFile, run_stream
+from streaming.pipeline.saving import SAVING_SHARE, TrackStateFile
+from streaming.pipeline.stream import run_stream
 from streaming.pipeline.worker import Worker
 from tests.frames import frame
 from tests.patience import eventually_async, patient
-from tests.pipelines import Frames, Model, Record, job, live_job, ready, run
+from tests.pipelines import Frames, Model, Record, Requested, job, ready, run
 
 
 async def test_a_source_that_opens_in_the_moment_of_the_stop_is_closed():
@@ -177,14 +180,7 @@ async def test_live_streams_share_batches_in_fair_turns():
     model = Model(seconds=0.02)
     sinks = [Record() for _ in range(3)]
     jobs = [
-        Job(
-            lambda i=i: Frames(80, live=True, interval=0.01, stream=f"s{i}"),
-            lambda info, s=s: [s],
-            [f"cat {i}"],
-            None,
-            lambda info, report: None,
-        )
-        for i, s in enumerate(sinks)
+        job(Frames(80, live=True, interval=0.01, stream=f"s{i}"), s, prompts=(f"cat {i}",)) for i, s in enumerate(sinks)
     ]
     await run([], model, live=jobs)
     assert max(model.batches) in range(2, MAX_BATCH + 1)
@@ -221,7 +217,7 @@ async def test_an_error_of_the_engine_at_the_start_is_raised():
 async def test_run_stream_raises_what_keeps_it_from_beginning():
     worker = Worker(Model)
     await worker.start()
-    bad = Job(lambda: Frames(1), lambda info: [Record()], [], None, lambda info, report: None)
+    bad = job(Frames(1), Record(), prompts=())
     with pytest.raises(UsageError, match="no prompt"):
         await run_stream(bad, worker, asyncio.Event())
 
@@ -231,10 +227,10 @@ async def test_a_bug_in_one_stream_is_not_the_others_end():
         raise ZeroDivisionError("division by zero")
 
     sink, said = Record(), []
-    bad = Job(broken, lambda _: [Record()], ["dog"], None, lambda *_: None, said.append)
+    bad = job(broken, Record(), notify=said.append)
     reports = await run([job(Frames(5), sink)], live=[bad])
     assert sink.indices == list(range(5))
-    assert [str(error) for error in said] == ["source: ZeroDivisionError: division by zero"]
+    assert [str(problem.error) for problem in said] == ["source: ZeroDivisionError: division by zero"]
     assert exit_code(reports) == 3
 
 
@@ -256,15 +252,12 @@ async def test_a_picture_that_cannot_be_converted_ends_only_its_own_stream():
 async def test_errors_are_told_at_once():
     times = []
     source = Frames(20, interval=0.02)
-    bad = Job(
-        lambda: source,
-        lambda _: [Record(), Record(fail_at=2)],
-        ["cat"],
-        None,
-        lambda *_: None,
-        lambda error: times.append((str(error), source.read)),
-    )
-    await run([bad])
+
+    def notify(notice):
+        if isinstance(notice, Problem):
+            times.append((str(notice.error), source.read))
+
+    await run([job(source, Record(), Record(fail_at=2), notify=notify)])
     assert len(times) == 1
     assert times[0][1] < 15, "the stream was still running"
 
@@ -309,8 +302,12 @@ async def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
                 yield one
 
     sources = [Noted(60, live=True, interval=0.01) for _ in range(2)]
-    jobs = [live_job(one, Record(), turn=lambda turn, one=one: turns.append((one, turn))) for one in sources]
 
+    def note(source, notice):
+        if isinstance(notice, TrackedFrame):
+            turns.append((source, notice))
+
+    jobs = [job(one, Record(), notify=partial(note, one)) for one in sources]
     worker = Worker(lambda: Model(seconds=0.1), max_batch=1)
     await worker.start()
     await run_jobs(worker, jobs, [], asyncio.Event())
@@ -325,7 +322,7 @@ async def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
 
 async def test_a_highest_rate_leaves_frames_out_evenly():
     source, sink = Frames(100, live=True, interval=0.01), Record()
-    (report,) = await run([], live=[live_job(source, sink, max_rate=10.0)])
+    (report,) = await run([], live=[job(source, sink, max_rate=10.0)])
     assert 2 <= len(sink.indices) <= report.seconds * 10 + 2
     assert report.dropped_before_model == 100 - len(sink.indices)
 
@@ -359,14 +356,7 @@ class Saving(Model):
 
 
 def saving_job(source, tmp_path, seconds):
-    return Job(
-        lambda: source,
-        lambda info: [Record()],
-        ["cat"],
-        None,
-        lambda info, report: None,
-        track_state=TrackStateFile(tmp_path / "track_state", seconds),
-    )
+    return job(source, Record(), track_state=TrackStateFile(tmp_path / "track_state", seconds))
 
 
 async def test_after_the_model_failed_the_track_state_from_before_is_left_alone(tmp_path):
@@ -423,12 +413,9 @@ async def test_without_a_sink_frames_are_tracked_all_the_same():
 
 
 async def test_prompts_that_change_while_the_stream_is_opened_are_followed():
-    sink, model, controls = Record(), Model(), Controls(["cat"])
-
-    async def known():
-        controls.set_prompts(["dog"])  # as a request does that comes in just now
-
-    await run([], model, live=[live_job(Frames(5, live=True, interval=0.01), sink, controls=controls, known=known)])
+    controls = Controls(["cat"])
+    model = Requested(controls)
+    await run([], model, live=[job(Frames(5, live=True, interval=0.01), Record(), controls=controls)])
     assert model.changes == [("dog",)]
 
 
@@ -445,15 +432,15 @@ class Stuck(Model):
 
 
 async def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
-    model, reports = Stuck(), []
+    model, told = Stuck(), []
 
     worker = Worker(lambda: model)
     await worker.start()
     source = Frames(None, live=True, interval=0.01)
-    watched = Job(lambda: source, lambda info: [Record()], ["cat"], 1, lambda info, report: reports.append(report))
+    watched = job(source, Record(), max_frames=1, notify=told.append)
     running = asyncio.ensure_future(run_jobs(worker, [watched], [], asyncio.Event()))
-    await eventually_async(lambda: reports and reports[0].dropped_before_model > 5)
-    assert reports[0].frames == 0, "no turn is over yet"
+    await eventually_async(lambda: sum(notice.count for notice in told if isinstance(notice, FramesDropped)) > 5)
+    assert not any(isinstance(notice, TrackedFrame) for notice in told), "no turn is over yet"
     model.go.set()
     await running
     worker.close()
@@ -520,7 +507,7 @@ async def test_prompts_and_pause_change_between_two_frames():
     controls = Controls(["cat"])
     worker = Worker(lambda: model)
     await worker.start()
-    running = asyncio.ensure_future(run_jobs(worker, [live_job(source, sink, controls=controls)], [], stop))
+    running = asyncio.ensure_future(run_jobs(worker, [job(source, sink, controls=controls)], [], stop))
     await eventually_async(lambda: sink.indices)
     controls.set_prompts(["dog"])
     controls.pause(True)
@@ -550,7 +537,7 @@ async def test_events_reach_a_sink_that_is_too_slow_for_the_frames():
         noted.append(result.frame.index)
 
     sink.note = note
-    (report,) = await run([], Eventful(), live=[live_job(source, sink)])
+    (report,) = await run([], Eventful(), live=[job(source, sink)])
     assert len(sink.indices) < len(noted) == report.frames
 
 

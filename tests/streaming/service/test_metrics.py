@@ -98,14 +98,14 @@ def test_stages_without_a_frame_are_there_as_zero(metrics):
 
 def test_a_total_that_starts_anew_keeps_the_counter_growing(metrics):
     for total in (5, 5, 8, 0, 2, 4):
-        metrics.frames_dropped("door", "sink", total)
-    assert scrape(metrics)["maskcast_frames_dropped_total", ("stream", "door"), ("where", "sink")] == 8 + 4
+        metrics.broker("door", connected=True, dropped_frames_total=total)
+    assert scrape(metrics)["maskcast_broker_frames_dropped_total", ("stream", "door")] == 8 + 4
 
 
-def test_totals_of_two_places_do_not_mix(metrics):
+def test_counts_of_two_places_do_not_mix(metrics):
     metrics.frames_dropped("door", "reader", 5)
     metrics.frames_dropped("door", "sink", 7)
-    metrics.frames_dropped("door", "reader", 6)
+    metrics.frames_dropped("door", "reader", 1)
     samples = scrape(metrics)
     assert samples["maskcast_frames_dropped_total", ("stream", "door"), ("where", "reader")] == 6
     assert samples["maskcast_frames_dropped_total", ("stream", "door"), ("where", "sink")] == 7

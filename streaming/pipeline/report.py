@@ -1,0 +1,45 @@
+"""What became of a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from maskcast.errors import MaskcastError
+
+
+@dataclass
+class Report:
+    """What became of a stream.
+
+    Attributes:
+        stream: its id.
+        frames: results delivered.
+        dropped_before_model: frames of a live stream that the model never saw.
+        dropped_by_sinks: results of a live stream that a slow sink never saw.
+        tracks: tracks that were confirmed.
+        seconds: from the first frame to the end.
+        interrupted: whether it was stopped from outside.
+        errors: what went wrong, in order; empty after a clean run.
+    """
+
+    stream: str
+    frames: int = 0
+    dropped_before_model: int = 0
+    dropped_by_sinks: int = 0
+    tracks: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    errors: list[MaskcastError] = field(default_factory=list)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a live stream dropped, before the model or after it."""
+        return self.dropped_before_model + self.dropped_by_sinks
+
+    def summary(self) -> str:
+        """One line for a person."""
+        rate = self.frames / self.seconds if self.seconds else 0.0
+        parts = [f"{self.frames} frames", f"{self.tracks} tracks", f"{rate:.1f} frames/s"]
+        if self.dropped:
+            parts.insert(1, f"{self.dropped} dropped")
+        return f"{self.stream}: {', '.join(parts)}{' (interrupted)' if self.interrupted else ''}"

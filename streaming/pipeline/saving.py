@@ -1,0 +1,75 @@
+"""When a stream's track state is written, so that the next process goes on with the same ids."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from maskcast.errors import MaskcastError
+from streaming.pipeline.fair_queue import Lane
+from streaming.pipeline.worker import Worker
+
+if TYPE_CHECKING:
+    from trackers.engine import TrackedStream
+
+# Of a stream's time, at most this goes into track states: those of many tracks of a full-size model are large.
+SAVING_SHARE = 0.05
+# But that does not make the time between two longer than this many times what was asked for.
+LONGEST_SAVING_PAUSE = 10
+
+
+@dataclass(frozen=True)
+class TrackStateFile:
+    """Where a stream's track state is kept.
+
+    Attributes:
+        file: read at the start if it exists; written whole or not at all.
+        seconds: between two writings; up to ten times that where one takes long, see `SAVING_SHARE`.
+        resume: whether to go on with what is in the file.
+    """
+
+    file: Path
+    seconds: float
+    resume: bool = True
+
+
+class Saving:
+    """Writes the track state of one stream now and then, and at its end."""
+
+    def __init__(
+        self,
+        wanted: TrackStateFile,
+        worker: Worker,
+        lane: Lane[TrackedStream],
+        problem: Callable[[MaskcastError], None],
+    ) -> None:
+        """Prepare; the first is due at once, so that even an early kill leaves something to go on with.
+
+        Args:
+            wanted: where to, and how often.
+            worker: whose thread copies the state.
+            lane: of the stream.
+            problem: is told why one cannot be written, once for each reason: a full disk must not stop the tracking.
+        """
+        self._wanted, self._worker, self._lane, self._problem = wanted, worker, lane, problem
+        self._due = time.monotonic()
+        self._told: set[str] = set()
+
+    async def save_if_due(self) -> None:
+        """Write one if it is time."""
+        if time.monotonic() >= self._due:
+            await self.save(final=False)
+
+    async def save(self, *, final: bool) -> None:
+        """Write one, the last if `final`."""
+        seconds, taken = self._wanted.seconds, 0.0
+        try:
+            taken = await self._worker.save_stream(self._lane, self._wanted.file, final=final)
+        except MaskcastError as error:
+            if str(error) not in self._told:
+                self._told.add(str(error))
+                self._problem(error)
+        self._due = time.monotonic() + max(seconds, min(taken / SAVING_SHARE, LONGEST_SAVING_PAUSE * seconds))

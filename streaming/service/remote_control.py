@@ -1,0 +1,79 @@
+"""What a stream of `maskcast run` does at the request of subscribers."""
+
+from __future__ import annotations
+
+from maskcast.errors import UsageError
+from maskcast.notices import Notify, PauseChanged, PromptsChanged
+from maskcast.prompts import MOST_PROMPTS
+from sinks.messages.control import ControlMessage
+from sinks.video.still import StillSink
+from streaming.pipeline.controls import Controls
+from streaming.pipeline.worker import Worker
+from streaming.service.outputs import StreamOutputs
+from streaming.service.presence import Presence
+
+
+class RemoteControl:
+    """Carries out the requests for one stream; see `sinks.mqtt.control.Controlled`."""
+
+    def __init__(
+        self, controls: Controls, presence: Presence, outputs: StreamOutputs, worker: Worker, notify: Notify
+    ) -> None:
+        """Prepare.
+
+        Args:
+            controls: what requests change.
+            presence: knows whether frames come.
+            outputs: take the stills that are asked for.
+            worker: knows which prompts the model can read.
+            notify: is told what has changed.
+        """
+        self._controls, self._presence, self._outputs = controls, presence, outputs
+        self._worker, self._notify = worker, notify
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Those in force."""
+        return self._controls.prompts
+
+    async def obey(self, request: ControlMessage) -> None:
+        """Carry a request out.
+
+        Raises:
+            MaskcastError: it cannot be done; nothing has changed.
+        """
+        match request.action:
+            case "pause" | "resume":
+                self._controls.pause(request.action == "pause")
+                self._notify(PauseChanged(self._controls.paused))
+            case "snapshot":
+                await self._publish_still()
+            case "set" | "add" | "remove":
+                checked = await self._worker.check_prompts(self._wanted(request))
+                if len(checked) > MOST_PROMPTS:
+                    raise UsageError(f"{len(checked)} prompts are too many: a stream looks for {MOST_PROMPTS} at most")
+                self._controls.set_prompts(checked)
+                self._notify(PromptsChanged(checked))
+
+    def _wanted(self, request: ControlMessage) -> tuple[str, ...]:
+        """The prompts that a request asks for."""
+        before, given = self._controls.prompts, tuple(request.prompts or ())
+        if request.action == "set":
+            return given
+        if request.action == "add":
+            return (*before, *given)
+        return tuple(prompt for prompt in before if prompt not in given)
+
+    async def _publish_still(self) -> None:
+        """Have a still published: of the next frame, or of the last one while none is looked at.
+
+        Raises:
+            MaskcastError: there is none.
+        """
+        still, source = self._outputs.find(StillSink), self._presence.source
+        if still is None or not source.online:
+            raise UsageError(f"no picture: the stream is offline ({source.reason})")
+        if not self._controls.paused:
+            still.ask()
+        elif not await still.repeat():
+            raise UsageError("no picture: the stream was paused before its first frame")

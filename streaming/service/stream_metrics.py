@@ -1,0 +1,109 @@
+"""What is measured of one stream of `maskcast run`, from what happens to it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
+from maskcast.notices import (
+    FramePublished,
+    FramesDropped,
+    Notice,
+    Problem,
+    PromptsChanged,
+    RequestsAnswered,
+    SourceStatus,
+    TrackedFrame,
+)
+from maskcast.result import Result
+from streaming.pipeline.controls import Controls
+from streaming.service.metrics import Metrics
+
+
+class StreamMetrics:
+    """Brings the metrics of one stream up to date."""
+
+    def __init__(self, name: str, metrics: Metrics, controls: Controls, max_rate: float | None) -> None:
+        """Prepare.
+
+        Args:
+            name: id of the stream.
+            metrics: of the process.
+            controls: what is wanted of the stream.
+            max_rate: most frames a second that are to be tracked; None for all.
+        """
+        self._name, self._metrics, self._controls, self._max_rate = name, metrics, controls, max_rate
+        self._online: bool | None = None  # None until it has been for the first time
+        self._tracked = self._dropped = 0  # frames since `_since`
+        self._since = self._last = time.monotonic()  # the last: of a tracked frame
+
+    def begin(self) -> None:
+        """Show the stream, with nothing counted yet."""
+        self._metrics.stream_up(self._name, False)
+        self._metrics.prompts(self._name, self._controls.prompts)
+
+    def end(self) -> None:
+        """Forget the stream."""
+        self._metrics.remove_stream(self._name)
+
+    def notify(self, notice: Notice) -> None:
+        """Count what has happened."""
+        metrics, name = self._metrics, self._name
+        match notice:
+            case SourceStatus(online):
+                if online and self._online is False:
+                    metrics.reconnected(name)
+                if online or self._online is not None:
+                    self._online = online
+                metrics.stream_up(name, online)
+            case TrackedFrame(frame, results, taken, done):
+                self._tracked, self._last = self._tracked + 1, done
+                metrics.frame_tracked(name)
+                metrics.observe("queue", taken - frame.decoded_at)
+                metrics.observe("model", done - taken)
+                self._show(results[-1:])
+            case FramesDropped(where, count):
+                self._dropped += count if where == "reader" else 0
+                metrics.frames_dropped(name, where, count)
+            case FramePublished(frame, seconds):
+                metrics.observe("publish", seconds)
+                metrics.observe("total", time.monotonic() - frame.decoded_at)
+            case RequestsAnswered(accepted, count):
+                metrics.control(name, "accepted" if accepted else "rejected", count)
+            case PromptsChanged(prompts):
+                metrics.prompts(name, prompts)
+            case Problem(error):
+                metrics.errors(name, _kind(error))
+
+    def _show(self, newest: Sequence[Result]) -> None:
+        for result in newest:
+            visible = Counter(track.prompt for track in result.tracks)
+            for prompt in self._controls.prompts:
+                self._metrics.tracks(self._name, prompt, visible[prompt])
+
+    def nothing_visible(self) -> None:
+        """What was seen last is not seen any more."""
+        for prompt in self._controls.prompts:
+            self._metrics.tracks(self._name, prompt, 0)
+
+    def idle(self) -> float:
+        """Seconds since the last frame was tracked."""
+        return time.monotonic() - self._last
+
+    def rates(self) -> tuple[float, float]:
+        """Frames a second that were wanted of the model since the last call, and that it tracked."""
+        now = time.monotonic()
+        seconds, self._since = max(now - self._since, 1e-3), now
+        got = self._tracked / seconds
+        offered = got + self._dropped / seconds
+        self._tracked = self._dropped = 0
+        wanted = got if self._controls.paused else max(got, min(offered, self._max_rate or offered))
+        self._metrics.rate(self._name, wanted, got)
+        return wanted, got
+
+
+def _kind(error: MaskcastError) -> str:
+    kinds = {SourceError: "source", SinkError: "sink", ModelError: "model", UsageError: "settings"}
+    return next((word for known, word in kinds.items() if isinstance(error, known)), "other")

@@ -1,0 +1,87 @@
+"""What a stream does at the request of subscribers, without a source and a model."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from maskcast.errors import UsageError
+from maskcast.notices import PauseChanged, PromptsChanged, SourceStatus
+from maskcast.result import Result
+from sinks.messages.control import ControlMessage
+from sinks.video.still import StillSink
+from sources.picture import ArrayPicture
+from streaming.pipeline.controls import Controls
+from streaming.service.presence import Presence
+from streaming.service.remote_control import RemoteControl
+from tests.frames import frame
+
+
+def result(index):
+    return Result(replace(frame(index), picture=ArrayPicture(np.zeros((48, 64, 3), np.uint8))))
+
+
+class Stream:
+    """The stream `door`, online and without a broker; `stills` are those that were published."""
+
+    def __init__(self):
+        self.stills, self.told = [], []
+        self.still = StillSink(self._publish, on_events=False)
+        self.controls = Controls(["cat"])
+        self.presence = Presence("door", SimpleNamespace(), self.controls)
+        self.presence.source = SourceStatus(online=True)
+        outputs = SimpleNamespace(find=lambda kind: self.still if kind is StillSink else None)
+        self.remote = RemoteControl(self.controls, self.presence, outputs, self, self.told.append)
+
+    async def check_prompts(self, prompts):
+        if not prompts:
+            raise UsageError("no prompt")
+        return tuple(prompts)
+
+    async def _publish(self, jpeg):
+        self.stills.append(jpeg)
+
+    async def ask(self, action, *prompts):
+        given = {"prompts": prompts} if prompts else {}
+        await self.remote.obey(ControlMessage(action=action, **given))
+
+
+async def test_a_still_is_of_the_next_frame_and_while_paused_of_the_last_one():
+    stream = Stream()
+    await stream.still.write(result(0))
+    await stream.ask("snapshot")
+    assert not stream.stills
+    await stream.still.write(result(1))
+    assert len(stream.stills) == 1
+    await stream.ask("pause")
+    await stream.ask("snapshot")
+    assert len(stream.stills) == 2, "at once: no frame comes any more"
+    await stream.ask("resume")
+    await stream.still.write(result(2))
+    assert len(stream.stills) == 2, "the wish was fulfilled"
+
+
+async def test_a_still_that_there_is_not_is_refused():
+    stream = Stream()
+    await stream.ask("pause")
+    with pytest.raises(UsageError, match="paused before its first frame"):
+        await stream.ask("snapshot")
+    await stream.still.write(result(0))
+    stream.presence.source = SourceStatus(False, "connection lost")
+    with pytest.raises(UsageError, match="the stream is offline"):
+        await stream.ask("snapshot")
+
+
+async def test_prompts_change_as_asked_and_whoever_listens_is_told():
+    stream = Stream()
+    await stream.ask("add", "dog", "bird")
+    await stream.ask("remove", "cat")
+    assert stream.remote.prompts == stream.presence.status.prompts == ("dog", "bird")
+    await stream.ask("pause")
+    assert stream.presence.status.paused
+    with pytest.raises(UsageError, match="no prompt"):
+        await stream.ask("remove", "dog", "bird")
+    assert stream.controls.prompts == ("dog", "bird"), "nothing has changed"
+    changes = [("cat", "dog", "bird"), ("dog", "bird")]
+    assert stream.told == [*map(PromptsChanged, changes), PauseChanged(paused=True)]
