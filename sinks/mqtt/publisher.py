@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from functools import partial
 
 from maskcast.errors import SinkError
-from maskcast.notices import FramePublished, Notify, ignore
+from maskcast.notices import Notify, ignore
 from maskcast.printable import printable
 from maskcast.redaction import redact
 from maskcast.result import Result, TrackState
@@ -22,12 +20,13 @@ from sinks.messages.counts import counts_message
 from sinks.messages.status import status_message
 from sinks.messages.topics import Topic
 from sinks.mqtt.broker import BrokerAddress
-from sinks.mqtt.client import RefusedError, TooLargeError
-from sinks.mqtt.connection import Connection, DisconnectedError, Trial
+from sinks.mqtt.connection import Connection, Trial
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.control_topic import ControlTopic
+from sinks.mqtt.events_topic import EventsTopic
 from sinks.mqtt.journal import Journal
-from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES, PayloadBound
+from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES
+from sinks.mqtt.tracks_topic import TracksTopic
 from sinks.sink import Sink
 
 logger = logging.getLogger(__name__)
@@ -35,19 +34,15 @@ logger = logging.getLogger(__name__)
 FLUSH_SECONDS = 10.0  # how long `close` tries to deliver what waits
 LOOK_SECONDS = 1.0  # between two looks at how long the broker has been away
 PUMP_SECONDS = 1.0  # until what failed unexpectedly begins again
-REFUSED_SECONDS = 5.0  # until events that the broker refused are offered again
-WINDOW = 16  # events on their way to the broker at a time
 
 
 class Publisher:
     """Publishes one stream under ``<prefix>/<stream>/``, over a connection of its own.
 
-    Of a live stream the newest frame wins, with QoS 0. Of one that ends every frame counts: each is sent with QoS 1,
-    again on the next connection if need be, and waited for.
+    Of a live stream the newest frame wins. Of one that ends every frame counts, and is waited for.
 
     Attributes:
         status: of the stream, as it was told last.
-        dropped_frames: messages on ``tracks`` that were not sent: older than the newest, no connection, or refused.
     """
 
     def __init__(
@@ -79,20 +74,11 @@ class Publisher:
         Raises:
             UsageError: `max_payload` is too small.
         """
-        self._bound = PayloadBound(max_payload)
         self.stream = stream
-        self.dropped_frames = 0
         self.status = StreamStatus(prompts=tuple(prompts))
-        self._journal, self._live, self._notify = journal, live, notify
-        self._patience = patience
+        self._live, self._patience = live, patience
         self._prefix = address.prefix
         self._counts: dict[str, int] = {}
-        self._frames: deque[tuple[Result, float, int]] = deque()  # the last: on which connection
-        self._delivered = asyncio.Event()  # no frame waits
-        self._new_frame, self._new_event = asyncio.Event(), asyncio.Event()
-        self._busy = False  # a frame is being encoded or sent
-        self._dropped_tracks = 0
-        self._refused = False  # the broker does not take events
         self._tasks: list[asyncio.Task[None]] = []
         self._sending: asyncio.Task[None] | None = None  # the one among them that sends frames
         self._connection = Connection(
@@ -100,6 +86,10 @@ class Publisher:
             stream,
             lambda: status_message(stream, "offline", "connection lost", prompts=self.status.prompts),
         )
+        self._tracks = TracksTopic(
+            self._connection, self._at(topics.TRACKS), stream, live=live, max_payload=max_payload, notify=notify
+        )
+        self._events = EventsTopic(self._connection, self._at(topics.EVENTS), stream, journal)
         self._control: ControlTopic | None = None
         if control is not None:
             self._control = ControlTopic(self._connection, address.prefix, stream, control)
@@ -110,9 +100,14 @@ class Publisher:
         return self._connection.connected.is_set()
 
     @property
+    def dropped_frames(self) -> int:
+        """Messages on ``tracks`` that were not sent, see `TracksTopic`."""
+        return self._tracks.dropped
+
+    @property
     def refused(self) -> list[str]:
         """What the broker does not take: frames, or events, which wait in the journal."""
-        known = {"frames": self._connection.refuses(self._at(topics.TRACKS)), "events": self._refused}
+        known = {"frames": self._connection.refuses(self._at(topics.TRACKS)), "events": self._events.refused}
         return [what for what, refused in known.items() if refused]
 
     @property
@@ -130,7 +125,7 @@ class Publisher:
         self._counts = dict.fromkeys(self.status.prompts, 0)
         self._send_counts()
         await self._connection.start(required=required)
-        pumps = [self._send_frames, self._send_events]
+        pumps = [self._tracks.serve, self._events.serve]
         if self._control is not None:
             pumps.append(self._control.serve)
         self._tasks = [asyncio.create_task(self._keep_up(pump)) for pump in pumps]
@@ -153,8 +148,7 @@ class Publisher:
 
     async def note(self, result: Result) -> None:
         """Journal the events of a result; they are sent as soon as there is a connection."""
-        if await self._journal.append(self.stream, result):
-            self._new_event.set()
+        await self._events.put(result)
 
     async def ready(self) -> None:
         """Wait until the last frame has been delivered; a live stream does not wait.
@@ -163,10 +157,8 @@ class Publisher:
             SinkError: the broker has been away for too long.
         """
         told = False
-        while self._frames and not self._live:
-            self._delivered.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._delivered.wait(), LOOK_SECONDS)
+        while self._tracks.waiting and not self._live:
+            await self._tracks.delivered(LOOK_SECONDS)
             if self._sending is not None and self._sending.done():
                 self._sending.result()  # what ended it: better that than to wait without end
             away = self._connection.away()
@@ -186,13 +178,7 @@ class Publisher:
         began = time.monotonic()
         self._tell_counts(Counter(track.prompt for track in result.tracks if track.state is TrackState.CONFIRMED))
         await self.ready()
-        self.dropped_frames += len(self._frames)
-        self._frames.clear()
-        if self._live and not self.connected:
-            self.dropped_frames += 1
-            return
-        self._frames.append((result, began, self.reconnects))
-        self._new_frame.set()
+        self._tracks.put(result, began)
 
     def set_status(self, status: StreamStatus) -> None:
         """Say how the stream is; the newest wins. Credentials and control characters do not leave with its reason."""
@@ -242,7 +228,7 @@ class Publisher:
                 await self._connection.settled()
         except TimeoutError:
             delivered = False
-            self.dropped_frames += len(self._frames)
+            self._tracks.give_up()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -251,8 +237,8 @@ class Publisher:
 
     async def _flush(self) -> None:
         await self._connection.connected.wait()
-        while (self._journal.depth(self.stream) and not self._refused) or self._frames or self._busy:
-            self._new_event.set()
+        while self._events.waiting or self._tracks.waiting or self._tracks.busy:
+            self._events.look()
             await asyncio.sleep(0.01)
 
     def _at(self, topic: Topic) -> str:
@@ -280,78 +266,6 @@ class Publisher:
     def _send_counts(self) -> None:
         message = counts_message(self.stream, self._counts)
         self._connection.retain(self._at(topics.COUNTS), message.json_bytes(), topics.COUNTS.delivery)
-
-    async def _send_frames(self) -> None:
-        while True:
-            await self._new_frame.wait()
-            self._new_frame.clear()
-            while self._frames:
-                self._busy = True
-                try:
-                    await (self._send_newest() if self._live else self._deliver())
-                finally:
-                    self._busy = False
-
-    async def _send_newest(self) -> None:
-        result, began, connection = self._frames.popleft()
-        if not self.connected or connection != self.reconnects:
-            self.dropped_frames += 1  # an old frame is of no use to anyone later
-            return
-        try:
-            await self._send_frame(result, began)
-        except (DisconnectedError, RefusedError):
-            self.dropped_frames += 1
-
-    async def _deliver(self) -> None:
-        """Send a frame until the broker has it, or does not want it."""
-        result, began, _ = self._frames[0]
-        await self._connection.connected.wait()
-        try:
-            await self._send_frame(result, began)
-        except DisconnectedError:
-            return
-        except RefusedError:
-            self.dropped_frames += 1
-        self._frames.popleft()
-        self._delivered.set()
-
-    async def _send_frame(self, result: Result, began: float) -> None:
-        topic = self._at(topics.TRACKS)
-        encode = partial(self._bound.encode, result, self._connection.room(topic))
-        found = await asyncio.to_thread(encode) if result.tracks else encode()
-        if found.dropped_tracks and not self._dropped_tracks:
-            logger.warning("%s: the smallest tracks do not fit into a message of %d bytes", self.stream, found.limit)
-        self._dropped_tracks = found.dropped_tracks
-        delivery = topics.TRACKS.delivery if self._live else topics.EVERY_FRAME
-        await self._connection.publish(topic, found.payload, delivery)
-        self._notify(FramePublished(result.frame, time.monotonic() - began))
-
-    async def _send_events(self) -> None:
-        topic, delivery = self._at(topics.EVENTS), topics.EVENTS.delivery
-        while True:
-            await self._connection.connected.wait()
-            self._new_event.clear()
-            entries = await self._journal.first(self.stream, WINDOW)
-            if not entries:
-                await self._new_event.wait()
-                continue
-            # Started in order, they are written in order; one that fails takes the connection with it.
-            sending = [self._connection.publish(topic, entry.payload, delivery) for entry in entries]
-            outcome = await asyncio.gather(*sending, return_exceptions=True)
-            # What is too large for the broker is dropped, which has been told: it will not get smaller.
-            failed = next(
-                (n for n, error in enumerate(outcome) if error is not None and not isinstance(error, TooLargeError)),
-                len(entries),
-            )
-            if failed:
-                await self._journal.remove(self.stream, entries[failed - 1].sequence)
-            if failed == len(entries):
-                self._refused = False
-            elif isinstance(error := outcome[failed], RefusedError):
-                if not self._refused:
-                    logger.error("%s: the broker refuses events (%s); they wait in the journal", self.stream, error)
-                self._refused = True
-                await asyncio.sleep(REFUSED_SECONDS)
 
 
 class PublisherSink(Sink):

@@ -183,9 +183,9 @@ async def test_a_bug_does_not_leave_a_stream_waiting_for_ever(broker: Broker, mo
         raise RuntimeError("a bug")
 
     async with publishing(at(broker), live=False) as one:
-        monkeypatch.setattr(one._bound, "encode", fail)
+        monkeypatch.setattr(one._tracks._bound, "encode", fail)
         await one.write(result(0))
         with pytest.raises(RuntimeError, match="a bug"):
             async with asyncio.timeout(patient(30)):
                 await one.ready()
-        one._frames.clear()
+        one._tracks._frames.clear()

@@ -25,7 +25,7 @@ from maskcast.errors import SinkError, UsageError
 from maskcast.notices import FramePublished, Notice
 from maskcast.result import Result
 from maskcast.stream_status import StreamStatus
-from sinks.mqtt import connection, connector, publisher
+from sinks.mqtt import connection, connector, events_topic, publisher
 from sinks.mqtt.broker import BrokerAddress, parse_address
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.payload import SMALLEST_PAYLOAD_BYTES
@@ -149,9 +149,9 @@ async def test_events_of_an_outage_arrive_afterwards_in_order(broker: Broker, tm
         kept = {message["id"]: message["frame"] for message in found.of("door/events")}
         # A subscriber that was cut off with the broker may have missed what was on its way to it at that moment.
         missing = set(range(total)) - set(kept.values())
-        assert len(missing) <= 3 * publisher.WINDOW
+        assert len(missing) <= 3 * events_topic.WINDOW
         assert list(kept.values()) == sorted(kept.values())
-        assert len(ids) - len(kept) <= 3 * publisher.WINDOW
+        assert len(ids) - len(kept) <= 3 * events_topic.WINDOW
         assert [int(one.split("-")[1]) for one in kept] == [1 + index for index in kept.values()]
         statuses = found.of("door/status")
         assert {status["status"] for status in statuses} == {"online"}
@@ -196,7 +196,7 @@ async def test_events_that_the_broker_refuses_wait_until_it_takes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With QoS 1 and MQTT 5 a broker acknowledges also what it refuses: that must not count as delivered."""
-    monkeypatch.setattr(publisher, "REFUSED_SECONDS", 0.2)
+    monkeypatch.setattr(events_topic, "REFUSED_SECONDS", 0.2)
     allowed = tmp_path / "allowed"
     allowed.write_text("topic read site/#\ntopic write site/door/tracks\n", encoding="utf-8")
     with running(tmp_path / "broker", lines=[f"acl_file {allowed}"]) as broker:
@@ -412,14 +412,14 @@ async def test_a_frame_that_cannot_be_published_is_not_the_end_of_publishing(
 ) -> None:
     monkeypatch.setattr(publisher, "PUMP_SECONDS", 0.01)
     async with subscriber(broker.port) as found, publishing(at(broker)) as one:
-        encode = one._bound.encode
+        encode = one._tracks._bound.encode
 
         def fail(this: Result, *others: Any) -> Any:
             if this.frame.index == 0:
                 raise ZeroDivisionError
             return encode(this, *others)
 
-        monkeypatch.setattr(one._bound, "encode", fail)
+        monkeypatch.setattr(one._tracks._bound, "encode", fail)
         await until(lambda: one.connected)
         await one.write(result(0))
         for index in itertools.count(1):

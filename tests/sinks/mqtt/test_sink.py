@@ -269,7 +269,7 @@ async def test_a_frame_that_waited_for_room_is_not_sent_after_a_disconnection(
     await sink.start(replace(info(), live=True))
     broker.stop()
     await eventually_async(lambda: not sink._require().connected)
-    sink._require()._frames.append((result(98), 0, 0))  # as if `write` had found room while the connection broke
+    sink._require()._tracks._frames.append((result(98), 0, 0))  # as if found room for while the connection broke
     broker.start()
     async with subscriber(broker.port) as found:
         await found.until(lambda: bool(found.of("status")) and sink._require().connected)
