@@ -1,4 +1,4 @@
-"""What an object looks like, as one vector: image features pooled under its mask."""
+"""The appearance of an object as one vector: image features pooled under its mask."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Follow objects without tracker weights: match each frame's detections to the tracks by mask IoU and appearance.
 
 The scheme is DeepSORT's (Wojke et al. 2017) with masks for boxes and SAM features for a re-identification network:
-Hungarian matching on overlap and looks for tracks that were just seen, then on looks alone for those that were lost
-or moved out of their own mask. There is no motion model: masks of consecutive frames overlap, and where they do not,
-looks decide.
+Hungarian matching on overlap and appearance for tracks that were just seen, then on appearance alone for those that
+were lost or moved out of their own mask. There is no motion model: masks of consecutive frames overlap, and where they
+do not, appearance decides.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OVERLAP_WEIGHT = 0.7
 
 @dataclass(frozen=True)
 class _Memory:
-    """What a track looked like when it was last seen."""
+    """Mask and appearance of a track when it was last seen."""
 
     mask: Tensor  # (h, w) bool, low resolution, on the device
     appearance: Tensor  # (C,) unit length
@@ -92,12 +92,12 @@ class AssociationTracker:
     def _follow(self, state: AssociationState, frame: Frame, found: Detections, features: Tensor) -> Result:
         size = (frame.picture.height, frame.picture.width)
         low_res = found.logits > 0
-        looks = appearance(features, low_res)
+        appearances = appearance(features, low_res)
         masks = [upscale(logits, size) for logits in found.logits.cpu().numpy()]
         scores = found.scores.tolist()
         prompts = [state.prompts[index] for index in found.prompt.tolist()]
 
-        matched = self._match(state, prompts, low_res, looks)
+        matched = self._match(state, prompts, low_res, appearances)
         sightings = {track_id: Sighting(scores[i], masks[i].bbox) for track_id, i in matched.items()}
         events = state.lifecycle.update(sightings, frame.pts)
 
@@ -110,7 +110,7 @@ class AssociationTracker:
 
         for track_id, i in matched.items():
             known = state.memories.get(track_id)
-            blend = looks[i] if known is None else running(known.appearance, looks[i])
+            blend = appearances[i] if known is None else running(known.appearance, appearances[i])
             # A copy: a view would keep the masks of all that was found in this frame.
             state.memories[track_id] = _Memory(low_res[i].clone(), blend)
         state.memories = {i: memory for i, memory in state.memories.items() if i in state.lifecycle}
@@ -123,14 +123,14 @@ class AssociationTracker:
         return Result(frame, tuple(tracks), tuple(events))
 
     @staticmethod
-    def _match(state: AssociationState, prompts: Sequence[str], masks: Tensor, looks: Tensor) -> dict[int, int]:
+    def _match(state: AssociationState, prompts: Sequence[str], masks: Tensor, appearances: Tensor) -> dict[int, int]:
         """Living tracks seen in this frame: track id to detection index."""
         lives = list(state.lifecycle)
         if not lives or not prompts:
             return {}
         memories = [state.memories[life.id] for life in lives]
         iou = mask_iou(torch.stack([memory.mask for memory in memories]), masks).cpu().numpy()
-        cosine = (torch.stack([memory.appearance for memory in memories]) @ looks.T).clamp(min=0).cpu().numpy()
+        cosine = (torch.stack([memory.appearance for memory in memories]) @ appearances.T).clamp(min=0).cpu().numpy()
         same_prompt = np.array([[life.prompt == prompt for prompt in prompts] for life in lives])
 
         seen_before = np.array([[life.state is not TrackState.LOST] for life in lives])

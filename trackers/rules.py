@@ -22,10 +22,10 @@ class Rules:
         assoc_iou_thresh: mask IoU from which a detection belongs to a track, and so starts none.
         trk_assoc_iou_thresh: mask IoU from which a detection supports a track.
         new_det_thresh: score from which a detection without a track starts one.
-        recondition_every_nth_frame: how often confident detections renew the tracks' memories; 0 for never.
-        recondition_on_trk_masks: renew with the track's own mask (True) or with the detection's.
-        high_conf_thresh: score of the detection, and logit of the track, from which a memory is renewed.
-        high_iou_thresh: mask IoU of the two, from which a memory is renewed.
+        recondition_every_nth_frame: how often confident detections recondition the tracks; 0 for never.
+        recondition_on_trk_masks: recondition with the track's own mask (True) or with the detection's.
+        high_conf_thresh: score of the detection, and logit of the track, from which a track is reconditioned.
+        high_iou_thresh: mask IoU of the two, from which a track is reconditioned.
         suppress_overlapping_based_on_recent_occlusion_threshold: of two tracks of a prompt that overlap by this
             mask IoU, the one that was hidden more recently loses its mask; 0 switches it off.
         fill_hole_area: holes and sprinkles up to this area in mask pixels are closed and removed; 0 for none.
@@ -36,20 +36,20 @@ class Rules:
         hotstart_dup_thresh: frames shared with an older track after which a track in its hot start is removed.
         hot_start: frames by which results are held back, and during which a track can still be removed as if it had
             never been; 0 for results at once, without removal.
-        hide_unmatched: a track without credit counts as not seen, so that it ends. The reference keeps it for ever.
+        hide_unmatched: a track without credit counts as not seen, so that it ends. The reference keeps it.
         binary_memory_on_start: in a frame in which tracks start, the memories of the others are made from their raw
             masks, binary and free to overlap. This is what the reference does; SAM 3's own code does not.
-        box_margin: detections' masks are cut off outside of their boxes, widened by this share of their sides; None for
-            masks as they are. For a checkpoint whose masks spill over to look-alikes, as those of `nano` do.
         select_memories: remember the last frames in which an object was seen, as SAM 3's own code does, not the last
             frames, as the reference does.
-        recognise_looks: a detection that no track claims is a lost track of its prompt, seen again, if their looks
-            agree by at least this cosine (`trackers.appearance`), as in the association tracker; None to leave it to
-            the memory attention alone whether a lost track is found again.
         conditioning_pointers: most conditioning frames whose object pointers are kept; the reference keeps all.
         confirm_after: frames in a row in which a new track must be seen and detected to be confirmed.
         lost_after: seconds of media time after which a track that is not seen ends; the reference ends none.
         max_tracks: most living tracks of a stream, lost ones included.
+        box_margin: detections' masks are cut off outside of their boxes, widened by this share of their sides; None for
+            masks as they are (`trackers.nano_rules`).
+        reidentify_appearance: a detection that no track claims is a lost track of its prompt, seen again, if their
+            appearances agree by at least this cosine (`trackers.appearance`); None to leave it to the memory attention
+            alone whether a lost track is found again (`trackers.nano_rules`).
     """
 
     score_threshold_detection: float = 0.5
@@ -73,13 +73,14 @@ class Rules:
     hot_start: int = HOT_START_FRAMES
     hide_unmatched: bool = True
     binary_memory_on_start: bool = True
-    box_margin: float | None = None
     select_memories: bool = True
-    recognise_looks: float | None = None
     conditioning_pointers: int = 4
     confirm_after: int = CONFIRM_AFTER_FRAMES
     lost_after: float = LOST_AFTER_SECONDS
     max_tracks: int = MAX_TRACKS
+
+    box_margin: float | None = None
+    reidentify_appearance: float | None = None
 
     @classmethod
     def from_config(cls, config: Any, **changes: Any) -> Rules:
@@ -95,7 +96,7 @@ class Rules:
             hide_unmatched=False,
             box_margin=None,
             select_memories=False,
-            recognise_looks=None,
+            reidentify_appearance=None,
             confirm_after=1,
             lost_after=float("inf"),
         )

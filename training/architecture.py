@@ -120,7 +120,7 @@ def video_config() -> Sam3VideoConfig:
         box_margin=0.1,
         select_memories=False,
         # The tracker misses half of the objects that come back; 0.6 is what the association tracker uses too.
-        recognise_looks=0.6,
+        reidentify_appearance=0.6,
     )
 
 

@@ -51,7 +51,7 @@ def test_a_moving_object_keeps_its_id_and_is_confirmed_after_three_frames():
     assert results[0].tracks[0].mask.size == (96, 160)
 
 
-def test_objects_that_cross_keep_their_ids_by_looks():
+def test_objects_that_cross_keep_their_ids_by_appearance():
     scene = Scene()
     seen = []
     for i in range(13):
@@ -63,7 +63,7 @@ def test_objects_that_cross_keep_their_ids_by_looks():
     assert left == sorted(left), "track 1 moves right all the way"
 
 
-def test_a_lost_object_is_recovered_elsewhere_by_its_looks():
+def test_a_lost_object_is_recovered_elsewhere_by_its_appearance():
     scene = Scene()
     for _ in range(4):
         scene.step((2, 2, 1), (20, 2, 2))

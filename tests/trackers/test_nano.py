@@ -131,7 +131,7 @@ def test_tracking(training, tracker, request):
 
 
 def test_ids_are_kept_through_full_occlusions(training, occlusions):
-    """Two of these six objects come back unseen by memory: they are recognised by their looks, or lose their ids."""
+    """Two of these six objects come back unseen by memory: re-identified by appearance, or they lose their ids."""
     table = training("tracking_score").score_tracks(*occlusions)
     assert table["ids_kept"] >= IDS_KEPT, table
     assert table["idf1"] >= FLOORS["memory"]["idf1"], table

@@ -15,11 +15,9 @@ from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.preprocess import preprocess
 from trackers.detection.text import TextEmbedding
 from trackers.masks import mask_iou, non_maximum_suppression
-from trackers.overlap import SUPPRESSED_LOGIT
+from trackers.nano_rules import trimmed
+from trackers.rules import Rules
 
-# Defaults of the reference (`Sam3VideoConfig`: score_threshold_detection, det_nms_thresh).
-SCORE_THRESHOLD = 0.5
-NMS_IOU = 0.1
 # Pairs of frame and prompt decoded together. The mask head holds several (C, 288, 288) maps a pair, about 0.5 GB in
 # float32 at full size, so the number of prompts must not set the memory.
 MAX_PAIRS = 8
@@ -108,8 +106,8 @@ class Detector:
         device: torch.device,
         dtype: torch.dtype,
         *,
-        score_threshold: float = SCORE_THRESHOLD,
-        nms_iou: float = NMS_IOU,
+        score_threshold: float = Rules.score_threshold_detection,
+        nms_iou: float = Rules.det_nms_thresh,
         box_margin: float | None = None,
     ) -> None:
         """Move the image encoder and the decoder to `device` in `dtype`; the text encoder stays where it is.
@@ -120,7 +118,7 @@ class Detector:
             dtype: of weights and activations.
             score_threshold: detections must score above it.
             nms_iou: mask IoU above which the lower of two matches of one prompt falls; 0 switches NMS off.
-            box_margin: cut masks off outside of their boxes, see `within_box`; None for masks as they are.
+            box_margin: see `Rules.box_margin`.
         """
         self._model: Any = checkpoint.detector
         for name, module in self._model.named_children():
@@ -168,8 +166,11 @@ class Detector:
             chunk = pairs[start : start + MAX_PAIRS]
             scores, logits, boxes = self._decode(features, chunk, [prompts[frame][index] for frame, index in chunk])
             pair, query = (scores > self.score_threshold).nonzero(as_tuple=True)
-            part = start + pair, scores[pair, query], logits[pair, query].float()
-            found.append(part if self.box_margin is None else _cut(*part, boxes[pair, query], self.box_margin))
+            masks = logits[pair, query].float()
+            if self.box_margin is not None:
+                masks, left = trimmed(masks, boxes[pair, query], self.box_margin)
+                pair, query = pair[left], query[left]
+            found.append((start + pair, scores[pair, query], masks))
         return self._divide(pairs, *(torch.cat(tensors) for tensors in zip(*found, strict=True)), frames=len(prompts))
 
     def _divide(
@@ -218,32 +219,3 @@ class Detector:
         )
         scores = output.pred_logits.float().sigmoid() * output.presence_logits.float().sigmoid()
         return scores, output.pred_masks, output.pred_boxes
-
-
-def within_box(boxes: Tensor, size: tuple[int, int], margin: float) -> Tensor:
-    """Which pixels of a mask lie in its box.
-
-    Args:
-        boxes: ``(N, 4)`` corners x0, y0, x1, y1 as shares of the picture's sides, as the decoder gives them.
-        size: height h and width w of the masks.
-        margin: share of the box's own sides that is added on each side, beside one pixel of the mask.
-
-    Returns:
-        ``(N, h, w)`` bool: the pixel's centre is in the box.
-    """
-    height, width = size
-    left, top, right, bottom = boxes.float().unbind(-1)
-    wide, high = (right - left) * margin + 1 / width, (bottom - top) * margin + 1 / height
-    x = (torch.arange(width, device=boxes.device) + 0.5) / width
-    y = (torch.arange(height, device=boxes.device) + 0.5) / height
-    across = (x >= (left - wide)[:, None]) & (x <= (right + wide)[:, None])
-    down = (y >= (top - high)[:, None]) & (y <= (bottom + high)[:, None])
-    return down[:, :, None] & across[:, None, :]
-
-
-def _cut(pair: Tensor, scores: Tensor, logits: Tensor, boxes: Tensor, margin: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Detections with their masks cut off outside of their boxes; one of which nothing is left is dropped."""
-    height, width = logits.shape[-2:]
-    logits = torch.where(within_box(boxes, (height, width), margin), logits, SUPPRESSED_LOGIT)
-    (left,) = (logits > 0).flatten(1).any(1).nonzero(as_tuple=True)
-    return pair[left], scores[left], logits[left]

@@ -43,7 +43,7 @@ class TextEncoder:
     """Embeds prompts with a checkpoint's text encoder, which stays on the CPU and runs once a prompt.
 
     The text never meets the image before the detector's fusion layers, so its embedding depends on the prompt and
-    the weights alone and can be kept for ever.
+    the weights alone and can be kept.
     """
 
     # Prompts in memory, and files of each checkpoint. Anyone who may send control messages can make new ones, so both

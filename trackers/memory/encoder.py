@@ -15,7 +15,7 @@ def soft_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def hard_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mask logits ``(N, h, w)`` as ``(N, 1, *size)``, 0 or 1: the reference makes memories of given masks so."""
+    """Mask logits ``(N, h, w)`` as ``(N, 1, *size)``, 0 or 1: the reference makes memories of mask prompts so."""
     return (_resize(logits, size) > 0).to(logits.dtype)
 
 
@@ -40,14 +40,14 @@ class MemoryEncoder:
         """Decoder logits ``(N, h, w)`` at the model's resolution, as the reference keeps them for binary memories."""
         return F.interpolate(logits[:, None], self.image_size, mode="bilinear", align_corners=False)[:, 0]
 
-    def encode(self, features: TrackerFeatures, frames: Tensor, masks: Tensor, there: Tensor) -> Tensor:
+    def encode(self, features: TrackerFeatures, frames: Tensor, masks: Tensor, present: Tensor) -> Tensor:
         """Remember N masks, at most `MAX_TRACKS_A_PASS`: one takes about 60 MB on the way at full size in float32.
 
         Args:
             features: of B frames.
             frames: ``(N,)`` int64, the frame of each mask.
             masks: ``(N, 1, *size)`` in [0, 1].
-            there: ``(N,)`` bool, False where the object is hidden.
+            present: ``(N,)`` bool, False where the object is hidden.
 
         Returns:
             ``(N, h·w, C)`` bfloat16, as the reference stores it.
@@ -59,5 +59,5 @@ class MemoryEncoder:
         memories = encoder.projection(encoder.memory_fuser(pixels))
         hidden = model.occlusion_spatial_embedding_parameter
         if hidden is not None:
-            memories = memories + (~there)[:, None, None, None] * hidden[..., None, None]
+            memories = memories + (~present)[:, None, None, None] * hidden[..., None, None]
         return memories.flatten(2).transpose(1, 2).to(torch.bfloat16)  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Bring a frame's detections and propagated tracks together: what is new, what is supported, what is renewed.
+"""Bring a frame's detections and propagated tracks together: what is new, supported, reconditioned.
 
 `Sam3VideoModel._associate_det_trk` and `_process_hotstart` with matrices for loops. Everything here is small (counts
 of objects, not pixels) and lives on the CPU.
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from trackers.appearance import running
-from trackers.assignment import match
-from trackers.memory.slots import NEVER, Bools, Floats, Ints, SlotTable
+from trackers.memory.memory_bank import NEVER, Bools, Floats, Ints, SlotTable
+from trackers.nano_rules import reidentified_pairs
 from trackers.rules import Rules
 
 
@@ -27,7 +27,7 @@ class Evidence:
         iou: ``(N, M)`` mask IoU, 0 between prompts.
         visible: ``(M,)`` bool, the track's mask is not empty.
         logits: ``(M,)`` of the track being there, by the mask decoder.
-        likeness: ``(N, M)`` cosine of their looks, 0 between prompts and for tracks that are not lost.
+        similarity: ``(N, M)`` cosine of their appearances, 0 between prompts and for tracks that are not lost.
     """
 
     scores: Floats
@@ -35,7 +35,7 @@ class Evidence:
     iou: Floats
     visible: Bools
     logits: Floats
-    likeness: Floats
+    similarity: Floats
 
     @classmethod
     def nothing(cls, tracks: int) -> Evidence:
@@ -51,21 +51,21 @@ class Plan:
 
     Attributes:
         new: ``(K,)`` int64 detections that start tracks, in their own order.
-        supported_by: ``(M,)`` int64 the detection that overlaps the track most, of those that belong to it, or that it
-            was recognised in; -1 without one.
+        supported_by: ``(M,)`` int64 the detection that overlaps the track most, of those that belong to it, or in which
+            it was re-identified; -1 without one.
         score: ``(M,)`` float32 score of this detection; 0 without one.
-        renewed: ``(M,)`` bool, the memory becomes a conditioning one.
-        renewed_by: ``(M,)`` int64 the detection that causes it; -1 where none.
-        returned: ``(M,)`` bool, a lost track that was recognised in the detection that renews it; its memory is made
-            as that of a new one.
+        reconditioned: ``(M,)`` bool, the memory becomes a conditioning one.
+        reconditioned_by: ``(M,)`` int64 the detection that causes it; -1 where none.
+        reidentified: ``(M,)`` bool, a lost track that was re-identified in the detection that reconditions it; its
+            memory is made as that of a new one.
     """
 
     new: Ints
     supported_by: Ints
     score: Floats
-    renewed: Bools
-    renewed_by: Ints
-    returned: Bools
+    reconditioned: Bools
+    reconditioned_by: Ints
+    reidentified: Bools
 
     @property
     def supported(self) -> Bools:
@@ -74,8 +74,8 @@ class Plan:
 
     @property
     def starts(self) -> Ints:
-        """``(K + R,)`` detections from whose masks memories are made: of new tracks, then of returned ones."""
-        return np.concatenate([self.new, self.renewed_by[self.returned]])
+        """``(K + R,)`` detections from whose masks memories are made: of new tracks, then of re-identified ones."""
+        return np.concatenate([self.new, self.reconditioned_by[self.reidentified]])
 
     @classmethod
     def nothing(cls, tracks: int) -> Plan:
@@ -94,34 +94,33 @@ def plan(evidence: Evidence, rules: Rules, step: int) -> Plan:
         fresh: Bools = np.ones(detections, np.bool_)
     else:
         fresh = (evidence.scores >= rules.new_det_thresh) & unclaimed
-    renewed_by = np.full(tracks, -1, np.int64)
+    reconditioned_by = np.full(tracks, -1, np.int64)
     every = rules.recondition_every_nth_frame
     if tracks and detections and every > 0 and step % every == 0:
-        sure = ~fresh & (evidence.scores >= rules.high_conf_thresh)
-        sure &= evidence.iou.max(axis=1) >= rules.high_iou_thresh
-        candidates = np.flatnonzero(sure)
+        confident = ~fresh & (evidence.scores >= rules.high_conf_thresh)
+        confident &= evidence.iou.max(axis=1) >= rules.high_iou_thresh
+        candidates = np.flatnonzero(confident)
         # Of several detections that fit a track best, the last one counts, as in the reference.
-        renewed_by[evidence.iou[candidates].argmax(axis=1)] = candidates
-        renewed_by[evidence.logits <= rules.high_conf_thresh] = -1
-    returned = np.zeros(tracks, np.bool_)
-    if rules.recognise_looks is not None:
-        free = unclaimed[:, None] & (evidence.likeness >= rules.recognise_looks)
-        for detection, track in match(np.where(free, evidence.likeness, 0)):
-            fresh[detection], returned[track], renewed_by[track] = False, True, detection
+        reconditioned_by[evidence.iou[candidates].argmax(axis=1)] = candidates
+        reconditioned_by[evidence.logits <= rules.high_conf_thresh] = -1
+    reidentified = np.zeros(tracks, np.bool_)
+    if rules.reidentify_appearance is not None:
+        for detection, track in reidentified_pairs(evidence.similarity, unclaimed, rules.reidentify_appearance):
+            fresh[detection], reidentified[track], reconditioned_by[track] = False, True, detection
     score = np.zeros(tracks, np.float32)
     supported_by = np.full(tracks, -1)
     if detections:
         supported_by = np.where(belongs.any(axis=0), evidence.iou.argmax(axis=0), -1)
-        supported_by[returned] = renewed_by[returned]
+        supported_by[reidentified] = reconditioned_by[reidentified]
         score = np.where(supported_by >= 0, evidence.scores[supported_by], 0).astype(np.float32)
-    return Plan(np.flatnonzero(fresh), supported_by, score, renewed_by >= 0, renewed_by, returned)
+    return Plan(np.flatnonzero(fresh), supported_by, score, reconditioned_by >= 0, reconditioned_by, reidentified)
 
 
-def remember_looks(looks: Floats, made: Plan, table: SlotTable, rows: Ints) -> None:
-    """Let the supported tracks at `rows` look as their detections do, ``(N, C)``, in a running mean."""
+def remember_appearance(appearance: Floats, made: Plan, table: SlotTable, rows: Ints) -> None:
+    """Bring the supported tracks at `rows` nearer to the appearances ``(N, C)`` of their detections: a running mean."""
     seen = rows[made.supported]
-    now = looks[made.supported_by[made.supported]]
-    table.looks[seen] = running(torch.from_numpy(table.looks[seen]), torch.from_numpy(now)).numpy()
+    now = appearance[made.supported_by[made.supported]]
+    table.appearance[seen] = running(torch.from_numpy(table.appearance[seen]), torch.from_numpy(now)).numpy()
 
 
 def keep_alive(evidence: Evidence, rules: Rules, table: SlotTable, rows: Ints) -> None:

@@ -23,9 +23,9 @@ MAX_TRACKS_A_PASS = 16
 # The reference's constants: how strongly image positions enter, and the logit of an object that is not there
 # (`Sam3TrackerVideoMemoryAttention.forward`, `NO_OBJ_SCORE`).
 POSITION_WEIGHT = 0.1
-ABSENT_LOGIT = -1024.0
-# Logits of a mask that is given: `Sam3TrackerVideoModel._use_mask_as_output`.
-GIVEN_SCALE, GIVEN_BIAS = 20.0, -10.0
+NO_OBJECT_LOGIT = -1024.0
+# Logits of a mask prompt: `Sam3TrackerVideoModel._use_mask_as_output`.
+MASK_PROMPT_SCALE, MASK_PROMPT_BIAS = 20.0, -10.0
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class Propagation:
         sparse, dense = self.model.prompt_encoder(points, labels, None, masks)
         return sparse, dense
 
-    def see(self, features: ImageFeatures) -> TrackerFeatures:
+    def tracker_features(self, features: ImageFeatures) -> TrackerFeatures:
         """Run the tracker's neck on the frames that the detector's image encoder has seen."""
         batch = len(features.tokens)
         pixels = features.tokens.view(batch, self.height, self.width, -1).permute(0, 3, 1, 2)
@@ -172,7 +172,7 @@ class Propagation:
         prompt = sparse.expand(len(frames), -1, -1, -1), dense.expand(len(frames), -1, -1, -1)
         return self._decode(features, frames, conditioned, prompt, several=bool(several))
 
-    def given(self, features: TrackerFeatures, frames: Tensor, masks: Tensor) -> Propagated:
+    def from_masks(self, features: TrackerFeatures, frames: Tensor, masks: Tensor) -> Propagated:
         """Start N tracks from masks, at most `MAX_TRACKS_A_PASS`.
 
         Args:
@@ -192,9 +192,12 @@ class Propagation:
                 self.dtype
             )
         decoded = self._decode(features, frames, features.coarse[frames], self._empty_prompt(prompts), several=True)
-        there = masks.flatten(1).any(1)
-        pointers = torch.where(there[:, None], decoded.pointers, self.model.no_object_pointer)
-        logits, scores = full[:, 0] * GIVEN_SCALE + GIVEN_BIAS, there * GIVEN_SCALE + GIVEN_BIAS
+        present = masks.flatten(1).any(1)
+        pointers = torch.where(present[:, None], decoded.pointers, self.model.no_object_pointer)
+        logits, scores = (
+            full[:, 0] * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS,
+            present * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS,
+        )
         return Propagated(logits, scores, pointers, torch.ones_like(scores))
 
     def _self_attention(self, layer: Any, tokens: Tensor) -> Tensor:
@@ -293,8 +296,8 @@ class Propagation:
         # One prompt an image: masks (N, 1, M, H, W), quality (N, 1, M), tokens (N, 1, M, D), scores (N, 1, 1).
         every = torch.arange(count, device=self.device)
         best = quality[:, 0].argmax(dim=-1) if several else torch.zeros_like(every)
-        there = scores[:, 0, 0] > 0
-        logits = torch.where(there[:, None, None], masks[every, 0, best].float(), ABSENT_LOGIT)
+        present = scores[:, 0, 0] > 0
+        logits = torch.where(present[:, None, None], masks[every, 0, best].float(), NO_OBJECT_LOGIT)
         token = tokens[every, 0, best if tokens.shape[2] > 1 else 0]
-        pointers = torch.where(there[:, None], self.model.object_pointer_proj(token), self.model.no_object_pointer)
+        pointers = torch.where(present[:, None], self.model.object_pointer_proj(token), self.model.no_object_pointer)
         return Propagated(logits, scores[:, 0, 0].float(), pointers, quality[every, 0, best].float())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trackers.hot_start import HotStart
 from trackers.lifecycle import Lifecycle
-from trackers.memory.slots import SlotTable
+from trackers.memory.memory_bank import SlotTable
 
 
 @dataclass

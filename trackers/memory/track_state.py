@@ -77,12 +77,12 @@ def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
     table = state.table
     rows = table.rows()
     tensors: dict[str, Tensor] = {}
-    for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
-        tensors[name] = history.values[torch.from_numpy(rows).to(history.values.device)].cpu()
+    for name, bank in (("spatial", table.spatial), ("pointers", table.pointers)):
+        tensors[name] = bank.values[torch.from_numpy(rows).to(bank.values.device)].cpu()
         for mark in MARKS:
-            tensors[f"{name}.{mark}"] = torch.from_numpy(getattr(history, mark)[rows])
+            tensors[f"{name}.{mark}"] = torch.from_numpy(getattr(bank, mark)[rows])
     tensors["shared"] = torch.from_numpy(table.shared[np.ix_(rows, rows)])
-    tensors["looks"] = torch.from_numpy(table.looks[rows])
+    tensors["appearance"] = torch.from_numpy(table.appearance[rows])
     for name in NUMBERS:
         tensors[name] = torch.from_numpy(getattr(table, name)[rows])
     document = {
@@ -149,10 +149,10 @@ def _restore(tracker: MemoryTracker, document: Document, opened: Any) -> MemoryS
     for name in NUMBERS:
         getattr(table, name)[rows] = tensors[name].numpy()
     table.shared[np.ix_(rows, rows)] = tensors["shared"].numpy()
-    table.looks[rows] = tensors["looks"].numpy()
-    for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
-        values = history.values
+    table.appearance[rows] = tensors["appearance"].numpy()
+    for name, bank in (("spatial", table.spatial), ("pointers", table.pointers)):
+        values = bank.values
         values[torch.from_numpy(rows).to(values.device)] = tensors[name].to(values)
         for mark in MARKS:
-            getattr(history, mark)[rows] = tensors[f"{name}.{mark}"].numpy()
+            getattr(bank, mark)[rows] = tensors[f"{name}.{mark}"].numpy()
     return state

@@ -19,7 +19,7 @@ from torch import Tensor
 from maskcast.mask import Box
 from maskcast.result import TrackState
 from trackers.lifecycle import Life
-from trackers.memory.slots import EMPTY, NEVER, SlotTable
+from trackers.memory.memory_bank import EMPTY, NEVER, SlotTable
 from trackers.rules import Rules
 
 # More than ever come of anything that is counted: of frames, at a thousand a second, in 8,900 years. Sums of two stay
@@ -29,12 +29,12 @@ MOST = 1 << 48
 LONGEST = 1e12
 # Of the file's head, which holds the document: at most `Rules.max_tracks` lives of some hundred bytes and the prompts.
 LONGEST_HEAD = 4 << 20
-# `looks` are of unit length.
+# Appearances are of unit length.
 UNIT = 1.001
 
 FLOATS = ("BF16", "F16", "F32")
-# Of `History`, one for each entry.
-MARKS = {"steps": "I64", "sure": "BOOL", "seen": "BOOL"}
+# Of `MemoryBank`, one for each entry.
+MARKS = {"steps": "I64", "conditioning": "BOOL", "seen": "BOOL"}
 # Of `SlotTable`, one number a track.
 NUMBERS = ("ids", "first_step", "keep_alive", "unmatched", "last_occluded")
 
@@ -126,12 +126,12 @@ def check_shapes(tensors: Mapping[str, Slice], table: SlotTable, tracks: int) ->
     """
     wanted: dict[str, tuple[tuple[str, ...], tuple[int, ...]]] = {
         "shared": (("I64",), (tracks, tracks)),
-        "looks": (("F32",), (tracks, table.looks.shape[1])),
+        "appearance": (("F32",), (tracks, table.appearance.shape[1])),
         **dict.fromkeys(NUMBERS, (("I64",), (tracks,))),
     }
-    for name, history in (("spatial", table.spatial), ("pointers", table.pointers)):
-        wanted[name] = FLOATS, (tracks, *history.values.shape[1:])
-        wanted |= {f"{name}.{mark}": ((kind,), (tracks, history.steps.shape[1])) for mark, kind in MARKS.items()}
+    for name, bank in (("spatial", table.spatial), ("pointers", table.pointers)):
+        wanted[name] = FLOATS, (tracks, *bank.values.shape[1:])
+        wanted |= {f"{name}.{mark}": ((kind,), (tracks, bank.steps.shape[1])) for mark, kind in MARKS.items()}
     if tensors.keys() != wanted.keys():
         raise ValueError("other tensors than those of a track state")
     for name, (kinds, shape) in wanted.items():
@@ -152,7 +152,7 @@ def check_values(tensors: Mapping[str, Tensor], document: Document, rules: Rules
         "unmatched": (0, MOST),
         "last_occluded": (NEVER, step),
         "shared": (0, MOST),  # of several detections in a frame, too
-        "looks": (-UNIT, UNIT),
+        "appearance": (-UNIT, UNIT),
         "spatial.steps": (EMPTY, step),
         "pointers.steps": (EMPTY, step),
     }

@@ -23,19 +23,27 @@ from trackers.detection.detector import Detections, ImageFeatures
 from trackers.hot_start import HotStart
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import upscale
+from trackers.memory.batch import MEASURES, BatchedStream, batched, chunked, measure
 from trackers.memory.components import fill_holes
 from trackers.memory.encoder import MemoryEncoder, hard_masks, soft_masks
-from trackers.memory.planning import Evidence, hot_start_removals, keep_alive, occlusions, plan, remember_looks, rivals
+from trackers.memory.memory_bank import Ints, MemoryBank, SlotTable, recall_together
+from trackers.memory.planning import (
+    Evidence,
+    hot_start_removals,
+    keep_alive,
+    occlusions,
+    plan,
+    remember_appearance,
+    rivals,
+)
 from trackers.memory.propagation import MAX_TRACKS_A_PASS, Memories, Propagated, Propagation, TrackerFeatures, passes
-from trackers.memory.slots import History, Ints, SlotTable, recall_together
 from trackers.memory.state import MemoryState
-from trackers.memory.step import MEASURES, Turn, divide, measure, take_turns
 from trackers.overlap import SUPPRESSED_LOGIT, without_overtaken
 from trackers.rules import Rules
 
 # Detections start tracks where their logits reach this: the reference's `_tracker_add_new_objects` compares logits
 # with a threshold for probabilities.
-GIVEN_LOGIT = 0.5
+MASK_PROMPT_LOGIT = 0.5
 # What a frame must be worth to be remembered: `mf_threshold` in SAM 3's own code.
 MIN_MEMORY_SCORE = 0.01
 
@@ -57,29 +65,31 @@ class MemoryTracker:
         self.encoder = MemoryEncoder(self.propagation)
         self.device = device
         self._dtype = dtype
+        self._reidentifies = self.rules.reidentify_appearance is not None
 
     def new_table(self) -> SlotTable:
         """Empty slots that fit the model."""
         config = self.propagation.config
         return SlotTable(
             # One of the `num_maskmem` temporal encodings is the conditioning memories'.
-            History(
+            MemoryBank(
                 self.propagation.memory_shape,
-                recent=int(config.num_maskmem) - 1,
-                # -1 means all of them, which would grow for ever.
-                conditioning=int(config.max_cond_frame_num) if config.max_cond_frame_num > 0 else 4,
+                max_recent=int(config.num_maskmem) - 1,
+                # -1 means all of them, which would grow without end.
+                max_conditioning=int(config.max_cond_frame_num) if config.max_cond_frame_num > 0 else 4,
                 selective=self.rules.select_memories,
                 dtype=torch.bfloat16,
                 device=self.device,
             ),
-            History(
+            MemoryBank(
                 (self.propagation.hidden,),
-                recent=int(config.max_object_pointers_in_encoder) - 1,
-                conditioning=self.rules.conditioning_pointers,
+                max_recent=int(config.max_object_pointers_in_encoder) - 1,
+                max_conditioning=self.rules.conditioning_pointers,
                 selective=self.rules.select_memories,
                 dtype=self._dtype,
                 device=self.device,
             ),
+            self.propagation.hidden if self._reidentifies else 0,
         )
 
     def new_state(self, prompts: Sequence[str]) -> MemoryState:
@@ -115,75 +125,79 @@ class MemoryTracker:
         features: ImageFeatures,
     ) -> list[list[Result]]:
         """See `Tracker.follow`: a result a frame at once, or held back for `Rules.hot_start` frames."""
-        turns = take_turns(states, frames, detections)
-        if not turns:
+        batch = batched(states, frames, detections)
+        if not batch:
             return []
         found = torch.cat([part.logits for part in detections])
-        if turns[-1].tracks.stop == 0 and len(found) == 0:  # nothing seen, nothing remembered: no need to look closer
+        if batch[-1].tracks.stop == 0 and len(found) == 0:  # nothing seen, nothing remembered: no need to look closer
             masks = np.zeros((0, 1, 1), np.float32)
-            return [self._report(turn, masks, masks) for turn in turns]
+            return [self._report(stream, masks, masks) for stream in batch]
 
-        seen = self.propagation.see(features)
-        tracks = self._propagate(seen, turns)
+        seen = self.propagation.tracker_features(features)
+        tracks = self._propagate(seen, batch)
         logits = fill_holes(tracks.logits, self.rules.fill_hole_area)
-        self._decide(turns, detections, logits, tracks, seen)
+        self._decide(batch, detections, logits, tracks, seen)
 
-        suppressed = self._upload(np.concatenate([turn.suppressed for turn in turns]))
+        suppressed = self._upload(np.concatenate([stream.suppressed for stream in batch]))
         logits = torch.where(suppressed[:, None, None], SUPPRESSED_LOGIT, logits)
-        renewed = self._upload(
-            np.concatenate([np.flatnonzero(turn.plan.renewed) + turn.tracks.start for turn in turns])
+        reconditioned = self._upload(
+            np.concatenate([np.flatnonzero(stream.plan.reconditioned) + stream.tracks.start for stream in batch])
         )
-        renewed_by = self._upload(
-            np.concatenate([turn.plan.renewed_by[turn.plan.renewed] + turn.detections.start for turn in turns])
+        reconditioned_by = self._upload(
+            np.concatenate(
+                [stream.plan.reconditioned_by[stream.plan.reconditioned] + stream.detections.start for stream in batch]
+            )
         )
         published = logits.clone()
-        published[renewed] = found[renewed_by]
+        published[reconditioned] = found[reconditioned_by]
         if not self.rules.recondition_on_trk_masks:
-            logits[renewed] = (found[renewed_by] >= GIVEN_LOGIT).to(logits.dtype)
-        new = found[self._upload(np.concatenate([turn.plan.starts + turn.detections.start for turn in turns]))]
+            logits[reconditioned] = (found[reconditioned_by] >= MASK_PROMPT_LOGIT).to(logits.dtype)
+        new = found[self._upload(np.concatenate([stream.plan.starts + stream.detections.start for stream in batch]))]
 
-        self._remember(turns, seen, tracks, logits, new)
+        self._remember(batch, seen, tracks, logits, new)
         # Waited for last: the device is then already at work on the memories.
         old_masks = published.cpu().numpy()
         new_masks = fill_holes(new, self.rules.fill_hole_area).cpu().numpy()
         results = []
         first = 0
-        for turn in turns:
-            results.append(self._report(turn, old_masks[turn.tracks], new_masks[first : first + len(turn.plan.new)]))
-            first += len(turn.plan.starts)
+        for stream in batch:
+            results.append(
+                self._report(stream, old_masks[stream.tracks], new_masks[first : first + len(stream.plan.new)])
+            )
+            first += len(stream.plan.starts)
         return results
 
     def _upload(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self.device, non_blocking=True)
 
-    def _frames(self, turns: Sequence[Turn], counts: Sequence[int]) -> Tensor:
-        """Each turn's place among the frames, as often as `counts` says."""
-        return self._upload(np.repeat(np.array([turn.place for turn in turns], np.int64), counts))
+    def _frames(self, batch: Sequence[BatchedStream], counts: Sequence[int]) -> Tensor:
+        """Each stream's place in the batch, as often as `counts` says."""
+        return self._upload(np.repeat(np.array([stream.place for stream in batch], np.int64), counts))
 
-    def _propagate(self, seen: TrackerFeatures, turns: Sequence[Turn]) -> Propagated:
+    def _propagate(self, seen: TrackerFeatures, batch: Sequence[BatchedStream]) -> Propagated:
         """Find all tracks of all streams in their new frames."""
         height, width = self.propagation.model.prompt_encoder.mask_input_size
-        if turns[-1].tracks.stop == 0:
+        if batch[-1].tracks.stop == 0:
             return Propagated(
                 torch.zeros(0, height, width, device=self.device),
                 torch.zeros(0, device=self.device),
                 torch.zeros(0, self.propagation.hidden, device=self.device, dtype=self._dtype),
                 torch.zeros(0, device=self.device),
             )
-        return Propagated.join([self._look(seen, part) for part in divide(turns, MAX_TRACKS_A_PASS)])
+        return Propagated.join([self._pass(seen, chunk) for chunk in chunked(batch, MAX_TRACKS_A_PASS)])
 
-    def _look(self, seen: TrackerFeatures, part: Sequence[tuple[Turn, Ints]]) -> Propagated:
+    def _pass(self, seen: TrackerFeatures, chunk: Sequence[tuple[BatchedStream, Ints]]) -> Propagated:
         """Find some tracks of some streams: one pass through the model."""
-        turns = [turn for turn, _ in part]
-        tables = [turn.state.table for turn in turns]
-        recalls = [(rows, turn.state.step) for turn, rows in part]
+        batch = [stream for stream, _ in chunk]
+        tables = [stream.state.table for stream in batch]
+        recalls = [(rows, stream.state.step) for stream, rows in chunk]
         spatial, places = recall_together([table.spatial for table in tables], recalls)
         pointers, ages = recall_together([table.pointers for table in tables], recalls)
         config = self.propagation.config
         last = int(config.num_maskmem) - 1
         # Offsets are relative to the longest that the stream can have by now.
-        spans = [min(turn.state.step, int(config.max_object_pointers_in_encoder) - 1) for turn in turns]
-        counts = [len(rows) for _, rows in part]
+        spans = [min(stream.state.step, int(config.max_object_pointers_in_encoder) - 1) for stream in batch]
+        counts = [len(rows) for _, rows in chunk]
         span = np.repeat(np.maximum(np.array(spans), 1), counts)
         memories = Memories(
             spatial=spatial,
@@ -194,11 +208,11 @@ class MemoryTracker:
             pointers_used=self._upload(ages.used),
             padded=not (places.used.all() and ages.used.all()),
         )
-        return self.propagation.propagate(seen, self._frames(turns, counts), memories)
+        return self.propagation.propagate(seen, self._frames(batch, counts), memories)
 
     def _decide(
         self,
-        turns: Sequence[Turn],
+        batch: Sequence[BatchedStream],
         detections: Sequence[Detections],
         logits: Tensor,
         tracks: Propagated,
@@ -207,129 +221,136 @@ class MemoryTracker:
         """Compare masks on the device, decide on the CPU; one transfer for all streams."""
         measured = [
             part
-            for turn, found in zip(turns, detections, strict=True)
-            for part in measure(turn, found, logits, tracks, seen.coarse[turn.place])
+            for stream, found in zip(batch, detections, strict=True)
+            for part in measure(
+                stream, found, logits, tracks, seen.coarse[stream.place] if self._reidentifies else None
+            )
         ]
         numbers = torch.cat([part.flatten().float() for part in measured]).cpu().numpy()
         arrays = iter(np.split(numbers, np.cumsum([part.numel() for part in measured])[:-1]))
         shapes = iter([tuple(part.shape) for part in measured])
-        for turn in turns:
-            scores, prompts, iou, overlap, visible, track_logits, worth, turn.looks = (
+        for stream in batch:
+            scores, prompts, iou, overlap, visible, track_logits, worth, stream.appearance = (
                 next(arrays).reshape(next(shapes)) for _ in range(MEASURES)
             )
-            state, table, rows = turn.state, turn.state.table, turn.rows
+            state, table, rows = stream.state, stream.state.table, stream.rows
             prompt = prompts.astype(np.int64)
-            same = prompt[:, None] == turn.prompts[None]
+            same = prompt[:, None] == stream.prompts[None]
             lost = [state.lifecycle[track_id].state is TrackState.LOST for track_id in table.ids[rows].tolist()]
-            likeness = np.where(same & np.array(lost, np.bool_), turn.looks @ table.looks[rows].T, 0)
-            evidence = Evidence(scores, prompt, np.where(same, iou, 0), visible > 0, track_logits, likeness)
-            turn.evidence = evidence
-            turn.plan = plan(evidence, self.rules, state.step)
+            similarity = np.where(same & np.array(lost, np.bool_), stream.appearance @ table.appearance[rows].T, 0)
+            evidence = Evidence(scores, prompt, np.where(same, iou, 0), visible > 0, track_logits, similarity)
+            stream.evidence = evidence
+            stream.plan = plan(evidence, self.rules, state.step)
             keep_alive(evidence, self.rules, table, rows)
-            table.keep_alive[rows[turn.plan.returned]] = self.rules.init_trk_keep_alive
-            remember_looks(turn.looks, turn.plan, table, rows)
-            rival = rivals(overlap, turn.prompts, self.rules)
-            turn.suppressed = occlusions(rival, evidence.visible, table, rows, state.step)
-            turn.seen = (evidence.visible & ~turn.suppressed & (worth > MIN_MEMORY_SCORE)) | turn.plan.renewed
-            self._make_room(turn)
+            table.keep_alive[rows[stream.plan.reidentified]] = self.rules.init_trk_keep_alive
+            if self._reidentifies:
+                remember_appearance(stream.appearance, stream.plan, table, rows)
+            rival = rivals(overlap, stream.prompts, self.rules)
+            stream.suppressed = occlusions(rival, evidence.visible, table, rows, state.step)
+            stream.seen = (
+                evidence.visible & ~stream.suppressed & (worth > MIN_MEMORY_SCORE)
+            ) | stream.plan.reconditioned
+            self._make_room(stream)
 
-    def _make_room(self, turn: Turn) -> None:
+    def _make_room(self, stream: BatchedStream) -> None:
         """End tracks that a hot start removes or that must give way to new ones; bound the new ones."""
-        state, lifecycle = turn.state, turn.state.lifecycle
-        wrong = hot_start_removals(turn.evidence, self.rules, state.table, turn.rows, state.step)
-        for track_id in state.table.ids[turn.rows[wrong]].tolist():
+        state, lifecycle = stream.state, stream.state.lifecycle
+        wrong = hot_start_removals(stream.evidence, self.rules, state.table, stream.rows, state.step)
+        for track_id in state.table.ids[stream.rows[wrong]].tolist():
             lifecycle.end(track_id)  # its events are taken back with it
             state.hot_start.take_back(track_id)
-        turn.events += lifecycle.make_room(len(turn.plan.new))
+        stream.events += lifecycle.make_room(len(stream.plan.new))
         room = lifecycle.max_tracks - len(lifecycle)
-        if len(turn.plan.new) > room:
-            best = np.argsort(-turn.evidence.scores[turn.plan.new], kind="stable")[:room]
-            turn.plan = replace(turn.plan, new=turn.plan.new[np.sort(best)])
-        ids = state.table.ids[turn.rows].tolist()
-        turn.alive = np.array([track_id in lifecycle for track_id in ids], np.bool_)
+        if len(stream.plan.new) > room:
+            best = np.argsort(-stream.evidence.scores[stream.plan.new], kind="stable")[:room]
+            stream.plan = replace(stream.plan, new=stream.plan.new[np.sort(best)])
+        ids = state.table.ids[stream.rows].tolist()
+        stream.alive = np.array([track_id in lifecycle for track_id in ids], np.bool_)
 
     def _remember(
-        self, turns: Sequence[Turn], seen: TrackerFeatures, tracks: Propagated, logits: Tensor, new: Tensor
+        self, batch: Sequence[BatchedStream], seen: TrackerFeatures, tracks: Propagated, logits: Tensor, new: Tensor
     ) -> None:
         """Make the memories of this frame, of old and of new tracks, and store them."""
-        begun, given = self._begin(seen, self._frames(turns, [len(turn.plan.starts) for turn in turns]), new)
-        # A memory that is no number would make none of all that is seen with it, for ever and masked or not.
-        memories = torch.cat([*self._go_on(turns, seen, tracks, logits), *begun]).nan_to_num(0, 0, 0)
-        pointers = torch.cat([tracks.pointers, *given]).nan_to_num(0, 0, 0)
+        begun, begun_pointers = self._begin(
+            seen, self._frames(batch, [len(stream.plan.starts) for stream in batch]), new
+        )
+        # A memory that is no number would make none of all that is seen with it, masked or not.
+        memories = torch.cat([*self._go_on(batch, seen, tracks, logits), *begun]).nan_to_num(0, 0, 0)
+        pointers = torch.cat([tracks.pointers, *begun_pointers]).nan_to_num(0, 0, 0)
 
         first = len(tracks.logits)
-        for turn in turns:
-            state, table, new_count = turn.state, turn.state.table, len(turn.plan.new)
+        for stream in batch:
+            state, table, new_count = stream.state, stream.state.table, len(stream.plan.new)
             table.keep(life.id for life in state.lifecycle)
             # `Lifecycle.start` will hand out these ids, in this order.
             ids = state.lifecycle.next_id + np.arange(new_count)
             # What did not find the object leads astray: beside it, the new memory would soon follow what had hidden it.
-            table.forget(turn.rows[turn.plan.returned])
+            table.forget(stream.rows[stream.plan.reidentified])
             begun_rows = table.add(ids, state.step, self.rules.init_trk_keep_alive)
-            table.looks[begun_rows] = turn.looks[turn.plan.new]
-            rows = np.concatenate([turn.rows[turn.alive], begun_rows])
-            sure = np.concatenate([turn.plan.renewed[turn.alive], np.ones(new_count, np.bool_)])
-            shown = np.concatenate([turn.seen[turn.alive], np.ones(new_count, np.bool_)])
-            old = np.arange(turn.tracks.start, turn.tracks.stop)
-            old[turn.plan.returned] = np.arange(first + new_count, first + len(turn.plan.starts))
-            sources = np.concatenate([old[turn.alive], np.arange(first, first + new_count)])
-            first += len(turn.plan.starts)
+            table.appearance[begun_rows] = stream.appearance[stream.plan.new]
+            rows = np.concatenate([stream.rows[stream.alive], begun_rows])
+            conditioning = np.concatenate([stream.plan.reconditioned[stream.alive], np.ones(new_count, np.bool_)])
+            shown = np.concatenate([stream.seen[stream.alive], np.ones(new_count, np.bool_)])
+            old = np.arange(stream.tracks.start, stream.tracks.stop)
+            old[stream.plan.reidentified] = np.arange(first + new_count, first + len(stream.plan.starts))
+            sources = np.concatenate([old[stream.alive], np.arange(first, first + new_count)])
+            first += len(stream.plan.starts)
             source = self._upload(sources)
-            table.spatial.flat[self._upload(table.spatial.claim(rows, state.step, sure, shown))] = memories[source]
-            table.pointers.flat[self._upload(table.pointers.claim(rows, state.step, sure, shown))] = pointers[source]
+            for bank, made in ((table.spatial, memories), (table.pointers, pointers)):
+                bank.flat[self._upload(bank.claim(rows, state.step, conditioning, shown))] = made[source]
 
     def _go_on(
-        self, turns: Sequence[Turn], seen: TrackerFeatures, tracks: Propagated, logits: Tensor
+        self, batch: Sequence[BatchedStream], seen: TrackerFeatures, tracks: Propagated, logits: Tensor
     ) -> Iterator[Tensor]:
         """Memories of this frame of all tracks, pass by pass."""
-        frames = self._frames(turns, [len(turn.rows) for turn in turns])
-        logits = without_overtaken(logits, self._groups(turns))
-        there = (logits > 0).flatten(1).any(1)
+        frames = self._frames(batch, [len(stream.rows) for stream in batch])
+        logits = without_overtaken(logits, self._groups(batch))
+        present = (logits > 0).flatten(1).any(1)
         raw = np.zeros(len(logits), np.bool_)
         if self.rules.binary_memory_on_start:
-            raw = np.concatenate([~turn.plan.renewed & (len(turn.plan.new) > 0) for turn in turns])
+            raw = np.concatenate([~stream.plan.reconditioned & (len(stream.plan.new) > 0) for stream in batch])
         for part in passes(len(logits)):
             masks = soft_masks(logits[part], self.encoder.size)
             if raw[part].any():
                 rows = self._upload(np.flatnonzero(raw[part]))
                 masks[rows] = hard_masks(self.encoder.full(tracks.logits[part][rows]), self.encoder.size)
-                there[part][rows] = tracks.scores[part][rows] > 0
-            yield self.encoder.encode(seen, frames[part], masks, there[part])
+                present[part][rows] = tracks.scores[part][rows] > 0
+            yield self.encoder.encode(seen, frames[part], masks, present[part])
 
     def _begin(self, seen: TrackerFeatures, frames: Tensor, new: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Memories and pointers of tracks that begin, pass by pass."""
         memories, pointers = [], []
         for part in passes(len(new)):
-            given = self.propagation.given(seen, frames[part], new[part] >= GIVEN_LOGIT)
-            masks = hard_masks(given.logits, self.encoder.size)
-            memories.append(self.encoder.encode(seen, frames[part], masks, given.scores > 0))
-            pointers.append(given.pointers)
+            started = self.propagation.from_masks(seen, frames[part], new[part] >= MASK_PROMPT_LOGIT)
+            masks = hard_masks(started.logits, self.encoder.size)
+            memories.append(self.encoder.encode(seen, frames[part], masks, started.scores > 0))
+            pointers.append(started.pointers)
         return memories, pointers
 
-    def _groups(self, turns: Sequence[Turn]) -> list[Tensor]:
+    def _groups(self, batch: Sequence[BatchedStream]) -> list[Tensor]:
         """Tracks that must not overlap: those of one prompt of one stream."""
         return [
-            self._upload(np.flatnonzero(turn.prompts == prompt) + turn.tracks.start)
-            for turn in turns
-            for prompt in np.unique(turn.prompts)
+            self._upload(np.flatnonzero(stream.prompts == prompt) + stream.tracks.start)
+            for stream in batch
+            for prompt in np.unique(stream.prompts)
         ]
 
-    def _report(self, turn: Turn, old: NDArray[np.float32], new: NDArray[np.float32]) -> list[Result]:
+    def _report(self, stream: BatchedStream, old: NDArray[np.float32], new: NDArray[np.float32]) -> list[Result]:
         """Move the tracks through their lives and publish those that are seen.
 
         Args:
-            turn: of the stream.
+            stream: the one.
             old: ``(M, h, w)`` mask logits of its tracks.
             new: ``(K, h, w)`` mask logits of the tracks that start.
         """
-        state, lifecycle = turn.state, turn.state.lifecycle
-        size = (turn.frame.picture.height, turn.frame.picture.width)
+        state, lifecycle = stream.state, stream.state.lifecycle
+        size = (stream.frame.picture.height, stream.frame.picture.width)
         masks: dict[int, Mask] = {}
         sightings: dict[int, Sighting] = {}
-        for index in np.flatnonzero(turn.alive).tolist():
-            row = turn.rows[index]
+        for index in np.flatnonzero(stream.alive).tolist():
+            row = stream.rows[index]
             life = lifecycle[int(state.table.ids[row])]
-            supported = bool(turn.plan.supported[index])
+            supported = bool(stream.plan.supported[index])
             if self.rules.hide_unmatched and state.table.keep_alive[row] <= 0:
                 continue
             if life.state is TrackState.TENTATIVE and not supported:
@@ -337,23 +358,23 @@ class MemoryTracker:
             mask = upscale(old[index], size)
             if mask.area:
                 masks[life.id] = mask
-                score = float(turn.plan.score[index]) if supported else life.score
+                score = float(stream.plan.score[index]) if supported else life.score
                 sightings[life.id] = Sighting(score, mask.bbox)
-        turn.events += lifecycle.update(sightings, turn.frame.pts)
-        for detection, logits in zip(turn.plan.new.tolist(), new, strict=True):
+        stream.events += lifecycle.update(sightings, stream.frame.pts)
+        for detection, logits in zip(stream.plan.new.tolist(), new, strict=True):
             mask = upscale(logits, size)
-            sighting = Sighting(float(turn.evidence.scores[detection]), mask.bbox)
-            prompt = state.prompts[int(turn.evidence.prompts[detection])]
-            started = lifecycle.start(prompt, sighting, turn.frame.pts)
+            sighting = Sighting(float(stream.evidence.scores[detection]), mask.bbox)
+            prompt = state.prompts[int(stream.evidence.prompts[detection])]
+            started = lifecycle.start(prompt, sighting, stream.frame.pts)
             assert started is not None, "`_make_room` has made room"
             masks[started[0]] = mask
-            turn.events += started[1]
+            stream.events += started[1]
         state.table.keep(life.id for life in lifecycle)
         state.step += 1
-        state.pts = turn.frame.pts
+        state.pts = stream.frame.pts
         tracks = tuple(
             Track(track_id, lifecycle[track_id].prompt, lifecycle[track_id].state, lifecycle[track_id].score, mask)
             for track_id, mask in sorted(masks.items())
             if mask.area
         )
-        return state.hot_start.push(Result(turn.frame, tracks, tuple(turn.events)))
+        return state.hot_start.push(Result(stream.frame, tracks, tuple(stream.events)))

@@ -115,6 +115,6 @@ def test_the_rules_that_a_checkpoint_sets_are_kept():
     """`nano` was measured with its own (trackers/nano/README.md); the library knows nothing of them."""
     stored = json.loads((EMBEDDED["nano"] / "config.json").read_text(encoding="utf-8"))
     own = {field.name for field in fields(Rules)} & stored.keys()
-    assert {"box_margin", "recognise_looks", "select_memories"} <= own
+    assert {"box_margin", "reidentify_appearance", "select_memories"} <= own
     rules = Rules.from_config(load_checkpoint("nano").video.config)
     assert {name: getattr(rules, name) for name in own} == {name: stored[name] for name in own}

@@ -8,10 +8,11 @@ from safetensors.torch import load_file, save_file
 from maskcast.errors import UsageError
 from tests import tiny
 from trackers.detection.checkpoint import load_checkpoint
-from trackers.detection.detector import Detector, within_box
+from trackers.detection.detector import Detector
 from trackers.detection.preprocess import preprocess
 from trackers.detection.text import TextEncoder, cache_folder
 from trackers.masks import mask_iou
+from trackers.nano_rules import within_box
 
 CPU = torch.device("cpu")
 PROMPTS = ["person", "red ball", "cat", "a dog"]
@@ -73,17 +74,6 @@ def test_nms_leaves_no_overlap_within_a_prompt_and_ignores_other_prompts(checkpo
     masks = once.logits > 0
     overlap = mask_iou(masks, masks) - torch.eye(len(once))
     assert overlap.max() <= 0.1
-
-
-def test_a_box_is_widened_by_its_margin_and_one_pixel():
-    boxes = torch.tensor([[0.25, 0.5, 0.5, 0.75], [-0.5, -0.5, 1.5, 1.5], [0.8, 0.8, 0.2, 0.2]])
-    inside = within_box(boxes, (40, 20), 0.2)
-    rows, columns = inside[0].any(1).nonzero()[:, 0], inside[0].any(0).nonzero()[:, 0]
-    # 0.25 of 20 columns and of 40 rows are 5 and 10 pixels, a fifth of them 1 and 2, and then one more.
-    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (5 - 1 - 1, 9 + 1 + 1, 20 - 2 - 1, 29 + 2 + 1)
-    assert inside[0].sum() == 9 * 16
-    assert inside[1].all()
-    assert not inside[2].any(), "a box that is turned inside out holds nothing"
 
 
 def test_masks_are_cut_off_outside_of_their_boxes(checkpoint, text, monkeypatch):

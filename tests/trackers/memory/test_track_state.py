@@ -29,9 +29,14 @@ def advance(ours, video, state, images, found, pts=0.0):
     return results
 
 
+def tracking(video):
+    """With all that a track state can hold."""
+    return Ours(video, reidentify_appearance=0.99)
+
+
 @pytest.fixture
 def running(video):
-    ours = Ours(video)
+    ours = tracking(video)
     state = ours.tracker.new_state(PROMPTS)
     rng = np.random.default_rng(0)
     advance(ours, video, state, scene(1), [[(0.9, blob(rng)), (0.8, blob(rng))], [(0.95, blob(rng))]])
@@ -43,11 +48,11 @@ def test_a_restored_stream_goes_on_as_if_nothing_had_been(running, video, tmp_pa
     ours, state = running
     file = tmp_path / "deep" / "door.track_state"
     track_state.take(state, "a", final=True).write(file)
-    restored = track_state.load(Ours(video).tracker, file, "a")
+    restored = track_state.load(tracking(video).tracker, file, "a")
     assert [path.name for path in file.parent.iterdir()] == ["door.track_state"]
     assert restored.prompts == PROMPTS
-    assert np.array_equal(restored.table.looks[restored.table.rows()], state.table.looks[state.table.rows()])
-    assert np.allclose(np.linalg.norm(restored.table.looks[restored.table.rows()], axis=1), 1, atol=1e-5)
+    assert np.array_equal(restored.table.appearance[restored.table.rows()], state.table.appearance[state.table.rows()])
+    assert np.allclose(np.linalg.norm(restored.table.appearance[restored.table.rows()], axis=1), 1, atol=1e-5)
     rng = np.random.default_rng(7)
     found = [[(0.9, blob(rng))], []]
     expected = advance(ours, video, state, scene(4), found, 0.24)
@@ -163,7 +168,7 @@ DAMAGED = {
     "never to be ended": filled("keep_alive", 2**40),
     "never hidden": filled("last_occluded", 2**40),
     "shared out of bounds": filled("shared", -5),
-    "looks huge": filled("looks", 1e30),
+    "appearance huge": filled("appearance", 1e30),
     "memories infinite": filled("spatial", float("inf")),
     "a type that is another": lambda _, tensors: tensors.update(ids=tensors["ids"].float()),
     "a million ids": lambda _, tensors: tensors.update(ids=torch.arange(1, 1_000_001)),
@@ -174,7 +179,7 @@ DAMAGED = {
 @pytest.fixture(scope="module")
 def saved(video):
     """A tracker, and what it has saved of a stream with two tracks."""
-    ours = Ours(video)
+    ours = tracking(video)
     state = ours.tracker.new_state(PROMPTS)
     rng = np.random.default_rng(0)
     advance(ours, video, state, scene(1), [[(0.9, blob(rng))], [(0.95, blob(rng))]])

@@ -12,8 +12,8 @@ from maskcast.result import EventKind, TrackState
 from tests import tiny
 from tests.lockstep import PROMPTS, Ours, blob, scene
 from tests.scripted import scripted
+from trackers.memory.memory_bank import EMPTY
 from trackers.memory.propagation import Propagated
-from trackers.memory.slots import EMPTY
 from trackers.rules import Rules
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -148,31 +148,33 @@ def returns_as(video, images, *, place, **changes):
     return play(ours, video, steps, images)[:2]
 
 
-def test_a_lost_track_that_memory_does_not_find_is_recognised_by_its_looks(video):
+def test_a_lost_track_that_memory_does_not_find_is_reidentified_by_its_appearance(video):
     images = scene(1) * 8
-    state, results = returns_as(video, images, place=A, recognise_looks=0.9)
+    state, results = returns_as(video, images, place=A, reidentify_appearance=0.9)
     assert [[track.id for track in result.tracks] for result in results] == [[1]] * 4 + [[]] * 3 + [[1]]
     assert [event.kind for event in results[-1].events] == [EventKind.RECOVERED]
     assert np.array_equal(results[-1].tracks[0].mask.full(), results[0].tracks[0].mask.full())
     # It begins anew, as a new track does: with one memory, made of the detection.
     row = state.table.rows()[0]
     fresh, _ = play(Ours(video, rules=Rules.from_config(video.config)), video, [([[(0.9, A)], []], {})])[:2]
-    for history, begun in ((state.table.spatial, fresh.table.spatial), (state.table.pointers, fresh.table.pointers)):
-        kept = history.steps[row] != EMPTY
-        assert history.steps[row][kept].tolist() == [7]
-        assert history.sure[row][kept].all()
+    for bank, begun in ((state.table.spatial, fresh.table.spatial), (state.table.pointers, fresh.table.pointers)):
+        kept = bank.steps[row] != EMPTY
+        assert bank.steps[row][kept].tolist() == [7]
+        assert bank.conditioning[row][kept].all()
         value = begun.values[fresh.table.rows()[0], np.flatnonzero(begun.steps[fresh.table.rows()[0]] != EMPTY)[0]]
-        assert torch.allclose(history.values[row, np.flatnonzero(kept)[0]], value)
+        assert torch.allclose(bank.values[row, np.flatnonzero(kept)[0]], value)
     # Without the rule, a weak detection starts nothing.
     _, results = returns_as(video, images, place=A)
     assert results[-1].tracks == ()
 
 
-def test_what_looks_different_is_not_recognised(video):
+def test_what_looks_different_is_not_reidentified(video):
     # A stands where a disc is; in another picture nothing is the same.
-    state, results = returns_as(video, scene(1) * 7 + scene(1, seed=9), place=B, recognise_looks=0.9)
+    state, results = returns_as(video, scene(1) * 7 + scene(1, seed=9), place=B, reidentify_appearance=0.9)
     assert results[-1].tracks == ()
-    assert state.table.looks[state.table.rows()[0]] @ state.table.looks[state.table.rows()[0]] == pytest.approx(1)
+    assert state.table.appearance[state.table.rows()[0]] @ state.table.appearance[
+        state.table.rows()[0]
+    ] == pytest.approx(1)
 
 
 def test_a_track_without_detections_is_hidden_when_its_credit_is_spent(video):
@@ -240,8 +242,8 @@ def test_a_frame_that_gives_no_numbers_does_not_spoil_those_that_follow(video, m
         for image in images[2:]:
             ours.step([state], [image])
     assert len(state.table) == 2
-    for history in (state.table.spatial, state.table.pointers):
-        assert bool((history.values.abs() < 1e4).all()), "also what is finite only because it was cut off"
+    for bank in (state.table.spatial, state.table.pointers):
+        assert bool((bank.values.abs() < 1e4).all()), "also what is finite only because it was cut off"
 
 
 def test_more_objects_than_tracks_keeps_the_most_certain(video):
@@ -283,7 +285,7 @@ def test_an_idle_stream_costs_no_tracker_pass(video):
     ours = Ours(video)
     state = ours.tracker.new_state(PROMPTS)
     with script_of(ours, video) as script, pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ours.tracker.propagation, "see", lambda _: pytest.fail("looked"))
+        patched.setattr(ours.tracker.propagation, "tracker_features", lambda _: pytest.fail("looked"))
         script.found = [[], []]
         result = ours.step([state], [scene(1)[0]])[0][0]
     assert result.tracks == result.events == ()

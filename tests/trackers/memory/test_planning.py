@@ -11,8 +11,8 @@ from transformers import Sam3VideoModel
 
 from tests import tiny
 from trackers.masks import mask_iou
+from trackers.memory.memory_bank import EMPTY, NEVER, MemoryBank, SlotTable
 from trackers.memory.planning import Evidence, hot_start_removals, keep_alive, occlusions, plan, rivals
-from trackers.memory.slots import EMPTY, NEVER, History, SlotTable
 from trackers.overlap import without_overtaken
 from trackers.rules import Rules
 
@@ -20,7 +20,10 @@ SEEDS = range(20)
 
 
 def table_of(ids):
-    parts = [History((1,), recent=2, conditioning=1, dtype=torch.float32, device=torch.device("cpu")) for _ in range(2)]
+    parts = [
+        MemoryBank((1,), max_recent=2, max_conditioning=1, dtype=torch.float32, device=torch.device("cpu"))
+        for _ in range(2)
+    ]
     table = SlotTable(*parts)
     return table, table.add(np.array(ids, np.int64), 0, 30)
 
@@ -57,17 +60,20 @@ def test_association(seed):
     assert decided.new.tolist() == new
     assert np.flatnonzero(~visible).tolist() == empty
     assert set(np.flatnonzero(decided.supported).tolist()) == {track for many in matched.values() for track in many}
-    renewed = {track: found for track, found in best.items() if logits[track] > rules.high_conf_thresh}
-    assert dict(zip(np.flatnonzero(decided.renewed), decided.renewed_by[decided.renewed], strict=True)) == renewed
-    assert not plan(evidence, rules, step=17).renewed.any()
+    reconditioned = {track: found for track, found in best.items() if logits[track] > rules.high_conf_thresh}
+    assert (
+        dict(zip(np.flatnonzero(decided.reconditioned), decided.reconditioned_by[decided.reconditioned], strict=True))
+        == reconditioned
+    )
+    assert not plan(evidence, rules, step=17).reconditioned.any()
 
-    # Tracks that are not lost are recognised as nothing.
+    # Tracks that are not lost are re-identified as nothing.
     again = plan(
         evidence,
-        replace(rules, recognise_looks=0.5),
+        replace(rules, reidentify_appearance=0.5),
         step=16,
     )
-    assert not again.returned.any()
+    assert not again.reidentified.any()
     assert again.new.tolist() == new
 
     table, rows = table_of(range(1, tracks + 1))
@@ -160,27 +166,27 @@ def test_no_overlap_in_memory(seed):
     assert torch.equal(without_overtaken(masks, groups), expected)
 
 
-def test_an_empty_history_recalls_nothing():
+def test_an_empty_memory_bank_recalls_nothing():
     table, rows = table_of([1])
     assert (table.spatial.steps[rows] == EMPTY).all()
     assert table.spatial.recall(rows, 5).index.shape == (1, 0)
 
 
-def test_each_lost_track_is_recognised_in_one_detection_at_most():
-    # Two detections look like track 0, one like track 1; a fourth belongs to track 2.
-    likeness = np.array([[0.9, 0, 0], [0.8, 0, 0], [0.7, 0.65, 0], [0.95, 0, 0]], np.float32)
+def test_each_lost_track_is_reidentified_in_one_detection_at_most():
+    # Two detections resemble track 0, one track 1; a fourth belongs to track 2.
+    similarity = np.array([[0.9, 0, 0], [0.8, 0, 0], [0.7, 0.65, 0], [0.95, 0, 0]], np.float32)
     iou = np.zeros((4, 3), np.float32)
     iou[3, 2] = 0.9
     scores = np.array([0.6, 0.95, 0.55, 0.9], np.float32)
     visible = np.array([False, False, True])
-    evidence = Evidence(scores, np.zeros(4, np.int64), iou, visible, np.ones(3, np.float32), likeness)
-    decided = plan(evidence, Rules(recognise_looks=0.6), step=1)
-    assert decided.returned.tolist() == [True, True, False]
-    assert decided.renewed_by.tolist() == [0, 2, -1]
-    assert decided.renewed.tolist() == [True, True, False]
+    evidence = Evidence(scores, np.zeros(4, np.int64), iou, visible, np.ones(3, np.float32), similarity)
+    decided = plan(evidence, Rules(reidentify_appearance=0.6), step=1)
+    assert decided.reidentified.tolist() == [True, True, False]
+    assert decided.reconditioned_by.tolist() == [0, 2, -1]
+    assert decided.reconditioned.tolist() == [True, True, False]
     assert decided.supported.tolist() == [True, True, True]
     assert decided.score.tolist() == scores[[0, 2, 3]].tolist()
     assert decided.new.tolist() == [1]
     assert decided.starts.tolist() == [1, 0, 2]
-    assert not plan(evidence, Rules(recognise_looks=0.96), step=1).returned.any()
+    assert not plan(evidence, Rules(reidentify_appearance=0.96), step=1).reidentified.any()
     assert plan(evidence, Rules(), step=1).new.tolist() == [1]

@@ -1,7 +1,7 @@
-"""What is remembered of a stream's objects: slots of fixed capacity, held as stacked tensors.
+"""What is remembered of a stream's objects: memory banks of a fixed number of slots, held as stacked tensors.
 
 A slot remembers its object at a bounded number of frames. Which frames, and what for, is written in small tables on
-the CPU; the tensors stay where they are when a track is added, renewed or removed, only the tables change.
+the CPU; the tensors stay where they are when a track is added, reconditioned or removed, only the tables change.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Recall:
     """What the tracks at N rows remember of earlier frames, at most W entries each, used entries first.
 
     Attributes:
-        index: ``(N, W)`` int64 into `History.flat`.
-        age: ``(N, W)`` int64 frames since the entry was written, or its place, see `History`; at least 1 where used.
-        conditioning: ``(N, W)`` bool: the entry shows the object surely, whatever its age.
+        index: ``(N, W)`` int64 into `MemoryBank.flat`.
+        age: ``(N, W)`` int64 frames since the entry was written, or its place, see `MemoryBank`; at least 1 where used.
+        conditioning: ``(N, W)`` bool: the entry is a conditioning memory, whatever its age.
         used: ``(N, W)`` bool; the other entries are padding.
     """
 
@@ -48,11 +48,11 @@ class Recall:
         )
 
 
-class History:
-    """Up to `recent` last frames and `conditioning` sure frames of each slot, one tensor a frame.
+class MemoryBank:
+    """Up to `max_recent` last frames and `max_conditioning` conditioning frames of each slot, one tensor a frame.
 
     As in SAM 2 (Ravi et al. 2024, section 4, memory bank): a ring of recent memories beside a ring of prompted ones.
-    Both rings share one pool of entries, so that a memory that becomes a sure one stays where it is.
+    Both rings share one pool of entries, so that a memory that becomes a conditioning one stays where it is.
 
     With `selective`, the recent ones are the last frames in which the object was seen, and the very last one, as in
     SAM 3's own code (`Sam3TrackerBase.frame_filter`): an object that is hidden for longer than the ring is not
@@ -63,8 +63,8 @@ class History:
         self,
         shape: tuple[int, ...],
         *,
-        recent: int,
-        conditioning: int,
+        max_recent: int,
+        max_conditioning: int,
         selective: bool = False,
         dtype: torch.dtype,
         device: torch.device,
@@ -73,18 +73,18 @@ class History:
 
         Args:
             shape: of one entry.
-            recent: an entry is remembered until it is older than this many frames.
-            conditioning: a conditioning entry is remembered until this many newer ones exist.
+            max_recent: an entry is remembered until it is older than this many frames.
+            max_conditioning: a conditioning entry is remembered until this many newer ones exist.
             selective: frames in which the object was not seen do not count, except the last.
             dtype: of the stored values.
             device: of the stored values.
         """
-        self.recent, self.conditioning, self.selective = recent, conditioning, selective
+        self.max_recent, self.max_conditioning, self.selective = max_recent, max_conditioning, selective
         # The last frame of a hidden object comes on top of those in which it was seen.
-        entries = recent + conditioning + selective
+        entries = max_recent + max_conditioning + selective
         self.values = torch.zeros(FIRST_CAPACITY, entries, *shape, dtype=dtype, device=device)
         self.steps: Ints = np.full(self.values.shape[:2], EMPTY, np.int64)
-        self.sure: Bools = np.zeros(self.values.shape[:2], np.bool_)
+        self.conditioning: Bools = np.zeros(self.values.shape[:2], np.bool_)
         self.seen: Bools = np.zeros(self.values.shape[:2], np.bool_)
 
     @property
@@ -98,26 +98,26 @@ class History:
         self.values = torch.cat([self.values, self.values.new_zeros(added, *self.values.shape[1:])])
         below = ((0, added), (0, 0))
         self.steps = np.pad(self.steps, below, constant_values=EMPTY)
-        self.sure, self.seen = np.pad(self.sure, below), np.pad(self.seen, below)
+        self.conditioning, self.seen = np.pad(self.conditioning, below), np.pad(self.seen, below)
 
     def clear(self, rows: Ints) -> None:
         """Forget everything about the slots at `rows`."""
-        self.steps[rows], self.sure[rows] = EMPTY, False
+        self.steps[rows], self.conditioning[rows] = EMPTY, False
 
-    def _roles(self, rows: Ints, step: int, conditioning: int) -> tuple[Bools, Bools, Ints]:
-        """Of the entries of `rows`: which are among the last `conditioning` sure ones, which else are recent; ages."""
-        steps, sure = self.steps[rows], self.sure[rows]
+    def _roles(self, rows: Ints, step: int, most: int) -> tuple[Bools, Bools, Ints]:
+        """Of the entries of `rows`: which are among the last `most` conditioning ones, which else are recent; ages."""
+        steps, conditioning = self.steps[rows], self.conditioning[rows]
         later = steps[:, None, :] > steps[:, :, None]
-        # Rank among the row's sure entries: the number of newer ones.
-        selected = sure & ((later & sure[:, None, :]).sum(axis=2) < conditioning)
+        # Rank among the row's conditioning entries: the number of newer ones.
+        selected = conditioning & ((later & conditioning[:, None, :]).sum(axis=2) < most)
         usable = (steps != EMPTY) & ~selected
         age = step - steps
         if self.selective:
             usable &= self.seen[rows] | (age == 1)
             age = np.where(selected, age, 1 + (later & usable[:, None, :]).sum(axis=2))
-        return selected, usable & (age <= self.recent), age
+        return selected, usable & (age <= self.max_recent), age
 
-    def claim(self, rows: Ints, step: int, sure: Bools, seen: Bools) -> Ints:
+    def claim(self, rows: Ints, step: int, conditioning: Bools, seen: Bools) -> Ints:
         """Give each of `rows` an entry for frame `step` in place of one that no later frame needs.
 
         Returns:
@@ -125,17 +125,18 @@ class History:
         """
         kept = np.empty((len(rows), self.steps.shape[1]), np.bool_)
         for flag in (False, True):
-            chosen = sure == flag
-            selected, wanted, _ = self._roles(rows[chosen], step + 1, self.conditioning - flag)
+            chosen = conditioning == flag
+            selected, wanted, _ = self._roles(rows[chosen], step + 1, self.max_conditioning - flag)
             kept[chosen] = selected | wanted
         entries = np.argmin(kept, axis=1)
-        self.steps[rows, entries], self.sure[rows, entries], self.seen[rows, entries] = step, sure, seen
+        self.steps[rows, entries] = step
+        self.conditioning[rows, entries], self.seen[rows, entries] = conditioning, seen
         index: Ints = rows * self.steps.shape[1] + entries
         return index
 
     def recall(self, rows: Ints, step: int) -> Recall:
         """What the tracks at `rows` remember when frame `step` arrives."""
-        selected, recent, ages = self._roles(rows, step, self.conditioning)
+        selected, recent, ages = self._roles(rows, step, self.max_conditioning)
         used = selected | recent
         width = int(used.sum(axis=1).max(initial=0))
         order = np.argsort(~used, axis=1, kind="stable")[:, :width]
@@ -148,22 +149,22 @@ class History:
         )
 
 
-def recall_together(histories: Sequence[History], asked: Sequence[tuple[Ints, int]]) -> tuple[Tensor, Recall]:
+def recall_together(banks: Sequence[MemoryBank], asked: Sequence[tuple[Ints, int]]) -> tuple[Tensor, Recall]:
     """Recall for several streams, padded to one width.
 
     Args:
-        histories: of each stream.
+        banks: of each stream.
         asked: rows and frame number of each stream.
 
     Returns:
         ``(N, W, *shape)`` values of the N tracks of all streams, and what they are; `Recall.index` means nothing then.
     """
-    recalls = [history.recall(rows, step) for history, (rows, step) in zip(histories, asked, strict=True)]
+    recalls = [bank.recall(rows, step) for bank, (rows, step) in zip(banks, asked, strict=True)]
     width = max(recall.index.shape[1] for recall in recalls)
     recalls = [recall.padded(width) for recall in recalls]
     values = [
-        history.flat[torch.from_numpy(recall.index).to(history.values.device, non_blocking=True)]
-        for history, recall in zip(histories, recalls, strict=True)
+        bank.flat[torch.from_numpy(recall.index).to(bank.values.device, non_blocking=True)]
+        for bank, recall in zip(banks, recalls, strict=True)
         if len(recall.index)
     ]
     return torch.cat(values) if len(values) > 1 else values[0], Recall(
@@ -184,12 +185,13 @@ class SlotTable:
         unmatched: frames without a supporting detection.
         last_occluded: last frame in which the track was empty or suppressed, `NEVER` if none.
         shared: ``(slots, slots)`` in how many frames the later track (column) shared a detection with the earlier.
-        looks: ``(slots, C)`` float32, see `trackers.appearance`; running mean over the detections that supported it.
+        appearance: ``(slots, C)`` float32, see `trackers.appearance`: running mean over the detections that supported
+            the track; ``(slots, 0)`` where lost tracks are not re-identified by it.
         spatial: memories of whole frames, ``(h·w, C)`` bfloat16 each.
         pointers: object pointers, ``(C,)`` each.
     """
 
-    def __init__(self, spatial: History, pointers: History) -> None:
+    def __init__(self, spatial: MemoryBank, pointers: MemoryBank, appearance_size: int = 0) -> None:
         self.spatial, self.pointers = spatial, pointers
         slots = len(spatial.steps)
         self.ids: Ints = np.zeros(slots, np.int64)
@@ -198,7 +200,7 @@ class SlotTable:
         self.unmatched: Ints = np.zeros(slots, np.int64)
         self.last_occluded: Ints = np.full(slots, NEVER, np.int64)
         self.shared: Ints = np.zeros((slots, slots), np.int64)
-        self.looks: Floats = np.zeros((slots, pointers.values.shape[-1]), np.float32)
+        self.appearance: Floats = np.zeros((slots, appearance_size), np.float32)
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.ids))
@@ -251,4 +253,4 @@ class SlotTable:
             setattr(self, name, np.pad(getattr(self, name), (0, added)))
         self.last_occluded = np.pad(self.last_occluded, (0, added), constant_values=NEVER)
         self.shared = np.pad(self.shared, (0, added))
-        self.looks = np.pad(self.looks, ((0, added), (0, 0)))
+        self.appearance = np.pad(self.appearance, ((0, added), (0, 0)))

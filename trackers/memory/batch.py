@@ -1,4 +1,4 @@
-"""One stream's part in a step that several streams take together."""
+"""The streams of a batch: their tracks and detections lie side by side, for the passes that they share."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from maskcast.result import Event
 from trackers.appearance import appearance
 from trackers.detection.detector import Detections
 from trackers.masks import mask_iou
+from trackers.memory.memory_bank import Bools, Floats, Ints
 from trackers.memory.planning import Evidence, Plan
 from trackers.memory.propagation import Propagated
-from trackers.memory.slots import Bools, Floats, Ints
 from trackers.memory.state import MemoryState
 
 # How many tensors `measure` returns.
@@ -23,11 +23,11 @@ MEASURES = 8
 
 
 @dataclass
-class Turn:
-    """One stream's part in a step: N detections, M tracks, K of the detections start tracks.
+class BatchedStream:
+    """A stream in a batch: N detections, M tracks, K of the detections start tracks.
 
     Attributes:
-        place: position of the frame among those of the step.
+        place: position of the frame in the batch.
         rows: ``(M,)`` slots in order of track id.
         tracks: where the M tracks are among those of all streams.
         detections: where the N detections are among those of all streams.
@@ -41,12 +41,12 @@ class Turn:
     tracks: slice
     detections: slice
     prompts: Ints
-    # Decided in the course of the step; at first, that nothing happens.
+    # Decided one after the other; at first, that nothing happens.
     evidence: Evidence = field(init=False)
     plan: Plan = field(init=False)
     suppressed: Bools = field(init=False)
     seen: Bools = field(init=False)
-    looks: Floats = field(init=False)
+    appearance: Floats = field(init=False)
     alive: Bools = field(init=False)
     events: list[Event] = field(default_factory=list)
 
@@ -58,16 +58,18 @@ class Turn:
         self.alive = np.ones(len(self.rows), np.bool_)
 
 
-def take_turns(states: Sequence[MemoryState], frames: Sequence[Frame], detections: Sequence[Detections]) -> list[Turn]:
+def batched(
+    states: Sequence[MemoryState], frames: Sequence[Frame], detections: Sequence[Detections]
+) -> list[BatchedStream]:
     """Lay the tracks and detections of all streams side by side."""
-    turns: list[Turn] = []
+    batch: list[BatchedStream] = []
     tracks = found = 0
     for place, (state, frame, part) in enumerate(zip(states, frames, detections, strict=True)):
         state.follow_clock(frame.pts)
         rows = state.table.rows()
         prompts = [state.prompts.index(state.lifecycle[track_id].prompt) for track_id in state.table.ids[rows].tolist()]
-        turns.append(
-            Turn(
+        batch.append(
+            BatchedStream(
                 state,
                 frame,
                 place,
@@ -78,17 +80,17 @@ def take_turns(states: Sequence[MemoryState], frames: Sequence[Frame], detection
             )
         )
         tracks, found = tracks + len(rows), found + len(part)
-    return turns
+    return batch
 
 
-def divide(turns: Sequence[Turn], size: int) -> Iterator[list[tuple[Turn, Ints]]]:
+def chunked(batch: Sequence[BatchedStream], size: int) -> Iterator[list[tuple[BatchedStream, Ints]]]:
     """Cut the rows of all streams, one after the other, into parts of at most `size`."""
-    part: list[tuple[Turn, Ints]] = []
+    part: list[tuple[BatchedStream, Ints]] = []
     room = size
-    for turn in turns:
-        rows = turn.rows
+    for stream in batch:
+        rows = stream.rows
         while len(rows):
-            part.append((turn, rows[:room]))
+            part.append((stream, rows[:room]))
             rows, room = rows[room:], room - len(part[-1][1])
             if room == 0:
                 yield part
@@ -97,21 +99,23 @@ def divide(turns: Sequence[Turn], size: int) -> Iterator[list[tuple[Turn, Ints]]
         yield part
 
 
-def measure(turn: Turn, found: Detections, logits: Tensor, tracks: Propagated, pixels: Tensor) -> tuple[Tensor, ...]:
+def measure(
+    stream: BatchedStream, found: Detections, logits: Tensor, tracks: Propagated, pixels: Tensor | None
+) -> tuple[Tensor, ...]:
     """The `MEASURES` tensors that decisions about a stream rest on.
 
     The last but one is what a frame is worth as a memory of each track: how sure it is that the object is there, 0 to
     1, times the IoU that its mask is predicted to have (`Sam3TrackerBase.cal_mem_score` in SAM 3's own code). The last
-    is what the detections look like, ``(N, C)`` of unit length.
+    is the appearance of the detections, ``(N, C)`` of unit length, or ``(N, 0)``.
 
     Args:
-        turn: of the stream.
+        stream: the one.
         found: its detections.
         logits: ``(N, h, w)`` mask logits of the tracks of all streams.
         tracks: what else was found out about them.
-        pixels: ``(C, h, w)`` features of its frame.
+        pixels: ``(C, h, w)`` features of its frame; None where appearance does not count.
     """
-    masks, own, scores = found.logits > 0, logits[turn.tracks] > 0, tracks.scores[turn.tracks]
+    masks, own, scores = found.logits > 0, logits[stream.tracks] > 0, tracks.scores[stream.tracks]
     return (
         found.scores,
         found.prompt,
@@ -119,6 +123,6 @@ def measure(turn: Turn, found: Detections, logits: Tensor, tracks: Propagated, p
         mask_iou(own, own),
         own.flatten(1).any(1),
         scores,
-        (2 * scores.sigmoid() - 1).clamp(min=0) * tracks.quality[turn.tracks],
-        appearance(pixels, masks),
+        (2 * scores.sigmoid() - 1).clamp(min=0) * tracks.quality[stream.tracks],
+        found.logits.new_zeros(len(found), 0) if pixels is None else appearance(pixels, masks),
     )
