@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 import maskcast.__main__
 import streaming.cli
-import streaming.service.service
+import streaming.service.streams
 from maskcast.errors import MaskcastError, ModelError, UsageError
 from streaming.service.service import Service
+from streaming.service.streams import Streams
 from streaming.settings.tables import load_settings
 from tests import forked
 from tests.patience import eventually, patient
@@ -40,6 +41,15 @@ class Fake:
 
     async def run(self):
         await self.stopped.wait()
+
+
+def some_streams():
+    """None yet; what those that go have left is not removed."""
+
+    async def run(_name, _recalled):
+        pass
+
+    return Streams(SimpleNamespace(), SimpleNamespace(run=run))
 
 
 tables = st.fixed_dictionaries(
@@ -65,24 +75,24 @@ def text(document):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents=st.lists(documents, max_size=6))
 async def test_the_running_streams_are_those_of_the_last_good_file(tmp_path, monkeypatch, documents):
-    monkeypatch.setattr(streaming.service.service, "Supervisor", Fake)
+    monkeypatch.setattr(streaming.service.streams, "Supervisor", Fake)
     file = tmp_path / "cameras.toml"
     file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
 
     good = load_settings(file)
     service = Service(file, good)
-    shared = SimpleNamespace()
-    await service._apply(shared, good)
+    streams = some_streams()
+    await service._apply(streams, good)
     for document in documents:
-        before = {name: supervisor for name, (supervisor, _) in service._streams.items()}
+        before = streams.supervisors()
         file.write_text(text(document), encoding="utf-8", errors="surrogatepass")
         try:
             wanted = load_settings(file)
         except UsageError:
             wanted = None
-        await service._read_again(shared)
+        await service._read_again(streams)
         good = wanted or good
-        running = {name: supervisor for name, (supervisor, _) in service._streams.items()}
+        running = streams.supervisors()
         assert {name: one.settings for name, one in running.items()} == dict(good.streams)
         for name, supervisor in before.items():
             if name in running and supervisor.settings == good.streams[name]:
@@ -91,7 +101,7 @@ async def test_the_running_streams_are_those_of_the_last_good_file(tmp_path, mon
             else:
                 assert supervisor.stopped.is_set()
                 assert supervisor.removed == (name not in good.streams)
-    await service._close_streams()
+    await streams.close()
 
 
 async def test_a_stream_that_hangs_at_its_end_keeps_only_its_own_name_waiting(tmp_path, monkeypatch, caplog):
@@ -106,8 +116,8 @@ async def test_a_stream_that_hangs_at_its_end_keeps_only_its_own_name_waiting(tm
                 await released.wait()
             order.append(("ended", self.name, self.settings.weight))
 
-    monkeypatch.setattr(streaming.service.service, "Supervisor", Hanging)
-    monkeypatch.setattr(streaming.service.service, "CLOSING_SECONDS", 0.2)
+    monkeypatch.setattr(streaming.service.streams, "Supervisor", Hanging)
+    monkeypatch.setattr(streaming.service.streams, "CLOSING_SECONDS", 0.2)
     file = tmp_path / "cameras.toml"
 
     def write(**weights):
@@ -119,42 +129,44 @@ async def test_a_stream_that_hangs_at_its_end_keeps_only_its_own_name_waiting(tm
 
     write(a=1.0)
     service = Service(file, load_settings(file))
-    await service._apply(SimpleNamespace(), service._settings)
+    streams = some_streams()
+    await service._apply(streams, service._settings)
     await asyncio.sleep(0.01)
     write(a=2.0, b=1.0)
-    await service._read_again(SimpleNamespace())
+    await service._read_again(streams)
     await asyncio.sleep(0.05)
     assert order == [("begins", "a", 1.0), ("begins", "b", 1.0)], "a of before has not ended yet"
     write(b=1.0)
-    await service._read_again(SimpleNamespace())
+    await service._read_again(streams)
     write(a=3.0, b=1.0)
-    await service._read_again(SimpleNamespace())
+    await service._read_again(streams)
     await asyncio.sleep(0.05)
     assert len(order) == 2
-    await service._close_streams()
+    await streams.close()
     assert "stream a has not ended" in caplog.text
     assert "stream b" not in caplog.text
     released.set()
     await asyncio.sleep(0.05)
     assert order[2:4] == [("ended", "b", 1.0), ("ended", "a", 1.0)]
     assert [name for what, *name in order[4:] if what == "begins"] == [["a", 2.0], ["a", 3.0]], "one by one"
-    assert not service._leaving
+    assert not streams._ending
 
 
 async def test_a_refused_reload_says_why_and_what_needs_a_restart_is_named(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(streaming.service.service, "Supervisor", Fake)
+    monkeypatch.setattr(streaming.service.streams, "Supervisor", Fake)
     file = tmp_path / "cameras.toml"
     good = '[streams.a]\nsource = "rtsp://u:secret@127.0.0.1/x"\nprompts = ["cat"]\n'
     file.write_text(good, encoding="utf-8")
 
     service = Service(file, load_settings(file))
     with caplog.at_level("INFO"):
-        await service._apply(SimpleNamespace(), service._settings)
+        streams = some_streams()
+        await service._apply(streams, service._settings)
         file.write_text(good + "wieght = 2.0\n", encoding="utf-8")
-        await service._read_again(SimpleNamespace())
+        await service._read_again(streams)
         file.write_text('[model]\ndevice = "cuda:1"\n' + good, encoding="utf-8")
-        await service._read_again(SimpleNamespace())
-        await service._close_streams()
+        await service._read_again(streams)
+        await streams.close()
     assert "weight" in caplog.text
     assert "a restart is needed for model.device" in caplog.text
     assert "secret" not in caplog.text
@@ -221,27 +233,29 @@ async def test_a_stream_that_is_given_up_turns_health_red_and_the_exit_code_with
         async def run(self):
             raise ZeroDivisionError
 
-    monkeypatch.setattr(streaming.service.service, "Supervisor", Broken)
+    monkeypatch.setattr(streaming.service.streams, "Supervisor", Broken)
     file = tmp_path / "cameras.toml"
     file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
 
     service = Service(file, load_settings(file))
     assert service.health().ok
     thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
+    service._streams = some_streams()
     with pytest.raises(MaskcastError, match="given up: a"):
-        await service._serve(SimpleNamespace(worker=SimpleNamespace(thread=thread)), asyncio.Event())
+        await service._serve(service._streams, SimpleNamespace(thread=thread), asyncio.Event())
     assert service.health().reason == "given up: a"
 
 
 async def test_the_death_of_the_models_thread_turns_health_red_and_ends_the_process_with_code_5(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming.service.service, "Supervisor", Fake)
+    monkeypatch.setattr(streaming.service.streams, "Supervisor", Fake)
     file = tmp_path / "cameras.toml"
     file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
 
     service = Service(file, load_settings(file))
     thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
     service._worker = SimpleNamespace(thread=thread)
-    serving = asyncio.ensure_future(service._serve(SimpleNamespace(worker=service._worker), asyncio.Event()))
+    streams = some_streams()
+    serving = asyncio.create_task(service._serve(streams, service._worker, asyncio.Event()))
     await asyncio.sleep(0)
     assert service.health().ok
     thread.death = ModelError("the model's thread has ended")
@@ -250,4 +264,4 @@ async def test_the_death_of_the_models_thread_turns_health_red_and_ends_the_proc
     with pytest.raises(ModelError) as caught:
         await serving
     assert caught.value.exit_code == 5
-    await service._close_streams()
+    await streams.close()
