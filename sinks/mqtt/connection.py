@@ -11,8 +11,6 @@ from functools import partial
 from typing import NamedTuple
 
 import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 from maskcast.backoff import Backoff
 from maskcast.errors import SinkError
@@ -25,7 +23,7 @@ from sinks.mqtt.connector import Connector, break_off
 from sinks.mqtt.incoming import Incoming
 from sinks.mqtt.limits import Limits
 from sinks.mqtt.own_status import OwnStatus
-from sinks.mqtt.quarantine import Quarantine, SetAsideError
+from sinks.mqtt.sender import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +83,10 @@ class Connection:
         self.reconnects = 0
         self._away_since: float | None = None  # while there is no connection
         self._client: Client | None = None
-        self._limits = Limits()  # of the newest connection
         self._failure: asyncio.Future[None] | None = None  # of the present connection
-        self._quarantine = Quarantine()
+        self._sender = Sender(address)
         self._kept: dict[str, tuple[bytes, Delivery]] = {}
         self._fresh: dict[str, None] = {}  # topics in `_kept` to be sent, in this order
-        self._refused: dict[str, int] = {}  # what the log says that the broker refuses: from so many bytes on
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()  # nothing kept waits to be sent
         self._topics: dict[str, Callable[[Incoming], None]] = {}
@@ -132,10 +128,10 @@ class Connection:
         try:
             async with self._connector.session() as client:
                 for topic in self._topics:
-                    await self._subscribe(client, topic)
+                    await self._sender.subscribe(client, topic)
         except Exception as error:
             raise SinkError(self._connector.reason(error)) from error
-        return Trial(client.protocol, client.limits, sorted(self._refused))
+        return Trial(client.protocol, client.limits, sorted(self._sender.refused))
 
     def retain(self, topic: str, payload: bytes, delivery: Delivery) -> None:
         """Publish `payload` retained on `topic`, as soon as possible and after each reconnect; the newest wins.
@@ -157,7 +153,7 @@ class Connection:
 
     def refuses(self, topic: str) -> bool:
         """Whether the broker does not take what is published on `topic`; each is told of once."""
-        return topic in self._refused
+        return topic in self._sender.refused
 
     def away(self) -> float:
         """Seconds for which there has been no connection; 0 while there is one."""
@@ -168,8 +164,7 @@ class Connection:
 
         Without a connection, those that it might have on the last one.
         """
-        rooms = [self._quarantine.room(topic), self._limits.room(topic)]
-        return min((room for room in rooms if room is not None), default=None)
+        return self._sender.room(topic)
 
     async def publish(
         self,
@@ -194,15 +189,8 @@ class Connection:
         client = self._client
         if client is None:
             raise DisconnectedError
-        properties = None
-        if client.protocol == "5" and (delivery.expiry_seconds is not None or correlation is not None):
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            if delivery.expiry_seconds is not None:
-                properties.MessageExpiryInterval = delivery.expiry_seconds
-            if correlation is not None:
-                properties.CorrelationData = correlation
         try:
-            await self._send(client, topic, payload, delivery, properties)
+            await self._sender.send(client, topic, payload, delivery, correlation)
         except aiomqtt.MqttError as error:
             self._lose(client, error)
             raise DisconnectedError from error
@@ -263,7 +251,7 @@ class Connection:
                     try:
                         await self._serve(client, first)
                     finally:
-                        self._quarantine.ended(by_broker=client.lost)
+                        self._sender.quarantine.ended(by_broker=client.lost)
             except Exception as error:  # noqa: BLE001 - whatever it was, nobody is there to help: try again
                 if not first.done():
                     first.set_exception(error)
@@ -286,7 +274,7 @@ class Connection:
         self._fresh, self._unread = dict.fromkeys(self._kept), dict.fromkeys(self._topics)
         await self._catch_up(client)
         failure = self._failure = asyncio.get_running_loop().create_future()
-        self._client, self._limits = client, client.limits
+        self._client, self._sender.limits = client, client.limits
         self.connected.set()
         self._away_since = None
         self.was_connected = True
@@ -319,9 +307,9 @@ class Connection:
     async def _keep(self, client: Client) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._changed.wait(), self._quarantine.due())
+                await asyncio.wait_for(self._changed.wait(), self._sender.quarantine.due())
             except TimeoutError:  # what was set aside is tried again
-                self._fresh |= dict.fromkeys(topic for topic in self._kept if topic in self._refused)
+                self._fresh |= dict.fromkeys(topic for topic in self._kept if topic in self._sender.refused)
             await self._catch_up(client)
 
     async def _catch_up(self, client: Client) -> None:
@@ -333,7 +321,7 @@ class Connection:
             kept = self._kept[topic]
             payload, delivery = kept
             try:
-                await self._send(client, topic, payload, delivery)
+                await self._sender.send(client, topic, payload, delivery)
             except RefusedError:  # told
                 continue
             if payload == b"" and self._kept.get(topic) == kept:
@@ -342,47 +330,7 @@ class Connection:
         while self._unread:
             topic = next(iter(self._unread))
             del self._unread[topic]
-            await self._subscribe(client, topic)
-
-    async def _send(
-        self,
-        client: Client,
-        topic: str,
-        payload: bytes,
-        delivery: Delivery,
-        properties: Properties | None = None,
-    ) -> None:
-        prove = (
-            None if delivery.qos else lambda: client.unsubscribe(topic)
-        )  # from nothing; the broker answers all the same
-        try:
-            async with self._quarantine.passage(client, topic, len(payload), prove):
-                await client.publish(topic, payload, qos=delivery.qos, retain=delivery.retain, properties=properties)
-        except RefusedError as error:
-            self._complain(topic, error, 0 if type(error) is RefusedError else len(payload))
-            raise
-        if len(payload) >= self._refused.get(topic, 0):
-            self._refused.pop(topic, None)
-
-    async def _subscribe(self, client: Client, topic: str) -> None:
-        what = f"to let us read {topic}"
-        try:
-            async with self._quarantine.passage(client, what, 0):
-                answers = await client.subscribe(topic, topics.READING.qos)
-        except SetAsideError as error:
-            self._complain(what, error)
-            return
-        codes = [answer if isinstance(answer, int) else answer.value for answer in answers]
-        if any(code >= 0x80 for code in codes):
-            self._complain(what, RefusedError("not authorized"))
-        else:
-            self._refused.pop(what, None)
-
-    def _complain(self, what: str, error: RefusedError, size: int = 0) -> None:
-        """Say once, until it works again, that the broker does not take something of `size` bytes and more."""
-        if what not in self._refused:
-            logger.error("%s: the broker refuses %s (%s)", self._address, what, error)
-        self._refused[what] = size
+            await self._sender.subscribe(client, topic)
 
     def _lose(self, client: Client, error: aiomqtt.MqttError) -> None:
         failure = self._failure
@@ -391,5 +339,5 @@ class Connection:
             self.connected.clear()  # at once: whoever was told tries again as soon as there is one
             self._client = None
             if not client.lost:
-                self._quarantine.ended(by_broker=False)  # it is we who end it
+                self._sender.quarantine.ended(by_broker=False)  # it is we who end it
                 break_off(client)  # or the farewell would wait for an answer too
