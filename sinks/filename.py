@@ -11,7 +11,7 @@ from maskcast.printable import check_printable
 STREAM_FIELD = "{stream}"
 # Bytes of a name on all common file systems (POSIX' NAME_MAX), less what is put before and behind an id: suffixes such
 # as `.safetensors.damaged`, and what the user writes around `{stream}`.
-LONGEST = 255 - 75
+LONGEST_BYTES = 255 - 75
 
 
 def file_name(stream: str) -> str:
@@ -27,10 +27,10 @@ def file_name(stream: str) -> str:
     if stream in {"", ".", ".."} or "/" in stream or "\\" in stream:
         raise UsageError(f"the stream {stream!a} cannot name a file: its id must do as the name of a folder")
     name = stream.encode()
-    if len(name) <= LONGEST:
+    if len(name) <= LONGEST_BYTES:
         return stream
     digest = f"-{hashlib.sha256(name).hexdigest()[:16]}"
-    return name[: LONGEST - len(digest)].decode(errors="ignore") + digest
+    return name[: LONGEST_BYTES - len(digest)].decode(errors="ignore") + digest
 
 
 def with_stream(spec: str, stream: str) -> str:

@@ -117,7 +117,7 @@ def through_error(path: Path, error: OSError) -> SinkError:
 
 
 def _open_pipe(path: Path) -> int:
-    """Without a reader, opening a pipe would wait for one for ever."""
+    """Opening a pipe waits for its reader, but not longer than `READER_SECONDS`."""
     deadline = time.monotonic() + READER_SECONDS
     while True:
         try:

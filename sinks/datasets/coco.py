@@ -36,7 +36,7 @@ class CocoSink(BlockingSink):
         """Write to `path`; `prompts` fixes the ids of the categories, from 1, others follow as they come."""
         super().__init__(str(path))
         self.path = path
-        self._spool = partial_path(destination(path)).with_suffix(".sqlite")
+        self._store_file = partial_path(destination(path)).with_suffix(".sqlite")
         self._partial: PartialFile | None = None
         self._categories = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts), 1)}
         self._info: StreamInfo | None = None
@@ -49,7 +49,7 @@ class CocoSink(BlockingSink):
         try:
             self._make_room()
             # The sink's thread is the only one, but the interpreter may close the file from another at exit.
-            self._database = sqlite3.connect(self._spool, check_same_thread=False)
+            self._database = sqlite3.connect(self._store_file, check_same_thread=False)
             self._database.executescript(
                 # The journal keeps the file readable when the process is killed or the disk is full.
                 "PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF;"
@@ -89,7 +89,7 @@ class CocoSink(BlockingSink):
         finally:
             self._close()
         with suppress(OSError):
-            self._spool.unlink(missing_ok=True)
+            self._store_file.unlink(missing_ok=True)
 
     def _hand_over(self, part: Path) -> None:
         """Write the whole JSON, which is in `part`, through."""
@@ -102,9 +102,9 @@ class CocoSink(BlockingSink):
 
     def _make_room(self) -> None:
         """Keep the database of a killed run, and the journal that makes it whole."""
-        aside = set_aside(self._spool)
-        self._spool.unlink(missing_ok=True)
-        journal = Path(f"{self._spool}-journal")
+        aside = set_aside(self._store_file)
+        self._store_file.unlink(missing_ok=True)
+        journal = Path(f"{self._store_file}-journal")
         if aside is not None and journal.exists():
             journal.rename(f"{aside}-journal")
         journal.unlink(missing_ok=True)
@@ -174,7 +174,7 @@ class CocoSink(BlockingSink):
 
     def _error(self, error: OSError | sqlite3.Error) -> SinkError:
         what = (isinstance(error, OSError) and error.strerror) or str(error)
-        return SinkError(f"cannot write {self.path}: {what}; the masks up to there are kept in {self._spool.name}")
+        return SinkError(f"cannot write {self.path}: {what}; the masks up to there are kept in {self._store_file.name}")
 
     def _close(self) -> None:
         """Close the database and leave it where it is."""

@@ -16,7 +16,7 @@ from sinks.through import kind_of_target
 
 # The format has one class that is evaluated, the pedestrian; TrackEval refuses results of any other.
 CLASS = 1
-LONGEST_NAME = 50  # bytes of a prompt in the name of its file
+LONGEST_NAME_BYTES = 50  # of a prompt in the name of its file
 
 
 class MotSink(BlockingSink):
@@ -75,7 +75,7 @@ def prompt_names(prompts: Sequence[str]) -> list[str]:
     """Names that a file may have, one for each prompt, none twice: ``red car`` is ``red-car``."""
     names: list[str] = []
     for prompt in prompts:
-        words = re.sub(r"\W+", "-", prompt.lower()).encode()[:LONGEST_NAME].decode(errors="ignore")
+        words = re.sub(r"\W+", "-", prompt.lower()).encode()[:LONGEST_NAME_BYTES].decode(errors="ignore")
         base = words.strip("-") or "prompt"
         candidates = (base if number == 1 else f"{base}-{number}" for number in count(1))
         names.append(next(name for name in candidates if name not in names))

@@ -38,12 +38,12 @@ MOST_CHANNELS = 8
 LATE_SECONDS = 10
 SILENT = {"mp3": "libmp3lame", "opus": "libopus"}
 
-# What is encoded where the medium does not say it in its head; the packets tell, and are brought to it. In Hz.
-UNKNOWN_RATE, UNKNOWN_LAYOUT = 48_000, "stereo"
+# What is encoded where the medium does not say it in its head; the packets tell, and are brought to it.
+UNKNOWN_RATE_HZ, UNKNOWN_LAYOUT = 48_000, "stereo"
 
-# Bits a second and channel: enough for AAC and Opus to sound like the original. AAC holds at most 6144 bits a channel
+# Of a channel: enough for AAC and Opus to sound like the original. AAC holds at most 6144 bits a channel
 # in a frame of 1024 samples (ISO/IEC 14496-3, 4.5.3.1).
-BIT_RATE = 64_000
+BITS_A_SECOND = 64_000
 AAC_BITS_A_SAMPLE = 6144 // 1024
 
 # A frame's time that is off by less is rounded (Matroska and FLV count milliseconds); by more, it is a gap.
@@ -220,10 +220,10 @@ class _Encoded:
     def __init__(self, name: str, source: AudioStream, output: OutputContainer, container: Container) -> None:
         self.name = name
         encoder = Codec(container.audio_encoder, "w")
-        rate, layout = _rate(encoder, source.codec_context.sample_rate or UNKNOWN_RATE), _layout(encoder, source)
+        rate, layout = _rate(encoder, source.codec_context.sample_rate or UNKNOWN_RATE_HZ), _layout(encoder, source)
         self.target = cast("AudioStream", output.add_stream(encoder.name, rate=rate, layout=layout))
         channels = self.target.codec_context.channels
-        self.target.bit_rate = min(BIT_RATE, AAC_BITS_A_SAMPLE * rate) * channels
+        self.target.bit_rate = min(BITS_A_SECOND, AAC_BITS_A_SAMPLE * rate) * channels
         self._resampler: AudioResampler | None = None
         self._form: tuple[str, str, int] | None = None
         self._end: Fraction | None = None  # where the last frame ends, in seconds
@@ -338,7 +338,7 @@ def _works(encoder: Codec, source: str, target: str) -> bool:
     context.format, context.layout, context.sample_rate = (
         formats[0],
         av.AudioLayout(target),
-        _rate(encoder, UNKNOWN_RATE),
+        _rate(encoder, UNKNOWN_RATE_HZ),
     )
     try:
         context.open()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 # A killed process must leave what it wrote playable, so videos are written in fragments of a second.
 _FRAGMENTS = {"frag_duration": "1000000", "flush_packets": "1"}  # microseconds
 # The hybrid form hides the fragments at the end under an ordinary index, which every player and editor can seek in,
-# without copying the file. That index grows in memory by some 50 bytes a frame.
+# without copying the file. That index grows in memory with each frame.
 _MP4 = {"movflags": "hybrid_fragmented+delay_moov", **_FRAGMENTS}
 # A live stream has no end to plan for: its file stays fragmented, and does without the list of its fragments too.
 _ENDLESS_MP4 = {"movflags": "delay_moov+default_base_moof+skip_trailer", **_FRAGMENTS}

@@ -22,11 +22,11 @@ from sinks.video.codec import AV_ERRORS, EncoderSettings, encoder_options, pixel
 from sinks.video.container import Container
 from sinks.video.render import colour_codes, even_size
 
-USUAL_RATE = 25  # frames a second, of a medium that does not say
+USUAL_FRAME_RATE = 25  # a second, of a medium that does not say
 # Of a recording: a camera needs about one core at most, many cameras share the machine, and each thread holds pictures
 # back.
 RECORDING_THREADS = 2
-STUCK_FRAMES = 1000  # an encoder that holds so many and gives none back has failed; those in use hold 0 to about 70
+STUCK_FRAMES = 1000  # an encoder that holds so many has failed; none looks ahead as far
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class VideoEncoder:
         self._size, self._colour = size, colour
         self._time_base, self._key_seconds = info.time_base, key_seconds
         self._last_key: float | None = None
-        self._step = max(1, round(1 / (info.frame_rate or USUAL_RATE) / info.time_base))  # ticks, of the last two
+        self._step = max(1, round(1 / (info.frame_rate or USUAL_FRAME_RATE) / info.time_base))  # ticks, of the last two
         self._inside: dict[int, _Inside] = {}  # by pts, increasing
         recording = key_seconds is not None
         options = encoder_options(name, settings, live=info.live or recording)
@@ -108,7 +108,7 @@ class VideoEncoder:
             options = _low_delay(name, options)
         # PyAV ties an encoder to a container; nothing is written to this one but its header.
         self._holder = av.open(io.BytesIO(), "w", format=container.muxer)
-        rate = info.frame_rate or USUAL_RATE
+        rate = info.frame_rate or USUAL_FRAME_RATE
         self._stream = cast("VideoStream", self._holder.add_stream(name, rate=rate, options=options))
         context = self._stream.codec_context
         context.width, context.height = even_size(*size)
@@ -189,7 +189,7 @@ class VideoEncoder:
         dts = packet.pts if packet.dts is None else packet.dts
         frame = self._inside.pop(self._nearest(packet.pts))
         while self._inside and (oldest := next(iter(self._inside))) < dts:
-            del self._inside[oldest]  # the encoder has left it out: what follows is later
+            del self._inside[oldest]  # the encoder has dropped it: what follows is later
         duration = self._step if frame.duration is None else frame.duration
         # What is kept for a recording takes its own bytes: the encoder's buffer may be far larger.
         kept = packet if self._key_seconds is None else Packet(bytes(packet))

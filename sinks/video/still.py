@@ -17,11 +17,11 @@ from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
 from sinks.video.render import colour_codes, render
 
-# Full HD cameras give about 150 kB so; that is what a dashboard shows and a broker carries without effort.
-MAX_WIDTH, QUALITY = 1280, 80
-MIN_WIDTH = 64  # pixels; about 1 kB
-# Seconds between two stills for events: a crowd that comes in is one picture, not fifty.
-PAUSE = 2.0
+# What a dashboard shows, and a broker carries without effort.
+MAX_WIDTH_PIXELS, JPEG_QUALITY = 1280, 80
+MIN_WIDTH_PIXELS = 64
+# Between two stills for events: a crowd that comes in is one picture, not fifty.
+PAUSE_SECONDS = 2.0
 
 
 def annotated_jpeg(result: Result, room: int | None = None) -> bytes:
@@ -29,21 +29,21 @@ def annotated_jpeg(result: Result, room: int | None = None) -> bytes:
 
     Args:
         result: of the frame.
-        room: bytes that it may have; None for any number. It is made smaller until it fits, down to `MIN_WIDTH`.
+        room: bytes that it may have; None for any number. It is made smaller until it fits, down to `MIN_WIDTH_PIXELS`.
 
     Returns:
-        A picture of at most `MAX_WIDTH` pixels in width.
+        A picture of at most `MAX_WIDTH_PIXELS` in width.
 
     Raises:
         SinkError: it cannot be encoded.
     """
     picture = result.frame.picture
     drawn = render(result, picture.width, picture.height)
-    width = min(drawn.width, MAX_WIDTH)
+    width = min(drawn.width, MAX_WIDTH_PIXELS)
     data = _encode(result, drawn, width)
-    while room is not None and len(data) > room and width > MIN_WIDTH:
+    while room is not None and len(data) > room and width > MIN_WIDTH_PIXELS:
         # The bytes go with the pixels, but faster, because what is small has no grain: not too far at a time.
-        width = max(MIN_WIDTH, int(width * max(0.7, 0.95 * math.sqrt(room / len(data)))))
+        width = max(MIN_WIDTH_PIXELS, int(width * max(0.7, 0.95 * math.sqrt(room / len(data)))))
         data = _encode(result, drawn, width)
     return data
 
@@ -61,7 +61,7 @@ def _encode(result: Result, drawn: VideoFrame, width: int) -> bytes:
         dst_color_range=ColorRange.JPEG,
         threads=1,
     )
-    done, data = cv2.imencode(".jpg", image.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    done, data = cv2.imencode(".jpg", image.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise SinkError(f"{result.frame.stream}: frame {result.frame.index} cannot be encoded as JPEG")
     return data.tobytes()
@@ -87,7 +87,7 @@ class StillSink(Sink):
         super().__init__("still")
         self._publish, self._on_events, self._room = publish, on_events, room
         self._asked = self._wanted = False
-        self._last = -PAUSE
+        self._last = -PAUSE_SECONDS
         self._newest: Result | None = None
 
     def ask(self) -> None:
@@ -115,7 +115,7 @@ class StillSink(Sink):
 
     async def write(self, result: Result) -> None:
         self._newest = result
-        due = self._wanted and time.monotonic() - self._last >= PAUSE
+        due = self._wanted and time.monotonic() - self._last >= PAUSE_SECONDS
         if self._asked or due:
             await self._take(result)
 

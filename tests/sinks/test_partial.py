@@ -73,31 +73,31 @@ def test_only_regular_files_with_something_in_them_are_set_aside(tmp_path: Path)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["empty", "full", "pipe"]
 
 
-async def test_a_full_disk_leaves_the_spool_of_coco_when_the_json_is_written(tmp_path: Path) -> None:
+async def test_a_full_disk_leaves_the_store_of_coco_when_the_json_is_written(tmp_path: Path) -> None:
     (tmp_path / "out.partial.json").symlink_to("/dev/full")
     with pytest.raises(SinkError, match=r"No space left on device.*kept in out\.partial\.sqlite") as caught:
         await feed(open_sink(str(tmp_path / "out.json")), info(), stream(60))
     assert "\n" not in str(caught.value)
-    with sqlite3.connect(tmp_path / "out.partial.sqlite") as spool:
-        assert spool.execute("SELECT count(*) FROM frames").fetchone() == (60,)
-    spool.close()
+    with sqlite3.connect(tmp_path / "out.partial.sqlite") as store:
+        assert store.execute("SELECT count(*) FROM frames").fetchone() == (60,)
+    store.close()
 
 
-async def test_a_full_disk_leaves_the_spool_of_coco_while_masks_come(
+async def test_a_full_disk_leaves_the_store_of_coco_while_masks_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coco, "COMMIT_FRAMES", 20)
     with largest_file(65_536), pytest.raises(SinkError, match=r"kept in out\.partial\.sqlite"):
         await feed(open_sink(str(tmp_path / "out.json")), info(), stream(800))
-    with sqlite3.connect(tmp_path / "out.partial.sqlite") as spool:
-        (count,) = spool.execute("SELECT count(*) FROM frames").fetchone()
-        assert spool.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    spool.close()
+    with sqlite3.connect(tmp_path / "out.partial.sqlite") as store:
+        (count,) = store.execute("SELECT count(*) FROM frames").fetchone()
+        assert store.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    store.close()
     assert count >= 20
 
 
-async def test_the_spool_of_a_killed_run_can_be_read_after_the_next_run(tmp_path: Path) -> None:
-    path, spool = tmp_path / "out.json", tmp_path / "out.partial.sqlite"
+async def test_the_store_of_a_killed_run_can_be_read_after_the_next_run(tmp_path: Path) -> None:
+    path, store = tmp_path / "out.json", tmp_path / "out.partial.sqlite"
     code = f"""
 import asyncio, itertools
 from sinks import open_sink
@@ -108,7 +108,7 @@ planes = grey(180, 320)
 asyncio.run(feed(open_sink({str(path)!r}), info(), results(frame(index, planes) for index in itertools.count())))
 """
     with processes.running([sys.executable, "-c", code], cwd=ROOT):
-        eventually(lambda: spool.exists() and spool.stat().st_size >= 100_000)
+        eventually(lambda: store.exists() and store.stat().st_size >= 100_000)
     await feed(open_sink(str(path)), info(), stream(3))
     assert path.exists()
     assert not list(tmp_path.glob("out.partial.sqlite*"))

@@ -11,7 +11,7 @@ import pytest
 from maskcast.picture import Colour, Planes
 from maskcast.result import Result
 from sinks.video.palette import to_yuv
-from sinks.video.still import MAX_WIDTH, annotated_jpeg
+from sinks.video.still import MAX_WIDTH_PIXELS, annotated_jpeg
 from tests.frames import frame
 
 RED = (0.8, 0.1, 0.2)
@@ -31,7 +31,7 @@ class Plain:
 
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
-@pytest.mark.parametrize(("size", "expected"), [((64, 48), (64, 48)), ((2561, 1441), (MAX_WIDTH, 720))])
+@pytest.mark.parametrize(("size", "expected"), [((64, 48), (64, 48)), ((2561, 1441), (MAX_WIDTH_PIXELS, 720))])
 def test_a_still_has_the_colours_of_the_picture(matrix, full, size, expected):
     shown = replace(frame(), picture=Plain(*size, Colour(matrix, full)))
     jpeg = annotated_jpeg(Result(shown, (), ()))
