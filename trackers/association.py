@@ -23,13 +23,11 @@ from trackers.defaults import LOST_AFTER_SECONDS
 from trackers.detection.detector import Detections, ImageFeatures
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
+from trackers.rules import Rules
 
-# Of `Sam3VideoConfig`: assoc_iou_thresh and new_det_thresh.
-MATCH_IOU = 0.1
-NEW_TRACK_SCORE = 0.7
 # Cosine of centred features. Two views of one object stay well above it in practice, two objects of one prompt mostly
 # below; it only decides where masks do not overlap.
-MATCH_APPEARANCE = 0.6
+MATCH_COSINE = 0.6
 # Share of the overlap in the score of a pair that overlaps.
 OVERLAP_WEIGHT = 0.7
 
@@ -101,7 +99,7 @@ class AssociationTracker:
         sightings = {track_id: Sighting(scores[i], masks[i].bbox) for track_id, i in matched.items()}
         events = state.lifecycle.update(sightings, frame.pts)
 
-        fresh = [i for i in range(len(found)) if i not in matched.values() and scores[i] >= NEW_TRACK_SCORE]
+        fresh = [i for i in range(len(found)) if i not in matched.values() and scores[i] >= Rules.new_det_thresh]
         events += state.lifecycle.make_room(len(fresh))
         for i in sorted(fresh, key=lambda i: -scores[i]):
             if started := state.lifecycle.start(prompts[i], Sighting(scores[i], masks[i].bbox), frame.pts):
@@ -134,10 +132,10 @@ class AssociationTracker:
         same_prompt = np.array([[life.prompt == prompt for prompt in prompts] for life in lives])
 
         seen_before = np.array([[life.state is not TrackState.LOST] for life in lives])
-        overlapping = same_prompt & seen_before & (iou >= MATCH_IOU)
+        overlapping = same_prompt & seen_before & (iou >= Rules.assoc_iou_thresh)
         first = match(np.where(overlapping, OVERLAP_WEIGHT * iou + (1 - OVERLAP_WEIGHT) * cosine, 0))
 
-        free = same_prompt & (cosine >= MATCH_APPEARANCE)
+        free = same_prompt & (cosine >= MATCH_COSINE)
         for row, column in first:
             free[row, :] = free[:, column] = False
         second = match(np.where(free, cosine, 0))

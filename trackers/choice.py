@@ -1,4 +1,4 @@
-"""Which tracker follows, by what rules: what is asked for, as far as the checkpoint allows it."""
+"""Whether a checkpoint will do for what is asked, and which tracker then follows, by what rules."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def choose(
     lost_after: float,
     weights: bool = True,
 ) -> Choice:
-    """Load a checkpoint and decide how it is used. `run` and `check` both ask here, so that they cannot disagree.
+    """Load a checkpoint and decide how it is used, or say why not. The engine and `check` both ask here.
 
     Args:
         model: see `load_checkpoint`.

@@ -110,12 +110,12 @@ def video_config() -> Sam3VideoConfig:
         init_trk_keep_alive=8,
         max_trk_keep_alive=16,
         new_det_thresh=0.8,
-        # Detections are better than tracks here: they renew memories often, and an overlap of 0.1 makes none a track's.
+        # Detections are better than tracks here: they recondition often, and an overlap of 0.1 makes none a track's.
         assoc_iou_thresh=0.3,
         recondition_every_nth_frame=8,
         recondition_on_trk_masks=False,
         high_iou_thresh=0.5,
-        # For Maskcast, of which the library keeps what it does not know: see `trackers.rules`. Masks spill over to
+        # For Maskcast, of which the library keeps what it does not know: see `Rules`. Masks spill over to
         # look-alikes, boxes do not; and the tracker was trained with memories of frames that do not show the object.
         box_margin=0.1,
         select_memories=False,

@@ -28,8 +28,8 @@ from scenes import (
     stencil,
 )
 
-_MARGIN = 16
-"""Background beyond the picture's edges, for camera shake, pixels."""
+_MARGIN_PIXELS = 16
+"""Background beyond the picture's edges, for camera shake."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def camera_path(rng: np.random.Generator, frames: int, strength: float) -> NDArr
         return np.zeros((frames, 2))
     walk = np.cumsum(rng.normal(0, strength, (frames, 2)), axis=0) * 0.5
     walk -= walk.mean(0)
-    return np.clip(walk + rng.normal(0, strength * 0.5, (frames, 2)), -_MARGIN, _MARGIN)
+    return np.clip(walk + rng.normal(0, strength * 0.5, (frames, 2)), -_MARGIN_PIXELS, _MARGIN_PIXELS)
 
 
 def _hang(canvas: FloatImage, labels: Labels, panel: Panel, offset: NDArray[np.float64]) -> None:
@@ -157,13 +157,13 @@ def film(
         size: Side of the picture, pixels.
     """
     camera = camera or random_camera(rng)
-    scenery = background(rng, size + 2 * _MARGIN)
+    scenery = background(rng, size + 2 * _MARGIN_PIXELS)
     behind = [i for i in range(len(actors)) if not hidden or i in hidden]
     before = [i for i in range(len(actors)) if i not in behind]
     frames: list[Image] = []
     truth: list[Labels] = []
     for frame, offset in enumerate(offsets):
-        x, y = (int(v) for v in np.round(_MARGIN - offset))
+        x, y = (int(v) for v in np.round(_MARGIN_PIXELS - offset))
         canvas = scenery[y : y + size, x : x + size].copy()
         labels = np.zeros((size, size), np.uint8)
         for group, boards in ((behind, panels), (before, [])):

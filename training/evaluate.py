@@ -28,8 +28,8 @@ from transformers.models.sam3_video.modeling_sam3_video import Sam3VideoInferenc
 
 Pipeline = Callable[[NDArray[np.uint8], str], Tracks]
 """From frames ``(T, SIZE, SIZE, 3)`` uint8 RGB and a phrase to the tracks in every frame."""
-RATE = 25
-"""Frames a second that the clips are said to have."""
+FRAMES_A_SECOND = 25
+"""What the clips are said to have."""
 _HERE = Path(__file__).resolve().parent
 _TARGETS = {
     "precision": 0.90,
@@ -83,7 +83,7 @@ def product_pipeline(folder: Path) -> Pipeline:
         stream = engine.open_stream([text])
         tracks: Tracks = []
         for index, frame in enumerate(frames):
-            pts = index / RATE
+            pts = index / FRAMES_A_SECOND
             moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=pts)
             (results,) = engine.step([stream], [Frame("clip", index, pts, moment, ArrayPicture(frame.copy()))])
             tracks += [{track.id: track.mask.full() for track in result.tracks} for result in results]

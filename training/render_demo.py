@@ -19,7 +19,7 @@ from scenes import COLOURS, SHAPES, SIZE, Camera, Look, Pose
 
 SCALE = 2
 """The clip is drawn at twice the model's input size."""
-RATE = 15
+FRAMES_A_SECOND = 15
 FRAMES = 150
 SEED = 2026
 _SURFACES = {
@@ -91,10 +91,10 @@ def render() -> Clip:
 def write_video(clip: Clip, path: Path) -> None:
     """Encode as H.264 that plays anywhere."""
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"crf": "24", "preset": "veryslow"})
+        stream = container.add_stream("libx264", rate=FRAMES_A_SECOND, options={"crf": "24", "preset": "veryslow"})
         stream.width = stream.height = clip.frames.shape[1]
         stream.pix_fmt = "yuv420p"
-        stream.time_base = Fraction(1, RATE)
+        stream.time_base = Fraction(1, FRAMES_A_SECOND)
         for image in clip.frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
@@ -119,7 +119,7 @@ def write_truth(clip: Clip, path: Path) -> None:
                 }
             )
         height, width = labels.shape
-        line = {"frame": index, "pts": index / RATE, "width": width, "height": height, "objects": objects}
+        line = {"frame": index, "pts": index / FRAMES_A_SECOND, "width": width, "height": height, "objects": objects}
         lines.append(json.dumps(line, separators=(",", ":")))
     path.write_text("\n".join(lines) + "\n")
 

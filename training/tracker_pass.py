@@ -19,10 +19,10 @@ from transformers import Sam3TrackerVideoModel
 from transformers.models.sam3.modeling_sam3 import Sam3SinePositionEmbedding, Sam3VisionNeck
 from transformers.models.sam3_tracker_video.modeling_sam3_tracker_video import get_1d_sine_pe
 
-_ABSENT = -1024.0
+_NO_OBJECT_LOGIT = -1024.0
 """Mask logit of an object that is not in the picture, as in the library."""
 _SINE = Sam3SinePositionEmbedding(num_position_features=HIDDEN // 2, normalize=True)
-_RECENT = 6
+_RECENT_FRAMES = 6
 """Memories of tracked frames that the tracker looks at, besides the conditioning ones."""
 
 
@@ -65,7 +65,7 @@ class Prediction:
 
     def blanked(self) -> Tensor:
         """Mask logits with absent objects blanked."""
-        return torch.where(self.presence[:, None, None] > 0, self.masks, _ABSENT)
+        return torch.where(self.presence[:, None, None] > 0, self.masks, _NO_OBJECT_LOGIT)
 
 
 @dataclass
@@ -148,7 +148,7 @@ def attend(
         known: Frames of the video so far, which scale the pointers' ages.
     """
     rows = coarse.shape[0]
-    recent = [m for m in memories if not m.conditioning and frame - m.frame <= _RECENT]
+    recent = [m for m in memories if not m.conditioning and frame - m.frame <= _RECENT_FRAMES]
     conditioning = [m for m in memories if m.conditioning]
     spatial = tracker.memory_encoder.position_encoding((rows, 64, GRID, GRID), coarse.device, coarse.dtype)
     spatial = spatial.flatten(2).permute(2, 0, 1)

@@ -17,7 +17,7 @@ from trackeval.metrics import HOTA, Identity
 
 Tracks = list[dict[int, NDArray[np.bool_]]]
 """For every frame, the visible masks ``(SIZE, SIZE)`` by track id."""
-_PRESENT = 60
+_PRESENT_PIXELS = 60
 """Pixels that an object must show to be asked for in a frame."""
 _SAME = 0.3
 """IoU from which a track is said to be on an object."""
@@ -39,7 +39,7 @@ def _truth(clip: Clip, prompt: Prompt) -> Tracks:
     tracks: Tracks = []
     for labels in clip.labels:
         counts = np.bincount(labels.ravel(), minlength=len(clip.looks) + 1)
-        tracks.append({i: labels == i + 1 for i in wanted if counts[i + 1] >= _PRESENT})
+        tracks.append({i: labels == i + 1 for i in wanted if counts[i + 1] >= _PRESENT_PIXELS})
     return tracks
 
 

@@ -19,7 +19,7 @@ from tracker_pass import FrameFeatures, Tracked, pyramid, track
 from transformers import Sam3TrackerVideoModel
 from transformers.models.sam3.modeling_sam3 import Sam3VisionNeck
 
-_PRESENT, _DOUBTFUL = 40, 8
+_PRESENT_PIXELS, _DOUBTFUL_PIXELS = 40, 8
 """Pixels from which an object counts as present; below the second number it is absent, between them it is not asked."""
 _FINE = ("fpn_layers.0.", "fpn_layers.1.")
 """The finest pyramid levels, which are the detector's unless ``--train-fine``."""
@@ -40,24 +40,24 @@ def clip_loss(result: Tracked, pieces: Pieces) -> tuple[Tensor, dict[str, float]
     entropy, dice, weights, presence_losses, overlaps, right = [], [], [], [], [], []
     for frame, prediction in enumerate(result.predictions):
         shown = pieces.pixels[frame]
-        weight = (shown >= _PRESENT).float() * (0.2 if frame == 0 else 1.0)
+        weight = (shown >= _PRESENT_PIXELS).float() * (0.2 if frame == 0 else 1.0)
         each_entropy, each_dice = mask_losses(prediction.masks, pieces.masks[frame])
         entropy.append(each_entropy * weight)
         dice.append(each_dice * weight)
         weights.append(weight)
-        present = (shown >= _PRESENT).float()
-        sure = ((shown >= _PRESENT) | (shown < _DOUBTFUL)).float()
+        present = (shown >= _PRESENT_PIXELS).float()
+        certain = ((shown >= _PRESENT_PIXELS) | (shown < _DOUBTFUL_PIXELS)).float()
         balance = torch.where(present > 0, 1.0, 3.0)
         if frame:  # The moment of return decides whether an object keeps its id.
-            returned = (present > 0) & (pieces.pixels[frame - 1] < _PRESENT)
+            returned = (present > 0) & (pieces.pixels[frame - 1] < _PRESENT_PIXELS)
             balance = torch.where(returned, 4.0, balance)
         each = F.binary_cross_entropy_with_logits(prediction.presence, present, reduction="none")
-        presence_losses.append((each * sure * balance).mean())
+        presence_losses.append((each * certain * balance).mean())
         if frame:
             hard, truth = prediction.masks > 0, pieces.masks[frame] > 0.5
             overlap = (hard & truth).flatten(1).sum(1) / (hard | truth).flatten(1).sum(1).clamp(min=1)
             overlaps.append((overlap * present).sum() / present.sum().clamp(min=1))
-            right.append((((prediction.presence > 0) == (present > 0)) * sure).sum() / sure.sum().clamp(min=1))
+            right.append((((prediction.presence > 0) == (present > 0)) * certain).sum() / certain.sum().clamp(min=1))
     total = torch.stack(weights).sum().clamp(min=1)
     parts = {
         "entropy": 10 * torch.stack(entropy).sum() / total,
@@ -80,7 +80,7 @@ def _stretch_absence(rng: np.random.Generator, pieces: Pieces) -> list[int]:
     """How many frames each frame stands for: often more than one where some object is wholly hidden."""
     lasting = [1] * len(pieces.pixels)
     if rng.random() < 0.6:
-        for frame in np.flatnonzero((pieces.pixels < _DOUBTFUL).any(1).cpu().numpy()).tolist():
+        for frame in np.flatnonzero((pieces.pixels < _DOUBTFUL_PIXELS).any(1).cpu().numpy()).tolist():
             lasting[frame] = int(rng.integers(1, 6)) if frame else 1
     return lasting
 

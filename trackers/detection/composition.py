@@ -27,7 +27,7 @@ from trackers.detection.weights import Weights
 
 BACKBONE = "vision_encoder.backbone."
 # Weights stored in bfloat16 by one of the two differ by up to 2**-8 of their size.
-TOLERANCE = 0.01
+RELATIVE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _check_encoder(weights: Weights, name: str, own: Weights, own_prefix: str) -
         same = weights.shapes.get(other) == own.shapes[key]
         if same:
             theirs, ours = weights.tensor(other).float(), own.tensor(key).float()
-            same = bool(torch.linalg.norm(theirs - ours) <= TOLERANCE * torch.linalg.norm(ours))
+            same = bool(torch.linalg.norm(theirs - ours) <= RELATIVE_TOLERANCE * torch.linalg.norm(ours))
         if not same:
             raise ModelError(
                 f"tracker {name}: it was trained on another image encoder than the model's ({bare} differs); "

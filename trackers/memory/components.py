@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # Logits that the reference gives to pixels that change sides.
-FILLED, REMOVED = 0.1, -0.1
+FILLED_LOGIT, REMOVED_LOGIT = 0.1, -0.1
 
 
 def small_components(masks: Tensor, limit: Tensor, max_area: int) -> Tensor:
@@ -59,7 +59,7 @@ def fill_holes(logits: Tensor, max_area: int) -> Tensor:
         return logits
     background = logits <= 0
     limit = torch.full((len(logits),), max_area, device=logits.device)
-    logits = torch.where(small_components(background, limit, max_area), FILLED, logits)
+    logits = torch.where(small_components(background, limit, max_area), FILLED_LOGIT, logits)
     foreground = logits > 0
     limit = foreground.flatten(1).sum(1).div(2, rounding_mode="floor").clamp(max=max_area)
-    return torch.where(small_components(foreground, limit, max_area), REMOVED, logits)
+    return torch.where(small_components(foreground, limit, max_area), REMOVED_LOGIT, logits)

@@ -24,13 +24,13 @@ from trackers.rules import Rules
 
 # More than ever come of anything that is counted: of frames, at a thousand a second, in 8,900 years. Sums of two stay
 # within 64 bits.
-MOST = 1 << 48
-# Seconds: 30,000 years.
-LONGEST = 1e12
+MOST_COUNT = 1 << 48
+# 30,000 years.
+LONGEST_SECONDS = 1e12
 # Of the file's head, which holds the document: at most `Rules.max_tracks` lives of some hundred bytes and the prompts.
-LONGEST_HEAD = 4 << 20
+LONGEST_HEAD_BYTES = 4 << 20
 # Appearances are of unit length.
-UNIT = 1.001
+LONGEST_APPEARANCE = 1.001
 
 FLOATS = ("BF16", "F16", "F32")
 # Of `MemoryBank`, one for each entry.
@@ -72,7 +72,7 @@ def check_file(file: Path) -> None:
         raise ValueError("no file")
     with file.open("rb") as opened:
         length = int.from_bytes(opened.read(8), "little")  # as the format of safetensors says
-    if length > LONGEST_HEAD:
+    if length > LONGEST_HEAD_BYTES:
         raise ValueError(f"a head of {length} bytes")
 
 
@@ -147,12 +147,12 @@ def check_values(tensors: Mapping[str, Tensor], document: Document, rules: Rules
     """
     step = document.step
     bounds = {
-        "first_step": (-MOST, step),
+        "first_step": (-MOST_COUNT, step),
         "keep_alive": (rules.min_trk_keep_alive, max(rules.max_trk_keep_alive, rules.init_trk_keep_alive)),
-        "unmatched": (0, MOST),
+        "unmatched": (0, MOST_COUNT),
         "last_occluded": (NEVER, step),
-        "shared": (0, MOST),  # of several detections in a frame, too
-        "appearance": (-UNIT, UNIT),
+        "shared": (0, MOST_COUNT),  # of several detections in a frame, too
+        "appearance": (-LONGEST_APPEARANCE, LONGEST_APPEARANCE),
         "spatial.steps": (EMPTY, step),
         "pointers.steps": (EMPTY, step),
     }
@@ -167,13 +167,13 @@ def check_values(tensors: Mapping[str, Tensor], document: Document, rules: Rules
         raise ValueError("tracks and memories disagree")
 
 
-def _integer(value: object, low: int, high: int = MOST) -> int:
+def _integer(value: object, low: int, high: int = MOST_COUNT) -> int:
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"a number that is not from {low} to {high}")
     return value
 
 
-def _number(value: object, low: float = -LONGEST, high: float = LONGEST) -> float:
+def _number(value: object, low: float = -LONGEST_SECONDS, high: float = LONGEST_SECONDS) -> float:
     if type(value) not in {int, float}:
         raise ValueError("a number that is none")
     number = float(value)  # type: ignore[arg-type]

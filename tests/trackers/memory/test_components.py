@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from trackers.memory.components import FILLED, REMOVED, fill_holes, small_components
+from trackers.memory.components import FILLED_LOGIT, REMOVED_LOGIT, fill_holes, small_components
 from trackers.overlap import SUPPRESSED_LOGIT, without_overtaken
 
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)))
@@ -37,8 +37,8 @@ def test_holes_are_filled_and_sprinkles_removed():
     logits[0, 5:7, 5:7] = -3  # a hole of 4
     logits[0, 17, 17:19] = 2  # a sprinkle of 2
     result = fill_holes(logits, 4)
-    assert (result[0, 5:7, 5:7] == FILLED).all()
-    assert (result[0, 17, 17:19] == REMOVED).all()
+    assert (result[0, 5:7, 5:7] == FILLED_LOGIT).all()
+    assert (result[0, 17, 17:19] == REMOVED_LOGIT).all()
     changed = result != logits
     assert int(changed.sum()) == 6
     assert torch.equal(fill_holes(logits, 0), logits)
