@@ -32,6 +32,12 @@ class BatchedStream:
         tracks: where the M tracks are among those of all streams.
         detections: where the N detections are among those of all streams.
         prompts: ``(M,)`` int64 index of each track's prompt.
+        evidence, plan: of this frame.
+        suppressed: ``(M,)`` bool, the track loses its mask to one that overlaps it.
+        seen: ``(M,)`` bool, the frame shows the object well enough to be remembered.
+        appearance: ``(N, C)`` of the detections, see `measure`.
+        alive: ``(M,)`` bool, the track goes on.
+        events: what happened to the tracks in this frame.
     """
 
     state: MemoryState

@@ -230,7 +230,7 @@ class MemoryTracker:
         arrays = iter(np.split(numbers, np.cumsum([part.numel() for part in measured])[:-1]))
         shapes = iter([tuple(part.shape) for part in measured])
         for stream in batch:
-            scores, prompts, iou, overlap, visible, track_logits, worth, stream.appearance = (
+            scores, prompts, iou, overlap, visible, track_logits, memory_scores, stream.appearance = (
                 next(arrays).reshape(next(shapes)) for _ in range(MEASURES)
             )
             state, table, rows = stream.state, stream.state.table, stream.rows
@@ -248,7 +248,7 @@ class MemoryTracker:
             rival = rivals(overlap, stream.prompts, self.rules)
             stream.suppressed = occlusions(rival, evidence.visible, table, rows, state.step)
             stream.seen = (
-                evidence.visible & ~stream.suppressed & (worth > MIN_MEMORY_SCORE)
+                evidence.visible & ~stream.suppressed & (memory_scores > MIN_MEMORY_SCORE)
             ) | stream.plan.reconditioned
             self._make_room(stream)
 
@@ -271,12 +271,14 @@ class MemoryTracker:
         self, batch: Sequence[BatchedStream], seen: TrackerFeatures, tracks: Propagated, logits: Tensor, new: Tensor
     ) -> None:
         """Make the memories of this frame, of old and of new tracks, and store them."""
-        begun, begun_pointers = self._begin(
+        first_memories, first_pointers = self._first_memories(
             seen, self._frames(batch, [len(stream.plan.starts) for stream in batch]), new
         )
         # A memory that is no number would make none of all that is seen with it, masked or not.
-        memories = torch.cat([*self._go_on(batch, seen, tracks, logits), *begun]).nan_to_num(0, 0, 0)
-        pointers = torch.cat([tracks.pointers, *begun_pointers]).nan_to_num(0, 0, 0)
+        memories = torch.cat([*self._continued_memories(batch, seen, tracks, logits), *first_memories]).nan_to_num(
+            0, 0, 0
+        )
+        pointers = torch.cat([tracks.pointers, *first_pointers]).nan_to_num(0, 0, 0)
 
         first = len(tracks.logits)
         for stream in batch:
@@ -286,9 +288,9 @@ class MemoryTracker:
             ids = state.lifecycle.next_id + np.arange(new_count)
             # What did not find the object leads astray: beside it, the new memory would soon follow what had hidden it.
             table.forget(stream.rows[stream.plan.reidentified])
-            begun_rows = table.add(ids, state.step, self.rules.init_trk_keep_alive)
-            table.appearance[begun_rows] = stream.appearance[stream.plan.new]
-            rows = np.concatenate([stream.rows[stream.alive], begun_rows])
+            new_rows = table.add(ids, state.step, self.rules.init_trk_keep_alive)
+            table.appearance[new_rows] = stream.appearance[stream.plan.new]
+            rows = np.concatenate([stream.rows[stream.alive], new_rows])
             conditioning = np.concatenate([stream.plan.reconditioned[stream.alive], np.ones(new_count, np.bool_)])
             shown = np.concatenate([stream.seen[stream.alive], np.ones(new_count, np.bool_)])
             old = np.arange(stream.tracks.start, stream.tracks.stop)
@@ -299,7 +301,7 @@ class MemoryTracker:
             for bank, made in ((table.spatial, memories), (table.pointers, pointers)):
                 bank.flat[self._upload(bank.claim(rows, state.step, conditioning, shown))] = made[source]
 
-    def _go_on(
+    def _continued_memories(
         self, batch: Sequence[BatchedStream], seen: TrackerFeatures, tracks: Propagated, logits: Tensor
     ) -> Iterator[Tensor]:
         """Memories of this frame of all tracks, pass by pass."""
@@ -317,7 +319,7 @@ class MemoryTracker:
                 present[part][rows] = tracks.scores[part][rows] > 0
             yield self.encoder.encode(seen, frames[part], masks, present[part])
 
-    def _begin(self, seen: TrackerFeatures, frames: Tensor, new: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def _first_memories(self, seen: TrackerFeatures, frames: Tensor, new: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Memories and pointers of tracks that begin, pass by pass."""
         memories, pointers = [], []
         for part in passes(len(new)):
