@@ -28,7 +28,7 @@ class Choice:
 
 def choose(
     model: str,
-    tracker: str | None,
+    tracker: TrackerName | None,
     *,
     tracker_from: str | None,
     hot_start: int,
@@ -56,7 +56,7 @@ def choose(
     return Choice(checkpoint, rules, _tracker(tracker, checkpoint, rules))
 
 
-def _tracker(name: str | None, checkpoint: Checkpoint, rules: Rules) -> TrackerName:
+def _tracker(name: TrackerName | None, checkpoint: Checkpoint, rules: Rules) -> TrackerName:
     if name not in (None, *get_args(TrackerName)):
         raise UsageError(f"unknown tracker {name!r}: use {' or '.join(get_args(TrackerName))}")
     if name == "memory" and checkpoint.video is None:

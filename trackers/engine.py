@@ -17,7 +17,7 @@ from maskcast.prompts import clean_prompts
 from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
 from trackers.choice import choose
-from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL
+from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import Detector
 from trackers.detection.text import TextEmbedding, TextEncoder
@@ -47,7 +47,7 @@ class Engine:
         self,
         model: str = MODEL,
         device: str = DEVICE,
-        tracker: str | None = None,
+        tracker: TrackerName | None = None,
         *,
         tracker_from: str | None = None,
         hot_start: int = HOT_START_FRAMES,
