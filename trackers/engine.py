@@ -71,7 +71,6 @@ class Engine:
             ModelError: the checkpoint cannot be used.
         """
         self.device = resolve_device(device)
-        self.model = model
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         choice = choose(model, tracker, tracker_from=tracker_from, hot_start=hot_start, lost_after=lost_after)
         checkpoint, rules = choice.checkpoint, choice.rules
