@@ -70,7 +70,7 @@ def upscale(logits: NDArray[np.float32], size: tuple[int, int]) -> Mask:
 
     Equals ``F.interpolate(logits, size, mode="bilinear", align_corners=False) > 0`` (the reference's
     post-processing), but touches only the object's box. Written as two gathers an axis and not as two products with
-    sparse matrices: BLAS would start threads for it, which costs ten times the arithmetic on a busy machine.
+    sparse matrices: BLAS would start threads for it, which costs more than the arithmetic on a busy machine.
 
     Args:
         logits: ``(h, w)``.
