@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trackers.hot_start import HotStart
 from trackers.lifecycle import Lifecycle
+from trackers.memory.hot_start import HotStart
 from trackers.memory.memory_bank import SlotTable
 
 

@@ -20,12 +20,12 @@ from maskcast.frame import Frame
 from maskcast.mask import Mask
 from maskcast.result import Event, Result, Track, TrackState
 from trackers.detection.detector import Detections, ImageFeatures
-from trackers.hot_start import HotStart
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import upscale
 from trackers.memory.batch import MEASURES, BatchedStream, batched, chunked, measure
 from trackers.memory.components import fill_holes
 from trackers.memory.encoder import MemoryEncoder, hard_masks, soft_masks
+from trackers.memory.hot_start import HotStart
 from trackers.memory.memory_bank import Ints, MemoryBank, SlotTable, recall_together
 from trackers.memory.planning import (
     Evidence,
