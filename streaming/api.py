@@ -11,8 +11,8 @@ from maskcast.errors import UsageError
 from maskcast.read_ahead import read_ahead
 from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
+from streaming.pipeline.reader import READ_AHEAD
 from streaming.pipeline.stage import Stage, staged
-from streaming.pipeline.stream import READ_AHEAD
 from trackers.defaults import DEVICE, MODEL, TrackerName
 
 

@@ -15,30 +15,24 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from maskcast.errors import MaskcastError, ModelError, SourceError, StageError
+from maskcast.errors import MaskcastError, ModelError, StageError
 from maskcast.frame import Frame
 from maskcast.notices import FramesDropped, Problem, StreamBegan
 from maskcast.result import Event, EventKind, Result
-from maskcast.threads import in_daemon_thread
-from sources.source import Source
 from streaming.pipeline.conversion import Converter
 from streaming.pipeline.fair_queue import Lane
 from streaming.pipeline.job import Job
-from streaming.pipeline.mailbox import Closed, Mailbox
+from streaming.pipeline.mailbox import Closed
 from streaming.pipeline.outlet import Outlet
+from streaming.pipeline.reader import Reader, open_reader
 from streaming.pipeline.report import Report
 from streaming.pipeline.saving import Saving
 from streaming.pipeline.stage import LateEvents, staged
-from streaming.pipeline.stopping import first, unless
+from streaming.pipeline.stopping import first
 from streaming.pipeline.worker import Worker
 
 if TYPE_CHECKING:
     from trackers.engine import TrackedStream
-
-# Frames decoded ahead of the model.
-READ_AHEAD = 4
-# A reader that does not answer to `close` in this time is left behind on its daemon thread.
-CLOSE_SECONDS = 2.0
 
 
 async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
@@ -47,46 +41,35 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
     Raises:
         MaskcastError: it could not begin. What goes wrong later is in the report, next to what was delivered.
     """
-    opening = in_daemon_thread(job.open_source, "open source", unwanted=lambda source: source.close())
-    try:
-        source = await unless(stop, opening)
-    except MaskcastError:
-        raise
-    except Exception as error:
-        raise _source_error("source", error) from error
-    if source is None:
-        if not opening.cancelled() and opening.exception() is None:  # it was opened in the moment of the stop
-            _close(opening.result())
+    reader = await open_reader(job.open_source, job.notify, stop)
+    if reader is None:
         return Report(stream="", interrupted=True)
     try:
-        run = await _begin(job, worker, source)
+        run = await _begin(job, worker, reader)
     except BaseException:
-        _close(source)
+        reader.stop()
         raise
-    job.notify(StreamBegan(run.info))
-    reading = in_daemon_thread(_reader(source, run), f"read {run.info.stream}")
-    reading.add_done_callback(_fetch)
-    hurrying = asyncio.create_task(run.hurry(stop), name=f"hurry {run.info.stream}")
+    job.notify(StreamBegan(reader.info))
+    reader.start()
+    hurrying = asyncio.create_task(run.hurry(stop), name=f"hurry {reader.info.stream}")
     left_behind = False
     try:
-        await run.track(stop, reading)
+        await run.track(stop)
     except asyncio.CancelledError:  # the process ends, and does not wait any longer
         left_behind = True
         raise
     finally:
-        await run.frames.close(discard=True)
-        closing = _close(source)
+        await reader.frames.close(discard=True)
+        reader.stop()
         run.converter.close()
         if not left_behind:
-            await _together(f"finish {run.info.stream}", [outlet.finish(run.reason) for outlet in run.outlets])
-            await asyncio.wait([reading, closing], timeout=CLOSE_SECONDS)
+            await _together(f"finish {reader.info.stream}", [outlet.finish(run.reason) for outlet in run.outlets])
+            await reader.gone()
         hurrying.cancel()
-    run.report.seconds = time.monotonic() - run.started
-    run.count_dropped()
-    return run.report
+    return run.final_report()
 
 
-async def _begin(job: Job, worker: Worker, source: Source) -> _Run:
+async def _begin(job: Job, worker: Worker, reader: Reader) -> _Run:
     """Take a place at the model and open the sinks.
 
     Raises:
@@ -96,12 +79,12 @@ async def _begin(job: Job, worker: Worker, source: Source) -> _Run:
         job.controls.prompts,
         job.track_state.file if job.track_state and job.track_state.resume else None,
         job.known,
-        live=source.info.live,
+        live=reader.info.live,
         weight=job.weight,
     )
     try:
-        run = _Run(job, worker, source, lane, pending)
-        await _together(f"start {run.info.stream}", [outlet.start() for outlet in run.outlets])
+        run = _Run(job, worker, reader, lane, pending)
+        await _together(f"start {reader.info.stream}", [outlet.start() for outlet in run.outlets])
     except Exception:
         with suppress(MaskcastError):
             await worker.close_stream(lane)
@@ -113,37 +96,30 @@ class _Run:
     """A stream that is being tracked, and what has become of it so far."""
 
     def __init__(
-        self, job: Job, worker: Worker, source: Source, lane: Lane[TrackedStream], pending: Sequence[Event]
+        self, job: Job, worker: Worker, reader: Reader, lane: Lane[TrackedStream], pending: Sequence[Event]
     ) -> None:
-        self.info = source.info
+        self.info = reader.info
         self.report = Report(self.info.stream)
-        self.frames: Mailbox[Frame] = Mailbox(1 if self.info.live else READ_AHEAD, drop_oldest=self.info.live)
         self.converter = Converter(self.info.stream)
         self.outlets = [Outlet(sink, self.info, self._record) for sink in job.open_sinks(self.info)]
         self.started = time.monotonic()
         self.reason: str | None = None  # why the stream stopped early
-        self._job, self._worker, self._lane = job, worker, lane
+        self._job, self._worker, self._reader, self._lane = job, worker, reader, lane
         self._late = LateEvents(pending)
         self._stages = (self._late, *job.stages)
         self._saving = Saving(job.track_state, worker, lane, self._record) if job.track_state else None
 
-    async def offer(self, frame: Frame) -> None:
-        """Take a frame from the reader.
+    def final_report(self) -> Report:
+        """What has become of the stream, now that it is over."""
+        self.report.seconds = time.monotonic() - self.started
+        self.report.dropped_before_model = self._reader.frames.dropped
+        self._count_dropped()
+        return self.report
 
-        Raises:
-            Closed: no more are wanted.
-        """
-        await self.frames.put(frame)
-        self.count_dropped()
-
-    def count_dropped(self) -> None:
-        """Tell how many frames have been dropped, if there are more."""
-        report = self.report
-        if more := self.frames.dropped - report.dropped_before_model:
-            report.dropped_before_model += more
-            self._job.notify(FramesDropped("reader", more))
-        if more := sum(outlet.dropped for outlet in self.outlets) - report.dropped_by_sinks:
-            report.dropped_by_sinks += more
+    def _count_dropped(self) -> None:
+        """Tell how many results slow sinks have cost, if there are more."""
+        if more := sum(outlet.dropped for outlet in self.outlets) - self.report.dropped_by_sinks:
+            self.report.dropped_by_sinks += more
             self._job.notify(FramesDropped("sink", more))
 
     async def hurry(self, stop: asyncio.Event) -> None:
@@ -152,16 +128,14 @@ class _Run:
         for outlet in self.outlets:
             outlet.hurry()
 
-    async def track(self, stop: asyncio.Event, reading: asyncio.Future[None]) -> None:
+    async def track(self, stop: asyncio.Event) -> None:
         """Take frames until the end, a failure, or `stop`; then hand out what the tracker still holds back."""
         whole = sound = True
         try:
             await self._take_frames(stop)
         except Closed:  # the reader is at its end: was it a good one?
-            try:
-                await reading
-            except Exception as error:  # noqa: BLE001 - what a decoder raises ends this stream only
-                self._fail(_source_error(self.info.stream, error))
+            if failure := await self._reader.failure():
+                self._fail(failure)
         except MaskcastError as error:
             self._fail(error)
             # A pass that failed may have left the state half advanced: the track state from before is the better one.
@@ -192,7 +166,7 @@ class _Run:
             tracked = await self._worker.step(self._lane, partial(self.converter.begin, take))
             self._job.notify(tracked)
             await self._deliver(tracked.results)
-            self.count_dropped()
+            self._count_dropped()
             if next(taken) == self._job.max_frames:
                 return
 
@@ -207,7 +181,7 @@ class _Run:
             elif wait > 0:
                 coming = asyncio.sleep(wait)
             else:
-                coming = self.frames.ready()  # taken only when nothing can come between any more
+                coming = self._reader.frames.ready()  # taken only when nothing can come between any more
             frame = asyncio.create_task(coming, name=f"next frame of {self.info.stream}")
             changed = asyncio.create_task(controls.changed.wait(), name=f"controls of {self.info.stream}")
             done = await first(stop, [frame, changed])
@@ -217,8 +191,8 @@ class _Run:
                 continue
             await frame
             if self.info.live:
-                return self.frames.take
-            item = await self.frames.get()
+                return self._reader.frames.take
+            item = await self._reader.frames.get()
             return lambda: item
 
     async def _follow(self) -> None:
@@ -247,40 +221,3 @@ async def _together(name: str, calls: Sequence[Coroutine[Any, Any, None]]) -> No
     async with asyncio.TaskGroup() as group:
         for call in calls:
             group.create_task(call, name=name)
-
-
-def _reader(source: Source, run: _Run) -> Callable[[], None]:
-    """The reader thread's work: iterate the source into the mailbox, then close the mailbox."""
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        try:
-            for frame in source:
-                asyncio.run_coroutine_threadsafe(run.offer(frame), loop).result()
-        except Closed:
-            pass  # the consumer has what it wants
-        finally:
-            asyncio.run_coroutine_threadsafe(run.frames.close(), loop)
-
-    return read
-
-
-def _close(source: Source) -> asyncio.Future[None]:
-    """Close a source off the event loop: a decoder may be at work for long, a connection says goodbye."""
-    closing = in_daemon_thread(source.close, "close source")
-    closing.add_done_callback(_fetch)
-    return closing
-
-
-def _fetch(future: asyncio.Future[None]) -> None:
-    """Ask a future how it ended, or the event loop complains that nobody did."""
-    if not future.cancelled():
-        future.exception()
-
-
-def _source_error(name: str, error: Exception) -> SourceError:
-    if isinstance(error, SourceError):
-        return error
-    wrapped = SourceError(f"{name}: {type(error).__name__}: {error}".splitlines()[0])
-    wrapped.__cause__ = error
-    return wrapped

@@ -1,0 +1,110 @@
+"""A source that is opened, read ahead and closed on threads: each may take long, and none holds up the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from maskcast.errors import MaskcastError, SourceError
+from maskcast.frame import Frame
+from maskcast.notices import FramesDropped, Notify
+from maskcast.threads import in_daemon_thread
+from sources.source import Source
+from streaming.pipeline.mailbox import Closed, Mailbox
+from streaming.pipeline.stopping import unless
+
+# Frames decoded ahead of the model.
+READ_AHEAD = 4
+# A thread that does not end in this time is left behind.
+CLOSE_SECONDS = 2.0
+
+
+async def open_reader(open_source: Callable[[], Source], notify: Notify, stop: asyncio.Event) -> Reader | None:
+    """Open a source, unless `stop` is set before it is open; it is closed then when it comes.
+
+    Raises:
+        MaskcastError: it cannot be opened.
+    """
+    opening = in_daemon_thread(open_source, "open source", unwanted=lambda source: source.close())
+    try:
+        source = await unless(stop, opening)
+    except MaskcastError:
+        raise
+    except Exception as error:
+        raise _source_error("source", error) from error
+    if source is not None:
+        return Reader(source, notify)
+    if not opening.cancelled() and opening.exception() is None:  # it was opened in the moment of the stop
+        _close(opening.result())
+    return None
+
+
+class Reader:
+    """Reads a source into a mailbox: offline a few frames ahead, live the newest one.
+
+    Attributes:
+        info: of the source.
+        frames: those that wait for the model.
+    """
+
+    def __init__(self, source: Source, notify: Notify) -> None:
+        """Prepare; `notify` is told of the frames that a live stream drops."""
+        self.info = source.info
+        self.frames: Mailbox[Frame] = Mailbox(1 if self.info.live else READ_AHEAD, drop_oldest=self.info.live)
+        self._source, self._notify = source, notify
+        self._threads: list[asyncio.Future[None]] = []
+
+    def start(self) -> None:
+        """Begin to read; at the end of the source the mailbox is closed."""
+        loop = asyncio.get_running_loop()
+
+        def read() -> None:
+            try:
+                for frame in self._source:
+                    asyncio.run_coroutine_threadsafe(self._offer(frame), loop).result()
+            except Closed:
+                pass  # the consumer has what it wants
+            finally:
+                asyncio.run_coroutine_threadsafe(self.frames.close(), loop)
+
+        self._threads.append(_seen(in_daemon_thread(read, f"read {self.info.stream}")))
+
+    async def _offer(self, frame: Frame) -> None:
+        before = self.frames.dropped
+        await self.frames.put(frame)
+        if more := self.frames.dropped - before:
+            self._notify(FramesDropped("reader", more))
+
+    async def failure(self) -> SourceError | None:
+        """Why the source came to its end, once it has; None for a good one."""
+        try:
+            await self._threads[0]
+        except Exception as error:  # noqa: BLE001 - what a decoder raises ends this stream only
+            return _source_error(self.info.stream, error)
+        return None
+
+    def stop(self) -> None:
+        """Close the source, which goes on on a thread."""
+        self._threads.append(_close(self._source))
+
+    async def gone(self) -> None:
+        """Wait until the threads have ended, but not for long."""
+        await asyncio.wait(self._threads, timeout=CLOSE_SECONDS)
+
+
+def _close(source: Source) -> asyncio.Future[None]:
+    return _seen(in_daemon_thread(source.close, "close source"))
+
+
+def _seen(future: asyncio.Future[None]) -> asyncio.Future[None]:
+    """The same; the event loop does not complain if nobody asks how it ended."""
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return future
+
+
+def _source_error(name: str, error: Exception) -> SourceError:
+    if isinstance(error, SourceError):
+        return error
+    wrapped = SourceError(f"{name}: {type(error).__name__}: {error}".splitlines()[0])
+    wrapped.__cause__ = error
+    return wrapped
