@@ -73,7 +73,7 @@ class Metrics:
         self._frames = counter("frames_total", "Frames that the model tracked.", "stream")
         self._dropped = counter(
             "frames_dropped_total",
-            "Frames that were dropped, by place: reader (a newer one was there), model, sink.",
+            "Frames that were dropped, by place: reader (a newer one was there) or sink (it was slow).",
             "stream",
             "where",
         )
