@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 
 from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
 from maskcast.notices import (
@@ -17,7 +16,9 @@ from maskcast.notices import (
     SourceStatus,
     TrackedFrame,
 )
-from maskcast.result import Result
+from sinks.mqtt.journal import Journal
+from sinks.mqtt.publisher import Publisher
+from sinks.video.recording import RecordingSink
 from streaming.pipeline.controls import Controls
 from streaming.service.metrics import Metrics
 
@@ -63,7 +64,8 @@ class StreamMetrics:
                 metrics.frame_tracked(name)
                 metrics.observe("queue", taken - frame.decoded_at)
                 metrics.observe("model", done - taken)
-                self._show(results[-1:])
+                if results:
+                    self._show(Counter(track.prompt for track in results[-1].tracks))
             case FramesDropped(where, count):
                 self._dropped += count if where == "reader" else 0
                 metrics.frames_dropped(name, where, count)
@@ -77,16 +79,22 @@ class StreamMetrics:
             case Problem(error):
                 metrics.errors(name, _kind(error))
 
-    def _show(self, newest: Sequence[Result]) -> None:
-        for result in newest:
-            visible = Counter(track.prompt for track in result.tracks)
-            for prompt in self._controls.prompts:
-                self._metrics.tracks(self._name, prompt, visible[prompt])
+    def look(self, publisher: Publisher | None, journal: Journal, recording: RecordingSink | None) -> None:
+        """Take what nobody tells, as it is now; call every some seconds."""
+        metrics, name = self._metrics, self._name
+        if publisher:
+            metrics.journal(name, journal.depth(name), journal.dropped(name))
+            metrics.broker(name, publisher.connected, publisher.dropped_frames)
+        if recording:
+            metrics.recording(name, recording.recording, recording.failures)
 
     def nothing_visible(self) -> None:
         """What was seen last is not seen any more."""
+        self._show(Counter())
+
+    def _show(self, visible: Counter[str]) -> None:
         for prompt in self._controls.prompts:
-            self._metrics.tracks(self._name, prompt, 0)
+            self._metrics.tracks(self._name, prompt, visible[prompt])
 
     def idle(self) -> float:
         """Seconds since the last frame was tracked."""

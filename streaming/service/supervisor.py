@@ -46,13 +46,13 @@ class Supervisor:
     def __init__(self, name: str, settings: StreamSettings, shared: Shared) -> None:
         """Prepare; nothing runs before `run`."""
         self.name, self.settings = name, settings
-        self.controls = Controls(settings.prompts)
+        self._controls = Controls(settings.prompts)
         self._shared = shared
         self._stop, self._removed = asyncio.Event(), False
         mqtt = shared.settings.mqtt
         self._outputs = StreamOutputs(name, settings, stills=bool(mqtt and mqtt.stills))
-        self._presence = Presence(name, shared, self.controls)
-        self._metrics = StreamMetrics(name, shared.metrics, self.controls, settings.max_rate)
+        self._presence = Presence(name, shared, self._controls)
+        self._metrics = StreamMetrics(name, shared.metrics, self._controls, settings.max_rate)
         self._continuity = Continuity(name, self._track_state())
 
     def _track_state(self) -> TrackStateFile | None:
@@ -108,7 +108,7 @@ class Supervisor:
         allowed = self.settings.control
         if not allowed:
             return None
-        remote = RemoteControl(self.controls, self._presence, self._outputs, self._shared.worker, self.notify)
+        remote = RemoteControl(self._controls, self._presence, self._outputs, self._shared.worker, self.notify)
         return ControlDesk(self.name, remote, self.notify, allowed=allowed)
 
     async def _serve(self) -> None:
@@ -172,7 +172,7 @@ class Supervisor:
         return Job(
             open_source=partial(self._open, over, into_loop(self.notify, over)),
             open_sinks=lambda _: self._outputs.make(publisher),
-            controls=self.controls,
+            controls=self._controls,
             max_rate=self.settings.max_rate,
             weight=self.settings.weight,
             track_state=self._continuity.track_state,
@@ -223,14 +223,8 @@ class Supervisor:
         Returns:
             Frames a second that were wanted of the model since the last call, and that it tracked.
         """
-        metrics = self._shared.metrics
-        if publisher := self._presence.publisher:
-            journal = self._shared.journal
-            metrics.journal(self.name, journal.depth(self.name), journal.dropped(self.name))
-            metrics.broker(self.name, publisher.connected, publisher.dropped_frames)
-        if recording := self._outputs.find(RecordingSink):
-            metrics.recording(self.name, recording.recording, recording.failures)
-        looking = self._presence.source.online and not self.controls.paused
+        self._metrics.look(self._presence.publisher, self._shared.journal, self._outputs.find(RecordingSink))
+        looking = self._presence.source.online and not self._controls.paused
         if not looking and self._metrics.idle() > self._shared.settings.model.lost_after:
             self._metrics.nothing_visible()
             self._presence.nothing_visible()
