@@ -1,0 +1,35 @@
+"""Masks at a fraction of their resolution."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from maskcast.mask import Mask
+from sinks.messages.downscale import downscaled
+
+
+@pytest.mark.parametrize("downscale", [1, 2, 3, 7, 64, 400])
+def test_a_reduced_mask_has_a_pixel_wherever_the_full_one_has_any(downscale: int) -> None:
+    rng = np.random.default_rng(downscale)
+    for _ in range(30):
+        height, width = rng.integers(1, 40, 2)
+        size = (int(height + rng.integers(0, 30)), int(width + rng.integers(0, 30)))
+        y, x = int(rng.integers(0, size[0] - height + 1)), int(rng.integers(0, size[1] - width + 1))
+        mask = Mask.from_array(rng.random((height, width)) < rng.choice([0.01, 0.5, 1]), size, x, y)
+        reduced = downscaled(mask, downscale)
+        assert reduced.size == (math.ceil(size[0] / downscale), math.ceil(size[1] / downscale))
+        padded = np.zeros((reduced.size[0] * downscale, reduced.size[1] * downscale), np.bool_)
+        padded[: size[0], : size[1]] = mask.full()
+        blocks = padded.reshape(reduced.size[0], downscale, reduced.size[1], downscale)
+        assert np.array_equal(reduced.full(), blocks.any(axis=(1, 3)))
+        again = Mask.from_array(reduced.full(), reduced.size)
+        assert (reduced.x, reduced.y, reduced.crop.shape) == (again.x, again.y, again.crop.shape)
+
+
+def test_reducing_a_mask_does_not_visit_the_frame() -> None:
+    small = Mask((1_000_000, 1_000_000), 999_990, 999_990, np.ones((10, 10), np.bool_))  # its frame fits no memory
+    reduced = downscaled(small, 4)
+    assert (reduced.size, reduced.x, reduced.crop.shape) == ((250_000, 250_000), 249_997, (3, 3))

@@ -1,0 +1,28 @@
+"""What is published of the lives of tracks."""
+
+from __future__ import annotations
+
+from maskcast.mask import Box
+from maskcast.result import Event, EventKind, Result
+from sinks.messages.event import EventMessage, event_message, shed_message
+from tests.schemas import schema, validate
+from tests.sinks_media import frame, grey
+
+ORIGIN = "0123456789abcdef0123456789abcdef"
+
+
+def test_an_event_says_what_happened_to_which_track() -> None:
+    event = Event(EventKind.LOST, 3, "dog", 0.123456, Box(1.26, 2, 3, 4))
+    found = validate("event", event_message(Result(frame(12, grey(8, 8)), (), (event,)), event, f"{ORIGIN}-41"))
+    assert (found["event"], found["track"]) == ("lost", {"id": 3, "prompt": "dog"})
+    assert (found["bbox"], found["score"]) == ([1.3, 2, 3, 4], 0.1235)
+
+
+def test_the_kinds_of_events_are_those_of_the_tracker() -> None:
+    assert EventMessage.model_fields["event"].annotation is EventKind
+    assert schema("event")["properties"]["event"]["enum"] == list(EventKind)
+
+
+def test_dropped_events_are_counted() -> None:
+    shed = validate("shed", shed_message("door", f"{ORIGIN}-140", 100))
+    assert (shed["schema"], shed["id"], shed["count"]) == ("maskcast.shed/1", f"{ORIGIN}-140", 100)
