@@ -156,3 +156,19 @@ def test_a_stream_begun_anew_ends_what_subscribers_believe_alive_and_uses_no_id_
     stream, events = engine.reopen_stream(["person"], known)
     assert [(event.kind, event.track_id) for event in events] == [(EventKind.ENDED, 5)]
     assert stream.state.lifecycle.next_id > 7
+
+
+def test_cudnns_attention_is_off_for_as_long_as_a_pass_takes(folders, monkeypatch):
+    """It would plan each new number of memories anew; the rest of the process may want it."""
+    engine = Engine(str(folders[0]), "cpu")
+    seen = []
+    encode = engine._detector.encode
+
+    def watched(images):
+        seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return encode(images)
+
+    monkeypatch.setattr(engine._detector, "encode", watched)
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    engine.step([engine.open_stream(["cat"])], [frame(0, scene(1)[0])])
+    assert (before, seen, torch.backends.cuda.cudnn_sdp_enabled()) == (True, [False], True)
