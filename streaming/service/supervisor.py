@@ -21,10 +21,10 @@ from streaming.pipeline.job import Job
 from streaming.pipeline.saving import TrackStateFile
 from streaming.pipeline.stopping import first
 from streaming.pipeline.stream import run_stream
-from streaming.service.continuity import Continuity
 from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
 from streaming.service.remote_control import RemoteControl
+from streaming.service.resumption import Resumption
 from streaming.service.shared import Shared
 from streaming.service.stream_metrics import StreamMetrics
 from streaming.settings.tables import StreamSettings
@@ -53,7 +53,7 @@ class Supervisor:
         self._outputs = StreamOutputs(name, settings, stills=bool(mqtt and mqtt.stills))
         self._presence = Presence(name, shared, self._controls)
         self._metrics = StreamMetrics(name, shared.metrics, self._controls, settings.max_rate)
-        self._continuity = Continuity(name, self._track_state())
+        self._resumption = Resumption(name, self._track_state())
 
     def _track_state(self) -> TrackStateFile | None:
         if not self._shared.track_states or self.settings.ends():
@@ -156,7 +156,7 @@ class Supervisor:
             broken = [error for error in report.errors if isinstance(error, ModelError)]
             return (broken or report.errors or [None])[-1]
         except TrackStateError as failure:
-            self.notify(Problem(self._continuity.give_up(failure)))
+            self.notify(Problem(self._resumption.give_up(failure)))
         except MaskcastError as failure:
             self.notify(Problem(failure))
             return failure
@@ -175,8 +175,8 @@ class Supervisor:
             controls=self._controls,
             max_rate=self.settings.max_rate,
             weight=self.settings.weight,
-            track_state=self._continuity.track_state,
-            known=await self._continuity.known(self._shared.journal if publisher else None),
+            track_state=self._resumption.track_state,
+            known=await self._resumption.known(self._shared.journal if publisher else None),
             notify=self.notify,
         )
 
@@ -214,7 +214,7 @@ class Supervisor:
                 say("%s: %s", self.name, "online" if online else f"offline: {reason}", extra={"stream": self.name})
             case Problem(error):
                 logger.error("%s: %s", self.name, error, extra={"stream": self.name})
-        for listener in (self._presence, self._metrics, self._continuity):
+        for listener in (self._presence, self._metrics, self._resumption):
             listener.notify(notice)
 
     def measure(self) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from sinks.mqtt.journal import Journal
 from streaming.pipeline.saving import TrackStateFile
 
 
-class Continuity:
+class Resumption:
     """The tracks of one stream across attempts."""
 
     def __init__(self, name: str, track_state: TrackStateFile | None) -> None:
