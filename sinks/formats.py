@@ -106,20 +106,20 @@ def parse_output(spec: str) -> Output:
     """
     scheme, is_url, _ = spec.partition("://")
     name, colon, rest = spec.partition(":")
-    if is_url:
-        chosen = [Output(one, spec) for one in FORMATS if scheme.lower() in one.schemes]
-    elif named := [one for one in FORMATS if colon and one.name == name and not one.schemes]:
-        chosen = [Output(one, rest, name + colon) for one in named]
-    elif spec == STDOUT:
-        chosen = [Output(one, spec) for one in FORMATS if one.stdout]
+    target, prefix = spec, ""
+    if spec == STDOUT:
+        chosen = [one for one in FORMATS if one.stdout]
+    elif is_url:
+        chosen = [one for one in FORMATS if scheme.lower() in one.schemes]
+    elif chosen := [one for one in FORMATS if colon and one.name == name and not one.schemes]:
+        target, prefix = rest, name + colon
     else:
-        suffix = Path(spec).suffix.lower()
-        chosen = [Output(one, spec) for one in FORMATS if suffix in one.suffixes]
+        chosen = [one for one in FORMATS if Path(spec).suffix.lower() in one.suffixes]
     if not chosen:
         raise UsageError(f"no sink for {redact(spec) if is_url else repr(spec)}; there are {known_formats()}")
-    output = chosen[0]
-    if not output.target:
-        raise UsageError(f"{spec} names no target: write {spec}name")
+    output = Output(chosen[0], target, prefix)
+    if output.path and not output.path.name:
+        raise UsageError(f"{spec} names no file: write {prefix}name")
     if output.target == STDOUT and not output.format.stdout:
         raise UsageError(f"{output.format.name} cannot be written to the standard output: name a file")
     return output
