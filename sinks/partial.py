@@ -49,7 +49,7 @@ class PartialFile:
 
     @property
     def place(self) -> Path:
-        """What FFmpeg writes to."""
+        """What a library that opens it itself is told: the path."""
         return self.part
 
     def error(self, error: OSError) -> SinkError:

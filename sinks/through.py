@@ -74,7 +74,7 @@ class Through:
 
     @property
     def place(self) -> int:
-        """What FFmpeg writes to."""
+        """What a library that opens it itself is told: the descriptor, for a name would be opened twice."""
         return self.descriptor
 
     def leave(self) -> None:

@@ -42,8 +42,7 @@ class AnnotatedVideoSink(BlockingSink):
         self.settings = settings or EncoderSettings()
         self._info: StreamInfo | None = None
         self._encoder_name = ""
-        self._encoder: VideoEncoder | None = None
-        self._file: VideoFile | None = None
+        self._open: tuple[VideoEncoder, VideoFile] | None = None
         self._target: Target | None = None
         self._ended = False  # whether the medium's last frame has come
         self._failed = False
@@ -58,25 +57,23 @@ class AnnotatedVideoSink(BlockingSink):
         if self._failed:
             return
         with self._abandoned_on_error():
-            if self._encoder is None or self._file is None:
-                self._encoder, self._file = self._open(result.frame)
+            if self._open is None:
+                self._open = self._opened(result.frame)
+            encoder, file = self._open
             info = self._require_info()
-            self._file.take_audio(result.frame.audio)
+            file.take_audio(result.frame.audio)
             self._ended = result.frame.last
-            picture = render(result, info.width, info.height)
-            for packet in self._encoder.encode(picture, result.frame):
-                self._file.write(packet)
+            for packet in encoder.encode(render(result, info.width, info.height), result.frame):
+                file.write(packet)
 
     def finish_blocking(self, reason: str | None) -> None:
-        target = self._target
-        if self._encoder is not None and self._file is not None:
-            with self._abandoned_on_error():
-                self._finish_file(self._encoder, self._file, early=reason is not None)
-            self._file = None
-            if target is not None:
-                target.publish()
-        elif target is not None and not self._failed:  # not one frame
-            target.discard()
+        if self._target is not None and not self._failed:
+            if self._open is None:  # not one frame
+                self._target.discard()
+            else:
+                with self._abandoned_on_error():
+                    self._finish_file(*self._open, early=reason is not None)
+                self._target.publish()
         self._abandon()
 
     @contextmanager
@@ -95,8 +92,8 @@ class AnnotatedVideoSink(BlockingSink):
         why = redact(str(error))
         return SinkError(f"cannot encode {self.path} with {self._encoder_name}: {why}; try another codec")
 
-    def _open(self, first: Frame) -> tuple[VideoEncoder, VideoFile]:
-        """Open encoder and file, now that the first frame has told its colour encoding."""
+    def _opened(self, first: Frame) -> tuple[VideoEncoder, VideoFile]:
+        """Encoder and file, now that the first frame has told its colour encoding."""
         info = self._require_info()
         assert self._target is not None, "start comes first"
         encoder = self._open_encoder(first)
@@ -133,11 +130,10 @@ class AnnotatedVideoSink(BlockingSink):
     def _abandon(self) -> None:
         """Close everything that is open and leave the partial file as it is."""
         self._failed = True
-        encoder, self._encoder = self._encoder, None
-        file, self._file = self._file, None
-        if file is not None:
+        if self._open is not None:
+            encoder, file = self._open
+            self._open = None
             file.abandon()
-        if encoder is not None:
             encoder.close()
         if self._target is not None:
             self._target.leave()

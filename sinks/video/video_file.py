@@ -16,9 +16,6 @@ from sinks.video.codec import AV_ERRORS
 from sinks.video.container import Container
 from sinks.video.encoder import Encoded
 
-# The clock of an MP4 file as a whole, in ticks a second: the video's own where players read it, else MPEG's.
-LEAST_TIMESCALE, MOST_TIMESCALE, MPEG_TIMESCALE = 1000, 1_000_000, 90_000
-
 
 class VideoFile:
     """Is playable up to its last fragment at any time, and is done with `close` or `abandon`."""
@@ -46,13 +43,9 @@ class VideoFile:
         """
         assert video.time_base is not None
         self._time_base = video.time_base
-        options = dict(container.endless_options if endless else container.options)
-        if container.is_mp4:  # or the end of the video would be rounded down to milliseconds
-            scale = self._time_base.denominator
-            fits = LEAST_TIMESCALE <= scale <= MOST_TIMESCALE
-            options["movie_timescale"] = str(scale if fits else MPEG_TIMESCALE)
         # `file:` keeps FFmpeg from taking a colon in a file's name for a protocol.
         place = f"file:{target}" if isinstance(target, Path) else f"pipe:{target}"
+        options = container.options(self._time_base, endless=endless)
         self._output = av.open(place, "w", format=container.muxer, container_options=options)
         try:
             self._video = self._output.add_stream_from_template(video)
