@@ -18,9 +18,7 @@ import pytest
 from maskcast.errors import SinkError, UsageError
 from sinks import open_sink, through
 from sinks.sink import BlockingSink
-from sinks.video.folder_lock import FolderLock
 from streaming.commands.track import Outputs
-from tests import processes
 from tests.paths import ROOT
 from tests.sinks_media import feed, info, probe, stream
 
@@ -236,26 +234,3 @@ async def test_one_output_has_one_writer_and_what_it_wrote_is_not_set_aside(tmp_
     first.finish_blocking(None)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link", name]
     await feed(open_sink(str(tmp_path / name)), info(), stream(3))
-
-
-def test_two_processes_do_not_record_into_one_folder(tmp_path: Path) -> None:
-    code = """
-import sys
-from pathlib import Path
-from sinks.video.folder_lock import FolderLock
-FolderLock(Path(sys.argv[1]))
-print("locked", flush=True)
-sys.stdin.read()
-"""
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with processes.running(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"locked\n"
-        with pytest.raises(SinkError, match="another process records into"):
-            FolderLock(tmp_path)
-        other.kill()
-    one, two = FolderLock(tmp_path), FolderLock(tmp_path)
-    one.release()
-    assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True, input=b"").returncode == 1
-    two.release()
-    assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True, input=b"").returncode == 0

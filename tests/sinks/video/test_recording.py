@@ -1,4 +1,4 @@
-"""Recordings: segments, events, retention, full disks, killed processes; with the real encoder and real files."""
+"""Recordings: segments, events, full disks, killed processes; with the real encoder and real files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,15 +26,13 @@ from maskcast.errors import UsageError
 from maskcast.mask import Box
 from maskcast.picture import Colour, Look
 from maskcast.result import Event, EventKind, Result
-from sinks.video import codec, recording, retention
+from sinks.video import codec, recording
 from sinks.video.recording import RecordingSink
-from sinks.video.retention import recordings
-from sinks.video.segment import settle
 from tests import processes
 from tests.paths import ROOT
 from tests.patience import eventually, eventually_async, patient, slowness
-from tests.recordings import LIVE, at, noisy, settings, still
-from tests.sinks_media import START, PlanePicture, feed, frame, grey
+from tests.recordings import LIVE, at, files, noisy, read, seconds, settings, starts, still
+from tests.sinks_media import PlanePicture, feed, frame, grey
 
 needs_ffprobe = pytest.mark.skipif(
     not shutil.which("ffprobe"), reason="no ffprobe on this machine (apt install ffmpeg)"
@@ -45,29 +42,6 @@ needs_mount = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount 
 
 def event(kind: EventKind = EventKind.STARTED) -> tuple[Event, ...]:
     return (Event(kind, 1, "person", 0.9, Box(1, 2, 3, 4)),)
-
-
-def seconds(count: float, rate: int = 25, start: float = 0) -> list[float]:
-    return [start + index / rate for index in range(round(count * rate))]
-
-
-def files(folder: Path, stream: str = "test") -> list[Path]:
-    return [one.path for one in recordings(folder / stream)]
-
-
-def read(path: Path) -> list[float]:
-    """Times of the pictures, each decoded."""
-    with av.open(str(path)) as container:
-        video = container.streams.video[0]
-        assert next(packet for packet in container.demux(video) if packet.size).is_keyframe
-        container.seek(0)
-        return [one.time for one in container.decode(video)]
-
-
-def starts(folder: Path) -> list[float]:
-    """When each file begins, in seconds of the stream, out of its name."""
-    names = [path.name.removesuffix(".mp4") for path in files(folder)]
-    return [(datetime.strptime(name, "%Y-%m-%dT%H%M%S.%f%z") - START).total_seconds() for name in names]
 
 
 def open_files() -> int:
@@ -172,84 +146,6 @@ async def test_no_file_is_ever_overwritten(tmp_path: Path) -> None:
 def test_a_stream_cannot_leave_its_folder(tmp_path: Path, stream: str) -> None:
     with pytest.raises(UsageError, match="cannot name a file"):
         RecordingSink(settings(tmp_path), stream)
-
-
-async def test_only_the_newest_files_are_kept_and_foreign_ones_are_left_alone(tmp_path: Path) -> None:
-    folder, elsewhere = tmp_path / "test", tmp_path / "elsewhere"
-    folder.mkdir()
-    elsewhere.mkdir()
-    foreign = [
-        "holiday.mp4",
-        "2020-01-01T000000.000Z.mkv",
-        "2020-01-01T000000.000Z.mp4.txt",
-        "x2020-01-01T000000.000Z.mp4",
-    ]
-    for name in foreign:
-        (folder / name).write_bytes(b"mine")
-    (elsewhere / "2020-01-01T000000.000Z.mp4").write_bytes(b"mine")
-    (folder / "2020-01-01T000000.000Z.mp4").symlink_to(elsewhere / "2020-01-01T000000.000Z.mp4")
-    (folder / "2020-01-02T000000.000Z.mp4").mkdir()
-    (folder / "2020-01-03T000000.000Z.mp4").symlink_to(elsewhere)
-    (folder / "2020-01-04T000000.000Z.mp4").write_bytes(b"ours, from long ago")
-    before = {entry.name for entry in folder.iterdir()} - {"2020-01-04T000000.000Z.mp4"}
-    sink = RecordingSink(settings(tmp_path, segment_seconds=1, keep_files=2), "test")
-    await feed(sink, LIVE, at(seconds(8)))
-    assert sink.segments == 8
-    assert starts(tmp_path) == [6, 7]
-    assert {entry.name for entry in folder.iterdir()} == before | {path.name for path in files(tmp_path)}
-    assert (elsewhere / "2020-01-01T000000.000Z.mp4").read_bytes() == b"mine"
-
-
-async def test_files_are_kept_up_to_a_size_and_the_newest_in_any_case(tmp_path: Path) -> None:
-    await feed(
-        RecordingSink(settings(tmp_path, segment_seconds=1, keep_bytes=80_000), "test"), LIVE, at(seconds(8), noisy)
-    )
-    sizes = [path.stat().st_size for path in files(tmp_path)]
-    assert starts(tmp_path)[-1] == 7
-    assert 1 < len(sizes) < 8
-    assert sum(sizes) <= 80_000 < sum(sizes) + max(sizes) * 1.2
-    await feed(RecordingSink(settings(tmp_path, keep_bytes=1), "test"), LIVE, at(seconds(1, start=100)))
-    assert starts(tmp_path) == [100]
-
-
-async def test_what_was_just_recorded_survives_a_clock_that_was_set_back(tmp_path: Path) -> None:
-    await feed(RecordingSink(settings(tmp_path), "test"), LIVE, at(seconds(1)))
-    earlier = (
-        replace(one, frame=replace(one.frame, captured_at=one.frame.captured_at.replace(year=1970)))
-        for one in at(seconds(1))
-    )
-    await feed(RecordingSink(settings(tmp_path, keep_files=1), "test"), LIVE, earlier)
-    assert [path.name[:4] for path in files(tmp_path)] == ["1970", "2026"]
-
-
-async def test_what_was_recorded_while_the_clock_was_ahead_goes_first(tmp_path: Path) -> None:
-    ahead = (
-        replace(one, frame=replace(one.frame, captured_at=one.frame.captured_at.replace(year=2199)))
-        for one in at(seconds(3))
-    )
-    await feed(RecordingSink(settings(tmp_path, segment_seconds=1), "test"), LIVE, ahead)
-    await feed(RecordingSink(settings(tmp_path, segment_seconds=1, keep_files=4), "test"), LIVE, at(seconds(3)))
-    assert [path.name[:4] for path in files(tmp_path)] == ["2199", "2026", "2026", "2026"]
-
-
-async def test_room_is_made_only_where_it_can_be_and_is_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    await feed(RecordingSink(settings(tmp_path, segment_seconds=1), "test"), LIVE, at(seconds(5), noisy))
-    folder = tmp_path / "test"
-    capacity = 10_000_000 + sum(path.stat().st_size for path in files(tmp_path))
-
-    def free(_: Path) -> int:
-        return capacity - sum(path.stat().st_size for path in folder.iterdir())
-
-    monkeypatch.setattr(retention, "free_bytes", free)
-    before = files(tmp_path)
-    assert not retention.make_room(folder, capacity), "the newest would have to go as well"
-    assert files(tmp_path) == before
-    assert not caplog.records
-    assert retention.make_room(folder, 10_000_001 + before[0].stat().st_size)
-    assert files(tmp_path) == before[2:]
-    assert "2 oldest recordings were deleted" in caplog.text
 
 
 def with_events(moments: dict[float, EventKind], count: float, rate: int = 25) -> Iterator[Result]:
@@ -412,53 +308,6 @@ async def test_ten_kills_at_random_points_leave_no_unreadable_file(tmp_path: Pat
         inside = read(path)
         assert inside == pytest.approx([index / 25 for index in range(len(inside))], abs=1e-3)
         assert inside
-
-
-async def test_a_file_cut_off_anywhere_becomes_whole_or_is_removed(tmp_path: Path) -> None:
-    """As a killed process or a full disk may leave it: each length of the end of a fragmented file, and of the head."""
-    sink = RecordingSink(settings(tmp_path), "test")
-
-    await sink.start(LIVE)
-    for one in at(seconds(5), noisy):
-        await sink.write(one)
-    (part,) = (tmp_path / "test").glob("*.partial.mp4")
-    content = part.read_bytes()
-    await sink.finish(None)
-    first_fragment = content.index(b"moof") - 4
-    kept = []
-    for length in [
-        0,
-        5,
-        36,
-        first_fragment - 1,
-        first_fragment,
-        *range(first_fragment + 1, len(content), 2999),
-        len(content),
-    ]:
-        part = tmp_path / "2026-01-01T000000.000Z.partial.mp4"
-        part.write_bytes(content[:length])
-        path = settle(part)
-        assert not part.exists()
-        if path is not None:
-            kept.append(len(read(path)))
-            path.unlink()
-    assert kept == sorted(kept)
-    assert kept[0] == 25
-    assert kept[-1] == 100
-
-
-async def test_only_our_own_partial_files_are_settled(tmp_path: Path) -> None:
-    folder = tmp_path / "test"
-    folder.mkdir()
-    (folder / "holiday.partial.mp4").write_bytes(b"mine")
-    (folder / "2020-01-01T000000.000Z.partial.mp4").write_bytes(b"")
-    (folder / "2020-01-02T000000.000Z.partial.mp4").write_bytes(b"no video")
-    (tmp_path / "mine").write_bytes(b"mine")
-    (folder / "2020-01-03T000000.000Z.partial.mp4").symlink_to(tmp_path / "mine")
-    await feed(RecordingSink(settings(tmp_path), "test"), LIVE, iter(()))
-    names = sorted(entry.name for entry in folder.iterdir())
-    assert names == ["2020-01-03T000000.000Z.partial.mp4", "holiday.partial.mp4"]
-    assert (tmp_path / "mine").read_bytes() == b"mine"
 
 
 @pytest.fixture
