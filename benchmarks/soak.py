@@ -31,9 +31,11 @@ from scipy.stats import theilslopes
 
 from tests import broker as brokers
 from tests.left_behind import consistent, readable
+from tests.paths import ROOT
 from tests.patience import eventually
 from tests.rtsp import Camera, camera
-from tests.service import ROOT, Service, Subscriber, still_life
+from tests.service import Service, still_life
+from tests.subscriber import Subscriber
 
 NAMES = ("north", "east", "south")
 KEEP_FILES = 6

@@ -1,23 +1,20 @@
-"""Runs `maskcast run` as a process of its own, and listens to what it publishes."""
+"""Runs `maskcast run` as a process of its own."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import paho.mqtt.client as paho
 
 from tests import processes
 from tests.forked import Maskcast
@@ -43,50 +40,6 @@ def still_life(file: Path, seconds: float = 4.0, rate: int = 10) -> None:
             encoder.stdin.write(np.clip(picture.astype(np.int16) + grain, 0, 255).astype(np.uint8).tobytes())
         encoder.stdin.close()
         assert encoder.wait(patient(60)) == 0
-
-
-class Subscriber:
-    """Collects everything under a prefix, or some of it; keeps its session, so that the broker keeps events for it."""
-
-    def __init__(self, port: int, prefix: str = "site", name: str = "listener", topics: Sequence[str] = ("#",)) -> None:
-        self.messages: list[tuple[str, bytes, bool]] = []
-        self._prefix = prefix
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
-        self._client.on_message = lambda _c, _u, m: self.messages.append((m.topic, m.payload, m.retain))
-        self._subscribed = threading.Event()
-        self._client.on_connect = lambda client, *_: client.subscribe([(f"{prefix}/{topic}", 1) for topic in topics])
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.reconnect_delay_set(1, 1)
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        assert self._subscribed.wait(patient(10))
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def publish(self, topic: str, payload: Any) -> None:
-        data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        self._client.publish(topic, data, 1)
-
-    def of(self, stream: str, leaf: str) -> list[dict[str, Any]]:
-        topic = f"{self._prefix}/{stream}/{leaf}" if stream else f"{self._prefix}/{leaf}"
-        return [json.loads(payload) for got, payload, _ in list(self.messages) if got == topic and payload]
-
-    def retained(self) -> set[str]:
-        """Topics of what the broker had kept, and has not taken back since."""
-        newest = {topic: payload for topic, payload, _ in list(self.messages)}
-        kept = {topic for topic, _, retained in list(self.messages) if retained}
-        return {topic for topic in kept if newest[topic]}
-
-    def last(self, stream: str, leaf: str) -> dict[str, Any]:
-        found = self.of(stream, leaf)
-        return found[-1] if found else {}
-
-    def ids(self, stream: str) -> set[int]:
-        """The confirmed tracks of the newest frame."""
-        tracks = self.last(stream, "tracks").get("tracks", [])
-        return {track["id"] for track in tracks if track["state"] == "confirmed"}
 
 
 class Service:

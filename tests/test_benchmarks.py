@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 from tests import media
+from tests.paths import ROOT
 from tests.patience import patient
-from tests.service import ROOT
 
 
 def test_io_compares_with_ffmpeg(tmp_path):

@@ -19,8 +19,10 @@ from sinks.mqtt import connection, control_topic
 from sinks.mqtt.control import BURST, RATE_PER_SECOND, ControlDesk
 from tests import processes
 from tests.broker import Broker
+from tests.patience import eventually_async as until
 from tests.patience import patient
-from tests.publishing import at, publishing, result, subscriber, until
+from tests.publishing import at, publishing, result
+from tests.subscriber import subscriber
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +183,7 @@ info.wait_for_publish({patient(30)})
 client.disconnect()
 client.loop_stop()
 """
-    async with subscriber(broker.port, "site/door/control/reply") as found:
+    async with subscriber(broker.port, "door/control/reply") as found:
         found_replies = functools.partial(found.of, "door/control/reply")
         async with publishing(at(broker), control=desk(obey, answered)) as one:
             await until(lambda: one.connected and "site/door/control" in one._connection._topics)

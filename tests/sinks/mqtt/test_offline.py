@@ -18,10 +18,12 @@ from streaming.pipeline import outlet
 from streaming.pipeline.stream import Report, run_stream
 from streaming.pipeline.worker import Worker
 from tests.broker import Broker, running
+from tests.patience import eventually_async as until
 from tests.patience import patient
 from tests.pipelines import Frames, Model, Record, job
-from tests.publishing import Subscriber, at, publishing, result, subscriber, until
+from tests.publishing import at, publishing, result
 from tests.strict_broker import strict
+from tests.subscriber import Subscriber, subscriber
 from tests.tcp_proxy import Proxy, proxy
 
 

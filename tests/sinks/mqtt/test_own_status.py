@@ -19,10 +19,12 @@ from sinks.mqtt.connector import client_id
 from sinks.mqtt.process_status import ProcessStatus
 from sinks.mqtt.sink import MqttSink
 from tests.broker import Broker
+from tests.patience import eventually_async as until
 from tests.patience import patient
-from tests.publishing import at, publishing, subscriber, until
+from tests.publishing import at, publishing
 from tests.sinks_media import info
 from tests.strict_broker import strict
+from tests.subscriber import subscriber
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +93,7 @@ async def test_also_after_a_will_of_an_earlier_connection_and_by_the_process_and
     await sink.start(info())
     for one in (process._connection, sink._require()._connection):
         topic, will = one.status.topic, one.status._wills[-1]
-        async with subscriber(broker.port, topic) as found:
+        async with subscriber(broker.port, topic.removeprefix("site/")) as found:
             async with ghost(broker, topic, will):
                 pass
             await until(lambda found=found: "offline" in [body["status"] for _, body, _ in found.messages])
@@ -104,7 +106,7 @@ async def test_also_after_a_will_of_an_earlier_connection_and_by_the_process_and
 
 
 async def test_an_old_will_does_not_hide_why_a_stream_is_offline(broker: Broker) -> None:
-    async with publishing(at(broker)) as one, subscriber(broker.port, "site/door/status") as found:
+    async with publishing(at(broker)) as one, subscriber(broker.port, "door/status") as found:
         await until(lambda: one.connected)
         one.set_status(StreamStatus(False, "no camera", one.status.prompts))
         async with ghost(broker, "site/door/status", one._connection.status._wills[-1]):
@@ -116,7 +118,7 @@ async def test_an_old_will_does_not_hide_why_a_stream_is_offline(broker: Broker)
 async def test_a_second_process_under_the_same_prefix_that_ends_leaves_the_first_online(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with publishing(at(broker)) as one, subscriber(broker.port, "site/door/status") as found:
+    async with publishing(at(broker)) as one, subscriber(broker.port, "door/status") as found:
         await until(lambda: one.connected)
         async with publishing(at(broker, client_id="second"), prompts=["cat"]) as two:
             await until(lambda: two.connected)
@@ -131,7 +133,7 @@ async def test_two_that_contradict_each_other_do_not_fight(broker: Broker, monke
     monkeypatch.setattr(own_status, "PAUSE_SECONDS", 0.05)
     async with publishing(at(broker)) as one, publishing(at(broker, client_id="second"), prompts=["cat"]) as two:
         await until(lambda: one.connected and two.connected)
-        async with subscriber(broker.port, "site/door/status") as found:
+        async with subscriber(broker.port, "door/status") as found:
             two.set_status(StreamStatus(False, "no camera", two.status.prompts))
             await until(lambda: len(found.messages) >= 4)
             await asyncio.sleep(1.5)
@@ -143,7 +145,7 @@ async def test_two_that_contradict_each_other_do_not_fight(broker: Broker, monke
 async def test_our_own_words_that_come_back_are_not_taken_for_others(
     broker: Broker, protocol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with publishing(at(broker, protocol=protocol)) as one, subscriber(broker.port, "site/door/status") as found:
+    async with publishing(at(broker, protocol=protocol)) as one, subscriber(broker.port, "door/status") as found:
         await until(lambda: one.connected and found.messages)
         for number in range(20):
             before = len(found.messages)

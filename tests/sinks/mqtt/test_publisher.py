@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import pytest
 
+from maskcast.backoff import Backoff
 from maskcast.errors import SinkError, UsageError
 from maskcast.notices import FramePublished, Notice
 from maskcast.result import Result
@@ -34,10 +35,13 @@ from sinks.mqtt.publisher import Publisher, PublisherSink
 from tests import processes
 from tests.broker import Broker, running
 from tests.grain import noise
+from tests.paths import ROOT
+from tests.patience import eventually_async as until
 from tests.patience import patient, slowness
 from tests.ports import free_port
-from tests.publishing import ROOT, at, publishing, result, subscriber, until
+from tests.publishing import at, publishing, result
 from tests.sinks_media import frame, grey, info
+from tests.subscriber import subscriber
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +184,8 @@ from pathlib import Path
 from sinks.mqtt.broker import parse_address
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.publisher import Publisher
-from tests.publishing import result, until
+from tests.patience import eventually_async as until
+from tests.publishing import result
 async def main():
     journal = Journal(Path(sys.argv[2]))
     publisher = Publisher(parse_address(sys.argv[1]), "door", journal=journal)
@@ -270,6 +275,7 @@ async def test_what_is_retained_is_there_again_after_the_broker_lost_it(broker: 
 
 async def test_without_a_broker_a_stream_starts_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.3)
+    monkeypatch.setattr(Backoff, "wait", lambda _: 600.0)  # until somebody listens
     with running(tmp_path / "broker") as broker:
         broker.stop()
         started = time.monotonic()
@@ -280,6 +286,7 @@ async def test_without_a_broker_a_stream_starts_all_the_same(tmp_path: Path, mon
             assert one.dropped_frames == 1
             broker.start()
             async with subscriber(broker.port) as found:
+                one._connection.hurry()
                 await until(lambda: found.of("door/events") and found.of("door/status"))
             broker.stop()
         with pytest.raises(SinkError, match="cannot connect"):

@@ -27,9 +27,11 @@ from sinks.mqtt.quarantine import (
 from sinks.video.still import StillSink
 from tests.broker import running
 from tests.grain import grainy
+from tests.patience import eventually_async as until
 from tests.patience import patient
-from tests.publishing import at, publishing, result, subscriber, until
+from tests.publishing import at, publishing, result
 from tests.strict_broker import StrictBroker, strict
+from tests.subscriber import subscriber
 
 
 class Line:

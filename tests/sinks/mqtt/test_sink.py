@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import aiomqtt
-import jsonschema
 import numpy as np
 import pytest
 
 from maskcast.errors import SinkError, UsageError
-from maskcast.mask import Box
-from maskcast.result import Event, EventKind, Result
+from maskcast.result import Result
 from sinks import open_sink
 from sinks.messages import rle
 from sinks.mqtt import connection, connector, publisher
@@ -37,20 +31,9 @@ from tests.broker import Broker, running
 from tests.paths import ROOT
 from tests.patience import eventually_async, patient
 from tests.ports import free_port
-from tests.sinks_media import frame, grey, info, tracks
-
-SCHEMAS = {
-    f"maskcast.{kind}/1": jsonschema.Draft202012Validator(
-        json.loads((ROOT / "docs" / "schema" / f"{kind}.json").read_text())
-    )
-    for kind in ("frame", "event", "shed", "status", "counts")
-}
-PLANES = grey(180, 320)
-
-
-def result(index: int, *, event: bool = False) -> Result:
-    events = (Event(EventKind.STARTED, index + 1, "person", 0.9, Box(1, 2, 3, 4)),) if event else ()
-    return Result(frame(index, PLANES), tracks((180, 320), index), events)
+from tests.publishing import result
+from tests.sinks_media import info, tracks
+from tests.subscriber import subscriber
 
 
 async def put(sink: Sink, one: Result) -> None:
@@ -60,51 +43,14 @@ async def put(sink: Sink, one: Result) -> None:
     await sink.write(one)
 
 
-class Subscriber:
-    """Collects what is published on one stream, each message checked against its schema."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[str, Any, bool]] = []
-
-    def of(self, leaf: str) -> list[Any]:
-        return [message for topic, message, _ in self.messages if topic == leaf]
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        await eventually_async(condition)
-
-
-@asynccontextmanager
-async def subscriber(port: int, topic: str = "site/test/#", **access: Any) -> AsyncIterator[Subscriber]:
-    found = Subscriber()
-
-    async def listen(client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            leaf = str(message.topic).rsplit("/", 1)[-1]
-            assert isinstance(message.payload, bytes)
-            body = json.loads(message.payload)
-            SCHEMAS[body["schema"]].validate(body)
-            found.messages.append((leaf, body, message.retain))
-
-    async with aiomqtt.Client("127.0.0.1", port, **access) as client:
-        await client.subscribe(topic, qos=1)
-        listening = asyncio.create_task(listen(client))
-        try:
-            yield found
-        finally:
-            if listening.done():
-                listening.result()
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
-
-
 async def test_a_subscriber_gets_every_frame_event_and_status(broker: Broker) -> None:
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
-    async with subscriber(broker.port) as found:
+    async with subscriber(broker.port, prefix="site/test") as found:
         await sink.start(info())
         for index in range(60):
             await put(sink, result(index, event=index % 10 == 0))
         await sink.finish(None)
-        await found.until(lambda: len(found.of("status")) == 2)
+        await eventually_async(lambda: len(found.of("status")) == 2)
         assert [message["frame"] for message in found.of("tracks")] == list(range(60))
         events = found.of("events")
         assert [message["frame"] for message in events] == [0, 10, 20, 30, 40, 50]
@@ -112,9 +58,12 @@ async def test_a_subscriber_gets_every_frame_event_and_status(broker: Broker) ->
         online, offline = found.of("status")
         assert (online["status"], online["reason"]) == ("online", None)
         assert (offline["status"], offline["reason"]) == ("offline", "end of stream")
-    async with subscriber(broker.port) as late:
-        await late.until(lambda: len(late.messages) == 2)
-        assert [(leaf, retained) for leaf, _, retained in late.messages] == [("status", True), ("counts", True)]
+    async with subscriber(broker.port, prefix="site/test") as late:
+        await eventually_async(lambda: len(late.messages) == 2)
+        assert [(topic, message.retain) for topic, _, message in late.messages] == [
+            ("site/test/status", True),
+            ("site/test/counts", True),
+        ]
         assert late.of("status")[0]["status"] == "offline"
 
 
@@ -136,10 +85,10 @@ async def test_events_that_the_broker_refuses_are_an_error_at_the_end(
 
 async def test_reason_is_published_without_credentials(broker: Broker) -> None:
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
-    async with subscriber(broker.port) as found:
+    async with subscriber(broker.port, prefix="site/test") as found:
         await sink.start(info())
         await sink.finish("rtsp://admin:hunter2@camera/1 does not answer")
-        await found.until(lambda: len(found.of("status")) == 2)
+        await eventually_async(lambda: len(found.of("status")) == 2)
         reason = found.of("status")[1]["reason"]
         assert "does not answer" in reason
         assert "hunter2" not in reason
@@ -155,10 +104,10 @@ async def main():
     await asyncio.sleep(60)
 asyncio.run(main())
 """
-    async with subscriber(broker.port) as found:
+    async with subscriber(broker.port, prefix="site/test") as found:
         with processes.running([sys.executable, "-c", code], cwd=ROOT):
-            await found.until(lambda: bool(found.of("status")))
-        await found.until(lambda: len(found.of("status")) == 2)
+            await eventually_async(lambda: bool(found.of("status")))
+        await eventually_async(lambda: len(found.of("status")) == 2)
         assert (found.of("status")[1]["status"], found.of("status")[1]["reason"]) == ("offline", "connection lost")
 
 
@@ -177,14 +126,14 @@ async def test_broker_restarts(broker: Broker, monkeypatch: pytest.MonkeyPatch) 
         assert time.monotonic() - started < patient(0.5)  # frames go on, broker or no broker
     assert sink.dropped_frames == 20
     broker.start()
-    async with subscriber(broker.port) as found:
+    async with subscriber(broker.port, prefix="site/test") as found:
         # The broker keeps nothing over its restart, so whoever listens again in time gets all events, in order.
-        await found.until(lambda: bool(found.of("status")))
+        await eventually_async(lambda: bool(found.of("status")))
         # The status is the first to be sent; frames follow once the broker has acknowledged it.
-        await found.until(lambda: sink._require().connected)
+        await eventually_async(lambda: sink._require().connected)
         await put(sink, result(21, event=True))
         await sink.finish(None)
-        await found.until(lambda: bool(found.of("status")) and found.of("status")[-1]["status"] == "offline")
+        await eventually_async(lambda: bool(found.of("status")) and found.of("status")[-1]["status"] == "offline")
         assert found.of("status")[0]["status"] == "online"
         assert found.of("tracks")[-1]["frame"] == 21
         received = [message["frame"] for message in found.of("events")]
@@ -250,12 +199,12 @@ async def test_a_stalled_broker_does_not_stall_a_live_stream(monkeypatch: pytest
 async def test_of_a_live_stream_only_the_newest_frame_waits(broker: Broker) -> None:
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/site")
     assert isinstance(sink, MqttSink)
-    async with subscriber(broker.port) as found:
+    async with subscriber(broker.port, prefix="site/test") as found:
         await sink.start(replace(info(), live=True))
         for index in range(20):  # without a pause in which one could be sent
             await put(sink, result(index))
         await sink.finish(None)
-        await found.until(lambda: len(found.of("status")) == 2)
+        await eventually_async(lambda: len(found.of("status")) == 2)
         assert [message["frame"] for message in found.of("tracks")] == [19]
     assert sink.dropped_frames == 19
 
@@ -271,11 +220,11 @@ async def test_a_frame_that_waited_for_room_is_not_sent_after_a_disconnection(
     await eventually_async(lambda: not sink._require().connected)
     sink._require()._tracks._frames.append((result(98), 0, 0))  # as if found room for while the connection broke
     broker.start()
-    async with subscriber(broker.port) as found:
-        await found.until(lambda: bool(found.of("status")) and sink._require().connected)
+    async with subscriber(broker.port, prefix="site/test") as found:
+        await eventually_async(lambda: bool(found.of("status")) and sink._require().connected)
         await put(sink, result(99))
         await sink.finish(None)
-        await found.until(lambda: found.of("status")[-1]["status"] == "offline")
+        await eventually_async(lambda: found.of("status")[-1]["status"] == "offline")
         assert [message["frame"] for message in found.of("tracks")] == [99]
     assert sink.dropped_frames == 1
 

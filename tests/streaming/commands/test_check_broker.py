@@ -14,8 +14,10 @@ from sinks.mqtt.process_status import ProcessStatus
 from streaming.commands.probes import Finding, Verdict, probe_broker
 from streaming.settings.tables import MqttSettings
 from tests.broker import Broker, running
-from tests.publishing import Listening, at, publishing, subscriber, until
+from tests.patience import eventually_async as until
+from tests.publishing import Listening, at, publishing
 from tests.strict_broker import strict
+from tests.subscriber import subscriber
 
 STREAMS = {"door": ["person"], "yard": ["dog"]}
 

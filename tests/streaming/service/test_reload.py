@@ -23,8 +23,8 @@ from streaming.service.service import Service
 from streaming.service.streams import Streams
 from streaming.settings.tables import load_settings
 from tests import forked
+from tests.paths import ROOT
 from tests.patience import eventually, patient
-from tests.service import ROOT
 from tests.service import Service as ServiceProcess
 
 

@@ -22,7 +22,7 @@ from streaming.service.retained import Retained
 from tests import broker as brokers
 from tests.journals import result
 from tests.patience import eventually
-from tests.service import Subscriber
+from tests.subscriber import Subscriber
 
 
 @pytest.fixture

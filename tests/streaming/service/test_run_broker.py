@@ -12,9 +12,11 @@ import pytest
 
 from tests import broker as brokers
 from tests.left_behind import consistent
+from tests.paths import ROOT
 from tests.patience import eventually
 from tests.rtsp import camera
-from tests.service import ROOT, Subscriber, service
+from tests.service import service
+from tests.subscriber import Subscriber
 
 
 def resident(process):

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from tests import broker as brokers
 from tests.patience import eventually, patient, slowness
 from tests.rtsp import camera
-from tests.service import Subscriber, service
+from tests.service import service
+from tests.subscriber import Subscriber
 
 NAMES = ("north", "east", "south", "west")
 RATE = 0.7

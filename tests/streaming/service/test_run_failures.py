@@ -11,7 +11,8 @@ from tests import broker as brokers
 from tests.media import ffmpeg
 from tests.patience import eventually
 from tests.rtsp import camera
-from tests.service import Subscriber, service
+from tests.service import service
+from tests.subscriber import Subscriber
 
 
 @pytest.fixture

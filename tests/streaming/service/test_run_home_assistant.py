@@ -5,7 +5,8 @@ import json
 from sinks.mqtt.home_assistant import discovery_topic
 from tests import broker as brokers
 from tests.patience import eventually
-from tests.service import Subscriber, service
+from tests.service import service
+from tests.subscriber import Subscriber
 
 TABLE = '[streams.{}]\nsource = "rtsp://127.0.0.1:9/nobody"\nprompts = [{}]\n'
 

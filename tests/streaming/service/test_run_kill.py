@@ -10,9 +10,11 @@ import pytest
 
 from tests import broker as brokers
 from tests.left_behind import consistent, readable
+from tests.paths import ROOT
 from tests.patience import eventually
 from tests.rtsp import camera
-from tests.service import ROOT, Service, Subscriber
+from tests.service import Service
+from tests.subscriber import Subscriber
 
 PROMPTS = (["object"], ["circle", "star"], ["red object", "square"])
 

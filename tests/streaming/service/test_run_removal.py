@@ -6,7 +6,8 @@ from sinks.mqtt.home_assistant import discovery_topic
 from tests import broker as brokers
 from tests.patience import eventually
 from tests.rtsp import camera
-from tests.service import Subscriber, service
+from tests.service import service
+from tests.subscriber import Subscriber
 
 TOPICS = {"site/door/status", "site/door/counts", "site/door/image"}
 
