@@ -13,7 +13,6 @@ import jsonschema
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from tests.paths import ROOT
 from tests.patience import patient
@@ -43,10 +42,7 @@ class Subscriber:
         self._subscribed = threading.Event()
         self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=session or "", protocol=paho.MQTTv5)
         self._client.on_message = lambda _client, _data, message: self._take(message)
-        kept_is_marked = SubscribeOptions(qos=1, retainAsPublished=True)
-        self._client.on_connect = lambda client, *_: client.subscribe(
-            [(f"{prefix}/{topic}", kept_is_marked) for topic in topics]
-        )
+        self._client.on_connect = lambda client, *_: client.subscribe([(f"{prefix}/{topic}", 1) for topic in topics])
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_disconnect = lambda *_: self._subscribed.clear()
         self._client.reconnect_delay_set(0.02, 0.1)
@@ -92,9 +88,10 @@ class Subscriber:
         return found[-1] if found else {}
 
     def retained(self) -> set[str]:
-        """Topics of what the broker keeps."""
-        newest = {topic: (body, message) for topic, body, message in list(self.messages)}
-        return {topic for topic, (body, message) in newest.items() if body and message.retain}
+        """Topics of what the broker had kept, and has not taken back since."""
+        newest = {topic: body for topic, body, _ in list(self.messages)}
+        kept = {topic for topic, _, message in list(self.messages) if message.retain}
+        return {topic for topic in kept if newest[topic]}
 
     def ids(self, stream: str) -> set[int]:
         """The confirmed tracks of the newest frame."""
