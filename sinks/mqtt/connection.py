@@ -92,7 +92,8 @@ class Connection:
         self._topics: dict[str, Callable[[Incoming], None]] = {}
         self._unread: dict[str, None] = {}  # topics in `_topics` to be subscribed to
         self._hurry = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._ending = False
         self.subscribe(status_topic, self.status.hear)
 
     async def start(self, *, required: bool) -> None:
@@ -106,10 +107,7 @@ class Connection:
         """
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._away_since = time.monotonic()
-        self._tasks = [
-            asyncio.create_task(self._stay_connected(first), name=f"mqtt {self.status.topic}"),
-            asyncio.create_task(self.status.correct(), name=f"mqtt correct {self.status.topic}"),
-        ]
+        self._task = asyncio.create_task(self._stay_connected(first), name=f"mqtt {self.status.topic}")
         if not required:
             return
         try:
@@ -232,15 +230,15 @@ class Connection:
         await self._end()
 
     async def _end(self) -> None:
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._ending = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
 
     async def _stay_connected(self, first: asyncio.Future[None]) -> None:
         # Its jitter keeps a hundred streams from knocking on a restarted broker at the same moment.
         backoff, complained = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=STEADY_SECONDS), False
-        while True:
+        while not self._ending:  # a task group that fails in the moment of its cancellation says nothing of the latter
             made: float | None = None
             try:
                 async with self._connector.session() as client:
@@ -267,7 +265,8 @@ class Connection:
                 await asyncio.sleep(min(wait, FIRST_PAUSE_SECONDS))
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._hurry.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._hurry.wait()
 
     async def _serve(self, client: Client, first: asyncio.Future[None]) -> None:
         """Send and receive until the connection is lost."""
@@ -280,19 +279,20 @@ class Connection:
         self.was_connected = True
         if not first.done():
             first.set_result(None)
-        tasks = [asyncio.create_task(self._listen(client)), asyncio.create_task(self._keep(client))]
         try:
-            done, _ = await asyncio.wait((*tasks, failure), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self.connected.clear()
-            self._away_since = time.monotonic()
-            self._client = None
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            failure.cancel()
-        for one in done:
-            one.result()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(client), name=f"mqtt listen {self.status.topic}")
+                group.create_task(self._keep(client), name=f"mqtt keep {self.status.topic}")
+                group.create_task(self.status.correct(), name=f"mqtt correct {self.status.topic}")
+                try:
+                    await failure
+                finally:  # before anything else is waited for
+                    self.connected.clear()
+                    self._away_since = time.monotonic()
+                    self._client = None
+        except ExceptionGroup as several:
+            error = several.exceptions[0]  # the others are its consequences
+            raise error from error.__cause__
 
     async def _listen(self, client: Client) -> None:
         """Hand on what arrives; raises when the connection is lost."""
@@ -307,7 +307,8 @@ class Connection:
     async def _keep(self, client: Client) -> None:
         while True:
             try:
-                await asyncio.wait_for(self._changed.wait(), self._sender.quarantine.due())
+                async with asyncio.timeout(self._sender.quarantine.due()):
+                    await self._changed.wait()
             except TimeoutError:  # what was set aside is tried again
                 self._fresh |= dict.fromkeys(topic for topic in self._kept if topic in self._sender.refused)
             await self._catch_up(client)
@@ -333,11 +334,11 @@ class Connection:
             await self._sender.subscribe(client, topic)
 
     def _lose(self, client: Client, error: aiomqtt.MqttError) -> None:
-        failure = self._failure
-        if client is self._client and failure is not None and not failure.done():
-            failure.set_exception(error)
+        if client is self._client:
             self.connected.clear()  # at once: whoever was told tries again as soon as there is one
             self._client = None
+            if self._failure is not None and not self._failure.done():  # the task group has not noticed yet
+                self._failure.set_exception(error)
             if not client.lost:
                 self._sender.quarantine.ended(by_broker=False)  # it is we who end it
                 break_off(client)  # or the farewell would wait for an answer too

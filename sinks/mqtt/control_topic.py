@@ -54,8 +54,9 @@ class ControlTopic:
     async def serve(self) -> None:
         """Answer until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for work in (self._answer(self._changes), self._answer(self._others), self._sum_up()):
-                group.create_task(work)
+            group.create_task(self._answer(self._changes), name="mqtt control: changes")
+            group.create_task(self._answer(self._others), name="mqtt control: others")
+            group.create_task(self._sum_up(), name="mqtt control: floods")
 
     async def _answer(self, queue: _Queue) -> None:
         while True:

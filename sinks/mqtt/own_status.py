@@ -51,6 +51,8 @@ class OwnStatus:
         self._wills: deque[bytes] = deque(maxlen=REMEMBERED)
         self._wrong = asyncio.Event()
         self._warned = False
+        self._backoff = Backoff(PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=2 * LONGEST_PAUSE_SECONDS, jitter=False)
+        self._corrected = time.monotonic()
 
     def will(self) -> bytes:
         """The last will, for a new connection."""
@@ -96,15 +98,11 @@ class OwnStatus:
 
     async def correct(self) -> None:
         """Say again what is true whenever that is needed, until cancelled."""
-        backoff, said = (
-            Backoff(PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=2 * LONGEST_PAUSE_SECONDS, jitter=False),
-            time.monotonic(),
-        )
         while True:
             await self._wrong.wait()
             self._wrong.clear()
-            backoff.lasted(time.monotonic() - said)
+            self._backoff.lasted(time.monotonic() - self._corrected)
             logger.info("%s: something else stood there; what is true is said again", self.topic)
             self._say()
-            said = time.monotonic()
-            await asyncio.sleep(backoff.wait())
+            self._corrected = time.monotonic()
+            await asyncio.sleep(self._backoff.wait())

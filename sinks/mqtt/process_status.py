@@ -93,7 +93,8 @@ class ProcessStatus:
 
         self._connection.subscribe(topic, receive)
         try:
-            return await asyncio.wait_for(found, RETAINED_SECONDS)
+            async with asyncio.timeout(RETAINED_SECONDS):
+                return await found
         except TimeoutError:
             if not self._connection.connected.is_set():
                 raise DisconnectedError from None
@@ -107,7 +108,8 @@ class ProcessStatus:
         self._connection.status.say(process_message("offline", why, self._streams))
         self._connection.hurry()
         try:
-            await asyncio.wait_for(self._connection.settled(), FLUSH_SECONDS)
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._connection.settled()
         except TimeoutError:
             await self._connection.abort()
         else:

@@ -79,8 +79,8 @@ class Publisher:
         self._live, self._patience = live, patience
         self._prefix = address.prefix
         self._counts: dict[str, int] = {}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._sending: asyncio.Task[None] | None = None  # the one among them that sends frames
+        self._pumping: asyncio.Task[None] | None = None
+        self._broken: Exception | None = None  # why the frames of a file are not sent any more
         self._connection = Connection(
             address,
             stream,
@@ -125,20 +125,25 @@ class Publisher:
         self._counts = dict.fromkeys(self.status.prompts, 0)
         self._send_counts()
         await self._connection.start(required=required)
-        pumps = [self._tracks.serve, self._events.serve]
+        self._pumping = asyncio.create_task(self._pump(), name=f"mqtt publish {self.stream}")
+
+    async def _pump(self) -> None:
+        pumps = {"tracks": self._tracks.serve, "events": self._events.serve}
         if self._control is not None:
-            pumps.append(self._control.serve)
-        self._tasks = [asyncio.create_task(self._keep_up(pump)) for pump in pumps]
-        self._sending = self._tasks[0]
+            pumps["control"] = self._control.serve
+        async with asyncio.TaskGroup() as group:
+            for name, pump in pumps.items():
+                group.create_task(self._keep_up(pump), name=f"mqtt {name} {self.stream}")
 
     async def _keep_up(self, pump: Callable[[], Awaitable[None]]) -> None:
         """Have `pump` work until it is cancelled; of a live stream, one that fails unexpectedly begins again."""
         while True:
             try:
                 await pump()
-            except Exception:
+            except Exception as error:
                 if not self._live:  # a file must not go on without the frame: see `ready`
-                    raise
+                    self._broken = error
+                    return
                 logger.exception("%s: publishing failed unexpectedly", self.stream)
             await asyncio.sleep(PUMP_SECONDS)
 
@@ -159,8 +164,8 @@ class Publisher:
         told = False
         while self._tracks.waiting and not self._live:
             await self._tracks.delivered(LOOK_SECONDS)
-            if self._sending is not None and self._sending.done():
-                self._sending.result()  # what ended it: better that than to wait without end
+            if self._broken is not None:
+                raise self._broken
             away = self._connection.away()
             if self._patience is not None and away > self._patience:
                 raise SinkError(f"the broker has been away for {self._patience:.0f} s: given up")
@@ -216,7 +221,7 @@ class Publisher:
         Returns:
             Whether everything was delivered that the broker takes. What remains of the events stays in the journal.
         """
-        if not self._tasks:
+        if self._pumping is None:
             await self._connection.close()
             return False
         self._connection.hurry()
@@ -229,9 +234,8 @@ class Publisher:
         except TimeoutError:
             delivered = False
             self._tracks.give_up()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pumping.cancel()
+        await asyncio.wait([self._pumping])
         await (self._connection.close() if delivered else self._connection.abort())
         return delivered
 

@@ -57,7 +57,8 @@ class TracksTopic:
         self._delivered.clear()
         if self._frames:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._delivered.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._delivered.wait()
 
     def put(self, result: Result, began: float) -> None:
         """Have a frame sent, in place of those that wait.

@@ -89,12 +89,12 @@ async def _run(todo: Sequence[Probe], tell: Callable[[Finding], None]) -> list[F
         async with cameras:
             return await _bounded(probe)
 
-    tasks = [asyncio.create_task(one(probe)) for probe in todo]
     findings: list[Finding] = []
-    for task in tasks:
-        for finding in await task:
-            tell(finding)
-            findings.append(finding)
+    async with asyncio.TaskGroup() as group:
+        for task in [group.create_task(one(probe), name=f"check {probe.what}") for probe in todo]:
+            for finding in await task:
+                tell(finding)
+                findings.append(finding)
     return findings
 
 

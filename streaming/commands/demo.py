@@ -153,11 +153,12 @@ async def _subscriber(port: int, heard: Heard) -> AsyncIterator[None]:
                         if track["state"] == "confirmed":
                             heard.tracks[track["id"]] = track["prompt"]
 
-        listening = asyncio.create_task(listen())
+        listening = asyncio.create_task(listen(), name="demo subscriber")
         try:
             yield
             with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), FAREWELL_SECONDS)
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await ended.wait()
         finally:
             listening.cancel()
             with suppress(asyncio.CancelledError):

@@ -176,7 +176,9 @@ async def _try_broker(
 
     trial = await ProcessStatus(address).trial()
     refused.update(trial.refused)
-    await asyncio.gather(*(try_stream(name, prompts) for name, prompts in streams.items()))
+    async with asyncio.TaskGroup() as group:
+        for name, prompts in streams.items():
+            group.create_task(try_stream(name, prompts), name=f"check mqtt {name}")
     return trial, failures, sorted(refused)
 
 

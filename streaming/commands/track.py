@@ -161,7 +161,7 @@ def run_track(
         worker = Worker(
             engine_loader(model=model, device=device, tracker=tracker, tracker_from=tracker_from, hot_start=hot_start)
         )
-        await unless(stop, asyncio.ensure_future(worker.start()))
+        await unless(stop, worker.start())
         if stop.is_set():
             return [Report(stream="", interrupted=True)]
         with ProgressDisplay(max_frames) as display:

@@ -66,7 +66,7 @@ class Outlet:
 
     async def start(self) -> None:
         """Open the sink and begin to feed it; a failure is kept in `error`."""
-        self._task = asyncio.create_task(self._serve())
+        self._task = asyncio.create_task(self._serve(), name=f"feed {self.sink.name}")
         await self._begun.wait()
 
     async def _serve(self) -> None:
@@ -109,19 +109,15 @@ class Outlet:
         """Wait until the sink is ready, or the stream is to stop; whether it is."""
         if self.error is not None:
             return False
-        ready = asyncio.ensure_future(_tamed(self.sink.ready()))
-        impatient = asyncio.ensure_future(self._impatient.wait())
+        ready = asyncio.create_task(_tamed(self.sink.ready()), name=f"wait for {self.sink.name}")
         try:
-            await asyncio.wait([ready, impatient], return_when=asyncio.FIRST_COMPLETED)
+            await first(self._impatient, [ready])
         finally:
-            done = ready.done()
-            impatient.cancel()
-            ready.cancel()
             ready.add_done_callback(_fetch)
         if (error := _fetch(ready)) is not None:
             self._fail(error)
             await self._mailbox.close(discard=True)
-        return done and error is None
+        return ready.done() and error is None
 
     async def _managed(
         self, call: Coroutine[Any, Any, None], seconds: float, doing: str, *, patient: bool = False
@@ -131,7 +127,7 @@ class Outlet:
         A call that hangs is left behind, on a task of its own: it may not even heed that it is cancelled. With
         `patient`, that it hangs is told, and it is left behind only when the stream ends.
         """
-        task = asyncio.ensure_future(_tamed(call))
+        task = asyncio.create_task(_tamed(call), name=f"{self.sink.name}: {doing}")
         late: SinkError | None = None
         try:
             await asyncio.wait([task], timeout=seconds)

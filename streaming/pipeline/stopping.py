@@ -1,9 +1,9 @@
-"""Wait for something, unless it is time to stop."""
+"""Wait for something, unless it is time to stop. A task group ends with the last of its tasks; this with the first."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 async def first(stop: asyncio.Event, wanted: Sequence[asyncio.Future[Any]]) -> asyncio.Future[Any] | None:
     """The first of `wanted` that is done, in their order; the others are cancelled. None if `stop` is set."""
-    stopped = asyncio.ensure_future(stop.wait())
+    stopped = asyncio.create_task(stop.wait(), name="time to stop")
     try:
         await asyncio.wait([*wanted, stopped], return_when=asyncio.FIRST_COMPLETED)
         return None if stop.is_set() else next(future for future in wanted if future.done())
@@ -20,7 +20,7 @@ async def first(stop: asyncio.Event, wanted: Sequence[asyncio.Future[Any]]) -> a
             future.cancel()
 
 
-async def unless(stop: asyncio.Event, wanted: asyncio.Future[T]) -> T | None:
-    """Await `wanted`; None if `stop` is set first."""
-    done = await first(stop, [wanted])
-    return None if done is None else await wanted
+async def unless(stop: asyncio.Event, wanted: asyncio.Future[T] | Coroutine[Any, Any, T]) -> T | None:
+    """What `wanted` returns; None if `stop` is set first, and it is cancelled."""
+    future = asyncio.create_task(wanted, name="until time to stop") if asyncio.iscoroutine(wanted) else wanted
+    return future.result() if await first(stop, [future]) else None

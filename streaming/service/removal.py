@@ -75,7 +75,7 @@ class Removal:
         await self._journal.forget(stream)
         logger.info("%s: what it had left is removed", stream, extra={"stream": stream})
         if process:
-            await unless(recalled, asyncio.ensure_future(asyncio.sleep(WILL_SECONDS)))
+            await unless(recalled, asyncio.sleep(WILL_SECONDS))
             if not recalled.is_set():
                 with suppress(DisconnectedError):
                     await process.withdraw(topics)
@@ -130,7 +130,7 @@ async def _take_back_elsewhere(process: ProcessStatus, left: Left) -> bool:
 async def _when_connected(process: ProcessStatus, stop: asyncio.Event, action: Callable[[], Awaitable[bool]]) -> bool:
     """What `action` says, begun again whenever the connection is lost; False if `stop` is set first."""
     while True:
-        await unless(stop, asyncio.ensure_future(process.reached()))
+        await unless(stop, process.reached())
         if stop.is_set():
             return False
         with suppress(DisconnectedError):

@@ -206,7 +206,7 @@ class Retained:
                 complained = True
                 if self._closing.is_set():
                     return
-                await unless(self._closing, asyncio.ensure_future(asyncio.sleep(RETRY_SECONDS)))
+                await unless(self._closing, asyncio.sleep(RETRY_SECONDS))
 
 
 def _read(file: Path) -> list[Left]:
