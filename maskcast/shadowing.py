@@ -27,18 +27,22 @@ def refuse_shadows() -> None:
     """
     for name in PACKAGES:
         spec = find_spec(name)
-        if spec is None or spec.origin is None:  # none, or a folder without `__init__.py`
+        # A folder without `__init__.py` has no origin.
+        found = spec.origin or next(iter(spec.submodule_search_locations or ()), None) if spec else None
+        if found is None or found == str(_ROOT / name):
             raise UsageError(f"Maskcast's package {name} is missing from this installation; {_ADVICE}")
-        if not _is_ours(name, spec.origin):
-            owner = _distribution(spec.origin)
+        if not _is_ours(name, found):
+            owner = _distribution(found)
             told = f", of the distribution {owner}," if owner else ""
-            raise UsageError(f"{spec.origin}{told} hides Maskcast's package {name}; {_ADVICE}")
+            raise UsageError(f"{found}{told} hides Maskcast's package {name}; {_ADVICE}")
 
 
 def _is_ours(name: str, origin: str) -> bool:
     try:
         with open(origin, "rb") as file:  # noqa: PTH123 - at every start: pathlib would double what it costs
             return _MARK in file.readline() and os.path.samefile(os.path.dirname(origin), _ROOT / name)  # noqa: PTH120, PTH121
+    except IsADirectoryError:
+        return False
     except OSError:  # inside a frozen application, which holds only what was put into it
         return True
 

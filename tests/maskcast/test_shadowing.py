@@ -79,6 +79,19 @@ def test_what_another_distribution_took_with_it_is_missing(installed):
     assert (said.returncode, said.stderr) == (2, f"maskcast: error: {missing}; {ADVICE}")
 
 
+def test_a_folder_that_stands_in_for_a_package_is_named(installed, tmp_path):
+    """An editable installation's packages come after it."""
+    shutil.rmtree(installed / "sources")
+    folder = tmp_path / "mine" / "sources"
+    folder.mkdir(parents=True)
+    code = f"import sys; sys.path[:0] = [{str(folder.parent)!r}, {str(installed)!r}]; {MAIN}"
+    said = python("-P", "-S", "-c", code)
+    assert (said.returncode, said.stderr) == (
+        2,
+        f"maskcast: error: {folder} hides Maskcast's package sources; {ADVICE}",
+    )
+
+
 def test_our_own_packages_are_let_pass_without_importing_them(installed):
     refuse_shadows()
     heavy = [*PACKAGES, "importlib.metadata"]
