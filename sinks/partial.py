@@ -87,7 +87,7 @@ class PartialFile:
         while (descriptor := open_locked(self.part, os.O_RDWR | os.O_CREAT)) is not None:
             try:
                 # Before it was locked it may have been published or removed by its owner: then it is another's now.
-                if _is_at(descriptor, self.part) and set_aside(self.part) is None:
+                if _is_at(descriptor, self.part) and keep_leftover(self.part) is None:
                     return descriptor
             except OSError:
                 os.close(descriptor)
@@ -103,7 +103,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def set_aside(part: Path) -> Path | None:
+def keep_leftover(part: Path) -> Path | None:
     """Rename what a killed run has left at `part` to the first free ``name.partial.<number>.suffix``, and return that.
 
     An empty file is of no use to anyone, and what is no regular file (a pipe, a device) is left as it is.

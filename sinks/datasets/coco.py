@@ -14,7 +14,7 @@ from maskcast.errors import SinkError
 from maskcast.result import Result, TrackState
 from maskcast.stream_info import StreamInfo
 from sinks.messages import rle
-from sinks.partial import PartialFile, partial_path, set_aside
+from sinks.partial import PartialFile, keep_leftover, partial_path
 from sinks.sink import BlockingSink
 from sinks.through import destination, kind_of_target, open_through, through_error
 
@@ -102,7 +102,7 @@ class CocoSink(BlockingSink):
 
     def _make_room(self) -> None:
         """Keep the database of a killed run, and the journal that makes it whole."""
-        aside = set_aside(self._store_file)
+        aside = keep_leftover(self._store_file)
         self._store_file.unlink(missing_ok=True)
         journal = Path(f"{self._store_file}-journal")
         if aside is not None and journal.exists():

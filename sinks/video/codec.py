@@ -95,8 +95,25 @@ def fall_back(name: str, what: str, error: Exception, sink: str) -> str:
     return software
 
 
-def encoder_options(name: str, settings: EncoderSettings, *, live: bool) -> dict[str, str]:
-    """The encoder's own options for constant quality, each encoder naming them differently."""
+def encoder_options(name: str, settings: EncoderSettings, *, live: bool, recording: bool = False) -> dict[str, str]:
+    """The encoder's own options for constant quality, each encoder naming them differently.
+
+    Args:
+        name: of the encoder.
+        settings: what the user has chosen.
+        live: whether the stream cannot wait.
+        recording: whether it has to give back each picture at once, and key pictures when they are asked for.
+    """
+    options = _quality_options(name, settings, live=live)
+    software = name in {"libx264", "libx265"}
+    if recording and software:
+        options["tune"] = "zerolatency"
+    if recording and (software or name.endswith("_nvenc")):
+        options["forced-idr"] = "1"  # a key frame that is asked for is one to begin a file with
+    return options
+
+
+def _quality_options(name: str, settings: EncoderSettings, *, live: bool) -> dict[str, str]:
     codec = Codec(name, "w")
     quality = str(DEFAULT_QUALITY.get(codec.canonical_name, 23) if settings.quality is None else settings.quality)
     options = {"preset": settings.preset} if settings.preset else {}

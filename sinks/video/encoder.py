@@ -103,9 +103,7 @@ class VideoEncoder:
         self._step = max(1, round(1 / (info.frame_rate or USUAL_FRAME_RATE) / info.time_base))  # ticks, of the last two
         self._inside: dict[int, _Inside] = {}  # by pts, increasing
         recording = key_seconds is not None
-        options = encoder_options(name, settings, live=info.live or recording)
-        if recording:
-            options = _low_delay(name, options)
+        options = encoder_options(name, settings, live=info.live or recording, recording=recording)
         # PyAV ties an encoder to a container; nothing is written to this one but its header.
         self._holder = av.open(io.BytesIO(), "w", format=container.muxer)
         rate = info.frame_rate or USUAL_FRAME_RATE
@@ -198,14 +196,6 @@ class VideoEncoder:
     def _nearest(self, pts: int) -> int:
         """The time of the frame in a packet with this one: Quick Sync counts in 1/90000 s, and may round."""
         return pts if pts in self._inside else min(self._inside, key=lambda one: abs(one - pts))
-
-
-def _low_delay(name: str, options: dict[str, str]) -> dict[str, str]:
-    if name in {"libx264", "libx265"}:
-        options = {"tune": "zerolatency", **options}
-    if name in {"libx264", "libx265"} or name.endswith("_nvenc"):
-        options = {**options, "forced-idr": "1"}  # a key frame that is asked for is one to begin a file with
-    return options
 
 
 def _tell_colour(context: VideoCodecContext, colour: Colour, look: Look) -> None:

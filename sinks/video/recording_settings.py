@@ -15,8 +15,8 @@ Size: TypeAlias = Annotated[ByteSize, Field(ge=1_000_000, le=_MOST_BYTES)]
 class RecordingSettings(BaseModel):
     """What is recorded, where, and how much of it is kept.
 
-    Key frames are `KEY_SECONDS` apart at most, and a file ends with the first one past its limits. What overlaps around
-    events becomes one recording. The newest finished file is always kept.
+    A file ends with the first key frame past its limits; `sinks.video.recording.KEY_SECONDS` says how often there is
+    one. What overlaps around events becomes one recording. The newest finished file is always kept.
     """
 
     model_config = ConfigDict(frozen=True)

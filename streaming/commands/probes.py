@@ -249,12 +249,13 @@ def _size(folder: Path) -> int:
 def probe_encoders(codecs: Iterable[str | None]) -> list[Finding]:
     """Whether each codec that recordings ask for can be encoded here."""
     from sinks.video.codec import EncoderSettings, choose_encoder, software_for, works
+    from sinks.video.retention import SUFFIX
 
     findings = []
     for codec in codecs:
         asked = codec or "default"
         try:
-            encoder = choose_encoder(EncoderSettings(codec), ".mp4", 640, 360)
+            encoder = choose_encoder(EncoderSettings(codec), SUFFIX, 640, 360)
         except (UsageError, SinkError) as error:
             findings.append(failed("encoder", error))
             continue

@@ -13,7 +13,7 @@ import pytest
 from maskcast.errors import SinkError, UsageError
 from sinks import open_sink
 from sinks.datasets import coco
-from sinks.partial import set_aside
+from sinks.partial import keep_leftover
 from streaming.commands.track import Outputs
 from tests import processes
 from tests.full_disk import largest_file
@@ -69,7 +69,7 @@ def test_only_regular_files_with_something_in_them_are_set_aside(tmp_path: Path)
     (tmp_path / "full").symlink_to("/dev/full")
     os.mkfifo(tmp_path / "pipe")
     for name in ("empty", "full", "pipe", "missing"):
-        set_aside(tmp_path / name)
+        keep_leftover(tmp_path / name)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["empty", "full", "pipe"]
 
 
