@@ -47,13 +47,15 @@ _URL = re.compile(
     re.IGNORECASE,
 )
 _PLACE = re.compile(r"(?:\[[\da-f:.]+\]|[\w.-]+)?(?::\d{1,5})?(?=[/?#]|$)", re.IGNORECASE)
-_PUNCTUATION = ".,:;!)]}>'\""
+_PUNCTUATION = ".,:;!)]}>'`\""
 # A line break within user information; blanks are seen to above.
 _BREAK = re.compile(r"(://[^\s/?#]{0,200}:[^\s/?#@]{0,200})[^\S ]+(?=[^\s/?#@]{0,200}@)")
 
 # What a URL and the text around it need. The patterns look ahead from every `://`, which in a hostile line of 100 kB
 # would take minutes.
 _LONGEST_LINE = 2000
+# What all that is looked for has at least one of.
+_SUSPICIOUS = re.compile("://|[@=]")
 _LAST_WORD = re.compile(r"(?<!\S)\S*[:/@=]\S*$")
 
 
@@ -80,8 +82,10 @@ def redact(text: str) -> str:
         text: a URL, or any text that may quote one, such as an error message of FFmpeg.
 
     Returns:
-        The text, of each line at most the first 2,000 characters.
+        The text; if it may hold a URL, at most the first 2,000 characters of each line.
     """
+    if not _SUSPICIOUS.search(text):
+        return mask(text)
     joined = _BREAK.sub(r"\1", text) if "@" in text else text
     return mask("".join(_redact_line(line) for line in joined.splitlines(keepends=True)))
 
@@ -127,7 +131,10 @@ def _redact_urls(line: str) -> str:
             end, trailing = closing, ""
         else:
             rest = re.split(r"\s", line[found.end() :], maxsplit=1)[0]
-            trailing = rest[len(rest.rstrip(_PUNCTUATION)) :]
+            kept = rest.rstrip(_PUNCTUATION)
+            if rest.startswith("[") and "]" not in kept:  # the end of an IPv6 address
+                kept = rest[: rest.find("]") + 1] or kept
+            trailing = rest[len(kept) :]
             end = found.end() + len(rest)
         shown += [line[at : found.start()], _place(found, line[found.end() : end - len(trailing)]), trailing]
         at = end

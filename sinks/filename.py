@@ -23,9 +23,10 @@ def file_name(stream: str) -> str:
     try:
         check_printable(stream)
     except ValueError as error:
-        raise UsageError(f"the stream {stream!a} cannot name a file: it {error}") from None
+        raise UsageError(f"cannot name a file: it {error}", where=f"the stream {stream!a}") from None
     if stream in {"", ".", ".."} or "/" in stream or "\\" in stream:
-        raise UsageError(f"the stream {stream!a} cannot name a file: its id must do as the name of a folder")
+        what = "cannot name a file: its id must do as the name of a folder"
+        raise UsageError(what, where=f"the stream {stream!a}")
     name = stream.encode()
     if len(name) <= LONGEST_BYTES:
         return stream

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskcast.errors import UsageError
-from maskcast.redaction import redact
 from sinks.video.container import CONTAINERS
 
 if TYPE_CHECKING:  # the command line starts without an event loop
@@ -116,12 +115,13 @@ def parse_output(spec: str) -> Output:
     else:
         chosen = [one for one in FORMATS if Path(spec).suffix.lower() in one.suffixes]
     if not chosen:
-        raise UsageError(f"no sink for {redact(spec) if is_url else repr(spec)}; there are {known_formats()}")
+        raise UsageError(f"no sink for {spec if is_url else repr(spec)}", advice=f"there are {known_formats()}")
     output = Output(chosen[0], target, prefix)
     if output.path and not output.path.name:
-        raise UsageError(f"{spec} names no file: write {prefix}name")
+        raise UsageError(f"{spec} names no file", advice=f"write {prefix}name")
     if output.target == STDOUT and not output.format.stdout:
-        raise UsageError(f"{output.format.name} cannot be written to the standard output: name a file")
+        what = f"{output.format.name} cannot be written to the standard output"
+        raise UsageError(what, advice="name a file")
     return output
 
 

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from maskcast import files
-from maskcast.errors import SinkError
+from maskcast.errors import SinkError, reason_of
 from maskcast.lock import open_locked
 from sinks.through import destination
 
@@ -93,7 +93,8 @@ class PartialFile:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
-        raise SinkError(f"cannot write {self.path}: another run is writing it (to {self.part.name})")
+        what = f"cannot write: another run is writing it (to {self.part.name})"
+        raise SinkError(what, where=self.path)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
@@ -127,18 +128,19 @@ def check_target(path: Path) -> None:
         SinkError: the target is a folder, or its folder is missing or not writable.
     """
     if path.is_dir():
-        raise SinkError(f"{path} is a folder; name a file in it")
+        raise SinkError("is a folder", where=path, advice="name a file in it")
     folder = destination(path).parent
     if not folder.is_dir():
-        raise SinkError(f"cannot write {path}: the folder {folder} does not exist; create it first")
+        what = f"cannot write: the folder {folder} does not exist"
+        raise SinkError(what, where=path, advice="create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise SinkError(f"cannot write {path}: no permission to write in the folder {folder}")
+        raise SinkError(f"cannot write: no permission to write in the folder {folder}", where=path)
 
 
 def write_error(path: Path, error: OSError) -> SinkError:
     """One line for a failed write: what, where, and where the part that was written is."""
-    what, kept = error.strerror or str(error), partial_path(destination(path)).name
-    return SinkError(f"cannot write {path}: {what}; what was written before is kept in {kept}")
+    kept = f"what was written before is kept in {partial_path(destination(path)).name}"
+    return SinkError(f"cannot write: {reason_of(error)}", where=path, advice=kept)
 
 
 def publish(path: Path) -> None:

@@ -9,7 +9,7 @@ import stat
 import time
 from pathlib import Path
 
-from maskcast.errors import SinkError, UsageError
+from maskcast.errors import SinkError, UsageError, reason_of
 from maskcast.lock import lock
 
 # A pipe's reader may be started after us: how long it is waited for, and how often it is looked for, in seconds.
@@ -52,7 +52,8 @@ def refuse_without_seeking(path: Path, suffix: str, instead: str) -> None:
         UsageError: the target is no plain file, as that format needs it; `instead` says what would do.
     """
     if kind := kind_of_target(path):
-        raise UsageError(f"{path} is a {kind}, and {suffix} cannot be written without going back: {instead}")
+        what = f"is a {kind}, and {suffix} cannot be written without going back"
+        raise UsageError(what, where=path, advice=instead)
 
 
 class Through:
@@ -99,21 +100,21 @@ def open_through(path: Path) -> int:
     kind = kind_of_target(path)
     try:
         if path.is_block_device():
-            raise SinkError(f"{path} is a disk, not a file on one")
+            raise SinkError("is a disk, not a file on one", where=path)
         if kind == "socket":
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.connect(str(path))
                 return connection.detach()
         return _open_pipe(path) if kind == "pipe" else os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY)
     except OSError as error:
-        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
+        raise through_error(path, error) from error
 
 
 def through_error(path: Path, error: OSError) -> SinkError:
     """One line for a failed write."""
     if isinstance(error, BrokenPipeError):
-        return SinkError(f"{path}: its reader closed the {kind_of_target(path) or 'pipe'}")
-    return SinkError(f"cannot write {path}: {error.strerror or error}")
+        return SinkError(f"its reader closed the {kind_of_target(path) or 'pipe'}", where=path)
+    return SinkError(f"cannot write: {reason_of(error)}", where=path)
 
 
 def _open_pipe(path: Path) -> int:
@@ -127,12 +128,12 @@ def _open_pipe(path: Path) -> int:
                 raise
             if time.monotonic() > deadline:
                 waited = f"nobody has opened the pipe for reading in {READER_SECONDS:g} s"
-                raise SinkError(f"cannot write {path}: {waited}; start its reader first") from None
+                raise SinkError(f"cannot write: {waited}", where=path, advice="start its reader first") from None
             time.sleep(LOOK_SECONDS)
         else:
             if not _is_open_file(path) and not lock(descriptor):  # what the shell has opened may be shared
                 os.close(descriptor)
-                raise SinkError(f"cannot write {path}: another run is writing it")
+                raise SinkError("cannot write: another run is writing it", where=path)
             os.set_blocking(descriptor, True)  # a slow reader slows the sink, as a slow disk does
             return descriptor
 

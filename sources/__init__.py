@@ -4,51 +4,41 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskcast.errors import UsageError
 from maskcast.notices import Notify
-from maskcast.redaction import redact
 from sources.folder import expand, one_stream
 from sources.location import LIVE_SCHEMES, STDIN, Kind, check_stream_id, kind_of, scheme_of, stream_id
-from sources.pixels import MAX_PIXELS
+from sources.settings import DEFAULTS, SourceSettings
 from sources.source import Source
 
 if TYPE_CHECKING:
-    from sources.network import Transport
     from sources.reconnecting import ReconnectingSource
 
-__all__ = ["STDIN", "Kind", "Source", "expand", "kind_of", "open_reconnecting", "open_source", "stream_id"]
+__all__ = [
+    "STDIN",
+    "Kind",
+    "Source",
+    "SourceSettings",
+    "expand",
+    "kind_of",
+    "open_reconnecting",
+    "open_source",
+    "stream_id",
+]
 
 
-def open_source(
-    spec: str,
-    *,
-    stream: str | None = None,
-    live: bool | None = None,
-    transport: Transport = "tcp",
-    connect: float | None = None,
-    silence: float | None = None,
-    ca_file: Path | None = None,
-    max_pixels: int = MAX_PIXELS,
-    private_redirects: bool = False,
-) -> Source:
+def open_source(spec: str, settings: SourceSettings = DEFAULTS, *, stream: str | None = None) -> Source:
     """Open what `spec` names.
 
     Args:
         spec: a path, a folder or glob of images or with one video, `-` for standard input, a URL, `camera:N` or
             `/dev/videoN`.
+        settings: how.
         stream: id of the stream; None to make one from the spec.
-        live: True to let frames be dropped (recordings then play at their own speed), False to keep every frame; None
-            for what the source is by nature.
-        transport: of RTSP's media.
-        connect: seconds to wait for a network stream's connection; None for the default.
-        silence: seconds without data after which a network stream counts as dead; None for what its kind needs.
-        ca_file: what a server behind TLS must prove itself with; None to encrypt without verifying. See
-            `sources.network.network_opener`.
-        max_pixels: largest picture that is decoded, width times height.
-        private_redirects: whether HTTP may redirect to another host of a private network.
 
     Raises:
         UsageError: the spec or the id can never be right.
@@ -61,26 +51,16 @@ def open_source(
         case Kind.NETWORK:
             from sources.network import open_network
 
-            source: Source = open_network(
-                spec,
-                name,
-                live=live,
-                transport=transport,
-                connect=connect,
-                silence=silence,
-                ca_file=ca_file,
-                max_pixels=max_pixels,
-                private_redirects=private_redirects,
-            )
+            source: Source = open_network(spec, name, settings)
             if scheme_of(spec) in LIVE_SCHEMES or source.info.duration is None:
                 return source
         case Kind.CAMERA:
             from sources.camera import open_camera
 
-            return open_camera(spec, name, live=live is not False, max_pixels=max_pixels)
+            return open_camera(spec, name, live=settings.live is not False, max_pixels=settings.max_pixels)
         case Kind.IMAGES | Kind.FILE:
-            source = _open_files(spec, kind, name, live=bool(live), max_pixels=max_pixels)
-    if live:
+            source = _open_files(spec, kind, name, live=bool(settings.live), max_pixels=settings.max_pixels)
+    if settings.live:
         from sources.paced import PacedSource
 
         return PacedSource(source)
@@ -109,28 +89,18 @@ def _open_files(spec: str, kind: Kind, name: str, *, live: bool, max_pixels: int
 def open_reconnecting(
     spec: str,
     notify: Notify,
+    settings: SourceSettings = DEFAULTS,
     *,
     stream: str | None = None,
-    transport: Transport = "tcp",
-    connect: float | None = None,
-    silence: float | None = None,
-    ca_file: Path | None = None,
-    max_pixels: int = MAX_PIXELS,
-    private_redirects: bool = False,
     stop: threading.Event | None = None,
 ) -> ReconnectingSource:
-    """Open a network stream or a camera that is connected again, for ever, whenever it is lost.
+    """Open a network stream or a camera that is connected again, without end, whenever it is lost.
 
     Args:
         spec: a URL, `camera:N` or `/dev/videoN`.
         notify: is told when it comes up or is lost; see `sources.reconnecting.ReconnectingSource`.
+        settings: how; it is live, whatever they say.
         stream: id of the stream; None to make one from the spec.
-        transport: of RTSP's media.
-        connect: seconds to wait for a connection; None for the default.
-        silence: seconds without data after which it connects again; None for what its kind needs.
-        ca_file: as for `open_source`.
-        max_pixels: largest picture that is decoded, width times height.
-        private_redirects: whether HTTP may redirect to another host of a private network.
         stop: an event of this source alone that ends the wait for the first connection, and the source.
 
     Raises:
@@ -140,32 +110,22 @@ def open_reconnecting(
     kind = kind_of(spec)
     name = check_stream_id(stream) if stream is not None else stream_id(spec)
     if kind not in {Kind.NETWORK, Kind.CAMERA}:
-        raise UsageError(f"{redact(spec)}: only a URL or a camera can be connected again; open it as a recording")
+        raise UsageError("only a URL or a camera can be connected again", where=spec, advice="open it as a recording")
     from sources.camera import open_camera
     from sources.network import network_opener
     from sources.reconnecting import ReconnectingSource
 
     if kind is Kind.CAMERA:
         return ReconnectingSource(
-            lambda: open_camera(spec, name, live=True, max_pixels=max_pixels), name, notify, stop=stop
+            lambda: open_camera(spec, name, live=True, max_pixels=settings.max_pixels), name, notify, stop=stop
         )
-    connect_now = network_opener(
-        spec,
-        name,
-        live=True,
-        transport=transport,
-        connect=connect,
-        silence=silence,
-        ca_file=ca_file,
-        max_pixels=max_pixels,
-        private_redirects=private_redirects,
-    )
+    connect = network_opener(spec, name, replace(settings, live=True))
 
     def opens() -> Source:
-        source = connect_now()
+        source = connect()
         if scheme_of(spec) not in LIVE_SCHEMES and source.info.duration is not None:
             source.close()
-            raise UsageError(f"{redact(spec)}: is a recording, which ends; open it as one")
+            raise UsageError("is a recording, which ends", where=spec, advice="open it as one")
         return source
 
     return ReconnectingSource(opens, name, notify, stop=stop)

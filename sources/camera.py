@@ -9,8 +9,7 @@ from sources.container import ContainerSource
 from sources.detached import DetachedSource
 from sources.opening import Opening
 from sources.pixels import MAX_PIXELS
-
-SILENCE_SECONDS = 10.0
+from sources.settings import SILENCE_SECONDS
 
 
 def open_camera(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> DetachedSource:
@@ -22,7 +21,7 @@ def open_camera(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIX
     device = Path(spec.replace("camera:", "/dev/video"))
     if not device.exists():
         found = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
-        raise SourceError(f"{spec}: no such camera (found: {found})")
+        raise SourceError(f"no such camera (found: {found})", where=spec)
     patience = (SILENCE_SECONDS, SILENCE_SECONDS)
     opening = Opening(str(device), spec, format="video4linux2", timeout=patience, max_pixels=max_pixels)
     return DetachedSource(lambda: ContainerSource(opening, stream, live=live), f"receive {stream}")

@@ -24,7 +24,7 @@ from sources.audio import Audio
 from sources.clock import MediaClock
 from sources.continuity import Continuity
 from sources.extent import AV_TIME_BASE, Extent
-from sources.failure import NO_STREAM, NOTHING_CAME, explain
+from sources.failure import NO_STREAM, explain, nothing_came
 from sources.location import HTTP_SCHEMES, scheme_of
 from sources.opening import Opening, open_container
 from sources.picture import DecodedPicture
@@ -70,7 +70,7 @@ class ContainerSource:
         self._failure: Exception | None = None
         self._broken = 0
         self._incomplete = 0  # pictures in which the decoder has filled gaps
-        self._oversize: str | None = None  # of the first picture that was too large
+        self._oversize: SourceError | None = None  # of the first picture that was too large
         self._container: Any = open_container(opening)
         try:
             self._video: Any = self._best_stream()
@@ -99,18 +99,20 @@ class ContainerSource:
         if video is None or video.disposition & Disposition.attached_pic:
             kinds = sorted({stream.type for stream in streams if stream is not video})
             if not kinds:
-                raise SourceError(f"{shown}: {NO_STREAM if self._container.format.name == 'hls' else 'holds nothing'}")
-            raise SourceError(f"{shown}: holds no video, only {', '.join(kinds)}; give a video file")
+                nothing = NO_STREAM if self._container.format.name == "hls" else "holds nothing"
+                raise SourceError(nothing, where=shown)
+            raise SourceError(f"holds no video, only {', '.join(kinds)}", where=shown, advice="give a video file")
         tiled = sum(stream.type == "video" for stream in streams) > 1
         if tiled and self._container.metadata.get("major_brand") in PHOTOGRAPHS:
-            raise SourceError(f"{shown}: a photograph in tiles; give it as a file whose name ends in .heic or .avif")
+            advice = "give it as a file whose name ends in .heic or .avif"
+            raise SourceError("a photograph in tiles", where=shown, advice=advice)
         if self._container.format.name == "tty":  # FFmpeg would film the text as a terminal shows it
-            raise SourceError(f"{shown}: is a text file; give a video file")
+            raise SourceError("is a text file", where=shown, advice="give a video file")
         if video.codec_context is None:
-            raise SourceError(f"{shown}: no decoder for the codec of its video; convert it to H.264 first")
+            raise SourceError("no decoder for the codec of its video", where=shown, advice="convert it to H.264 first")
         coded: Any = video.codec_context
-        if reason := oversize(coded.width, coded.height, self._opening.max_pixels):
-            raise SourceError(f"{shown}: {reason}")
+        if too_large := oversize(coded.width, coded.height, self._opening.max_pixels):
+            raise too_large.at(shown)
         return video
 
     def _is_timeless(self) -> bool:
@@ -222,7 +224,7 @@ class ContainerSource:
                 yield from upright.apply(frame)
                 last_picture = time.monotonic()
             if self._oversize and self._unending():
-                self._failure = SourceError(self._oversize)
+                self._failure = self._oversize
                 return
             if self._live and time.monotonic() - last_picture > patience:
                 self._failure = SourceError(f"data comes in, but no picture could be decoded for {patience:.0f} s")
@@ -290,7 +292,7 @@ class ContainerSource:
             self._broken += count
             return ()
 
-    def _refused_for_size(self, error: Exception, packet: Any) -> str | None:
+    def _refused_for_size(self, error: Exception, packet: Any) -> SourceError | None:
         """What to say if the decoder refused a picture for its size.
 
         Some decoders keep the size that they refuse; others forget it and say EINVAL, or ERANGE (dav1d).
@@ -306,23 +308,24 @@ class ContainerSource:
     def _failure_at_end(self, decoded: int) -> SourceError | None:
         """What to say if the stream ended before its time."""
         shown, expected = self._opening.shown, self._extent.frames
+        failure = explain(self._failure) if self._failure else None
         if decoded == 0:
-            reason = explain(self._failure) if self._failure else "no frame of its video could be decoded"
             once = self._opening.piped or scheme_of(self._opening.url) in HTTP_SCHEMES
             if once and self._extent.is_empty() and self._container.format.name.startswith("mov"):
-                reason = NOTHING_CAME  # its index was found behind what it lists
-            return SourceError(f"{shown}: {self._oversize or reason}")
+                failure = nothing_came()  # its index was found behind what it lists
+            unclear = SourceError("no frame of its video could be decoded")
+            return (self._oversize or failure or unclear).at(shown)
         if self._unending():
-            reason = explain(self._failure) if self._failure else "the other side ended it"
-            return SourceError(f"{shown}: the stream ended after {decoded} frames: {reason}")
+            what, advice = (failure.what, failure.advice) if failure else ("the other side ended it", None)
+            return SourceError(f"the stream ended after {decoded} frames: {what}", where=shown, advice=advice)
         frames = f"{decoded} of {expected} frames decoded" if decoded < expected else f"{decoded} frames decoded"
         if self._oversize is not None:
-            return SourceError(f"{shown}: {self._oversize}; {frames}")
-        if self._failure is not None or (not self._live and self._extent.is_cut()):
-            return SourceError(f"{shown}: truncated: {frames}")
+            return self._oversize.advising(frames).at(shown)
+        if failure is not None or (not self._live and self._extent.is_cut()):
+            return SourceError(f"truncated: {frames}", where=shown)
         damage = [f"{self._broken} packets could not be decoded"] if self._broken else []
         damage += [f"{self._incomplete} frames are incomplete"] if self._incomplete else []
-        return SourceError(f"{shown}: damaged: {', '.join(damage)}; {frames}") if damage else None
+        return SourceError(f"damaged: {', '.join(damage)}; {frames}", where=shown) if damage else None
 
     def _unending(self) -> bool:
         """Whether it comes from a camera or its like, rather than from a recording that plays as one."""

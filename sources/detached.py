@@ -35,7 +35,7 @@ class DetachedSource:
         self._items = read_ahead(_read(open_source), name, over=self._closed)
         info = next(self._items, None)
         if not isinstance(info, StreamInfo):
-            raise SourceError(f"{name}: closed before it was open")
+            raise SourceError("closed before it was open", where=name)
         self.info = info
 
     def __iter__(self) -> Iterator[Frame]:

@@ -76,9 +76,9 @@ def one_stream(spec: str) -> Contents:
     if pictures and is_pattern(spec):
         return Contents([], pictures)
     if len(videos) > 1:
-        raise SourceError(f"{spec}: holds {len(videos)} videos, and a stream is one of them: name it")
+        raise SourceError(f"holds {len(videos)} videos, and a stream is one of them", where=spec, advice="name it")
     if not videos and not pictures:
-        raise SourceError(_nothing(spec))
+        raise _nothing(spec)
     if videos and pictures:
         _say_left(spec, pictures)
     return Contents(videos, [] if videos else pictures)
@@ -102,7 +102,7 @@ def contents(spec: str) -> Contents:
     except OSError as error:
         from sources.failure import explain  # with FFmpeg, which a list of sources does without
 
-        raise SourceError(f"{spec}: {explain(error)}") from error
+        raise explain(error).at(spec) from error
 
 
 def root_of(spec: str) -> Path:
@@ -172,9 +172,9 @@ def _say_left(spec: str, pictures: Sequence[Path]) -> None:
     logger.warning("%s", printable(f"{spec}: the pictures beside its videos are left out: {left}; a glob names them"))
 
 
-def _nothing(spec: str) -> str:
+def _nothing(spec: str) -> SourceError:
     if is_pattern(spec):
-        return f"{spec}: no images or videos: it names no file"
+        return SourceError("no images or videos: it names no file", where=spec)
     folders = sum(file.is_dir() for file in Path(spec).iterdir() if not file.name.startswith("."))
-    inside = f"; it holds {folders} folders: name one, or write '{Path(spec) / '**' / '*'}'" if folders else ""
-    return f"{spec}: no images or videos in it{inside}"
+    advice = f"it holds {folders} folders: name one, or write '{Path(spec) / '**' / '*'}'" if folders else None
+    return SourceError("no images or videos in it", where=spec, advice=advice)

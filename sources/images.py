@@ -61,17 +61,18 @@ class ImagesSource:
         )
 
     def _first(self) -> StillPicture:
-        reason = ""
+        broken: list[SourceError] = []
         for path in self._paths:
             try:
                 return next(read_pictures(path, self._max_pixels))
             except SourceError as error:
-                reason = reason or f"{path}: {error}"
-        raise SourceError(f"{self._spec}: none of the {len(self._paths)} images can be read; the first: {reason}")
+                broken.append(error.at(path))
+        what = f"none of the {len(self._paths)} images can be read; the first: {broken[0]}"
+        raise SourceError(what, where=self._spec)
 
     def __iter__(self) -> Iterator[Frame]:
         started = datetime.now(UTC)
-        broken: list[str] = []
+        broken: list[SourceError] = []
         index, pts = 0, Fraction(0)
         for path in self._paths:
             before = index
@@ -86,13 +87,12 @@ class ImagesSource:
                     index += 1
                     pts += (picture.seconds if self._animated else None) or 1 / RATE
             except SourceError as error:
-                broken.append(f"{path}: {error}")
+                broken.append(error.at(path))
                 if index == before:  # it leaves a gap
                     index, pts = index + 1, pts + 1 / RATE
         if broken:
-            raise SourceError(
-                f"{self._spec}: {len(broken)} of {len(self._paths)} images cannot be read; the first: {broken[0]}"
-            )
+            what = f"{len(broken)} of {len(self._paths)} images cannot be read; the first: {broken[0]}"
+            raise SourceError(what, where=self._spec)
 
     def close(self) -> None:
         self._stopped = True

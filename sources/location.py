@@ -20,9 +20,6 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp"})
 HTTP_SCHEMES = frozenset({"http", "https"})
 
-# HLS is silent for as long as a segment lasts.
-HLS_SILENCE_SECONDS = 30.0
-
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
 
 MAX_ID_LENGTH = 128
@@ -48,11 +45,11 @@ def kind_of(spec: str) -> Kind:
         UsageError: the spec can never be right: empty, of an unknown scheme, without a host.
     """
     if not spec.strip() or "\0" in spec:
-        raise UsageError("the source is empty: give a path, a URL or camera:0")
+        raise UsageError("the source is empty", advice="give a path, a URL or camera:0")
     if re.fullmatch(r"camera:\d+|/dev/video\d+", spec):
         return Kind.CAMERA
     if spec.startswith("camera:") and not os.path.lexists(spec):
-        raise UsageError(f"{spec}: cameras are numbered: write camera:0 or /dev/video0")
+        raise UsageError("cameras are numbered", where=spec, advice="write camera:0 or /dev/video0")
     if "://" in spec:
         _check_url(spec)
         return Kind.NETWORK
@@ -76,7 +73,7 @@ def scheme_of(url: str) -> str:
 
 def is_hls(url: str) -> bool:
     """Whether a URL names an HLS playlist."""
-    return re.split("[?#]", url, maxsplit=1)[0].lower().endswith(".m3u8")
+    return scheme_of(url) in HTTP_SCHEMES and re.split("[?#]", url, maxsplit=1)[0].lower().endswith(".m3u8")
 
 
 def _host_and_port(url: str) -> tuple[str | None, int | None]:
@@ -94,15 +91,16 @@ def _check_url(url: str) -> None:
     shown, scheme = place_of(url), scheme_of(url)
     if scheme not in LIVE_SCHEMES | HTTP_SCHEMES:
         known = ", ".join(sorted(LIVE_SCHEMES | HTTP_SCHEMES))
-        raise UsageError(f"unknown scheme in {shown}: use a path, camera:0 or one of {known}")
+        raise UsageError("unknown scheme", where=shown, advice=f"use a path, camera:0 or one of {known}")
     if is_unclear(url):
-        raise UsageError(f"{shown}: {UNCLEAR}")
+        raise UsageError(UNCLEAR, where=shown)
     try:
         host, port = _host_and_port(url)
     except ValueError:  # its text quotes what may be a password
-        raise UsageError(f"{shown}: not a URL: its host or port cannot be read") from None
+        what, advice = "not a source: its host or port cannot be read", f"write {scheme}://host:554"
+        raise UsageError(what, where=shown, advice=advice) from None
     if not (host or (port and scheme in {"udp", "rtp", "srt"})):
-        raise UsageError(f"{shown}: no host in the URL: write {scheme}://host/path")
+        raise UsageError("no host in the URL", where=shown, advice=f"write {scheme}://host")
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
@@ -120,12 +118,10 @@ def check_stream_id(stream: str) -> str:
     try:
         check_printable(stream)
     except ValueError as error:
-        raise UsageError(f"stream id {stream[:40]!a} cannot be used: it {error}") from None
+        raise UsageError(f"cannot be used: it {error}", where=f"stream id {stream[:40]!a}") from None
     if not stream.strip() or stream.startswith((".", "$")) or len(stream) > MAX_ID_LENGTH or _FORBIDDEN.search(stream):
-        raise UsageError(
-            f"stream id {stream[:40]!a} cannot be used: 1 to {MAX_ID_LENGTH} characters, no / \\ + #, no . or $ at the "
-            "start"
-        )
+        rule = f"1 to {MAX_ID_LENGTH} characters, no / \\ + #, no . or $ at the start"
+        raise UsageError(f"cannot be used: {rule}", where=f"stream id {stream[:40]!a}")
     return stream
 
 

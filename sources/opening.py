@@ -12,7 +12,7 @@ from av.format import ContainerFormat
 
 from maskcast.errors import SourceError
 from maskcast.redaction import redact
-from sources.failure import NO_ANSWER, NO_STREAM, NOTHING_CAME, AccessDeniedError, explain
+from sources.failure import NO_STREAM, explain, nothing_came
 from sources.location import HTTP_SCHEMES, scheme_of
 from sources.pixels import MAX_PIXELS
 from sources.redirect import MOST_REDIRECTS, redirection
@@ -79,12 +79,11 @@ def open_container(opening: Opening) -> InputContainer:
             if onward is None:
                 # PyAV's error quotes the URL as it is, and a traceback would print it.
                 quotes_credentials = redact(str(error)) != str(error)
-                denied = isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
-                reason = _reason(opening, error, time.monotonic() - started)
-                raised = (AccessDeniedError if denied else SourceError)(f"{opening.shown}: {reason}")
-                raise raised from (None if quotes_credentials else error)
+                meaning = _meaning(opening, error, time.monotonic() - started)
+                raise meaning.at(opening.shown) from (None if quotes_credentials else error)
         opening = opening._replace(url=onward)
-    raise SourceError(f"{opening.shown}: redirects more than {MOST_REDIRECTS} times; give the URL that it leads to")
+    what = f"redirects more than {MOST_REDIRECTS} times"
+    raise SourceError(what, where=opening.shown, advice="give the URL that it leads to")
 
 
 def _open(opening: Opening, container_format: str | None = None, **other: str) -> InputContainer:
@@ -117,25 +116,25 @@ def _redirection(opening: Opening, error: Exception) -> str | None:
             private=opening.private_redirects,
         )
     except SourceError as refusal:
-        raise SourceError(f"{opening.shown}: {refusal}") from None
+        raise refusal.at(opening.shown) from None
 
 
-def _reason(opening: Opening, error: Exception, seconds: float) -> str:
+def _meaning(opening: Opening, error: Exception, seconds: float) -> SourceError:
     """What is wrong, after an attempt that took `seconds`."""
     options = opening.options or {}
     if getattr(error, "errno", None) == EIO and (authorities := options.get("ca_file")):
         # FFmpeg says no more of a certificate that it does not trust.
-        return f"cannot be reached, or its certificate is none that {authorities} vouches for"
+        return SourceError(f"cannot be reached, or its certificate is none that {authorities} vouches for")
     # FFmpeg takes an RTSP server's silence for a bad answer.
     if isinstance(error, av.InvalidDataError) and opening.timeout and seconds > 0.8 * min(opening.timeout):
-        return NO_ANSWER
+        return explain(TimeoutError())
     if "allowed_media_types" in options and isinstance(error, av.HTTPOtherClientError | av.InvalidDataError):
         # Nothing was asked for, which servers answer each in their way.
         kinds = _kinds(opening)
         if kinds and "video" not in kinds:
-            return f"holds no video, only {', '.join(kinds)}"
+            return SourceError(f"holds no video, only {', '.join(kinds)}")
     if isinstance(error, av.InvalidDataError):
-        return NOTHING_CAME if opening.piped else what_it_is(_head(opening)) or explain(error)
+        return nothing_came() if opening.piped else what_it_is(_head(opening)) or explain(error)
     return explain(error)
 
 
@@ -161,31 +160,31 @@ def _head(opening: Opening) -> bytes | None:
         return None
 
 
-def what_it_is(head: bytes | None) -> str | None:
+def what_it_is(head: bytes | None) -> SourceError | None:
     """What begins so is no video, in a person's words; None if it may be one that is damaged."""
     if head is None:
         return None
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<mpd" in text:
-        return "is a DASH manifest, " + (
-            "which FFmpeg cannot make sense of"
-            if _reads("dash")
-            else "which this PyAV's FFmpeg is built without; give the HLS playlist of the same stream"
-        )
+        if _reads("dash"):
+            return SourceError("is a DASH manifest, which FFmpeg cannot make sense of")
+        advice = "give the HLS playlist of the same stream"
+        return SourceError("is a DASH manifest, which this PyAV's FFmpeg is built without", advice=advice)
     if text.startswith(b"#extm3u"):
-        return NO_STREAM
+        return SourceError(NO_STREAM)
     if text.startswith((b"<!doctype html", b"<html")) or b"<html" in text or b"<body" in text:
-        return "is a web page, not a video: perhaps a log-in, or the page around the player; give the stream's own URL"
+        page = "is a web page, not a video: perhaps a log-in, or the page around the player"
+        return SourceError(page, advice="give the stream's own URL")
     if text.startswith((b"{", b"[")) and text.isascii():
-        return "is a message in JSON, not a video; open it in a browser"
+        return SourceError("is a message in JSON, not a video", advice="open it in a browser")
     if text.startswith(b"<"):
-        return "is an XML document, not a video; open it in a browser"
+        return SourceError("is an XML document, not a video", advice="open it in a browser")
     if (
         text
         and text.isascii()
         and text.replace(b"\n", b"").replace(b"\r", b"").replace(b"\t", b"").decode().isprintable()
     ):
-        return "is a text, not a video"
+        return SourceError("is a text, not a video")
     return None
 
 

@@ -92,17 +92,19 @@ def read_pictures(path: Path, max_pixels: int) -> Iterator[StillPicture]:
     try:
         with closing(_open(path)) as file:
             for _ in _steps(file):
-                if reason := oversize(*file.size, max_pixels):
-                    raise SourceError(reason)  # noqa: TRY301 - told with the number of the picture below
+                if too_large := oversize(*file.size, max_pixels):
+                    raise too_large  # noqa: TRY301 - told with the number of the picture below
                 picture = _load(file, path)
                 yield StillPicture(_rgb(picture), _seconds(file), not _several(file))
                 done += 1
     except SourceError as error:
-        raise SourceError(f"picture {done + 1}: {error}" if done else str(error)) from error
+        if done == 0:
+            raise
+        raise error.at(f"picture {done + 1}") from error
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
-        raise SourceError(explain(error)) from error
+        raise explain(error) from error
     except DecompressionBombError as error:  # Pillow has a bound of its own for WebP
-        raise SourceError(oversize_unseen(max_pixels)) from error
+        raise oversize_unseen(max_pixels) from error
     except Exception as error:  # whatever a decoder raises at what it was given
         raise SourceError(f"picture {done + 1} is damaged" if done else "not a picture, or damaged") from error
 
@@ -224,7 +226,7 @@ def _steps(file: ImageFile) -> Iterator[None]:
 
 def _rgb(file: PillowImage) -> Image:
     if file.mode in {"I", "F"}:
-        raise SourceError("its samples have 32 bits; convert it to 8 or 16")
+        raise SourceError("its samples have 32 bits", advice="convert it to 8 or 16")
     orientation = file.getexif().get(ORIENTATION, 1)
     if file.mode.startswith("I;16"):  # Pillow would clip
         file = fromarray((np.asarray(file) >> 8).astype(np.uint8))

@@ -11,7 +11,6 @@ from maskcast.backoff import Backoff
 from maskcast.errors import SourceError, UsageError
 from maskcast.frame import Frame
 from maskcast.notices import Notify, SourceStatus
-from maskcast.redaction import redact
 from maskcast.stream_info import StreamInfo
 from sources.detached import DetachedSource
 from sources.failure import AccessDeniedError
@@ -110,7 +109,7 @@ class _Connections:
         """Make the first connection, after which `info` is known; ends without one when closed."""
         self._connection = self._connect()
         if self._connection is None:
-            raise SourceError(f"{self._stream}: closed before it was reached")
+            raise SourceError("closed before it was reached", where=self._stream)
         self.info = self._connection.info
         return self
 
@@ -119,7 +118,7 @@ class _Connections:
             began = time.monotonic()
             try:
                 yield from self._frames(self._connection)
-                failure: Exception = SourceError(f"{self._stream}: the other side ended the stream")
+                failure: Exception = SourceError("the other side ended the stream", where=self._stream)
             except UsageError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a decoder raises, the next connection is a new chance
@@ -154,8 +153,7 @@ class _Connections:
         return None
 
     def _wait_after(self, failure: Exception) -> None:
-        text = str(failure) if isinstance(failure, SourceError) else f"{type(failure).__name__}: {failure}"
-        self._tell(SourceStatus(False, redact(next(iter(text.splitlines()), ""))))
+        self._tell(SourceStatus(False, str(SourceError.wrap(failure))))
         self._closed.wait(self._denied if isinstance(failure, AccessDeniedError) else self._backoff.wait())
 
     def _tell(self, status: SourceStatus) -> None:

@@ -51,11 +51,12 @@ def redirection(url: str, *, seconds: float | None, ca_file: str | None, private
     if there.scheme not in {"http", "https"} or not there.hostname:
         raise SourceError(f"redirects to {place}, which is no place on the web")
     if here.scheme == "https" and there.scheme == "http":
-        raise SourceError(f"redirects from https to {place}, unencrypted; give that URL itself if you trust it")
-    if there.hostname != here.hostname and not private and _is_private(there.hostname):
         raise SourceError(
-            f"redirects to {place} on a private network; give that URL itself, or set private_redirects = true"
+            f"redirects from https to {place}, unencrypted", advice="give that URL itself if you trust it"
         )
+    if there.hostname != here.hostname and not private and _is_private(there.hostname):
+        advice = "give that URL itself, or set private_redirects = true"
+        raise SourceError(f"redirects to {place} on a private network", advice=advice)
     return target
 
 

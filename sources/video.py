@@ -28,10 +28,10 @@ def open_video(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXE
     try:
         status = os.fstat(0) if spec == STDIN else Path(spec).stat()
     except OSError as error:
-        raise SourceError(f"{shown(spec)}: {explain(error)}") from error
+        raise explain(error).at(shown(spec)) from error
     regular = stat.S_ISREG(status.st_mode)
     if regular and status.st_size == 0:
-        raise SourceError(f"{shown(spec)}: the file is empty")
+        raise SourceError("the file is empty", where=shown(spec))
     # FFmpeg's `fd:` is the standard input that can be sought in where it is a file.
     url = "fd:" if spec == STDIN else f"{FILE}{spec}"
     opening = Opening(url, shown(spec), piped=not regular, max_pixels=max_pixels)

@@ -53,13 +53,13 @@ def track(
         SourceError: the source cannot be opened, or ended before its time (after all frames that decoded).
         ModelError: the model cannot be loaded or failed.
     """
-    from sources import open_source
+    from sources import SourceSettings, open_source
     from trackers.engine import Engine
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
     stages: Sequence[Stage] = ()
-    with closing(open_source(str(source), stream=stream, live=live, max_pixels=max_pixels)) as opened:
+    with closing(open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels), stream=stream)) as opened:
         engine = Engine(model, device, tracker)
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
         live, name = opened.info.live, f"read {opened.info.stream}"

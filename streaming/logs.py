@@ -17,6 +17,7 @@ from typing import Any, Literal, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+from maskcast.errors import MaskcastError
 from maskcast.printable import printable
 from maskcast.redaction import mask, redact
 
@@ -45,8 +46,8 @@ def configure_logs(level: str, format: Literal["text", "json"]) -> None:  # noqa
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``, for Maskcast's own records; others' start at WARNING.
         format: ``text`` for people; ``json`` for machines: an object a line with ``timestamp`` (ISO 8601, UTC),
-            ``level``, ``logger``, ``message``, and where known ``stream`` (from ``extra={"stream": …}``) and
-            ``exception``.
+            ``level``, ``logger``, ``message``, and where known ``stream`` (from ``extra={"stream": …}``), ``where``
+            (of a `MaskcastError` among the arguments) and ``exception``.
     """
     root = logging.getLogger()
     for handler in list(root.handlers):
@@ -264,6 +265,10 @@ class _JsonLine(JsonFormatter):
         stream = getattr(record, "stream", None)
         if stream:
             shown["stream"] = _shown(str(stream))
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        errors = [argument for argument in arguments if isinstance(argument, MaskcastError)]
+        if errors and errors[0].where is not None:
+            shown["where"] = _shown(errors[0].where)
         trace = _trace(self, record)
         if trace:
             shown["exception"] = "\n".join(trace)

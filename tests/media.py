@@ -20,7 +20,7 @@ from maskcast.errors import SourceError
 from maskcast.frame import Frame
 from maskcast.picture import Image, Planes
 from maskcast.stream_info import StreamInfo
-from sources import open_source
+from sources import SourceSettings, open_source
 
 CLIPS = Path(__file__).parents[2] / "shared" / "media"
 
@@ -105,9 +105,9 @@ def flat(planes: Planes) -> Image:
     return np.concatenate([plane.reshape(-1) for plane in planes])
 
 
-def read(spec: Path | str, **options: Any) -> tuple[StreamInfo, list[Frame], SourceError | None]:
+def read(spec: Path | str, **settings: Any) -> tuple[StreamInfo, list[Frame], SourceError | None]:
     """All frames of a source, and the error that ended it."""
-    source = open_source(str(spec), **options)
+    source = open_source(str(spec), SourceSettings(**settings))
     frames: list[Frame] = []
     error: SourceError | None = None
     try:

@@ -58,19 +58,18 @@ def choose(
 
 def _tracker(name: TrackerName | None, checkpoint: Checkpoint, rules: Rules) -> TrackerName:
     if name not in (None, *get_args(TrackerName)):
-        raise UsageError(f"unknown tracker {name!r}: use {' or '.join(get_args(TrackerName))}")
+        raise UsageError(f"unknown tracker {name!r}", advice=f"use {' or '.join(get_args(TrackerName))}")
     if name == "memory" and checkpoint.video is None:
-        raise UsageError(
-            f"model {checkpoint.name} has no memory tracker weights: use --tracker association or a sam3_video model"
-        )
+        advice = "use --tracker association or a sam3_video model"
+        raise UsageError(f"model {checkpoint.name} has no memory tracker weights", advice=advice)
     if name == "association" or checkpoint.video is None:
         if rules.hot_start:
-            raise UsageError("a hot start needs the memory tracker: use --tracker memory with a sam3_video model")
+            advice = "use --tracker memory with a sam3_video model"
+            raise UsageError("a hot start needs the memory tracker", advice=advice)
         return "association"
     # A track can be missed or doubled in at most one frame less than it is held back.
     shortest = max(rules.hotstart_unmatch_thresh, rules.hotstart_dup_thresh) + 1
     if 0 < rules.hot_start < shortest:
-        raise UsageError(
-            f"a hot start of {rules.hot_start} frames could take no track back: use 0, or {shortest} or more"
-        )
+        what = f"a hot start of {rules.hot_start} frames could take no track back"
+        raise UsageError(what, advice=f"use 0, or {shortest} or more")
     return "memory"

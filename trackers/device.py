@@ -25,7 +25,7 @@ def resolve_device(name: str) -> torch.device:
 
     parts = DEVICE_NAME.fullmatch(name)
     if parts is None:
-        raise UsageError(f"unknown device {name!r}: use {DEVICE_NAMES}")
+        raise UsageError(f"unknown device {name!r}", advice=f"use {DEVICE_NAMES}")
     if name == "cpu":
         return torch.device("cpu")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -34,5 +34,5 @@ def resolve_device(name: str) -> torch.device:
     index = int(parts[1] or 0)
     if index >= count:
         found = f"{count} CUDA device{'s' * (count != 1)} found"
-        raise UsageError(f"device {name} is not available ({found}): use --device cpu or auto")
+        raise UsageError(f"device {name} is not available ({found})", advice="use --device cpu or auto")
     return torch.device("cuda", index)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from maskcast.errors import ModelError, TooLargeError, UsageError
+from maskcast.errors import ModelError, TooLargeError, UsageError, unforeseen
 from maskcast.frame import Frame
 from maskcast.prompts import clean_prompts
 from maskcast.result import Event, KnownTracks, Result
@@ -171,7 +171,7 @@ class Engine:
                     features = self._detector.encode([frame.picture.rgb() for frame in frames])
                     detections = self._detector.detect(features, [stream.embeddings for stream in streams])
                 except torch.OutOfMemoryError as error:
-                    raise TooLargeError(str(_model_error(self.device, error))) from error
+                    raise _model_error(self.device, error, TooLargeError) from error
                 return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
         except RuntimeError as error:  # what torch raises, for want of memory too
             raise _model_error(self.device, error) from error
@@ -220,7 +220,8 @@ class Engine:
             UsageError: only the memory tracker has track states.
         """
         if not isinstance(self._tracker, MemoryTracker):
-            raise UsageError("track states need the memory tracker: use --tracker memory with a sam3_video model")
+            advice = "use --tracker memory with a sam3_video model"
+            raise UsageError("track states need the memory tracker", advice=advice)
         return self._tracker
 
     def close_stream(self, stream: TrackedStream) -> list[Result]:
@@ -237,7 +238,7 @@ def _beat_between_layers(checkpoint: Checkpoint, beat: Callable[[], None]) -> No
                 module.register_forward_hook(lambda *_: beat())
 
 
-def _model_error(device: torch.device, error: RuntimeError) -> ModelError:
+def _model_error(device: torch.device, error: RuntimeError, kind: type[ModelError] = ModelError) -> ModelError:
     if isinstance(error, torch.OutOfMemoryError):
-        return ModelError(f"{device} is out of memory: use fewer prompts or streams, or another GPU")
-    return ModelError(f"the model failed on {device}: {type(error).__name__}: {error}".splitlines()[0])
+        return kind(f"{device} is out of memory", advice="use fewer prompts or streams, or another GPU")
+    return ModelError(f"the model failed on {device}: {unforeseen(error)}")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from maskcast.errors import SinkError
+from maskcast.errors import SinkError, reason_of
 from maskcast.result import Result, TrackState
 from maskcast.stream_info import StreamInfo
 from sinks.messages import rle
@@ -98,7 +98,7 @@ class CocoSink(BlockingSink):
                 shutil.copyfileobj(whole, target)
         except (OSError, SinkError) as error:
             known = error if isinstance(error, SinkError) else through_error(self.path, error)
-            raise SinkError(f"{known}; what was to be written is kept in {part.name}") from error
+            raise known.advising(f"what was to be written is kept in {part.name}") from error
 
     def _make_room(self) -> None:
         """Keep the database of a killed run, and the journal that makes it whole."""
@@ -173,8 +173,8 @@ class CocoSink(BlockingSink):
         )
 
     def _error(self, error: OSError | sqlite3.Error) -> SinkError:
-        what = (isinstance(error, OSError) and error.strerror) or str(error)
-        return SinkError(f"cannot write {self.path}: {what}; the masks up to there are kept in {self._store_file.name}")
+        kept = f"the masks up to there are kept in {self._store_file.name}"
+        return SinkError(f"cannot write: {reason_of(error)}", where=self.path, advice=kept)
 
     def _close(self) -> None:
         """Close the database and leave it where it is."""

@@ -6,13 +6,14 @@ import os
 import sys
 from pathlib import Path
 
-from maskcast.errors import SinkError
+from maskcast.errors import SinkError, reason_of
 from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
 from sinks.datasets.lines import LineFile
 from sinks.messages.frame import frame_message
 from sinks.sink import BlockingSink
 
+STANDARD_OUTPUT = "standard output"
 _failure: str | None = None  # why the standard output is of no use any more, to all streams that share it
 
 
@@ -49,22 +50,22 @@ class StdoutSink(BlockingSink):
 
     def __init__(self) -> None:
         """Write to the process's standard output."""
-        super().__init__("standard output")
+        super().__init__(STANDARD_OUTPUT)
 
     def start_blocking(self, info: StreamInfo) -> None:
         """Nothing to open."""
 
     def write_blocking(self, result: Result) -> None:
         if _failure is not None:
-            raise SinkError(_failure)
+            raise SinkError(_failure, where=STANDARD_OUTPUT)
         try:
             sys.stdout.buffer.write(frame_message(result).json_bytes() + b"\n")
             sys.stdout.buffer.flush()
         except BrokenPipeError as error:
             # An error and not silence: the model must not go on for hours on behalf of nobody.
-            raise _give_up_stdout("standard output: its reader closed the pipe") from error
+            raise _give_up_stdout("its reader closed the pipe") from error
         except OSError as error:
-            raise _give_up_stdout(f"cannot write to the standard output: {error.strerror}") from error
+            raise _give_up_stdout(f"cannot write: {reason_of(error)}") from error
 
     def finish_blocking(self, reason: str | None) -> None:
         """Every line is out already."""
@@ -77,4 +78,4 @@ def _give_up_stdout(failure: str) -> SinkError:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
-    return SinkError(failure)
+    return SinkError(failure, where=STANDARD_OUTPUT)

@@ -9,7 +9,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from maskcast.errors import SinkError
+from maskcast.errors import SinkError, reason_of
 from maskcast.result import KnownTracks, Result
 from sinks.messages.event import event_message
 from sinks.mqtt.journal_file import (
@@ -62,9 +62,8 @@ class BlockingJournal:
             if result_code(error) != sqlite3.SQLITE_BUSY:
                 self._begin_elsewhere(error)
                 return
-            raise SinkError(
-                f"cannot open the journal {self.name}: {error}; another process uses it: give each its own"
-            ) from error
+            advice = "another process uses it: give each its own"
+            raise SinkError(f"cannot open the journal: {error}", where=self.name, advice=advice) from error
         self._begun = True
         self.write()
 
@@ -295,7 +294,7 @@ class BlockingJournal:
         """Note that the disk has refused; returns whether it is worth trying again now, with another file."""
         if is_damage(error) and not self._elsewhere:
             return self._begin_anew(str(error))
-        self.refusal = getattr(error, "strerror", None) or str(error)
+        self.refusal = reason_of(error)
         if self._retry_at is None:
             logger.warning("%s: %s; events are kept in memory, trying again", self.name, self.refusal)
         self._retry_at = time.monotonic() + RETRY_SECONDS

@@ -61,19 +61,20 @@ def parse_address(url: str) -> BrokerAddress:
     form = "mqtt[s]://[user:password@]host[:port]/prefix"
     shown = place_of(url)
     if is_unclear(url):
-        raise UsageError(f"{shown}: {UNCLEAR}")
+        raise UsageError(UNCLEAR, where=shown)
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:  # its text quotes what may be a password
-        raise UsageError(f"{shown}: not a broker's URL; write {form}") from None
+        raise UsageError("not a broker's URL", where=shown, advice=f"write {form}") from None
     if not parts.hostname:
-        raise UsageError(f"{shown} names no broker; write {form}")
+        raise UsageError("names no broker", where=shown, advice=f"write {form}")
     if parts.query or parts.fragment:
-        raise UsageError(f"{shown}: '?' and '#' have no meaning here; in a password write them as %3F and %23")
+        what, advice = "'?' and '#' have no meaning here", "in a password write them as %3F and %23"
+        raise UsageError(what, where=shown, advice=advice)
     prefix = unquote(parts.path).strip("/") or DEFAULT_PREFIX
     if any(character in "+#" or ord(character) < 32 for character in prefix):
-        raise UsageError(f"{shown}: a topic cannot contain '+', '#' or control characters")
+        raise UsageError("a topic cannot contain '+', '#' or control characters", where=shown)
     tls = parts.scheme == "mqtts"
     return BrokerAddress(
         host=parts.hostname,

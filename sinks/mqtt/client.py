@@ -45,6 +45,14 @@ class ClosedError(aiomqtt.MqttError):
     """The connection is closed, and nobody will answer any more."""
 
 
+class NoAnswerError(ClosedError):
+    """The broker has closed the connection without an answer to CONNECT."""
+
+
+class TimedOutError(aiomqtt.MqttError):
+    """The broker has not answered in time."""
+
+
 class Client(aiomqtt.Client):
     """aiomqtt's client, which sends nothing beyond the broker's limits and collects nothing beyond ours.
 
@@ -123,7 +131,7 @@ class Client(aiomqtt.Client):
         if self._connected.cancelled():
             return
         if not self._connected.done():
-            self._connected.set_exception(ClosedError("the broker closed the connection without an answer"))
+            self._connected.set_exception(NoAnswerError("the broker closed the connection without an answer"))
             self._connected.exception()  # seen, also if nobody waits
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
@@ -140,7 +148,7 @@ class Client(aiomqtt.Client):
                 answer.cancel()
         if done:
             raise ClosedError("the connection was lost") from self._disconnected.exception()
-        raise aiomqtt.MqttError("Operation timed out")
+        raise TimedOutError("Operation timed out")
 
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties

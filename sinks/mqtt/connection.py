@@ -114,21 +114,22 @@ class Connection:
             await asyncio.shield(first)
         except Exception as error:
             await self.abort()
-            detail = self._connector.reason(error)
-            raise SinkError(f"{self._address}: cannot connect to the broker: {detail}") from error
+            known = self._connector.explain(error)
+            what = f"cannot connect to the broker: {known.what}"
+            raise SinkError(what, where=str(self._address), advice=known.advice) from error
 
     async def trial(self) -> Trial:
         """Connect once as after `start`, subscribe, and disconnect in good order; nothing is published.
 
         Raises:
-            SinkError: that is not possible; one line that says why, and what to do.
+            SinkError: that is not possible; without where.
         """
         try:
             async with self._connector.session() as client:
                 for topic in self._topics:
                     await self._sender.subscribe(client, topic)
         except Exception as error:
-            raise SinkError(self._connector.reason(error)) from error
+            raise self._connector.explain(error) from error
         return Trial(client.protocol, client.limits, sorted(self._sender.refused))
 
     def retain(self, topic: str, payload: bytes, delivery: Delivery) -> None:
@@ -255,7 +256,7 @@ class Connection:
                     first.set_exception(error)
                     first.exception()  # seen, also if nobody waits
                 if not complained:
-                    reason = self._connector.reason(error, made=made is not None)
+                    reason = self._connector.explain(error, made=made is not None)
                     logger.warning("%s: no connection (%s); trying again", self._address, reason)
                 complained = True
             if made is not None:

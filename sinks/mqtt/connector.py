@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import socket
+import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -17,11 +18,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from maskcast.redaction import redact
+from maskcast.errors import SinkError, reason_of
 from sinks.messages.topics import Delivery
 from sinks.mqtt.broker import BrokerAddress, MqttVersion
-from sinks.mqtt.client import LARGEST_INCOMING_BYTES, Client, ClosedError
-from sinks.mqtt.tls import tls_context
+from sinks.mqtt.client import LARGEST_INCOMING_BYTES, Client, ClosedError, NoAnswerError, TimedOutError
+from sinks.mqtt.tls import CertificateError, tls_context
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +48,8 @@ _CODES = {
 }
 _PEM = "PEM files are needed, the key without a pass phrase"
 _HOST = "check the host's name and the network"
-_WORDS = {
-    "cannot use our certificate": _PEM,
-    "cannot read the authorities": _PEM,
-    "certificate": "check ca_file, cert_file, and that the broker's certificate names this host",
-    "name resolution": _HOST,
-    "not known": _HOST,
-    "without an answer": "check that this port does not want TLS, and that the broker takes retained wills of QoS 1",
-}
+_CERTIFICATE = "check ca_file, cert_file, and that the broker's certificate names this host"
+_NO_ANSWER = "check that this port does not want TLS, and that the broker takes retained wills of QoS 1"
 _ADVICE = "check that the broker runs, its host and port, and that this port does not want TLS (mqtts://)"
 _ADVICE_TLS = "check host and port, that this port speaks TLS, and whether it wants a certificate of ours (cert_file)"
 
@@ -110,7 +105,7 @@ class Connector:
 
         Raises:
             UnusableError: the broker lacks something that cannot be done without.
-            aiomqtt.MqttError: it cannot connect; see `reason`.
+            aiomqtt.MqttError: it cannot connect; see `explain`.
         """
         gates = _gates.setdefault(asyncio.get_running_loop(), {})
         gate = gates.setdefault((self.address.host, self.address.port), asyncio.Semaphore(ATTEMPTS))
@@ -138,7 +133,7 @@ class Connector:
         except aiomqtt.MqttError as error:
             # Some old brokers read the new version wrongly and wait for the rest, or close the connection; a sick one
             # does not answer either.
-            if self._protocol != "5" or not (isinstance(error, ClosedError) or str(error) == "Operation timed out"):
+            if self._protocol != "5" or not isinstance(error, ClosedError | TimedOutError):
                 raise
         return await self._connect_as("3.1.1")
 
@@ -172,31 +167,39 @@ class Connector:
         client._disconnected.add_done_callback(lambda future: future.cancelled() or future.exception())  # noqa: SLF001
         return client
 
-    def reason(self, error: BaseException, *, made: bool = False) -> str:
-        """One line that says why there is no connection, and what to do where that is known; without credentials.
+    def explain(self, error: BaseException, *, made: bool = False) -> SinkError:
+        """Why there is no connection, and what to do where that is known; without where.
 
         Args:
             error: that ended it.
             made: whether there was one.
         """
         if isinstance(error, UnusableError):
-            return str(error)
+            return SinkError(str(error))
         # What the broker said is below what the library makes of it.
         cause = error.__cause__ if isinstance(error.__cause__, aiomqtt.MqttError) else error
         code = code_of(cause)
         if code == LOST or (code is None and isinstance(cause, aiomqtt.MqttCodeError)):
-            text = "the connection was lost"  # noticed by the library, which has codes of its own
+            what = "the connection was lost"  # noticed by the library, which has codes of its own
         elif code is None:
-            text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+            what = reason_of(cause)
         else:
-            text = str(getattr(cause, "rc", ""))
-        line = redact(str(text).splitlines()[0])[:200]
-        advice = _CODES.get(code or 0) or ("" if made or code is not None else self._advice(line.lower()))
-        return f"{line}; {advice.format(id=self._id, topic=self._will_topic)}" if advice else line
+            what = str(getattr(cause, "rc", ""))
+        advice = _CODES.get(code or 0) or (None if made or code is not None else self._advice(cause))
+        return SinkError(what, advice=advice and advice.format(id=self._id, topic=self._will_topic))
 
-    def _advice(self, text: str) -> str:
-        fallback = _ADVICE_TLS if self.address.tls else _ADVICE
-        return next((advice for words, advice in _WORDS.items() if words in text), fallback)
+    def _advice(self, error: BaseException) -> str:
+        # The library keeps no more of the system's error than its text, but Python does.
+        origin = error.__context__ if type(error) is aiomqtt.MqttError else error
+        if isinstance(error, CertificateError):
+            return _PEM
+        if isinstance(origin, ssl.SSLError) and "CERTIFICATE" in (origin.reason or ""):
+            return _CERTIFICATE
+        if isinstance(origin, socket.gaierror):
+            return _HOST
+        if isinstance(error, NoAnswerError):
+            return _NO_ANSWER
+        return _ADVICE_TLS if self.address.tls else _ADVICE
 
 
 def code_of(error: BaseException) -> int | None:

@@ -14,7 +14,6 @@ from pydantic_core import ErrorDetails
 
 from maskcast.errors import MaskcastError
 from maskcast.notices import Notify, RequestsAnswered, ignore
-from maskcast.redaction import redact
 from sinks.messages.control import ACTIONS, Action, ControlMessage, reply_message
 
 logger = logging.getLogger(__name__)
@@ -70,7 +69,7 @@ def parse_control(payload: bytes) -> ControlMessage:
     try:
         return ControlMessage.model_validate(value)
     except ValidationError as error:
-        raise ControlError(_fault(error.errors(include_url=False, include_context=False)[0])) from None
+        raise ControlError(_fault(error.errors(include_url=False)[0])) from None
 
 
 def _depth(text: str) -> int:
@@ -111,7 +110,13 @@ def _quote(text: str) -> str:
 def _fault(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown field {_quote(str(error['loc'][-1]))}"
-    text = _FAULTS.get(error["type"]) or error["msg"].removeprefix("Value error, ").replace("Input should", "must")
+    context = error.get("ctx", {})
+    if error["type"] == "value_error":
+        text = str(context["error"])
+    elif error["type"] == "literal_error":
+        text = f"must be {context['expected']}"
+    else:
+        text = _FAULTS.get(error["type"], "cannot be used here")
     # Names of known fields and numbers of items: nothing here comes from the request.
     place = "".join(f"[{part}]" if isinstance(part, int) else part for part in error["loc"])
     return f"{place}: {text}" if place else text
@@ -198,7 +203,7 @@ class ControlDesk:
         except asyncio.CancelledError:
             raise
         except MaskcastError as error:
-            return self.reject(" ".join(redact(str(error)).split()), request=request)
+            return self.reject(str(error), request=request)
         except BaseException:  # as above
             logger.exception("%s: a control request failed", self._stream)
             return self.reject("internal error, see the log", request=request)

@@ -51,7 +51,8 @@ class PayloadBound:
             UsageError: `limit` is below 65,536.
         """
         if limit < SMALLEST_PAYLOAD_BYTES:
-            raise UsageError(f"a message of at most {limit} bytes is too small; allow {SMALLEST_PAYLOAD_BYTES} or more")
+            advice = f"allow {SMALLEST_PAYLOAD_BYTES} or more"
+            raise UsageError(f"a message of at most {limit} bytes is too small", advice=advice)
         self._limit = limit
         self._downscale = 1
         self._wait = 0  # frames before finer masks are tried again

@@ -67,7 +67,7 @@ class MqttSink(Sink):
         try:
             await self._require().ready()
         except SinkError as error:
-            raise SinkError(f"{self.name}: {error}") from None
+            raise error.at(self.name) from None
 
     async def write(self, result: Result) -> None:
         await self._require().write(result)
@@ -93,7 +93,7 @@ class MqttSink(Sink):
             refused = " and ".join(publisher.refused)
             why = f"refuses {refused}" if refused else "could not be reached at the end"
             lost = f"{frames} frames and {events} events" if frames else f"{events} events"
-            raise SinkError(f"{self.name}: the broker {why}; {lost} are not delivered")
+            raise SinkError(f"the broker {why}", where=self.name, advice=f"{lost} are not delivered")
 
     def _require(self) -> Publisher:
         assert self._publisher is not None, "start comes first"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from maskcast.errors import SinkError
 from maskcast.frame import Frame
-from maskcast.redaction import redact
 from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
 from sinks.sink import BlockingSink
@@ -89,8 +88,8 @@ class AnnotatedVideoSink(BlockingSink):
     def _error(self, error: Exception) -> SinkError:
         if isinstance(error, OSError) and self._target is not None:
             return self._target.error(error)
-        why = redact(str(error))
-        return SinkError(f"cannot encode {self.path} with {self._encoder_name}: {why}; try another codec")
+        what = f"cannot encode with {self._encoder_name}: {error}"
+        return SinkError(what, where=self.path, advice="try another codec")
 
     def _opened(self, first: Frame) -> tuple[VideoEncoder, VideoFile]:
         """Encoder and file, now that the first frame has told its colour encoding."""

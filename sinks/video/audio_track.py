@@ -21,7 +21,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from maskcast.audio import AudioPacket, AudioTrack
-from maskcast.redaction import redact
+from maskcast.errors import reason_of
 from sinks.video.codec import AV_ERRORS
 from sinks.video.container import Container
 
@@ -112,7 +112,7 @@ def add_track(track: AudioTrack, output: OutputContainer, container: Container) 
         else:
             writer = _Encoded(name, source, output, container)
     except AV_ERRORS as error:
-        logger.warning("%s is left out of the video: %s", name, redact(str(error)))
+        logger.warning("%s is left out of the video: %s", name, reason_of(error))
         return None
     _label(writer.target, source, container)
     return writer
@@ -146,7 +146,7 @@ def _can_be_copied(source: AudioStream, container: Container) -> bool:
         trial.add_stream_from_template(source)
         trial.start_encoding()
     except AV_ERRORS as error:
-        logger.debug("%s cannot be copied: %s", source.codec_context.name, redact(str(error)))
+        logger.debug("%s cannot be copied: %s", source.codec_context.name, reason_of(error))
         return False
     finally:
         with suppress(*AV_ERRORS):
@@ -204,7 +204,7 @@ class _Copied:
         try:
             packets = _silence(self.target.codec_context)
         except AV_ERRORS as error:
-            logger.debug("%s: no packet of silence: %s", self.name, redact(str(error)))
+            logger.debug("%s: no packet of silence: %s", self.name, reason_of(error))
             return
         for packet in packets:
             yield from self._ready(packet)
@@ -294,7 +294,7 @@ class _Damage:
             yield
         except AV_ERRORS as error:
             self._damaged += 1
-            logger.debug("%s: a packet is left out: %s", self._name, redact(str(error)))
+            logger.debug("%s: a packet is left out: %s", self._name, reason_of(error))
 
     def report(self) -> None:
         if self._damaged:

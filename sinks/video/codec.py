@@ -14,8 +14,7 @@ import av
 from av.codec import Codec
 from av.video.codeccontext import VideoCodecContext
 
-from maskcast.errors import SinkError, UsageError
-from maskcast.redaction import redact
+from maskcast.errors import SinkError, UsageError, reason_of
 from sinks.video.container import CONTAINERS
 
 logger = logging.getLogger(__name__)
@@ -70,10 +69,10 @@ def choose_encoder(settings: EncoderSettings, suffix: str, width: int, height: i
     name = candidates[-1]
     if not _exists(name):
         if wanted in ENCODERS:
-            raise SinkError(f"this build of FFmpeg has no encoder {name}; choose another codec than {wanted}")
-        raise UsageError(
-            f"no video encoder is called {wanted!r}; choose {', '.join(ENCODERS)} or an FFmpeg encoder's name"
-        )
+            advice = f"choose another codec than {wanted}"
+            raise SinkError(f"this build of FFmpeg has no encoder {name}", advice=advice)
+        advice = f"choose {', '.join(ENCODERS)} or an FFmpeg encoder's name"
+        raise UsageError(f"no video encoder is called {wanted!r}", advice=advice)
     return name
 
 
@@ -91,7 +90,7 @@ def fall_back(name: str, what: str, error: Exception, sink: str) -> str:
     software = software_for(name)
     if software is None:
         raise error
-    logger.warning("%s: %s %s (%s); %s encodes", sink, name, what, redact(str(error)), software)
+    logger.warning("%s: %s %s (%s); %s encodes", sink, name, what, reason_of(error), software)
     return software
 
 

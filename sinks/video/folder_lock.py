@@ -41,5 +41,5 @@ class FolderLock:
 def _locked(folder: Path) -> int:
     descriptor = open_locked(folder, os.O_RDONLY | os.O_DIRECTORY)
     if descriptor is None:
-        raise SinkError(f"another process records into {folder}: give each a folder of its own")
+        raise SinkError("another process records into it", where=folder, advice="give each a folder of its own")
     return descriptor

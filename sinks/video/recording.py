@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from maskcast.errors import SinkError
+from maskcast.errors import SinkError, reason_of
 from maskcast.frame import Frame
-from maskcast.redaction import redact
 from maskcast.result import Event, EventKind, Result
 from maskcast.stream_info import StreamInfo
 from sinks.filename import file_name
@@ -309,11 +308,10 @@ class RecordingSink(BlockingSink):
         if not self._failing:
             self._failing = True
             known = isinstance(error, (*AV_ERRORS, SinkError))
-            what = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
             logger.error(
                 "%s: recording has stopped: %s; tracking goes on, and every %g s recording is tried again",
                 self.name,
-                redact(what),
+                reason_of(error),
                 RETRY_SECONDS,
                 exc_info=None if known else error,
             )

@@ -63,7 +63,7 @@ def _encode(result: Result, drawn: VideoFrame, width: int) -> bytes:
     )
     done, data = cv2.imencode(".jpg", image.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
-        raise SinkError(f"{result.frame.stream}: frame {result.frame.index} cannot be encoded as JPEG")
+        raise SinkError(f"frame {result.frame.index} cannot be encoded as JPEG", where=result.frame.stream)
     return data.tobytes()
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
+from maskcast.errors import MaskcastError, ModelError, SettingsError, SinkError, SourceError, UsageError
 from maskcast.redaction import redact
 from maskcast.threads import in_daemon_thread
 from sinks.formats import parse_output
 from sinks.video.recording_settings import RecordingSettings
 from streaming.commands import model_probe, probes
-from streaming.commands.probes import Finding, Verdict
+from streaming.commands.probes import Finding, Verdict, failed
 from streaming.settings.tables import ModelSettings, Settings, load_settings
 
 # Cameras opened at the same moment: more would starve each other on a small machine, and be reported for that.
@@ -68,8 +68,8 @@ def run_check(file: Path | None, *, say: Callable[[str], None] = lambda _: None)
         try:
             settings = load_settings(file)
         except UsageError as error:
-            for problem in str(error).splitlines():
-                tell(Finding(Verdict.FAIL, "settings", problem))
+            for problem in error.problems if isinstance(error, SettingsError) else [error]:
+                tell(failed("settings", problem))
             return lines, error.exit_code
         todo = _everything(settings)
         width = min(40, max(width, *(len(probe.what) for probe in todo)))

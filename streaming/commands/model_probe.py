@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from maskcast.errors import MaskcastError, ModelError, UsageError
+from maskcast.errors import MaskcastError, ModelError, UsageError, reason_of
 from streaming.commands.probes import GIB, Finding, Verdict, failed
 from streaming.settings.tables import ModelSettings
 
@@ -29,8 +29,8 @@ def probe_device(model: ModelSettings) -> list[Finding]:
             free, total = torch.cuda.mem_get_info(device)
             name = torch.cuda.get_device_name(device)
         except RuntimeError as error:
-            reason = str(error).splitlines()[0][:200]
-            return [failed("device", ModelError(f"{device} cannot be used: {reason}; look at nvidia-smi"))]
+            what = f"{device} cannot be used: {reason_of(error)}"
+            return [failed("device", ModelError(what, advice="look at nvidia-smi"))]
         return [Finding(Verdict.OK, "device", f"{device}: {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free")]
     detail = f"cpu, {torch.get_num_threads()} threads"
     if model.name == "nano":
@@ -87,7 +87,6 @@ def _probe_prompts(checkpoint: Checkpoint, prompts: Mapping[str, Sequence[str]])
             try:
                 checkpoint.check_prompt(phrase)
             except UsageError as error:
-                detail = f"streams.{stream}.prompts[{number}]: {error}"
-                findings.append(Finding(Verdict.FAIL, "prompts", detail, error.exit_code))
+                findings.append(failed("prompts", error.at(f"streams.{stream}.prompts[{number}]")))
     count = len({phrase for phrases in prompts.values() for phrase in phrases})
     return findings or ([Finding(Verdict.OK, "prompts", f"{count} different, all readable")] if count else [])

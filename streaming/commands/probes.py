@@ -21,8 +21,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskcast.errors import MaskcastError, SinkError, SourceError, UsageError
-from maskcast.redaction import place_of, redact
+from maskcast.errors import MaskcastError, SinkError, SourceError, UsageError, reason_of
+from maskcast.redaction import place_of
 from sources import Kind, kind_of, open_source
 from sources.location import scheme_of
 
@@ -71,7 +71,7 @@ class Finding:
 
 def failed(what: str, error: MaskcastError) -> Finding:
     """The finding that an error is."""
-    return Finding(Verdict.FAIL, what, redact(str(error)), error.exit_code)
+    return Finding(Verdict.FAIL, what, str(error), error.exit_code)
 
 
 def probe_source(name: str, stream: StreamSettings) -> list[Finding]:
@@ -81,26 +81,20 @@ def probe_source(name: str, stream: StreamSettings) -> list[Finding]:
     network = kind_of(url) is Kind.NETWORK
     place = _host(url) if network else url
     if stream.ca_file is not None and not stream.ca_file.is_file():
-        return [failed(what, SourceError(f"ca_file {stream.ca_file}: no such file"))]
+        return [failed(what, SourceError("no such file", where=f"ca_file {stream.ca_file}"))]
     try:
-        source = open_source(
-            url,
-            stream=name,
-            live=stream.live,
-            transport=stream.transport,
-            connect=min(stream.connect_timeout, LONGEST_WAIT_SECONDS),
-            silence=min(stream.silence_timeout, LONGEST_WAIT_SECONDS),
-            ca_file=stream.ca_file,
-            max_pixels=stream.max_pixels,
-            private_redirects=stream.private_redirects,
+        settings = replace(
+            stream.source_settings(),
+            connect_seconds=min(stream.connect_timeout, LONGEST_WAIT_SECONDS),
+            silence_seconds=min(stream.silence_timeout, LONGEST_WAIT_SECONDS),
         )
+        source = open_source(url, settings, stream=name)
         try:
             frame = next(iter(source), None)
         finally:
             source.close()
     except MaskcastError as error:
-        reason = str(error).removeprefix(f"{place_of(url)} ({name}): ").removeprefix(f"{url}: ")
-        return [Finding(Verdict.FAIL, what, f"{place}: {reason}", SourceError.exit_code)]
+        return [Finding(Verdict.FAIL, what, f"{place}: {error.reason}", SourceError.exit_code)]
     if frame is None:
         return [Finding(Verdict.FAIL, what, f"{place}: no picture came", SourceError.exit_code)]
     info = source.info
@@ -131,9 +125,9 @@ def probe_broker(mqtt: MqttSettings, streams: Mapping[str, Sequence[str]]) -> li
     try:
         trial, failures, refused = asyncio.run(_try_broker(address, streams))
     except SinkError as error:
-        return [Finding(Verdict.FAIL, "mqtt", f"{place}: {error}", SinkError.exit_code)]
+        return [failed("mqtt", error.at(place))]
     if failures:
-        detail = f"{place}: {', '.join(failures)}: {next(iter(failures.values()))}"
+        detail = f"{place}: {', '.join(failures)}: {next(iter(failures.values())).reason}"
         findings = [Finding(Verdict.FAIL, "mqtt", detail, SinkError.exit_code)]
     else:
         details = f"connected, MQTT {trial.protocol}, {'TLS' if address.tls else 'not encrypted'}"
@@ -205,7 +199,7 @@ def probe_folder(what: str, folder: Path) -> list[Finding]:
             file.flush()
         free = shutil.disk_usage(existing).free
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = reason_of(error)
         advice = "make it writable for this user, or name another folder"
         return [Finding(Verdict.FAIL, what, f"{folder}: {existing}: {reason}; {advice}", SinkError.exit_code)]
     state = "writable" if existing == folder else "will be made"
@@ -280,8 +274,7 @@ def probe_http(address: tuple[str, int]) -> list[Finding]:
     except (OSError, UnicodeError) as error:
         if getattr(error, "errno", None) == errno.EADDRINUSE and _is_ours(host, port):
             return [Finding(Verdict.WARN, "http", f"{shown}: in use, it seems by a maskcast that is running")]
-        reason = _one_line(error)
-        detail = f"http.listen {shown}: {reason}; choose another address or port"
+        detail = f"http.listen {shown}: {reason_of(error)}; choose another address or port"
         return [Finding(Verdict.FAIL, "http", detail, UsageError.exit_code)]
     if host not in {"127.0.0.1", "::1", "localhost"}:
         return [Finding(Verdict.WARN, "http", f"{shown}: free, and open to the network: anyone there can read metrics")]
@@ -298,8 +291,3 @@ def _is_ours(host: str, port: int) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _one_line(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return redact(str(text).splitlines()[0])[:200]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from glob import has_magic
 from pathlib import Path
-from typing import Literal
 
 from maskcast.errors import MaskcastError, SourceError, UsageError
 from maskcast.notices import Notice, Problem
@@ -21,8 +20,9 @@ from sinks.formats import Output, parse_output
 from sinks.partial import partial_path
 from sinks.sink import Sink
 from sinks.through import destination
-from sources import STDIN, Kind, expand, kind_of, open_source, stream_id
+from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
+from sources.settings import Transport
 from streaming.commands.progress import ProgressDisplay
 from streaming.defaults import SAVE_INTERVAL_SECONDS
 from streaming.pipeline.controls import Controls
@@ -68,10 +68,9 @@ class Outputs:
             output = parse_output(spec)
             if output.path and len(sources) > 1 and STREAM_FIELD not in spec:
                 example = output.path.with_name(f"{STREAM_FIELD}{output.path.suffix}")
-                raise UsageError(
-                    f"{len(sources)} sources cannot share the output {spec}: put {STREAM_FIELD} into its name, "
-                    f"for example {output.prefix}{example}"
-                )
+                what = f"{len(sources)} sources cannot share the output {spec}"
+                advice = f"put {STREAM_FIELD} into its name, for example {output.prefix}{example}"
+                raise UsageError(what, advice=advice)
             for source in sources:
                 _check_other(output, source)
         self._check_apart(streams, prompts)
@@ -88,7 +87,7 @@ class Outputs:
             for file in (file for output in outputs for file in output.files(prompts)):
                 place = Path(os.path.realpath(file))
                 if other := taken.get(place) or taken.get(partial_path(place)):
-                    raise UsageError(f"the outputs {other} and {file} are one file: choose another name")
+                    raise UsageError(f"the outputs {other} and {file} are one file", advice="choose another name")
                 taken[place] = taken[partial_path(place)] = file
 
     def open(self, info: StreamInfo, source: str, prompts: Sequence[str]) -> list[Sink]:
@@ -114,7 +113,7 @@ def run_track(
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
-    rtsp_transport: Literal["tcp", "udp"] = "tcp",
+    rtsp_transport: Transport = "tcp",
     max_pixels: int = MAX_PIXELS,
     tracker_from: str | None = None,
     hot_start: int = HOT_START_FRAMES,
@@ -145,11 +144,11 @@ def run_track(
     outputs.check(expanded, streams, prompts)
     _check_presence(expanded)
 
+    settings = SourceSettings(live=live, transport=rtsp_transport, max_pixels=max_pixels)
+
     def job(source: str, name: str, display: ProgressDisplay) -> Job:
         return Job(
-            open_source=lambda: open_source(
-                source, stream=name, live=live, transport=rtsp_transport, max_pixels=max_pixels
-            ),
+            open_source=lambda: open_source(source, settings, stream=name),
             open_sinks=lambda info: outputs.open(info, source, prompts),
             controls=Controls(prompts),
             max_frames=max_frames,
@@ -221,10 +220,11 @@ def _check_other(output: Output, source: str) -> None:
         return
     medium = Path("/dev/stdin" if source == STDIN else source)
     if _same_file(output.path, medium):
-        raise UsageError(f"output {output.path} is the input itself: choose another name")
+        raise UsageError(f"output {output.path} is the input itself", advice="choose another name")
     part = partial_path(destination(output.path))
     if _same_file(part, medium):
-        raise UsageError(f"output {output.path} is written to {part.name}, the input itself: choose another name")
+        what = f"output {output.path} is written to {part.name}, the input itself"
+        raise UsageError(what, advice="choose another name")
 
 
 def _same_file(one: Path, other: Path) -> bool:

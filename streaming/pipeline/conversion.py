@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from maskcast.errors import SourceError
+from maskcast.errors import SourceError, unforeseen
 from maskcast.frame import Frame
 from maskcast.threads import SerialThread
 
@@ -37,6 +37,6 @@ def _converted(frame: Frame) -> Frame:
     try:
         frame.picture.rgb()
     except BaseException as error:  # whatever a decoder's picture raises
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise SourceError(f"{frame.stream}: frame {frame.index} cannot be converted: {what}".splitlines()[0]) from error
+        what = f"frame {frame.index} cannot be converted: {unforeseen(error)}"
+        raise SourceError(what, where=frame.stream) from error
     return frame

@@ -23,7 +23,7 @@ async def run_jobs(
         try:
             return await run_stream(job, worker, stop)
         except Exception as error:  # noqa: BLE001 - whatever happens to one stream is not the others' end
-            failure = error if isinstance(error, MaskcastError) else MaskcastError(f"{type(error).__name__}: {error}")
+            failure = MaskcastError.wrap(error)
             job.notify(Problem(failure))
             return Report(stream="", errors=[failure])
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from maskcast.errors import MaskcastError, ModelError, TooLargeError, TrackStateError
+from maskcast.errors import ModelError, TooLargeError, TrackStateError, unforeseen
 from maskcast.frame import Frame
 from maskcast.notices import TrackedFrame
 from maskcast.result import Result
@@ -38,6 +38,7 @@ CONVERSION_WAIT = 0.1
 ALONE_PIXELS = 16_000_000
 # Seconds between signs of life of an idle thread.
 BEAT_SECONDS = 1.0
+_FAILED = "the model failed"
 
 
 @dataclass(eq=False)
@@ -174,8 +175,7 @@ class ModelThread:
             self._die(error)
 
     def _die(self, error: BaseException) -> None:
-        reason = f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
-        death = ModelError(f"the model's thread has ended ({reason}); start again")
+        death = ModelError(f"the model's thread has ended ({unforeseen(error)})", advice="start again")
         death.__cause__ = error
         with self._changed:
             self.death = death
@@ -220,7 +220,7 @@ class ModelThread:
         try:
             call.future.set_result(call.function())
         except BaseException as error:  # noqa: BLE001 - handed to whoever awaits
-            failure = _model_error(error)
+            failure = ModelError.wrap(error, doing=_FAILED)
             if call.vital and isinstance(failure, ModelError) and not isinstance(failure, TrackStateError):
                 self.failures += 1
             call.future.set_exception(failure)
@@ -237,7 +237,7 @@ class ModelThread:
         except BaseException as error:  # noqa: BLE001 - whatever comes, nobody waits for ever
             self.failures += 1
             for asked in chosen:
-                _fail(asked.future, _model_error(error))
+                _fail(asked.future, ModelError.wrap(error, doing=_FAILED))
 
     def _converted(self, chosen: Sequence[_Asked]) -> list[tuple[_Asked, Frame]]:
         """The requests whose frame is there in time; the others come back when theirs is."""
@@ -271,7 +271,7 @@ class ModelThread:
             if not isinstance(error, TooLargeError) or len(steps) == 1:
                 self.failures += 1
                 for asked, _ in steps:
-                    asked.future.set_exception(_model_error(error))
+                    asked.future.set_exception(ModelError.wrap(error, doing=_FAILED))
                 return
         finally:
             done = time.monotonic()
@@ -294,11 +294,3 @@ def _fail(future: Future[Any], error: BaseException) -> None:
     """Settle a future that may be settled, or cancelled, already."""
     if future.running() or (not future.done() and future.set_running_or_notify_cancel()):
         future.set_exception(error)
-
-
-def _model_error(error: BaseException) -> MaskcastError:
-    if isinstance(error, MaskcastError):
-        return error
-    failure = ModelError(f"the model failed: {type(error).__name__}: {error}".rstrip(": ").splitlines()[0])
-    failure.__cause__ = error
-    return failure

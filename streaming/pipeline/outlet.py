@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from maskcast.errors import MaskcastError, SinkError
+from maskcast.errors import SinkError
 from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
 from maskcast.threads import as_exception
@@ -94,7 +94,7 @@ class Outlet:
             await self._task
         await self._ready()
         seconds = HUNG_FINISH_SECONDS if self._hung else FINISH_SECONDS
-        await self._managed(self.sink.finish(self.error.args[0] if self.error else reason), seconds, "closing it")
+        await self._managed(self.sink.finish(str(self.error) if self.error else reason), seconds, "closing it")
 
     async def _feed(self) -> None:
         with suppress(Closed):
@@ -153,9 +153,8 @@ class Outlet:
         return False
 
     def _hanging(self, doing: str, seconds: float, then: str) -> SinkError:
-        return SinkError(
-            f"{self.sink.name}: {doing} has not ended in {seconds:.0f} s: {then}; look at its disk or its server"
-        )
+        what = f"{doing} has not ended in {seconds:.0f} s: {then}"
+        return SinkError(what, where=self.sink.name, advice="look at its disk or its server")
 
     def _fail(self, error: Exception, *, told: bool = False) -> None:
         if self.error is not None:  # the first failure is the cause, later ones are its consequences
@@ -163,8 +162,8 @@ class Outlet:
         if isinstance(error, SinkError):
             self.error = error
         else:
-            detail = str(error) if isinstance(error, MaskcastError) else f"{type(error).__name__}: {error}"
-            self.error = SinkError(f"{self.sink.name}: {detail}")
+            known = SinkError.wrap(error)
+            self.error = SinkError(known.what, where=known.where, advice=known.advice).at(self.sink.name)
             self.error.__cause__ = error
         if not told:
             self._problem(self.error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from maskcast.errors import MaskcastError, SourceError
+from maskcast.errors import MaskcastError, SourceError, unforeseen
 from maskcast.frame import Frame
 from maskcast.notices import FramesDropped, Notify
 from maskcast.threads import in_daemon_thread
@@ -31,7 +31,7 @@ async def open_reader(open_source: Callable[[], Source], notify: Notify, stop: a
     except MaskcastError:
         raise
     except Exception as error:
-        raise _source_error("source", error) from error
+        raise SourceError(unforeseen(error), where="source") from error
     if source is not None:
         return Reader(source, notify)
     if not opening.cancelled() and opening.exception() is None:  # it was opened in the moment of the stop
@@ -75,12 +75,12 @@ class Reader:
         if more := self.frames.dropped - before:
             self._notify(FramesDropped("reader", more))
 
-    async def failure(self) -> SourceError | None:
+    async def failure(self) -> MaskcastError | None:
         """Why the source came to its end, once it has; None for a good one."""
         try:
             await self._threads[0]
         except Exception as error:  # noqa: BLE001 - what a decoder raises ends this stream only
-            return _source_error(self.info.stream, error)
+            return SourceError.wrap(error, where=self.info.stream)
         return None
 
     def stop(self) -> None:
@@ -100,11 +100,3 @@ def _seen(future: asyncio.Future[None]) -> asyncio.Future[None]:
     """The same; the event loop does not complain if nobody asks how it ended."""
     future.add_done_callback(lambda done: done.cancelled() or done.exception())
     return future
-
-
-def _source_error(name: str, error: Exception) -> SourceError:
-    if isinstance(error, SourceError):
-        return error
-    wrapped = SourceError(f"{name}: {type(error).__name__}: {error}".splitlines()[0])
-    wrapped.__cause__ = error
-    return wrapped

@@ -56,7 +56,7 @@ class Saving:
         """
         self._wanted, self._worker, self._lane, self._problem = wanted, worker, lane, problem
         self._due = time.monotonic()
-        self._told: set[str] = set()
+        self._told: set[tuple[str | None, str]] = set()
 
     async def save_if_due(self) -> None:
         """Write one if it is time."""
@@ -69,7 +69,7 @@ class Saving:
         try:
             taken = await self._worker.save_stream(self._lane, self._wanted.file, final=final)
         except MaskcastError as error:
-            if str(error) not in self._told:
-                self._told.add(str(error))
+            if (reason := (error.where, error.what)) not in self._told:
+                self._told.add(reason)
                 self._problem(error)
         self._due = time.monotonic() + max(seconds, min(taken / SAVING_SHARE, LONGEST_SAVING_PAUSE * seconds))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from maskcast.errors import StageError
+from maskcast.errors import StageError, unforeseen
 from maskcast.result import Event, Result
 
 
@@ -56,7 +56,6 @@ def staged(results: Iterable[Result], stages: Sequence[Stage]) -> Iterator[Resul
             try:
                 changed = stage.apply(changed)
             except Exception as error:
-                where = f"{result.frame.stream}: frame {result.frame.index}"
-                what = f"{type(stage).__name__} failed: {type(error).__name__}: {error}".splitlines()[0]
-                raise StageError(f"{where}: {what}") from error
+                what = f"frame {result.frame.index}: {type(stage).__name__} failed: {unforeseen(error)}"
+                raise StageError(what, where=result.frame.stream) from error
         yield changed

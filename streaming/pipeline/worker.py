@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskcast.errors import SinkError, UsageError
+from maskcast.errors import SinkError, UsageError, reason_of
 from maskcast.frame import Frame
 from maskcast.notices import TrackedFrame
 from maskcast.result import Event, KnownTracks, Result
@@ -147,9 +147,9 @@ class Worker:
             SinkError: it cannot be written, or the disk does not answer, and is left to itself until it does; an older
                 track state is unharmed.
         """
-        hangs = SinkError(
-            f"track state {file}: the disk has not taken it in {SAVE_TIMEOUT_SECONDS:.0f} s: no longer waited for"
-        )
+        where = f"track state {file}"
+        what = f"the disk has not taken it in {SAVE_TIMEOUT_SECONDS:.0f} s: no longer waited for"
+        hangs = SinkError(what, where=where)
         if self._late:
             raise hangs
 
@@ -169,7 +169,7 @@ class Worker:
         try:
             writing.result()
         except OSError as error:
-            raise SinkError(f"track state {file} cannot be written: {error.strerror or error}") from error
+            raise SinkError(f"cannot be written: {reason_of(error)}", where=where) from error
         return copying + time.monotonic() - began
 
     def _came(self, writing: asyncio.Future[None]) -> None:

@@ -49,7 +49,7 @@ class Resumption:
             done = f"set aside as {set_aside(self.track_state.file).name}"
         except OSError:
             self.track_state, done = replace(self.track_state, resume=False), "passed over"
-        return TrackStateError(f"{error} ({done})")
+        return error.advising(done)
 
     def notify(self, notice: Notice) -> None:
         """Remember the ids that were given."""

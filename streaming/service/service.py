@@ -148,7 +148,7 @@ class Service:
             if model.death:
                 raise model.death
             if model.failures >= HOPELESS:
-                raise ModelError(f"the model failed {HOPELESS} times in a row; start again")
+                raise ModelError(f"the model failed {HOPELESS} times in a row", advice="start again")
             if time.monotonic() - measured >= MEASURE_SECONDS:
                 measured = time.monotonic()
                 self._journal.try_again()
@@ -160,7 +160,9 @@ class Service:
                 gc.collect()
                 await asyncio.to_thread(return_memory)
         if streams.given_up:
-            raise MaskcastError(f"given up: {', '.join(sorted(streams.given_up))}; see the log, and start again")
+            raise MaskcastError(
+                f"given up: {', '.join(sorted(streams.given_up))}", advice="see the log, and start again"
+            )
 
     async def _apply(self, streams: Streams, settings: Settings) -> None:
         streams.apply(settings.streams)

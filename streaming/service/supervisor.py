@@ -162,7 +162,7 @@ class Supervisor:
             return failure
         except Exception as failure:
             logger.exception("%s: unexpected failure", self.name, extra={"stream": self.name})
-            return MaskcastError(f"{type(failure).__name__}: {failure}".splitlines()[0])
+            return MaskcastError.wrap(failure)
         finally:
             over.set()
         return await self._outcome()
@@ -182,29 +182,10 @@ class Supervisor:
 
     def _open(self, over: threading.Event, notify: Notify) -> Source:
         """Open the source of an attempt, which ends when `over` is set. Called on a thread."""
-        settings = self.settings
-        if settings.ends():
-            return open_source(
-                settings.source,
-                stream=self.name,
-                live=settings.live,
-                connect=settings.connect_timeout,
-                silence=settings.silence_timeout,
-                max_pixels=settings.max_pixels,
-                private_redirects=settings.private_redirects,
-            )
-        return open_reconnecting(
-            settings.source,
-            notify,
-            stream=self.name,
-            transport=settings.transport,
-            connect=settings.connect_timeout,
-            silence=settings.silence_timeout,
-            ca_file=settings.ca_file,
-            max_pixels=settings.max_pixels,
-            private_redirects=settings.private_redirects,
-            stop=over,
-        )
+        source, settings = self.settings.source, self.settings.source_settings()
+        if self.settings.ends():
+            return open_source(source, settings, stream=self.name)
+        return open_reconnecting(source, notify, settings, stream=self.name, stop=over)
 
     def notify(self, notice: Notice) -> None:
         """Pass on what has happened. Called in the event loop."""

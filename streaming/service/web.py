@@ -21,7 +21,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import make_wsgi_app
 
-from maskcast.errors import UsageError
+from maskcast.errors import UsageError, reason_of, unforeseen
 from maskcast.redaction import redact
 from streaming.service.metrics import Metrics
 from streaming.settings.values import host_and_port
@@ -101,15 +101,14 @@ class WebServer:
         """
         address = host_and_port(self._listen)
         if address is None:
-            raise UsageError(f"http: {self._listen!r} is no address to listen on; give it as 127.0.0.1:9464")
+            what = f"{self._listen!r} is no address to listen on"
+            raise UsageError(what, where="http", advice="give it as 127.0.0.1:9464")
         try:
             family, _, _, _, bound = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
             self._server = _Server(family, bound, self._answer, self._seconds)
         except OSError as error:
-            raise UsageError(
-                f"http: cannot listen on {self._listen}: {error.strerror or error}; "
-                "stop what uses it or choose another address"
-            ) from error
+            what = f"cannot listen on {self._listen}: {reason_of(error)}"
+            raise UsageError(what, where="http", advice="stop what uses it or choose another address") from error
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(POLL_SECONDS,), name="web", daemon=True
         )
@@ -165,7 +164,7 @@ def _ask(question: Callable[[], Health]) -> tuple[str, bytes]:
         answer = question()
     except Exception as error:  # a question that cannot be answered is not a good sign
         logger.exception("a health check failed")
-        answer = Health(ok=False, reason=f"the check itself failed: {type(error).__name__}: {error}")
+        answer = Health(ok=False, reason=f"the check itself failed: {unforeseen(error)}")
     status = http.HTTPStatus.OK if answer.ok else http.HTTPStatus.SERVICE_UNAVAILABLE
     body = {"status": "ok" if answer.ok else "failing"}
     if answer.reason:

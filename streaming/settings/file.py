@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from maskcast.errors import UsageError
+from maskcast.errors import SettingsError, UsageError, reason_of
 from maskcast.redaction import hide, redact
 from streaming.settings.url_values import encoded
 
@@ -19,7 +19,7 @@ MAX_PROBLEMS = 10
 _FIELD = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 # Keys whose values are URLs, if they hold a `://`.
 URL_KEYS = frozenset({"source", "url"})
-_NO_TEXT = "{}: holds a control character, or is not UTF-8"
+_NO_TEXT = "holds a control character, or is not UTF-8"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -32,30 +32,33 @@ def read_toml(file: Path) -> dict[str, Any]:
     name = file.name
     try:
         if file.exists() and not file.is_file():
-            raise UsageError(f"{file}: not a file; give a TOML file such as cameras.toml")
+            raise UsageError("not a file", where=file, advice="give a TOML file such as cameras.toml")
         with file.open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise UsageError(f"{file}: no such file; docs/cameras.toml is an example to start from") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a path"
-        raise UsageError(f"{file}: cannot be read: {reason}") from None
+        advice = "docs/cameras.toml is an example to start from"
+        raise UsageError("no such file", where=file, advice=advice) from None
+    except OSError as error:
+        raise UsageError(f"cannot be read: {reason_of(error)}", where=file) from None
+    except ValueError:
+        raise UsageError("cannot be read: not a path", where=file) from None
     if len(content) > MAX_BYTES:
-        raise UsageError(f"{name}: larger than {MAX_BYTES >> 20} MiB, which no settings file is")
+        raise UsageError(f"larger than {MAX_BYTES >> 20} MiB, which no settings file is", where=name)
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{name}: line {line}: not UTF-8 text; save the file as UTF-8") from None
+        raise UsageError("not UTF-8 text", where=f"{name}: line {line}", advice="save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
+        # Its fields (lineno, colno) come with Python 3.14 only.
         where = re.search(r" \(at (line \d+)(, column \d+)?\)$", str(error))
         reason = str(error)[: where.start()] if where else str(error).removesuffix(" (at end of document)")
         line_text = f"{where[1]}{where[2] or ''}" if where else "at its end"
-        raise UsageError(f"{name}: {line_text}: not TOML: {shown(reason, 200)}") from None
+        raise UsageError(f"not TOML: {shown(reason, 200)}", where=f"{name}: {line_text}") from None
     except RecursionError:
-        raise UsageError(f"{name}: nested too deeply") from None
+        raise UsageError("nested too deeply", where=name) from None
     except ValueError:  # a number of thousands of digits
-        raise UsageError(f"{name}: a number in it is too long") from None
+        raise UsageError("a number in it is too long", where=name) from None
 
 
 def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str) -> dict[str, Any]:
@@ -70,10 +73,13 @@ def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str)
         name: of the file, for messages.
 
     Raises:
-        UsageError: a variable is not set, or a string holds what no setting may; by key and variable, never by value.
+        SettingsError: a variable is not set, or a string holds what no setting may; names key and variable, no value.
     """
-    problems: list[str] = []
+    problems: list[UsageError] = []
     used: set[str] = set()
+
+    def complain(what: str, path: tuple[str | int, ...]) -> None:
+        problems.append(UsageError(what, where=f"{name}: {dotted(path)}"))
 
     def text(value: str, path: tuple[str | int, ...]) -> str:
         def variable(match: re.Match[str]) -> str:
@@ -81,11 +87,9 @@ def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str)
                 return "${"
             wanted = match["name"]
             if wanted is None:
-                problems.append(
-                    f"{dotted(path)}: write ${{NAME}} for a variable of the environment, $${{ for a plain ${{"
-                )
+                complain("write ${NAME} for a variable of the environment, $${ for a plain ${", path)
             elif wanted not in environment:
-                problems.append(f"{dotted(path)}: the environment variable {wanted} is not set")
+                complain(f"the environment variable {wanted} is not set", path)
             else:
                 return written(environment[wanted], match)
             return ""
@@ -94,16 +98,16 @@ def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str)
             used.add(found)
             # Control characters and undecodable bytes (which the environment can bring) have no place in any setting.
             if not _is_text(found):
-                problems.append(_NO_TEXT.format(dotted(path)))
+                complain(_NO_TEXT, path)
             elif "://" in value and path[-1] in URL_KEYS:
                 try:
                     return encoded(found, value, match.start())
                 except ValueError as error:
-                    problems.append(f"{dotted(path)}: ${{{match['name']}}}: {error}")
+                    complain(f"${{{match['name']}}}: {error}", path)
             return found
 
         if not _is_text(value):
-            problems.append(_NO_TEXT.format(dotted(path)))
+            complain(_NO_TEXT, path)
         return _FIELD.sub(variable, value)
 
     def walk(value: Any, path: tuple[str | int, ...]) -> Any:
@@ -120,10 +124,10 @@ def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str)
     try:
         filled: dict[str, Any] = walk(document, ())
     except RecursionError:
-        raise UsageError(f"{name}: nested too deeply") from None
+        raise UsageError("nested too deeply", where=name) from None
     hide(used)
     if problems:
-        raise UsageError("\n".join(f"{name}: {problem}" for problem in problems[:MAX_PROBLEMS]))
+        raise SettingsError(problems[:MAX_PROBLEMS])
     return filled
 
 

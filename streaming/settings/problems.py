@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from maskcast.errors import UsageError
 from streaming.settings.file import MAX_PROBLEMS, dotted, shown
 
 # Keys whose values are never quoted: they hold credentials, or may.
@@ -31,7 +32,9 @@ _KINDS = {
 }
 
 
-def problem_lines(error: ValidationError, settings: type[BaseModel], document: dict[str, Any], name: str) -> list[str]:
+def found_problems(
+    error: ValidationError, settings: type[BaseModel], document: dict[str, Any], name: str
+) -> list[UsageError]:
     """The first problems, worst of them first as pydantic found them.
 
     Args:
@@ -44,59 +47,63 @@ def problem_lines(error: ValidationError, settings: type[BaseModel], document: d
     # A list of which no entry was right counts as empty to pydantic.
     inner = {detail["loc"][:-1] for detail in found}
     details = [detail for detail in found if detail["type"] != "too_short" or detail["loc"] not in inner]
-    lines = [f"{name}: {_line(dict(detail), settings, document)}" for detail in details[:MAX_PROBLEMS]]
+    problems = [_problem(dict(detail), settings, document) for detail in details[:MAX_PROBLEMS]]
     if len(details) > MAX_PROBLEMS:
-        lines.append(f"{name}: and {len(details) - MAX_PROBLEMS} more problems")
-    return list(dict.fromkeys(lines))
+        problems.append(UsageError(f"and {len(details) - MAX_PROBLEMS} more problems"))
+    different = {(problem.where, problem.what): problem for problem in problems}
+    return [problem.at(name) for problem in different.values()]
 
 
-def _line(detail: dict[str, Any], settings: type[BaseModel], document: dict[str, Any]) -> str:
+def _problem(detail: dict[str, Any], settings: type[BaseModel], document: dict[str, Any]) -> UsageError:
     kind: str = detail["type"]
     path = tuple(part for part in detail["loc"] if part != "[key]")
     key = dotted(path)
+    field = _field(settings, path)
     if kind == "extra_forbidden":
         return _unknown(path, settings)
     if kind == "missing":
-        field = _field(settings, path)
         about = f" ({field.description.rstrip('.')})" if field is not None and field.description else ""
-        hint = ": add a table such as [streams.door]" if path == ("streams",) else about
-        return f"{key} is missing{hint}"
+        advice = "add a table such as [streams.door]" if path == ("streams",) else None
+        return UsageError(f"{key} is missing{about}", advice=advice)
     given = _given(document, path)
     context = detail.get("ctx", {})
+    where, advice = f"{key}{given}", None
     if kind == "value_error":
-        given = "" if given.startswith(" (") else given
-        return f"{key}{given}: {context['error']}" if key else str(context["error"])
-    if kind == "literal_error":
-        field = _field(settings, path)
+        where = key if given.startswith(" (") else where
+        what = str(context["error"])
+    elif kind == "literal_error":
         choices = choices_of(field.annotation) if field is not None else []
         written = _raw(document, path)
-        hint = f'; write "{written}"' if str(written) in choices else _meant(written, choices)
-        return f"{key}{given}: must be {' or '.join(choices)}{hint}"
-    if kind in _KINDS:
-        return f"{key}{given}: must be {_KINDS[kind]}"
-    if kind in {"greater_than_equal", "less_than_equal"}:
-        low, high = bounds(_field(settings, path))
-        return f"{key}{given}: must be from {shown_number(low)} to {shown_number(high)}"
-    if kind in {"too_short", "string_too_short"}:
-        return f"{key}: must not be empty"
-    if kind in {"too_long", "string_too_long"}:
+        advice = f'write "{written}"' if str(written) in choices else _meant(written, choices)
+        what = f"must be {' or '.join(choices)}"
+    elif kind in _KINDS:
+        what = f"must be {_KINDS[kind]}"
+    elif kind in {"greater_than_equal", "less_than_equal"}:
+        low, high = bounds(field)
+        what = f"must be from {shown_number(low)} to {shown_number(high)}"
+    elif kind in {"too_short", "string_too_short"}:
+        where, what = key, "must not be empty"
+    elif kind in {"too_long", "string_too_long"}:
         unit = "entries" if kind == "too_long" else "characters"
-        return f"{key}: must have at most {context['max_length']} {unit}"
-    return f"{key}{given}: cannot be used here"
+        where, what = key, f"must have at most {context['max_length']} {unit}"
+    else:
+        what = "cannot be used here"
+    return UsageError(what, where=where or None, advice=advice)
 
 
-def _unknown(path: tuple[str | int, ...], settings: type[BaseModel]) -> str:
+def _unknown(path: tuple[str | int, ...], settings: type[BaseModel]) -> UsageError:
     """A key that nothing reads: most likely a slip of the pen."""
     where, wrong = path[:-1], str(path[-1])
     table = _table(settings, where)
     known = list(table.model_fields) if table is not None else []
-    place = f"{dotted(where)}: " if where else ""
-    return f"{place}unknown key {dotted((wrong,))}{_meant(wrong, known)}; known are {', '.join(known)}"
+    meant = _meant(wrong, known)
+    advice = "; ".join([*([meant] if meant else []), f"known are {', '.join(known)}"])
+    return UsageError(f"unknown key {dotted((wrong,))}", where=dotted(where) if where else None, advice=advice)
 
 
-def _meant(given: Any, known: Sequence[str]) -> str:
+def _meant(given: Any, known: Sequence[str]) -> str | None:
     close = difflib.get_close_matches(given[:100].lower(), known, 1, 0.6) if isinstance(given, str) else []
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"did you mean {close[0]}?" if close else None
 
 
 def _given(document: dict[str, Any], path: tuple[str | int, ...]) -> str:

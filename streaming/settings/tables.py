@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
-from maskcast.errors import UsageError
+from maskcast.errors import SettingsError, UsageError
 from maskcast.redaction import hide
 from sinks.filename import STREAM_FIELD, with_stream
 from sinks.formats import parse_output
@@ -23,11 +23,19 @@ from sinks.mqtt.home_assistant import DEFAULT_DISCOVERY_PREFIX
 from sinks.mqtt.journal import DEFAULT_LIMIT
 from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES, LARGEST_PAYLOAD_BYTES, SMALLEST_PAYLOAD_BYTES
 from sinks.video.recording_settings import RecordingSettings
-from sources.location import HLS_SILENCE_SECONDS, HTTP_SCHEMES, Kind, is_hls, kind_of, scheme_of
+from sources.location import HTTP_SCHEMES, Kind, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
+from sources.settings import (
+    CONNECT_SECONDS,
+    HLS_SILENCE_SECONDS,
+    SILENCE_SECONDS,
+    SourceSettings,
+    Transport,
+    silence_of,
+)
 from streaming.defaults import BATCH_WAIT_SECONDS, MAX_BATCH, SAVE_INTERVAL_SECONDS
 from streaming.settings.file import fill_in, read_toml
-from streaming.settings.problems import problem_lines
+from streaming.settings.problems import found_problems
 from streaming.settings.values import (
     Actions,
     BrokerUrl,
@@ -217,14 +225,19 @@ class StreamSettings(Table):
         "a folder of pictures."
     )
     prompts: Prompts = Field(description="What to look for.")
-    transport: Literal["tcp", "udp"] = Field(default="tcp", description="How RTSP's media travels.")
+    transport: Transport = Field(default="tcp", description="How RTSP's media travels.")
     ca_file: FilePath | None = Field(
         default=None,
         description="PEM file of the authority that signed an rtsps:// certificate; without it none is verified.",
     )
-    connect_timeout: float = Field(default=10.0, ge=0.1, le=600.0, description="Seconds to wait for a connection.")
+    connect_timeout: float = Field(
+        default=CONNECT_SECONDS, ge=0.1, le=600.0, description="Seconds to wait for a connection."
+    )
     silence_timeout: float = Field(
-        default=10.0, ge=0.1, le=3600.0, description="Seconds without data after which to connect anew; HLS: 30."
+        default=SILENCE_SECONDS,
+        ge=0.1,
+        le=3600.0,
+        description=f"Seconds without data after which to connect anew; HLS: {HLS_SILENCE_SECONDS:.0f}.",
     )
     live: bool | None = Field(
         default=None, description="Skip to the newest frame, or process every one; by default as the source is."
@@ -259,8 +272,7 @@ class StreamSettings(Table):
         """HLS needs longer than a camera before it counts as dead."""
         if isinstance(data, dict) and "silence_timeout" not in data and isinstance(url := data.get("source"), str):
             with suppress(ValueError):  # said when the source itself is checked
-                if scheme_of(url) in HTTP_SCHEMES and is_hls(url):
-                    return {**data, "silence_timeout": HLS_SILENCE_SECONDS}
+                return {**data, "silence_timeout": silence_of(url)}
         return data
 
     @model_validator(mode="after")
@@ -278,6 +290,18 @@ class StreamSettings(Table):
         if os.path.realpath(self.source) in {os.path.realpath(output.path) for output in outputs if output.path}:
             raise ValueError("out names the source itself")
         return self
+
+    def source_settings(self) -> SourceSettings:
+        """How the source is opened."""
+        return SourceSettings(
+            live=self.live,
+            transport=self.transport,
+            connect_seconds=self.connect_timeout,
+            silence_seconds=self.silence_timeout,
+            ca_file=self.ca_file,
+            max_pixels=self.max_pixels,
+            private_redirects=self.private_redirects,
+        )
 
     def ends(self) -> bool:
         """Whether the source has an end: a file, images, or what HTTP serves if it is said not to be live."""
@@ -325,7 +349,8 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
         environment: where `${NAME}` in a string value comes from; `$${` stands for `${`.
 
     Raises:
-        UsageError: one line for each of the first ten problems; none quotes a credential or a substituted value.
+        SettingsError: the first ten problems; none quotes a credential or a substituted value.
+        UsageError: it cannot be read, is too large, or is not TOML.
     """
     document = read_toml(file)
     filled = fill_in(document, environment, file.name)
@@ -333,9 +358,9 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
         settings = Settings.model_validate(filled, context={"folder": Path(os.path.abspath(file)).parent})  # noqa: PTH100
     except ValidationError as error:
         # Without the cause: its text, and so a traceback, would quote what was given.
-        raise UsageError("\n".join(problem_lines(error, Settings, document, file.name))) from None
+        raise SettingsError(found_problems(error, Settings, document, file.name)) from None
     except RecursionError:
-        raise UsageError(f"{file.name}: nested too deeply") from None
+        raise UsageError("nested too deeply", where=file.name) from None
     hide(_passwords(settings))
     return settings
 

@@ -5,28 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from maskcast.errors import UsageError
 from maskcast.prompts import MOST_PROMPTS, clean_prompt
-from maskcast.redaction import UNCLEAR, place_of, redact
+from maskcast.redaction import place_of, redact
 from sinks.formats import FORMATS, STDOUT, parse_output
 from sinks.messages.control import ACTIONS, Action
 from sinks.mqtt.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of
 from trackers.device import DEVICE_NAME, DEVICE_NAMES
 
-# What `kind_of` and `parse_address` may say beside the value itself; all else could quote a piece of it.
-_SAFE_REASONS = (
-    "use a path, ",
-    "cameras are numbered",
-    "no host in the URL",
-    UNCLEAR,
-    "'?' and '#' have no meaning here",
-    "a topic cannot contain",
-)
+T = TypeVar("T")
 
 
 class Location(str):
@@ -35,7 +27,7 @@ class Location(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return repr(place_of(self) if "://" in self else redact(self))
+        return repr(place_of(self) if "://" in self else redact(str(self)))
 
 
 def _folder(info: ValidationInfo) -> Path:
@@ -55,25 +47,23 @@ def _path(value: Path, info: ValidationInfo) -> Path:
 def _source(value: str, info: ValidationInfo) -> Location:
     if "://" not in value and not value.startswith("camera:") and value.strip():
         value = str(_path(Path(value), info))
-    _quietly(lambda: kind_of(value), value, "not a source: give a path, a URL such as rtsp://host/path, or camera:0")
+    _unquoted(kind_of, value)
     return Location(value)
 
 
 def _broker_url(value: str) -> Location:
     if scheme_of(value) not in {"mqtt", "mqtts"} or "://" not in value:
         raise ValueError("must begin with mqtt:// or mqtts://")
-    form = "not a broker's URL: write mqtt[s]://[user:password@]host[:port]/prefix"
-    _quietly(lambda: parse_address(value), value, form)
+    _unquoted(parse_address, value)
     return Location(value)
 
 
-def _quietly(check: Callable[[], object], value: str, otherwise: str) -> None:
-    """Run a check whose message quotes the value, and take the quotation out: any part of it may be a secret."""
+def _unquoted(check: Callable[[str], T], value: str) -> T:
+    """Run a check that names the value in `where` alone, and leave that out: any part of it may be a secret."""
     try:
-        check()
+        return check(value)
     except UsageError as error:
-        reason = str(error).rpartition(place_of(value))[2].removeprefix(": ")
-        raise ValueError(reason if reason.startswith(_SAFE_REASONS) else otherwise) from None
+        raise ValueError(error.reason) from None
 
 
 def _model_name(value: str, info: ValidationInfo) -> str:
@@ -137,11 +127,8 @@ def host_and_port(value: str) -> tuple[str, int] | None:
 
 
 def _id(value: str) -> str:
-    try:
-        return check_stream_id(value)
-    except UsageError as error:
-        # The key is quoted by whoever shows the message; a long one must not be cut before it is redacted.
-        raise ValueError(str(error).partition(" cannot be used: ")[2] or "cannot be a stream's id") from None
+    # The key is quoted by whoever shows the message; a long one must not be cut before it is redacted.
+    return _unquoted(check_stream_id, value)
 
 
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=4096)]

@@ -39,9 +39,9 @@ def test_a_url_says_its_format_then_a_name_before_the_target_then_the_suffix(spe
 @pytest.mark.parametrize(
     ("spec", "complaint"),
     [
-        ("coco:", "coco: names no file: write coco:name"),
+        ("coco:", "coco: names no file; write coco:name"),
         ("mot:./", "mot:./ names no file"),
-        ("coco:-", "coco cannot be written to the standard output: name a file"),
+        ("coco:-", "coco cannot be written to the standard output; name a file"),
         ("mqtt:host/prefix", "no sink for 'mqtt:host/prefix'; there are"),
         ("coco://a.json", "no sink for coco"),
         ("jsonl:http://user:s3cret@host/x", "no sink for"),

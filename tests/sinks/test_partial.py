@@ -27,7 +27,7 @@ def test_an_output_that_would_be_written_to_its_source_is_refused(tmp_path: Path
     spec = str(tmp_path / name)
     source = tmp_path / name.replace("{stream}", "test").replace(".", ".partial.")
     source.write_bytes(b"a video")
-    with pytest.raises(UsageError, match=r"\.partial\..*, the input itself: choose another name"):
+    with pytest.raises(UsageError, match=r"\.partial\..*, the input itself; choose another name"):
         Outputs([spec]).open(info(), str(source), ["person"])
     if "{stream}" not in name:
         with pytest.raises(UsageError, match="the input itself"):

@@ -150,7 +150,7 @@ def test_one_stream_of_several_videos_is_refused(folder, clips):
     for name in ("1.mkv", "2.mkv"):
         shutil.copy(clips / "d.mkv", folder / name)
     for spec in (folder, folder / "*.mkv"):
-        with pytest.raises(SourceError, match="holds 2 videos, and a stream is one of them: name it"):
+        with pytest.raises(SourceError, match="holds 2 videos, and a stream is one of them; name it"):
             open_source(str(spec))
 
 

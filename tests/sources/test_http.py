@@ -10,6 +10,7 @@ import pytest
 from maskcast.errors import SourceError
 from sources import network, open_source
 from sources.network import open_network
+from sources.settings import SourceSettings
 from tests import media
 from tests.patience import patient
 
@@ -87,5 +88,5 @@ def test_hls_may_be_silent_for_a_segment(monkeypatch, url, given, expected):
     openings = []
     monkeypatch.setattr(network, "DetachedSource", lambda opens, name: opens())
     monkeypatch.setattr(network, "ContainerSource", lambda opening, stream, live: openings.append(opening))
-    open_network(url, "x", live=None, silence=given)
+    open_network(url, "x", SourceSettings(silence_seconds=given))
     assert openings[0].timeout[1] == expected

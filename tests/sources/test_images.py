@@ -12,6 +12,7 @@ from PIL import Image
 from maskcast.errors import SourceError
 from maskcast.picture import Colour
 from sources import expand, open_source
+from sources.settings import SourceSettings
 
 RED = (255, 0, 0)
 
@@ -157,7 +158,7 @@ def test_closing_ends_the_iteration(tmp_path):
 def test_live_images_are_paced(tmp_path):
     for number in range(4):
         write(tmp_path / f"{number}.png")
-    source = open_source(str(tmp_path), live=True)
+    source = open_source(str(tmp_path), SourceSettings(live=True))
     frames = list(source)
     assert source.info.live
     assert (frames[-1].captured_at - frames[0].captured_at).total_seconds() >= 0.1

@@ -17,9 +17,10 @@ import av
 import pytest
 
 from maskcast.errors import SourceError, UsageError
-from sources import container, network, open_source
+from sources import container, open_source
 from sources.failure import explain
 from sources.network import open_network
+from sources.settings import CONNECT_SECONDS, SILENCE_SECONDS, SourceSettings
 from tests import media, processes, rtsp
 from tests.patience import eventually, patient, slowness
 from tests.ports import free_port
@@ -65,7 +66,7 @@ def free_udp_port():
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_rtsp(camera, transport):
-    source = open_source(camera.url(), transport=transport)
+    source = open_source(camera.url(), SourceSettings(transport=transport))
     info = source.info
     assert (info.width, info.height, info.live, info.audio) == (160, 120, True, ())
     assert re.fullmatch(f"127.0.0.1-{camera.port}-[0-9a-f]{{8}}", info.stream)
@@ -81,7 +82,7 @@ def test_rtsp(camera, transport):
 
 
 def test_a_live_stream_may_be_read_without_loss(camera):
-    source = open_source(camera.url(), live=False)
+    source = open_source(camera.url(), SourceSettings(live=False))
     assert not source.info.live
     assert len(list(itertools.islice(source, 5))) == 5
     source.close()
@@ -127,15 +128,15 @@ def test_rtsp_over_tls_verifies_the_server_where_an_authority_is_named(endless, 
     with rtsp.camera(endless, "--certificate", str(both)) as server:
         url = server.url(scheme="rtsps")
         for trusted in (own, None):
-            with contextlib.closing(open_source(url, ca_file=trusted)) as source:
+            with contextlib.closing(open_source(url, SourceSettings(ca_file=trusted))) as source:
                 assert len(list(itertools.islice(source, 5))) == 5
         with pytest.raises(SourceError, match="certificate") as raised:
-            open_source(url, ca_file=another)
+            open_source(url, SourceSettings(ca_file=another))
         assert str(another) in str(raised.value)
         with pytest.raises(UsageError, match="no such file"):
-            open_source(url, ca_file=tmp_path / "missing.pem")
+            open_source(url, SourceSettings(ca_file=tmp_path / "missing.pem"))
         with pytest.raises(SourceError):
-            open_source(server.url(), connect=2, silence=2)
+            open_source(server.url(), SourceSettings(connect_seconds=2, silence_seconds=2))
 
 
 def test_rtsp_over_tls_refuses_a_certificate_for_another_host(endless, tmp_path):
@@ -144,7 +145,7 @@ def test_rtsp_over_tls_refuses_a_certificate_for_another_host(endless, tmp_path)
         rtsp.camera(endless, "--certificate", str(both)) as server,
         pytest.raises(SourceError, match="certificate"),
     ):
-        open_source(server.url(scheme="rtsps"), ca_file=own)
+        open_source(server.url(scheme="rtsps"), SourceSettings(ca_file=own))
 
 
 def test_an_endless_camera_goes_on_past_the_end_of_its_file(short):
@@ -176,14 +177,16 @@ def test_a_server_that_dies(endless):
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_a_server_that_falls_silent(endless, transport):
     with rtsp.camera(endless) as server:
-        source = open_network(server.url(), "door", live=None, transport=transport, silence=1.5 * slowness())
+        source = open_network(
+            server.url(), "door", SourceSettings(transport=transport, silence_seconds=1.5 * slowness())
+        )
         frames = iter(source)
         next(frames)
         server.pause()
         started = time.monotonic()
         with pytest.raises(SourceError, match=r"the stream ended after \d+ frames: no answer in time"):
             list(frames)
-        assert 0.5 < time.monotonic() - started < network.SILENCE_SECONDS, "what was asked for, not the usual"
+        assert 0.5 < time.monotonic() - started < SILENCE_SECONDS, "what was asked for, not the usual"
         source.close()
 
 
@@ -217,8 +220,8 @@ def test_a_server_that_says_nothing_at_all(scheme):
     with silent_server() as port:
         started = time.monotonic()
         with pytest.raises(SourceError, match="no answer in time"):
-            open_network(f"{scheme}://127.0.0.1:{port}/x", "x", live=None, connect=1, silence=1)
-        assert time.monotonic() - started < network.CONNECT_SECONDS, "what was asked for, not the usual"
+            open_network(f"{scheme}://127.0.0.1:{port}/x", "x", SourceSettings(connect_seconds=1, silence_seconds=1))
+        assert time.monotonic() - started < CONNECT_SECONDS, "what was asked for, not the usual"
 
 
 def test_interrupt_while_a_camera_does_not_answer():
@@ -236,7 +239,7 @@ def test_interrupt_while_a_camera_does_not_answer():
             started = time.monotonic()
             process.send_signal(signal.SIGINT)
             errors = process.communicate(timeout=patient(60))[1]
-            assert time.monotonic() - started < network.CONNECT_SECONDS - 1
+            assert time.monotonic() - started < CONNECT_SECONDS - 1
             assert process.returncode == 130
             assert errors == ""
 
@@ -283,7 +286,7 @@ def test_a_device_that_has_nothing_to_say_any_more(tmp_path, monkeypatch):
         started = time.monotonic()
         assert list(source._packets()) == []
         assert 0.4 < time.monotonic() - started < patient(5)
-    assert "no answer in time" in explain(source._failure)
+    assert "no answer in time" in str(explain(source._failure))
     source.close()
 
 

@@ -13,6 +13,7 @@ from maskcast.backoff import Backoff
 from maskcast.errors import SourceError
 from sources import open_reconnecting, open_source
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS, oversize
+from sources.settings import SourceSettings
 from streaming.api import track
 from streaming.commands.probes import probe_source
 from streaming.commands.track import Outputs, run_track
@@ -27,7 +28,7 @@ BOUND = 50_000  # between the two
 
 def test_the_bound_itself():
     assert oversize(8000, 8000, MAX_PIXELS) is None
-    assert oversize(8001, 8000, MAX_PIXELS) == (
+    assert str(oversize(8001, 8000, MAX_PIXELS)) == (
         "a picture of 8001 x 8000 pixels; raise max_pixels, now 64,000,000, if it is wanted"
     )
 
@@ -51,8 +52,8 @@ def test_no_video_above_the_bound(tmp_path, codec, name):
     quick = ["-cpu-used", "8"] if codec == "libaom-av1" else []
     clip = media.make(tmp_path / name, size=LARGE, seconds=0.2, codec=codec, pixels=pixels, options=quick)
     with pytest.raises(SourceError, match=r"x\.\w+: a picture of (320 x 240|more than 50,000) pixels; raise max_pix"):
-        open_source(str(clip), max_pixels=BOUND)
-    with contextlib.closing(open_source(str(clip), max_pixels=320 * 240)) as source:
+        open_source(str(clip), SourceSettings(max_pixels=BOUND))
+    with contextlib.closing(open_source(str(clip), SourceSettings(max_pixels=320 * 240))) as source:
         assert (source.info.width, source.info.height) == (320, 240)
 
 
@@ -108,7 +109,7 @@ def test_a_camera_is_connected_again_with_the_reason(monkeypatch):
 
     pictures = [small]
     with mjpeg_camera(pictures) as url:
-        source = open_reconnecting(url, changed, stream="door", max_pixels=BOUND)
+        source = open_reconnecting(url, changed, SourceSettings(max_pixels=BOUND), stream="door")
         frames = iter(source)
         next(frames)
         pictures[:] = [large]

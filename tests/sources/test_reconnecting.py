@@ -17,7 +17,7 @@ from maskcast.errors import SourceError, UsageError
 from maskcast.frame import Frame
 from maskcast.notices import ignore
 from maskcast.stream_info import StreamInfo
-from sources import open_reconnecting
+from sources import SourceSettings, open_reconnecting
 from sources.clock import MediaClock
 from sources.failure import AccessDeniedError
 from sources.picture import ArrayPicture
@@ -93,9 +93,10 @@ class Viewer:
 
 
 @contextlib.contextmanager
-def viewing(url, **options):
-    options = {"stream": "door", "connect": 2 * slowness(), "silence": 1.5 * slowness()} | options
-    viewer = Viewer(lambda changed, stop: open_reconnecting(url, changed, stop=stop, **options))
+def viewing(url, stream="door", **options):
+    waits = {"connect_seconds": 2 * slowness(), "silence_seconds": 1.5 * slowness()}
+    settings = SourceSettings(**waits | options)
+    viewer = Viewer(lambda changed, stop: open_reconnecting(url, changed, settings, stream=stream, stop=stop))
     try:
         yield viewer
     finally:
@@ -137,7 +138,7 @@ def test_a_killed_server_is_back_soon_after_it_starts_again(clip, transport):
 
 
 def test_a_paused_server_is_noticed_and_found_again(clip):
-    with rtsp.camera(clip, "--loop") as server, viewing(server.url(), silence=slowness()) as viewer:
+    with rtsp.camera(clip, "--loop") as server, viewing(server.url(), silence_seconds=slowness()) as viewer:
         viewer.sees_more()
         server.pause()
         assert until(viewer.lost) < patient(5)
@@ -151,7 +152,7 @@ def test_a_connection_that_swallows_everything_is_given_up(impatient, clip):
     with (
         rtsp.camera(clip, "--loop") as server,
         tcp_proxy.proxy(server.port) as proxy,
-        viewing(f"rtsp://127.0.0.1:{proxy.port}/camera", silence=slowness()) as viewer,
+        viewing(f"rtsp://127.0.0.1:{proxy.port}/camera", silence_seconds=slowness()) as viewer,
     ):
         viewer.sees_more()
         proxy.stalled = True
@@ -165,7 +166,7 @@ def test_a_stall_shorter_than_the_silence_loses_nothing(clip):
     with (
         rtsp.camera(clip, "--loop") as server,
         tcp_proxy.proxy(server.port) as proxy,
-        viewing(f"rtsp://127.0.0.1:{proxy.port}/camera", silence=5 * slowness()) as viewer,
+        viewing(f"rtsp://127.0.0.1:{proxy.port}/camera", silence_seconds=5 * slowness()) as viewer,
     ):
         viewer.sees_more()
         proxy.stalled = True
@@ -277,8 +278,8 @@ def test_closing_while_a_server_says_nothing():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(patient(30))
         url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/x"
-        options = {"stream": "mute", "connect": seconds, "silence": seconds}
-        viewer = Viewer(lambda changed, stop: open_reconnecting(url, changed, stop=stop, **options))
+        settings = SourceSettings(connect_seconds=seconds, silence_seconds=seconds)
+        viewer = Viewer(lambda changed, stop: open_reconnecting(url, changed, settings, stream="mute", stop=stop))
         with silent.accept()[0]:
             viewer.ends()
             assert "mute" in names_of_threads(), "who waits for an answer is left behind"
@@ -287,7 +288,10 @@ def test_closing_while_a_server_says_nothing():
 
 
 def test_closing_while_a_paused_server_is_waited_for(clip):
-    with rtsp.camera(clip, "--loop") as server, viewing(server.url(), stream="mute", silence=3 * slowness()) as viewer:
+    with (
+        rtsp.camera(clip, "--loop") as server,
+        viewing(server.url(), stream="mute", silence_seconds=3 * slowness()) as viewer,
+    ):
         viewer.sees_more()
         server.pause()
         time.sleep(0.3)  # for what is on its way

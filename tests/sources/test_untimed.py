@@ -12,6 +12,7 @@ from PIL import Image
 
 from maskcast.notices import ignore
 from sources import open_reconnecting, open_source
+from sources.settings import SourceSettings
 from tests import media, processes
 
 INTERVAL = 0.1  # seconds between two pictures of a camera
@@ -63,7 +64,7 @@ def check(frames, interval):
 
 @pytest.mark.parametrize("live", [None, False])
 def test_pictures_over_http(tmp_path, live):
-    with camera(*multipart(tmp_path)) as url, contextlib.closing(open_source(url, live=live)) as source:
+    with camera(*multipart(tmp_path)) as url, contextlib.closing(open_source(url, SourceSettings(live=live))) as source:
         assert source.info.frame_rate is None
         assert source.info.time_base <= Fraction(1, 1000)
         check([frame for _, frame in zip(range(7), source, strict=False)], INTERVAL)
@@ -87,7 +88,7 @@ def test_a_pipe_that_is_live(tmp_path):
     command = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-r", "40", "-i", str(path), "-c", "copy", "-f", "h264"]
     with (
         processes.running([*command, "-flush_packets", "1", "-y", fifo]),
-        contextlib.closing(open_source(str(fifo), live=True)) as source,
+        contextlib.closing(open_source(str(fifo), SourceSettings(live=True))) as source,
     ):
         frames = list(source)
     assert len(frames) == 125

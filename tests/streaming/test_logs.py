@@ -56,6 +56,13 @@ def test_a_json_line_holds_time_level_logger_message_and_stream():
     assert record == {"level": "WARNING", "logger": "streaming.test", "message": "lost it", "stream": "door"}
 
 
+def test_a_json_line_holds_where_an_error_is():
+    (record,) = records(
+        "from maskcast.errors import SinkError\nlog.error('%s', SinkError('cannot write', where='out.mp4'))"
+    )
+    assert (record["where"], record["message"]) == ("out.mp4", "out.mp4: cannot write")
+
+
 def test_a_text_line_reads_time_level_logger_message():
     (line,) = lines("log.info('lost %s', 'it', extra={'stream': 'door'})", style="text")
     time, rest = line.split(" ", 1)

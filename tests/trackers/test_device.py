@@ -15,5 +15,5 @@ def test_devices():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_asked_for_and_absent():
-    with pytest.raises(UsageError, match=r"cuda is not available \(0 CUDA devices found\): use --device cpu or auto"):
+    with pytest.raises(UsageError, match=r"cuda is not available \(0 CUDA devices found\); use --device cpu or auto"):
         resolve_device("cuda")

@@ -40,7 +40,7 @@ def test_the_best_tracker_that_the_checkpoint_allows(folders):
 
 
 def test_memory_without_weights(folders):
-    with pytest.raises(UsageError, match="no memory tracker weights: use --tracker association") as caught:
+    with pytest.raises(UsageError, match="no memory tracker weights; use --tracker association") as caught:
         tracker_of(str(folders[0]), tracker="memory")
     assert "\n" not in str(caught.value)
 
@@ -141,7 +141,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_refused_before_anything_has_ch
         return encode(pictures)
 
     engine._detector.encode = small
-    with pytest.raises(TooLargeError, match="out of memory: use fewer prompts or streams"):
+    with pytest.raises(TooLargeError, match="out of memory; use fewer prompts or streams"):
         engine.step(streams, [frame(0, images[0])] * 3)
     assert [stream.state.step for stream in streams] == [0, 0, 0]
     results = [engine.step([stream], [frame(0, images[0])])[0] for stream in streams]

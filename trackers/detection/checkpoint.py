@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from maskcast.errors import ModelError
+from maskcast.errors import ModelError, reason_of
 from trackers.detection.composition import load_tracker
 from trackers.detection.config import (
     DETECTOR_TYPE,
@@ -93,7 +93,7 @@ def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool
             except NotFetchedError:
                 raise
             except ModelError as error:
-                raise ModelError(f"{error}; without its weights --tracker association remains") from error
+                raise error.advising("without its weights --tracker association remains") from error
             revision = hashlib.sha256(f"{revision} {source.revision()}".encode()).hexdigest()[:40] if weights else ""
     return Checkpoint(name, kind, held.size, revision, detector, tokenizer, video)
 
@@ -117,16 +117,11 @@ def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:
             local_files_only=True,
         )
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"model {name}: cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"cannot be loaded: {reason_of(error)}", where=f"model {name}") from error
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if missing:
-        raise ModelError(
-            f"model {name}: {len(missing)} weights are missing or of another shape (first: {missing[0]}); "
-            "the checkpoint does not fit its config.json or this version of transformers"
-        )
+        what = f"{len(missing)} weights are missing or of another shape (first: {missing[0]})"
+        advice = "the checkpoint does not fit its config.json or this version of transformers"
+        raise ModelError(what, where=f"model {name}", advice=advice)
     model.eval().requires_grad_(requires_grad=False)
     return model
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from maskcast.errors import ModelError
+from maskcast.errors import ModelError, reason_of
 from trackers.detection.config import (
     DETECTOR_TYPE,
     FULL_DETECTOR_TYPE,
@@ -69,8 +69,7 @@ def load_tracker(
     try:
         return _load(weights, config, name, detector)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise ModelError(f"tracker {name}: cannot be loaded: {reason}") from error
+        raise ModelError(f"cannot be loaded: {reason_of(error)}", where=f"tracker {name}") from error
 
 
 def _load(weights: Weights, config: Any, name: str, detector: Any) -> TrackerWeights:
@@ -96,10 +95,9 @@ def _load(weights: Weights, config: Any, name: str, detector: Any) -> TrackerWei
         }
         missing = sorted(module.state_dict().keys() - tensors.keys())
         if missing:
-            raise ModelError(
-                f"tracker {name}: {len(missing)} weights are missing (first: {prefix}{missing[0]}); "
-                "it is no sam3_video checkpoint with a tracker"
-            )
+            what = f"{len(missing)} weights are missing (first: {prefix}{missing[0]})"
+            advice = "it is no sam3_video checkpoint with a tracker"
+            raise ModelError(what, where=f"tracker {name}", advice=advice)
         module.load_state_dict(tensors, strict=False)
         modules.append(module.eval().requires_grad_(requires_grad=False))
     return TrackerWeights(config, *modules)
@@ -117,7 +115,6 @@ def _check_encoder(weights: Weights, name: str, own: Weights, own_prefix: str) -
             theirs, ours = weights.tensor(other).float(), own.tensor(key).float()
             same = bool(torch.linalg.norm(theirs - ours) <= RELATIVE_TOLERANCE * torch.linalg.norm(ours))
         if not same:
-            raise ModelError(
-                f"tracker {name}: it was trained on another image encoder than the model's ({bare} differs); "
-                "take both from checkpoints of the same family"
-            )
+            what = f"it was trained on another image encoder than the model's ({bare} differs)"
+            advice = "take both from checkpoints of the same family"
+            raise ModelError(what, where=f"tracker {name}", advice=advice)

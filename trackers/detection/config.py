@@ -6,7 +6,7 @@ import math
 from dataclasses import fields
 from typing import Any
 
-from maskcast.errors import ModelError
+from maskcast.errors import ModelError, reason_of
 from trackers.detection.folder import CONFIG, MOST_CONFIG_BYTES, CheckpointFolder
 from trackers.rules import Rules
 
@@ -65,9 +65,9 @@ def read_config(folder: CheckpointFolder) -> dict[str, Any]:
     try:
         found = folder.json(CONFIG, MOST_CONFIG_BYTES)
     except FileNotFoundError:
-        raise ModelError(f"model {folder.name}: {folder.path} holds no {CONFIG}") from None
+        raise ModelError(f"{folder.path} holds no {CONFIG}", where=f"model {folder.name}") from None
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
-        raise ModelError(f"model {folder.name}: {CONFIG} cannot be read: it names no model_type")
+        raise ModelError(f"{CONFIG} cannot be read: it names no model_type", where=f"model {folder.name}")
     return found
 
 
@@ -85,12 +85,15 @@ def kind_of(found: dict[str, Any], name: str, *, kinds: tuple[str, ...], detecto
     """
     kind = str(found["model_type"])
     if kind not in kinds:
-        raise ModelError(f"model {name}: it is a {kind[:80]} checkpoint; Maskcast needs {' or '.join(kinds)}")
+        raise ModelError(
+            f"it is a {kind[:80]} checkpoint", where=f"model {name}", advice=f"Maskcast needs {' or '.join(kinds)}"
+        )
     if kind == VIDEO_TYPE:
         inner = found.get("detector_config")
         detector = inner.get("model_type") if isinstance(inner, dict) else None
         if detector not in detectors:
-            raise ModelError(f"model {name}: its detector is {str(detector)[:80]}; Maskcast needs {detectors[0]}")
+            what = f"its detector is {str(detector)[:80]}"
+            raise ModelError(what, where=f"model {name}", advice=f"Maskcast needs {detectors[0]}")
     return kind
 
 
@@ -118,8 +121,7 @@ def build_config(found: dict[str, Any], name: str) -> Any:
     except ModelError:
         raise
     except Exception as error:  # checks of its own, which raise much
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ModelError(f"model {name}: {CONFIG} cannot be used: {reason}") from error
+        raise ModelError(f"{CONFIG} cannot be used: {reason_of(error)}", where=f"model {name}") from error
 
 
 def _clean(found: dict[str, Any], config_class: Any, name: str, where: str) -> dict[str, Any]:
@@ -165,7 +167,8 @@ def _part(value: Any, specification: Any, name: str, where: str) -> Any:
     kind = value.get("model_type", specification.model_type)
     allowed = {specification.model_type, *([DETECTOR_TYPE] if where == "detector_config" else [])}
     if kind not in allowed:
-        raise ModelError(f"model {name}: {where} in {CONFIG} is a {str(kind)[:80]}; Maskcast knows {min(allowed)}")
+        what = f"{where} in {CONFIG} is a {str(kind)[:80]}"
+        raise ModelError(what, where=f"model {name}", advice=f"Maskcast knows {min(allowed)}")
     return {"model_type": kind, **_clean(value, CONFIG_MAPPING[kind], name, f"{where}.")}
 
 
@@ -196,4 +199,4 @@ def _number(value: Any, key: str, name: str, where: str) -> Any:
 
 def _bad(name: str, where: str, value: Any, allowed: str = " is none of a model that is known here") -> ModelError:
     shown = ascii(value) if not isinstance(value, int) or abs(value) < 10**20 else "a very large number"
-    return ModelError(f"model {name}: {where[:120]} = {shown[:60]} in {CONFIG}{allowed}")
+    return ModelError(f"{where[:120]} = {shown[:60]} in {CONFIG}{allowed}", where=f"model {name}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskcast.errors import ModelError
+from maskcast.errors import ModelError, reason_of
 
 # Pickled weights can run code when they are loaded, and other files can name them: only these are ever fetched or read.
 CONFIG = "config.json"
@@ -53,15 +53,16 @@ class CheckpointFolder:
             file = (self.path / name).resolve(strict=True)
         except FileNotFoundError:
             raise
-        except (OSError, RuntimeError) as error:  # links in a circle, or a folder that may not be entered
-            reason = getattr(error, "strerror", None) or "its links go in a circle"
-            raise ModelError(f"model {self.name}: {name} cannot be read: {reason}") from error
+        except (OSError, RuntimeError) as error:  # a folder that may not be entered, or links in a circle
+            reason = reason_of(error) if isinstance(error, OSError) else "its links go in a circle"
+            raise ModelError(f"{name} cannot be read: {reason}", where=f"model {self.name}") from error
         if not any(file.is_relative_to(root) for root in self._roots()):
-            raise ModelError(f"model {self.name}: {name} is a link that leads out of its folder; copy the file there")
+            what = f"{name} is a link that leads out of its folder"
+            raise ModelError(what, where=f"model {self.name}", advice="copy the file there")
         if not file.is_file():
-            raise ModelError(f"model {self.name}: {name} is not a regular file")
+            raise ModelError(f"{name} is not a regular file", where=f"model {self.name}")
         if most_bytes is not None and file.stat().st_size > most_bytes:
-            raise ModelError(f"model {self.name}: {name} is larger than {most_bytes >> 20} MiB, which none is")
+            raise ModelError(f"{name} is larger than {most_bytes >> 20} MiB, which none is", where=f"model {self.name}")
         return file
 
     def _roots(self) -> list[Path]:
@@ -83,8 +84,7 @@ class CheckpointFolder:
         try:
             return json.loads(file.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise ModelError(f"model {self.name}: {name} cannot be read: {reason}") from error
+            raise ModelError(f"{name} cannot be read: {reason_of(error)}", where=f"model {self.name}") from error
 
     def weights(self) -> list[Path]:
         """The real paths of the safetensors files: one, or the parts that the index names.
@@ -101,10 +101,10 @@ class CheckpointFolder:
         except FileNotFoundError as error:
             missing = Path(str(error.filename)).name
             if missing == INDEX:
-                raise ModelError(
-                    f"model {self.name}: no {WEIGHTS} in it; other weight formats are not loaded for safety"
-                ) from None
-            raise ModelError(f"model {self.name}: {missing} is missing; fetch the checkpoint again") from None
+                advice = "other weight formats are not loaded for safety"
+                raise ModelError(f"no {WEIGHTS} in it", where=f"model {self.name}", advice=advice) from None
+            advice = "fetch the checkpoint again"
+            raise ModelError(f"{missing} is missing", where=f"model {self.name}", advice=advice) from None
 
     def is_whole(self) -> bool:
         """Whether the configuration and all weights are there; a fetch that was interrupted leaves less.
@@ -121,15 +121,14 @@ class CheckpointFolder:
         index = self.json(INDEX)
         weights = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(weights, dict) or not weights:
-            raise ModelError(f"model {self.name}: {INDEX} names no files; fetch the checkpoint again")
+            advice = "fetch the checkpoint again"
+            raise ModelError(f"{INDEX} names no files", where=f"model {self.name}", advice=advice)
         names = set(map(str, weights.values()))
         if foreign := sorted(name for name in names if not _PART.fullmatch(name)):
-            raise ModelError(
-                f"model {self.name}: {INDEX} names {foreign[0][:80]!a}; only files such as "
-                "model-00001-of-00002.safetensors beside it are loaded"
-            )
+            advice = "only files such as model-00001-of-00002.safetensors beside it are loaded"
+            raise ModelError(f"{INDEX} names {foreign[0][:80]!a}", where=f"model {self.name}", advice=advice)
         if len(names) > MOST_PARTS:
-            raise ModelError(f"model {self.name}: {INDEX} names more than {MOST_PARTS} files")
+            raise ModelError(f"{INDEX} names more than {MOST_PARTS} files", where=f"model {self.name}")
         return sorted(names)
 
     def revision(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from maskcast.errors import ModelError
+from maskcast.errors import ModelError, reason_of
 from trackers.detection.folder import CONFIG, FILES, CheckpointFolder
 
 EMBEDDED = {"nano": Path(__file__).parents[1] / "nano"}
@@ -29,35 +29,36 @@ def locate(name: str, *, fetch: bool) -> CheckpointFolder:
     """
     if name in EMBEDDED:
         if not (EMBEDDED[name] / CONFIG).is_file():
-            raise ModelError(f"model {name}: the embedded checkpoint is not part of this installation")
+            raise ModelError("the embedded checkpoint is not part of this installation", where=f"model {name}")
         return CheckpointFolder(name, EMBEDDED[name])
     # os.path's questions, unlike pathlib's, have an answer for every string, such as one that is too long.
     folder = os.path.expanduser(name)  # noqa: PTH111
     if os.path.isdir(folder):  # noqa: PTH112
         return CheckpointFolder(name, Path(folder))
     if os.path.isfile(folder) or name.startswith((".", "/", "~")) or name.count("/") != 1:  # noqa: PTH113
-        raise ModelError(f"model {name}: no such folder; give a folder that holds config.json, or owner/name of a hub")
+        advice = "give a folder that holds config.json, or owner/name of a hub"
+        raise ModelError("no such folder", where=f"model {name}", advice=advice)
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         snapshot = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=not fetch))
     except GatedRepoError:
-        raise ModelError(
-            f"model {name}: its licence must be accepted first: open huggingface.co/{name} in a browser, accept it, "
-            "then run `hf auth login`"
-        ) from None
+        advice = f"open huggingface.co/{name} in a browser, accept it, then run `hf auth login`"
+        raise ModelError("its licence must be accepted first", where=f"model {name}", advice=advice) from None
     except RepositoryNotFoundError:
-        raise ModelError(f"model {name}: no such repository on the hub, or it is private: `hf auth login`") from None
+        what = "no such repository on the hub, or it is private"
+        raise ModelError(what, where=f"model {name}", advice="`hf auth login`") from None
     except Exception as error:  # of the hub, of the disk, or of httpx where a connection breaks
         if not fetch and isinstance(error, LocalEntryNotFoundError):
-            raise NotFetchedError(f"model {name}: not in the cache") from None
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise ModelError(
-            f"model {name}: cannot be downloaded and is not in the cache ({reason}); on a machine with "
-            f"network run `hf download {name} --local-dir FOLDER`, copy FOLDER here and use `--model FOLDER`"
-        ) from error
+            raise NotFetchedError("not in the cache", where=f"model {name}") from None
+        what = f"cannot be downloaded and is not in the cache ({reason_of(error)})"
+        advice = (
+            f"on a machine with network run `hf download {name} --local-dir FOLDER`, copy FOLDER here and use "
+            "`--model FOLDER`"
+        )
+        raise ModelError(what, where=f"model {name}", advice=advice) from error
     found = CheckpointFolder(name, snapshot, commit=snapshot.name)
     if not fetch and not found.is_whole():  # the rest of it will be fetched, too
-        raise NotFetchedError(f"model {name}: not whole in the cache")
+        raise NotFetchedError("not whole in the cache", where=f"model {name}")
     return found

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from maskcast.errors import ModelError
+from maskcast.errors import ModelError, reason_of
 from trackers.detection.weights import Weights
 
 # Weights and tables of a model together; facebook/sam3 has 8.6e8.
@@ -31,19 +31,15 @@ def check_size(make: Callable[[], nn.Module], weights: Weights, prefix: str, nam
         with torch.device("meta"):
             model = make()
     except Exception as error:  # of any layer, for any pair of numbers that do not fit
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ModelError(f"model {name}: what its config.json describes cannot be built: {reason}") from error
+        what = f"what its config.json describes cannot be built: {reason_of(error)}"
+        raise ModelError(what, where=f"model {name}") from error
     parameters = sum(tensor.numel() for tensor in model.parameters())
     tables = sum(tensor.numel() for tensor in model.buffers())
     if parameters + tables > MOST_NUMBERS:
-        raise ModelError(
-            f"model {name}: its config.json describes {parameters + tables:.1e} numbers; "
-            f"at most {MOST_NUMBERS:.0e} are loaded"
-        )
+        what = f"its config.json describes {parameters + tables:.1e} numbers"
+        raise ModelError(what, where=f"model {name}", advice=f"at most {MOST_NUMBERS:.0e} are loaded")
     held = sum(math.prod(shape) for key, shape in weights.shapes.items() if key.startswith(prefix))
     # Files that lack single weights are told of by name; these have more than half.
     if parameters > 2 * held:
-        raise ModelError(
-            f"model {name}: its config.json describes {parameters:.1e} weights, its files hold {held:.1e}: "
-            "they do not belong together"
-        )
+        what = f"its config.json describes {parameters:.1e} weights, its files hold {held:.1e}"
+        raise ModelError(f"{what}: they do not belong together", where=f"model {name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from maskcast.errors import ModelError, UsageError
+from maskcast.errors import ModelError, UsageError, reason_of
 from trackers.detection.folder import MOST_BYTES, TOKENIZER, TOKENIZER_CONFIG, CheckpointFolder
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
@@ -27,9 +27,11 @@ def load_tokenizer(folder: CheckpointFolder, vocabulary: int) -> Any:
         given = folder.json(TOKENIZER_CONFIG)
     except FileNotFoundError as error:
         missing = TOKENIZER if TOKENIZER in str(error.filename) else TOKENIZER_CONFIG
-        raise ModelError(f"model {folder.name}: no {missing} in it; fetch the checkpoint again") from None
+        raise ModelError(
+            f"no {missing} in it", where=f"model {folder.name}", advice="fetch the checkpoint again"
+        ) from None
     if not isinstance(given, dict):
-        raise ModelError(f"model {folder.name}: {TOKENIZER_CONFIG} cannot be read: no table")
+        raise ModelError(f"{TOKENIZER_CONFIG} cannot be read: no table", where=f"model {folder.name}")
     special = {}
     for key in _SPECIAL:
         token = given.get(key)
@@ -44,13 +46,10 @@ def load_tokenizer(folder: CheckpointFolder, vocabulary: int) -> Any:
     except BaseException as error:
         if not _is_damage(error):
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ModelError(f"model {folder.name}: its tokenizer cannot be loaded: {reason}") from error
+        raise ModelError(f"its tokenizer cannot be loaded: {reason_of(error)}", where=f"model {folder.name}") from error
     if highest >= vocabulary:
-        raise ModelError(
-            f"model {folder.name}: its tokenizer has {highest + 1} tokens and the model knows {vocabulary}: "
-            "they do not belong together"
-        )
+        what = f"its tokenizer has {highest + 1} tokens and the model knows {vocabulary}"
+        raise ModelError(f"{what}: they do not belong together", where=f"model {folder.name}")
     return tokenizer
 
 
@@ -66,18 +65,17 @@ def check_prompt(tokenizer: Any, context: int, prompt: str) -> None:
         UsageError: it is empty, longer than the model's context, or nothing that the tokenizer takes.
     """
     if not prompt:
-        raise UsageError("the prompt is empty: say what to look for, for example --prompt person")
+        raise UsageError("the prompt is empty", advice="say what to look for, for example --prompt person")
     try:
         tokens = len(tokenizer(prompt).input_ids)
     except BaseException as error:
         if not _is_damage(error):
             raise
-        raise UsageError(f"the tokenizer cannot read the prompt {prompt[:60]!r}: write it in other words") from error
+        what = f"the tokenizer cannot read the prompt {prompt[:60]!r}"
+        raise UsageError(what, advice="write it in other words") from error
     if tokens > context:
-        raise UsageError(
-            f"prompt too long: {tokens} tokens, the model reads {context} (start and end included): {prompt[:60]!r}; "
-            "shorten it"
-        )
+        bound = f"{tokens} tokens, the model reads {context} (start and end included)"
+        raise UsageError(f"prompt too long: {bound}: {prompt[:60]!r}", advice="shorten it")
 
 
 def _is_damage(error: BaseException) -> bool:

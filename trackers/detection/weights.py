@@ -46,16 +46,14 @@ class Weights:
                     for key in opened.keys():  # noqa: SIM118 - not a dictionary
                         found = opened.get_slice(key)
                         if found.get_dtype() not in TYPES:
-                            raise ModelError(
-                                f"model {self._name}: {key[:80]} is of type {found.get_dtype()}; "
-                                "take a checkpoint that is not quantized"
-                            )
+                            what = f"{key[:80]} is of type {found.get_dtype()}"
+                            advice = "take a checkpoint that is not quantized"
+                            raise ModelError(what, where=f"model {self._name}", advice=advice)
                         self.shapes[key], self._files[key] = tuple(found.get_shape()), file
                 self.size += file.stat().st_size
             except (OSError, SafetensorError) as error:
-                raise ModelError(
-                    f"model {self._name}: cannot be loaded: {file.name} is damaged or cut off; fetch it again"
-                ) from error
+                what = f"cannot be loaded: {file.name} is damaged or cut off"
+                raise ModelError(what, where=f"model {self._name}", advice="fetch it again") from error
 
     def tensors(self, prefix: str = "") -> dict[str, Tensor]:
         """Those whose names begin so; as zeros if only shapes were asked for.
@@ -87,6 +85,5 @@ class Weights:
                         opened[file] = stack.enter_context(safe_open(file, "pt"))
                     yield name, opened[file].get_tensor(name)
                 except (OSError, SafetensorError) as error:
-                    raise ModelError(
-                        f"model {self._name}: {file.name} cannot be read: {type(error).__name__}"
-                    ) from error
+                    what = f"{file.name} cannot be read: {type(error).__name__}"
+                    raise ModelError(what, where=f"model {self._name}") from error

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from maskcast.errors import ModelError, TrackStateError
+from maskcast.errors import ModelError, TrackStateError, unforeseen
 from maskcast.files import tighten, write_whole
 from trackers.memory.state import MemoryState
 from trackers.memory.track_state_checks import (
@@ -62,7 +62,7 @@ class SavedState:
         try:
             write_whole(file, lambda part: save_file(self.tensors, part, {"track_state": self.document}))
         except SafetensorError as error:
-            raise OSError(f"track state {file}: {error}") from error
+            raise OSError(str(error)) from error
 
 
 def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
@@ -112,6 +112,7 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
         TrackStateError: it is damaged, or belongs to another model.
         ModelError: the device fails.
     """
+    where = f"track state {file}"
     try:
         check_file(file)
         tighten(file)
@@ -119,21 +120,18 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
             document = json.loads(opened.metadata()["track_state"])
             if document["format"] != FORMAT:
                 found = str(document["format"])[:80]
-                raise TrackStateError(f"track state {file}: its format is {found}, this version reads {FORMAT}")
+                raise TrackStateError(f"its format is {found}, this version reads {FORMAT}", where=where)
             if document["revision"] != revision:
-                raise TrackStateError(
-                    f"track state {file}: it was taken with another model; begin without it, or use that model"
-                )
+                advice = "begin without it, or use that model"
+                raise TrackStateError("it was taken with another model", where=where, advice=advice)
             return _restore(tracker, read_document(document, tracker.rules.max_tracks), opened)
     except FileNotFoundError:
         raise
     except (torch.OutOfMemoryError, torch.AcceleratorError) as error:  # not the file's fault: it is kept
-        raise ModelError(
-            f"track state {file} cannot be taken up on {tracker.device}: {type(error).__name__}"
-        ) from error
+        what = f"cannot be taken up on {tracker.device}: {type(error).__name__}"
+        raise ModelError(what, where=where) from error
     except (SafetensorError, OSError, *DAMAGE) as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]  # which may quote the file
-        raise TrackStateError(f"track state {file}: damaged ({reason}); begin without it") from error
+        raise TrackStateError(f"damaged ({unforeseen(error)})", where=where, advice="begin without it") from error
 
 
 def _restore(tracker: MemoryTracker, document: Document, opened: Any) -> MemoryState:
