@@ -43,7 +43,7 @@ class Format:
             nothing where another one is chosen.
         suffixes: of names of files, in lower case, that mean this format.
         stdout: whether `-`, the standard output, is one of its targets.
-        url, schemes: how its URLs look, and what they begin with; such a format has no files.
+        schemes, url: what its URLs begin with, and how they look; such a format has no files.
         endless: whether what it takes is bounded by itself, as at a server, so that a stream without an end may be
             written to it.
         table: of the settings of `maskcast run` that asks for it; `out` does, if this is empty.
@@ -55,8 +55,8 @@ class Format:
     open: Callable[[str, SinkOptions], Sink]
     suffixes: tuple[str, ...] = ()
     stdout: bool = False
-    url: str = ""
     schemes: tuple[str, ...] = ()
+    url: str = ""
     endless: bool = False
     table: str = ""
     beside: Callable[[Path, Sequence[str]], Iterable[Path]] = lambda _path, _prompts: ()
@@ -64,8 +64,10 @@ class Format:
     @property
     def patterns(self) -> list[str]:
         """What its targets look like, for people."""
-        patterns = [f"*{suffix}" for suffix in self.suffixes] + [STDOUT] * self.stdout + [self.url] * bool(self.url)
-        return patterns or [f"{self.name}:target"]
+        if self.schemes:
+            return [self.url]
+        files = [f"*{suffix}" for suffix in self.suffixes] or [f"{self.name}:target"]
+        return [*files, STDOUT] if self.stdout else files
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,5 +182,5 @@ FORMATS: tuple[Format, ...] = (
     Format("jsonl", "JSON Lines", _json_lines, (".jsonl",), stdout=True),
     Format("coco", "COCO / YouTube-VIS", _coco, (".json",)),
     Format("mot", "MOTChallenge", _mot, (".txt",), beside=_mot_files),
-    Format("mqtt", "MQTT", _mqtt, url="mqtt[s]://host/prefix", schemes=("mqtt", "mqtts"), endless=True, table="mqtt"),
+    Format("mqtt", "MQTT", _mqtt, schemes=("mqtt", "mqtts"), url="mqtt[s]://host/prefix", endless=True, table="mqtt"),
 )

@@ -58,7 +58,7 @@ def track(
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
-    stages: Sequence[Stage] = ()
+    stages: Sequence[Stage] = ()  # as `Job.stages`
     with closing(open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels), stream=stream)) as opened:
         engine = Engine(model, device, tracker)
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)

@@ -2,7 +2,7 @@
 
     reader thread → mailbox → converter thread → model thread (shared by all streams) → stages → one outlet a sink
 
-Offline every stage waits for the next; live the newest frame wins and what is dropped is counted.
+Offline every step waits for the next; live the newest frame wins and what is dropped is counted.
 """
 
 from __future__ import annotations
