@@ -100,13 +100,13 @@ class VideoEncoder:
         self._size, self._colour = size, colour
         self._time_base, self._key_seconds = info.time_base, key_seconds
         self._last_key: float | None = None
-        self._step = max(1, round(1 / (info.frame_rate or USUAL_FRAME_RATE) / info.time_base))  # ticks, of the last two
+        rate = info.frame_rate or USUAL_FRAME_RATE
+        self._step = max(1, round(1 / rate / info.time_base))  # ticks from the last picture but one to the last
         self._inside: dict[int, _Inside] = {}  # by pts, increasing
         recording = key_seconds is not None
         options = encoder_options(name, settings, live=info.live or recording, recording=recording)
         # PyAV ties an encoder to a container; nothing is written to this one but its header.
         self._holder = av.open(io.BytesIO(), "w", format=container.muxer)
-        rate = info.frame_rate or USUAL_FRAME_RATE
         self._stream = cast("VideoStream", self._holder.add_stream(name, rate=rate, options=options))
         context = self._stream.codec_context
         context.width, context.height = even_size(*size)
