@@ -198,7 +198,7 @@ class Service:
     def readiness(self) -> Health:
         """Whether frames can be tracked and published; the state of each stream beside it."""
         supervisors = self._streams.supervisors() if self._streams else {}
-        streams = {name: supervisor.state() for name, supervisor in supervisors.items()}
+        streams = {name: supervisor.stream.state() for name, supervisor in supervisors.items()}
         reason = self.health().reason
         if not self._ready:
             reason = reason or "the model is being loaded"

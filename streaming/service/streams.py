@@ -50,7 +50,7 @@ class Streams:
 
     def measure(self) -> tuple[float, float]:
         """Bring their metrics up to date: frames a second that they want of the model, and that it tracks."""
-        rates = [supervisor.measure() for supervisor, task in self._running.values() if not task.done()]
+        rates = [supervisor.stream.measure() for supervisor, task in self._running.values() if not task.done()]
         return sum(wanted for wanted, _ in rates), sum(got for _, got in rates)
 
     def apply(self, wanted: Mapping[str, StreamSettings]) -> None:

@@ -29,10 +29,10 @@ async def test_ids_that_the_journal_does_not_know_are_not_given_again():
 def test_a_track_state_that_cannot_be_used_is_set_aside_or_passed_over(tmp_path):
     track_state = TrackStateFile(tmp_path / "door.track", 1.0)
     one = Resumption("door", track_state)
-    assert str(one.give_up(TrackStateError("door.track: damaged"))).endswith("(passed over)")
+    assert str(one.give_up(TrackStateError("door.track: damaged"))).endswith("; passed over")
     assert one.track_state == TrackStateFile(track_state.file, 1.0, resume=False)
     track_state.file.touch()
     one = Resumption("door", track_state)
-    assert "(set aside as door.track" in str(one.give_up(TrackStateError("door.track: damaged")))
+    assert "; set aside as door.track" in str(one.give_up(TrackStateError("door.track: damaged")))
     assert not track_state.file.exists()
     assert one.track_state == track_state

@@ -1,0 +1,150 @@
+"""One stream of `maskcast run`: what it is made of, and who hears what happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from functools import partial
+
+from maskcast.errors import MaskcastError, ModelError, TrackStateError
+from maskcast.notices import Notice, Notify, Problem, SourceStatus, into_loop
+from sinks.mqtt.control import ControlDesk
+from sinks.video.recording import RecordingSink
+from sources import open_reconnecting, open_source
+from sources.source import Source
+from streaming.pipeline.controls import Controls
+from streaming.pipeline.job import Job
+from streaming.pipeline.saving import TrackStateFile
+from streaming.pipeline.stream import run_stream
+from streaming.service.outputs import StreamOutputs
+from streaming.service.presence import Presence
+from streaming.service.remote_control import RemoteControl
+from streaming.service.resumption import Resumption
+from streaming.service.shared import Shared
+from streaming.service.stream_metrics import StreamMetrics
+from streaming.settings.tables import StreamSettings
+from streaming.track_states import track_state_file
+
+logger = logging.getLogger(__name__)
+
+
+class ServedStream:
+    """A stream as it is over all attempts. What happens to it is announced, measured and remembered here."""
+
+    def __init__(self, name: str, settings: StreamSettings, shared: Shared, stop: asyncio.Event) -> None:
+        """Prepare; nothing is announced before `begin`. `stop` ends an attempt."""
+        self.name, self.settings = name, settings
+        self._shared, self._stop = shared, stop
+        self._controls = Controls(settings.prompts)
+        mqtt = shared.settings.mqtt
+        self._outputs = StreamOutputs(name, settings, stills=bool(mqtt and mqtt.stills))
+        self._presence = Presence(name, shared, self._controls)
+        self._metrics = StreamMetrics(name, shared.metrics, self._controls, settings.max_rate)
+        self._resumption = Resumption(name, self._track_state())
+
+    def _track_state(self) -> TrackStateFile | None:
+        if not self._shared.track_states or self.settings.ends():
+            return None
+        state = self._shared.settings.state
+        return TrackStateFile(track_state_file(state.folder / "tracks", self.name), state.save_seconds)
+
+    async def begin(self) -> None:
+        """Show the stream to those who measure, and to subscribers."""
+        self._metrics.begin()
+        live = not self.settings.ends() or self.settings.live is True
+        await self._presence.start(self._control(), self.notify, live=live)
+
+    def _control(self) -> ControlDesk | None:
+        """What answers the requests of subscribers, if they may make any."""
+        allowed = self.settings.control
+        if not allowed:
+            return None
+        remote = RemoteControl(self._controls, self._presence, self._outputs, self._shared.worker, self.notify)
+        return ControlDesk(self.name, remote, self.notify, allowed=allowed)
+
+    async def end(self, *, removed: bool, bug: BaseException | None = None) -> None:
+        """Say goodbye, and why: the stream is `removed` from the settings, or a `bug` has ended it."""
+        if bug:
+            self._presence.source = SourceStatus(False, f"failed unexpectedly, see the log: {type(bug).__name__}")
+        try:
+            await self._presence.leave(removed=removed)
+        finally:
+            self._metrics.end()
+
+    async def attempt(self) -> MaskcastError | None:
+        """Run the pipeline to its end, or until it is time to stop; what ended it, if that was an error."""
+        if self.settings.ends():
+            self.notify(SourceStatus(online=True))
+        error = await self._outcome()
+        ended = "stopped" if self._stop.is_set() else "end of stream"
+        self.notify(SourceStatus(False, str(error) if error else ended))
+        return error
+
+    async def _outcome(self) -> MaskcastError | None:
+        over = threading.Event()
+        try:
+            report = await run_stream(await self._job(over), self._shared.worker, self._stop)
+            # A full disk at the end must not hide why it ended.
+            broken = [error for error in report.errors if isinstance(error, ModelError)]
+            return (broken or report.errors or [None])[-1]
+        except TrackStateError as failure:
+            self.notify(Problem(self._resumption.give_up(failure)))
+        except MaskcastError as failure:
+            self.notify(Problem(failure))
+            return failure
+        except Exception as failure:
+            logger.exception("%s: unexpected failure", self.name, extra={"stream": self.name})
+            return MaskcastError.wrap(failure)
+        finally:
+            over.set()
+        return await self._outcome()
+
+    async def _job(self, over: threading.Event) -> Job:
+        publisher = self._presence.publisher
+        return Job(
+            open_source=partial(self._open, over, into_loop(self.notify, over)),
+            open_sinks=lambda _: self._outputs.make(publisher),
+            controls=self._controls,
+            max_rate=self.settings.max_rate,
+            weight=self.settings.weight,
+            track_state=self._resumption.track_state,
+            known=await self._resumption.known(self._shared.journal if publisher else None),
+            notify=self.notify,
+        )
+
+    def _open(self, over: threading.Event, notify: Notify) -> Source:
+        """Open the source of an attempt, which ends when `over` is set. Called on a thread."""
+        source, settings = self.settings.source, self.settings.source_settings()
+        if self.settings.ends():
+            return open_source(source, settings, stream=self.name)
+        return open_reconnecting(source, notify, settings, stream=self.name, stop=over)
+
+    def notify(self, notice: Notice) -> None:
+        """Pass on what has happened. Called in the event loop."""
+        match notice:
+            case SourceStatus(online, reason) if notice != self._presence.source:
+                say = logger.info if online or self._stop.is_set() else logger.warning
+                say("%s: %s", self.name, "online" if online else f"offline: {reason}", extra={"stream": self.name})
+            case Problem(error):
+                logger.error("%s: %s", self.name, error, extra={"stream": self.name})
+        for listener in (self._presence, self._metrics, self._resumption):
+            listener.notify(notice)
+
+    def measure(self) -> tuple[float, float]:
+        """Bring the metrics up to date; call every some seconds.
+
+        Returns:
+            Frames a second that were wanted of the model since the last call, and that it tracked.
+        """
+        self._metrics.look(self._presence.publisher, self._shared.journal, self._outputs.find(RecordingSink))
+        looking = self._presence.source.online and not self._controls.paused
+        if not looking and self._metrics.idle() > self._shared.settings.model.lost_after:
+            self._metrics.nothing_visible()
+            self._presence.nothing_visible()
+        return self._metrics.rates()
+
+    def state(self) -> dict[str, object]:
+        """For a person who asks whether all is well."""
+        status = self._presence.status
+        return {"online": status.online, "reason": status.reason, "paused": status.paused}

@@ -1,0 +1,55 @@
+"""What a stream is told and tells, without a source and a model."""
+
+import asyncio
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from maskcast.notices import SourceStatus
+from streaming.pipeline.report import Report
+from streaming.service import served_stream
+from streaming.service.metrics import Metrics
+from streaming.service.served_stream import ServedStream
+from streaming.settings.tables import Settings
+from tests.patience import eventually_async
+
+
+def door(tmp_path, **others):
+    """The stream `door`, without a broker."""
+    table = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"], **others}
+    settings = Settings.model_validate({"streams": {"door": table}}, context={"folder": tmp_path})
+    shared = SimpleNamespace(settings=settings, metrics=Metrics(), track_states=True, worker=None, journal=None)
+    return ServedStream("door", settings.streams["door"], shared, asyncio.Event())
+
+
+@pytest.mark.parametrize(("control", "actions"), [([], None), (["pause"], ("pause",))])
+async def test_the_control_topic_takes_what_the_settings_allow(tmp_path, control, actions):
+    desk = door(tmp_path, control=control)._control()
+    if actions is None:
+        assert desk is None, "not even a subscription"
+    else:
+        assert desk._allowed == actions
+
+
+async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_offline(tmp_path, monkeypatch):
+    one = door(tmp_path)
+    said = []
+
+    def open_reconnecting(_source, notify, _settings, **_options):
+        said.append(notify)
+
+    async def run_stream(job, _worker, _stop):
+        job.open_source()
+        await asyncio.to_thread(said[-1], SourceStatus(online=True))
+        await eventually_async(lambda: one.state()["online"])
+        late = threading.Thread(target=said[-1], args=(SourceStatus(online=True),))
+        late.start()
+        late.join()  # said, and not heard yet
+        return Report("door")
+
+    monkeypatch.setattr(served_stream, "open_reconnecting", open_reconnecting)
+    monkeypatch.setattr(served_stream, "run_stream", run_stream)
+    await one.attempt()
+    await asyncio.sleep(0.01)
+    assert one.state() == {"online": False, "reason": "end of stream", "paused": False}
