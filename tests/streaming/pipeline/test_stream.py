@@ -1,30 +1,23 @@
 """Scheduling, back-pressure and failures, with sources, sinks and a model whose speed the test sets."""
 
 import asyncio
-import itertools
 import threading
-import time
-import weakref
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
-import streaming.pipeline.worker
-from maskcast.errors import ModelError, SinkError, SourceError, TooLargeError, UsageError
+from maskcast.errors import ModelError, SinkError, SourceError, UsageError
 from maskcast.mask import Box
-from maskcast.notices import FramesDropped, Problem, TrackedFrame
+from maskcast.notices import Problem, TrackedFrame
 from maskcast.result import Event, EventKind, Result
 from sinks.sink import BlockingSink
-from streaming.defaults import MAX_BATCH
-from streaming.pipeline.controls import Controls
 from streaming.pipeline.jobs import exit_code, run_jobs
-from streaming.pipeline.saving import SAVING_SHARE, TrackStateFile
 from streaming.pipeline.stream import run_stream
 from streaming.pipeline.worker import Worker
 from tests.frames import frame
 from tests.patience import eventually_async, patient
-from tests.pipelines import Frames, Model, Record, Requested, job, ready, run
+from tests.pipelines import Frames, Model, Record, job, run
 
 
 async def test_a_source_that_opens_in_the_moment_of_the_stop_is_closed():
@@ -166,28 +159,6 @@ async def test_max_frames():
     assert sink.indices == [0, 1, 2, 3]
 
 
-async def test_offline_streams_run_in_turn_and_one_that_cannot_open_leaves_the_others():
-    def missing():
-        raise SourceError("gone.mp4: no such file")
-
-    first, second = Record(), Record()
-    reports = await run([job(Frames(5), first), job(missing, Record()), job(Frames(5), second)])
-    assert first.indices == second.indices == list(range(5))
-    assert exit_code(reports) == 3
-
-
-async def test_live_streams_share_batches_in_fair_turns():
-    model = Model(seconds=0.02)
-    sinks = [Record() for _ in range(3)]
-    jobs = [
-        job(Frames(80, live=True, interval=0.01, stream=f"s{i}"), s, prompts=(f"cat {i}",)) for i, s in enumerate(sinks)
-    ]
-    await run([], model, live=jobs)
-    assert max(model.batches) in range(2, MAX_BATCH + 1)
-    lengths = [len(sink.indices) for sink in sinks]
-    assert max(lengths) <= 2 * min(lengths)
-
-
 async def test_a_blocking_sink_runs_off_the_event_loop_one_call_at_a_time():
     threads = set()
 
@@ -206,32 +177,12 @@ async def test_a_blocking_sink_runs_off_the_event_loop_one_call_at_a_time():
     assert threading.get_ident() not in threads
 
 
-async def test_an_error_of_the_engine_at_the_start_is_raised():
-    def load():
-        raise ModelError("no such model")
-
-    with pytest.raises(ModelError, match="no such model"):
-        await Worker(load).start()
-
-
 async def test_run_stream_raises_what_keeps_it_from_beginning():
     worker = Worker(Model)
     await worker.start()
     bad = job(Frames(1), Record(), prompts=())
     with pytest.raises(UsageError, match="no prompt"):
         await run_stream(bad, worker, asyncio.Event())
-
-
-async def test_a_bug_in_one_stream_is_not_the_others_end():
-    def broken():
-        raise ZeroDivisionError("division by zero")
-
-    sink, said = Record(), []
-    bad = job(broken, Record(), notify=said.append)
-    reports = await run([job(Frames(5), sink)], live=[bad])
-    assert sink.indices == list(range(5))
-    assert [str(problem.error) for problem in said] == ["source: ZeroDivisionError: division by zero"]
-    assert exit_code(reports) == 3
 
 
 async def test_a_picture_that_cannot_be_converted_ends_only_its_own_stream():
@@ -262,12 +213,6 @@ async def test_errors_are_told_at_once():
     assert times[0][1] < 15, "the stream was still running"
 
 
-async def test_streams_that_an_interrupt_kept_from_starting_are_counted_as_interrupted():
-    jobs = [job(Frames(None, interval=0.01), Record()), job(Frames(5), Record())]
-    reports = await run(jobs, stop_after=0.2)
-    assert [report.interrupted for report in reports] == [True, True]
-
-
 async def test_what_was_held_back_is_handed_out_even_when_the_model_fails_or_the_stream_is_live():
     sink = Record()
     await run([job(Frames(20), sink)], Model(fail_at=10, held=4))
@@ -276,19 +221,6 @@ async def test_what_was_held_back_is_handed_out_even_when_the_model_fails_or_the
     await run([], Model(held=12), live=[job(Frames(14, live=True, interval=0.01), slow)])
     assert slow.indices[-12:] == sorted(slow.indices[-12:])
     assert len(slow.indices) >= 12
-
-
-async def test_the_worker_outlives_those_who_stop_waiting():
-    worker = Worker(lambda: Model(seconds=0.2))
-    await worker.start()
-    stream, _ = await worker.open_stream(["cat"])
-    waiting = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(0))))
-    queued = asyncio.ensure_future(worker.step(stream, lambda: ready(frame(1))))
-    await asyncio.sleep(0.05)
-    waiting.cancel()
-    queued.cancel()
-    turn = await worker.step(stream, lambda: ready(frame(2)))
-    assert [result.frame.index for result in turn.results] == [2]
 
 
 async def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
@@ -327,202 +259,10 @@ async def test_a_highest_rate_leaves_frames_out_evenly():
     assert report.dropped_before_model == 100 - len(sink.indices)
 
 
-class Saved:
-    """What a `Saving` model hands out to be written; takes its time."""
-
-    def __init__(self, model, step, final):
-        self.model, self.step, self.final = model, step, final
-
-    def write(self, file):
-        time.sleep(self.model.writing)
-        self.model.written.append((time.monotonic(), self.step, self.final))
-
-
-class Saving(Model):
-    """A model with track states."""
-
-    def __init__(self, writing=0.0, **options):
-        super().__init__(**options)
-        self.writing, self.written = writing, []
-
-    def require_track_state(self):
-        pass
-
-    def resume_stream(self, file, prompts, known):
-        raise FileNotFoundError(file)
-
-    def save_stream(self, stream, *, final):
-        return Saved(self, sum(self.batches), final)
-
-
-def saving_job(source, tmp_path, seconds):
-    return job(source, Record(), track_state=TrackStateFile(tmp_path / "track_state", seconds))
-
-
-async def test_after_the_model_failed_the_track_state_from_before_is_left_alone(tmp_path):
-    model = Saving(fail_at=5)
-    (report,) = await run([saving_job(Frames(20), tmp_path, 0.0)], model)
-    assert len(report.errors) == 1
-    assert model.written
-    assert not any(final for _, _, final in model.written)
-    model = Saving()
-    await run([saving_job(Frames(20), tmp_path, 0.0)], model)
-    assert [final for _, _, final in model.written][-1]
-
-
-async def test_track_states_take_a_small_share_of_the_time_however_long_one_takes(tmp_path):
-    model = Saving(writing=0.05)
-    await run([], model, live=[saving_job(Frames(300, live=True, interval=0.01), tmp_path, 0.15)])
-    began = [moment for moment, _, final in model.written if not final]
-    assert len(began) >= 2
-    assert min(after - before for before, after in itertools.pairwise(began)) > 0.05 / SAVING_SHARE
-
-
-async def test_a_disk_that_hangs_under_a_track_state_holds_no_stream(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming.pipeline.worker, "SAVE_TIMEOUT_SECONDS", 0.5)
-    go, reading, writing = threading.Event(), [], []
-
-    class Hanging(Saving):
-        def resume_stream(self, file, prompts, known):
-            reading.append(file)
-            raise FileNotFoundError(file)
-
-        def save_stream(self, stream, *, final):
-            return self
-
-        def write(self, file):
-            writing.append(file)
-            assert go.wait(patient(60))
-
-    model = Hanging()
-    reports = await run([saving_job(Frames(20), tmp_path / name, 0.0) for name in "ab"], model)
-    assert [report.frames for report in reports] == [20, 20]
-    assert len(writing) == 1, "what waits for the disk must not pile up"
-    assert len(reading) == 1, "the model's thread must not wait for it"
-    for report in reports:
-        (error,) = report.errors
-        assert isinstance(error, SinkError)
-        assert "track state" in str(error)
-    go.set()
-
-
 async def test_without_a_sink_frames_are_tracked_all_the_same():
     model = Model()
     await run([job(Frames(7))], model)
     assert sum(model.batches) == 7
-
-
-async def test_prompts_that_change_while_the_stream_is_opened_are_followed():
-    controls = Controls(["cat"])
-    model = Requested(controls)
-    await run([], model, live=[job(Frames(5, live=True, interval=0.01), Record(), controls=controls)])
-    assert model.changes == [("dog",)]
-
-
-class Stuck(Model):
-    """A model that hangs until it is let go."""
-
-    def __init__(self):
-        super().__init__()
-        self.go = threading.Event()
-
-    def step(self, streams, frames):
-        self.go.wait(patient(60))
-        return super().step(streams, frames)
-
-
-async def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
-    model, told = Stuck(), []
-
-    worker = Worker(lambda: model)
-    await worker.start()
-    source = Frames(None, live=True, interval=0.01)
-    watched = job(source, Record(), max_frames=1, notify=told.append)
-    running = asyncio.ensure_future(run_jobs(worker, [watched], [], asyncio.Event()))
-    await eventually_async(lambda: sum(notice.count for notice in told if isinstance(notice, FramesDropped)) > 5)
-    assert not any(isinstance(notice, TrackedFrame) for notice in told), "no turn is over yet"
-    model.go.set()
-    await running
-    worker.close()
-
-
-class Small(Model):
-    """Takes one frame at a time, and fails on one stream."""
-
-    class Features:
-        """What a pass holds on the device."""
-
-    too_large = None  # the features of the last pass that was too large
-
-    def step(self, streams, frames):
-        if len(frames) > 1:
-            self.batches.append(len(frames))
-            features = self.Features()
-            self.too_large = weakref.ref(features)
-            raise TooLargeError("out of memory")
-        assert self.too_large is None or self.too_large() is None, "what did not fit is still there"
-        if frames[0].stream == "sick":
-            raise RuntimeError("a bad day")
-        return super().step(streams, frames)
-
-
-async def test_what_does_not_fit_together_is_done_one_by_one_and_a_failure_is_its_own_streams_alone():
-    model = Small(seconds=0.02)
-    sinks = {name: Record() for name in ("well", "sick", "fine")}
-    jobs = [job(Frames(20, stream=name), sink) for name, sink in sinks.items()]
-    failures = []
-
-    worker = Worker(lambda: model)
-    await worker.start()
-    reports = await run_jobs(worker, jobs, [], asyncio.Event())
-    failures.append(worker.thread.failures)
-    worker.close()
-    assert max(model.batches) > 1
-    assert [len(report.errors) for report in reports] == [0, 1, 0]
-    assert [len(sink.indices) for sink in sinks.values()] == [20, 0, 20]
-    assert failures == [0], "those that came after it went well"
-
-
-async def test_a_pass_that_fails_is_one_failure_however_many_share_it():
-    worker = Worker(lambda: Model(fail_at=0), max_batch=4, batch_wait=0.2)
-    await worker.start()
-    await run_jobs(worker, [job(Frames(3), Record()) for _ in range(4)], [], asyncio.Event())
-    worker.close()
-    assert worker.thread.failures < 4
-
-
-async def test_prompts_and_pause_change_between_two_frames():
-    source, sink, model = Frames(None, live=True, interval=0.01), Record(), Model()
-    events, stop = [], asyncio.Event()
-
-    async def reads(count):
-        wanted = source.read + count
-        await eventually_async(lambda: source.read >= wanted)
-
-    async def note(result):
-        events.extend(event.kind for event in result.events)
-
-    sink.note = note
-
-    controls = Controls(["cat"])
-    worker = Worker(lambda: model)
-    await worker.start()
-    running = asyncio.ensure_future(run_jobs(worker, [job(source, sink, controls=controls)], [], stop))
-    await eventually_async(lambda: sink.indices)
-    controls.set_prompts(["dog"])
-    controls.pause(True)
-    await reads(10)  # what was on its way has arrived
-    before = len(sink.indices)
-    await reads(50)
-    paused = len(sink.indices)
-    controls.pause(False)
-    await eventually_async(lambda: len(sink.indices) > paused)
-    stop.set()
-    await running
-    worker.close()
-    assert model.changes == [("dog",)]
-    assert events == [EventKind.ENDED], "what the change ended is told"
-    assert before == paused < len(sink.indices), "and it went on afterwards"
 
 
 async def test_events_reach_a_sink_that_is_too_slow_for_the_frames():
@@ -539,31 +279,6 @@ async def test_events_reach_a_sink_that_is_too_slow_for_the_frames():
     sink.note = note
     (report,) = await run([], Eventful(), live=[job(source, sink)])
     assert len(sink.indices) < len(noted) == report.frames
-
-
-@pytest.mark.parametrize("change", ["pause", "prompts"])
-async def test_no_frame_of_an_offline_stream_is_lost_however_the_controls_change(change):
-    """The change comes at any moment, also in the very one in which a frame could be taken."""
-    source, sink, controls = Frames(150, interval=0.001), Record(), Controls(["cat"])
-    offline = replace(job(source, sink), controls=controls)
-
-    async def meddle():
-        for number in itertools.count():
-            await asyncio.sleep(0.0013)
-            if change == "prompts":
-                controls.set_prompts([f"cat {number}"])
-            else:
-                controls.pause(True)
-                await asyncio.sleep(0)
-                controls.pause(False)
-
-    worker = Worker(Model)
-    await worker.start()
-    meddling = asyncio.create_task(meddle())
-    await asyncio.wait_for(run_stream(offline, worker, asyncio.Event()), patient(60))
-    meddling.cancel()
-    worker.close()
-    assert sink.indices == list(range(150))
 
 
 async def test_a_stream_whose_sinks_cannot_be_opened_gives_its_place_back():
