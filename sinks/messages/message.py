@@ -29,7 +29,7 @@ EventId = Annotated[
     Field(
         pattern=r"^[0-9a-f]{32}-\d+$",
         description="Unique: an origin and a number that goes up by one a message of the stream, also over restarts. "
-        "The same id twice is the same message, sent again; numbers left out were dropped.",
+        "The same id twice is the same message, sent again; missing numbers were dropped.",
     ),
 ]
 Time = Annotated[
