@@ -30,11 +30,11 @@ def refuse_shadows() -> None:
         # A folder without `__init__.py` has no origin.
         found = spec.origin or next(iter(spec.submodule_search_locations or ()), None) if spec else None
         if found is None or found == str(_ROOT / name):
-            raise UsageError(f"Maskcast's package {name} is missing from this installation; {_ADVICE}")
+            raise UsageError(f"Maskcast's package {name} is missing from this installation", advice=_ADVICE)
         if not _is_ours(name, found):
             owner = _distribution(found)
             told = f", of the distribution {owner}," if owner else ""
-            raise UsageError(f"{found}{told} hides Maskcast's package {name}; {_ADVICE}")
+            raise UsageError(f"{found}{told} hides Maskcast's package {name}", advice=_ADVICE)
 
 
 def _is_ours(name: str, origin: str) -> bool:
