@@ -65,6 +65,19 @@ def test_a_restored_stream_goes_on_as_if_nothing_had_been(running, video, tmp_pa
     assert restored.lifecycle.next_id == state.lifecycle.next_id > 3
 
 
+def test_without_the_rule_that_needs_it_no_appearance_is_kept(video, tmp_path):
+    ours = Ours(video)
+    state = ours.tracker.new_state(PROMPTS)
+    advance(ours, video, state, scene(1), [[(0.9, blob(np.random.default_rng(0)))], []])
+    track_state.take(state, "a", final=True).write(tmp_path / "s")
+    with safe_open(tmp_path / "s", "pt") as opened:
+        assert opened.get_slice("appearance").get_shape() == [1, 0]
+    assert len(track_state.load(ours.tracker, tmp_path / "s", "a").table) == 1
+    # A tracker with the rule wants appearances, and takes no state without them.
+    with pytest.raises(TrackStateError, match="appearance of another shape"):
+        track_state.load(tracking(video).tracker, tmp_path / "s", "a")
+
+
 def test_ids_are_not_used_again_after_a_restart(running, video, tmp_path):
     ours, state = running
     ours.tracker.set_prompts(state, ["person"])
