@@ -1,4 +1,4 @@
-"""Files that a process keeps for the next one: for their owner alone, whole or not at all. Imports nothing of ours."""
+"""Files that a process keeps for the next one: for their owner alone, whole or not at all."""
 
 from __future__ import annotations
 

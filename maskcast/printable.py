@@ -1,4 +1,4 @@
-"""Characters that no id, prompt or line for a person may hold. Imports nothing of ours.
+"""Characters that no id, prompt or line for a person may hold.
 
 They end a line, drive a terminal, or turn the direction in which a line is read, so that it says something else than it
 seems to ("Trojan Source", CVE-2021-42574).

@@ -1,4 +1,4 @@
-"""Credentials never reach a person's screen, a log or a message. Imports nothing of ours.
+"""Credentials never reach a person's screen, a log or a message.
 
 Of a URL only scheme, host and port are shown: its user information, path, query and fragment may each hold a secret,
 and nobody can tell which do. What came from the environment or is a password is known, and masked wherever it is.
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-MASK = "***"
+HIDDEN = "***"
 # An @ behind a slash could be the end of a password or a part of the path.
 UNCLEAR = (
     "write / ? # in its user name or password as %2F %3F %23, an @ behind its host as %40, and no control characters"
@@ -19,7 +19,7 @@ UNCLEAR = (
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 # Shorter values are words and numbers that stand everywhere.
-SHORTEST_SECRET = 4
+SHORTEST_SECRET_CHARACTERS = 4
 _secrets: tuple[str, ...] = ()
 
 # Outside of URLs, as in `GET /live?token=abc`, and in the paths of some cameras:
@@ -53,7 +53,7 @@ _BREAK = re.compile(r"(://[^\s/?#]{0,200}:[^\s/?#@]{0,200})[^\S ]+(?=[^\s/?#@]{0
 
 # What a URL and the text around it need. The patterns look ahead from every `://`, which in a hostile line of 100 kB
 # would take minutes.
-_LONGEST_LINE = 2000
+_LONGEST_LINE_CHARACTERS = 2000
 # What all that is looked for has at least one of.
 _SUSPICIOUS = re.compile("://|[@=]")
 _LAST_WORD = re.compile(r"(?<!\S)\S*[:/@=]\S*$")
@@ -63,12 +63,12 @@ def hide(values: Iterable[str]) -> None:
     """Mask these from now on, as they are and percent-encoded, in whatever `redact` is given: they are secrets.
 
     Args:
-        values: of `SHORTEST_SECRET` characters or more; shorter ones are left out.
+        values: those shorter than `SHORTEST_SECRET_CHARACTERS` are not masked.
     """
     global _secrets  # noqa: PLW0603 - what is secret is so for the whole process, as its environment is
     forms = set(_secrets)
     for value in values:
-        if len(value) >= SHORTEST_SECRET:
+        if len(value) >= SHORTEST_SECRET_CHARACTERS:
             encoded = {quote(value, safe=""), quote(value, safe="/"), quote(value, safe="/:!$'()*,;=~&+")}
             lower = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in encoded}
             forms |= {value, json.dumps(value)[1:-1], repr(value)[1:-1], *encoded, *lower}
@@ -85,15 +85,15 @@ def redact(text: str) -> str:
         The text; if it may hold a URL, at most the first 2,000 characters of each line.
     """
     if not _SUSPICIOUS.search(text):
-        return mask(text)
+        return without_known_secrets(text)
     joined = _BREAK.sub(r"\1", text) if "@" in text else text
-    return mask("".join(_redact_line(line) for line in joined.splitlines(keepends=True)))
+    return without_known_secrets("".join(_redact_line(line) for line in joined.splitlines(keepends=True)))
 
 
 def place_of(url: str) -> str:
     """Scheme, host and port of what is one URL from its first to its last character, `***` for what is none."""
     found = _URL.match(url)
-    return mask(_place(found, url[found.end() :])) if found else MASK
+    return without_known_secrets(_place(found, url[found.end() :])) if found else HIDDEN
 
 
 def is_unclear(url: str) -> bool:
@@ -107,19 +107,19 @@ def without_named_secrets(text: str) -> str:
     return _SECRET_PARAMETER.sub(r"\g<name>***", _SECRET_PATH.sub(r"\g<name>***", text))
 
 
-def mask(text: str) -> str:
+def without_known_secrets(text: str) -> str:
     """The text with `***` for all that was hidden."""
     for secret in _secrets:
         if secret in text:
-            text = text.replace(secret, MASK)
+            text = text.replace(secret, HIDDEN)
     return text
 
 
 def _redact_line(line: str) -> str:
-    if len(line) > _LONGEST_LINE:
+    if len(line) > _LONGEST_LINE_CHARACTERS:
         end = line[-1] if line[-1] == "\n" else ""
         # A word that is cut goes too if it might be a URL: its end would have told that it holds a password.
-        line = f"{re.sub(_LAST_WORD, '', mask(line)[:_LONGEST_LINE])}…{end}"
+        line = f"{re.sub(_LAST_WORD, '', without_known_secrets(line)[:_LONGEST_LINE_CHARACTERS])}…{end}"
     return without_named_secrets(_SLIP.sub(r"\g<scheme>***", _redact_urls(line)))
 
 
@@ -147,4 +147,4 @@ def _place(found: re.Match[str], rest: str) -> str:
         return found["scheme"]
     place = _PLACE.match(rest)
     certain = place and place[0] and not re.search(r"[/?#\s]", found["user"] or "")
-    return f"{found['scheme']}{place[0] if place and certain else MASK}"
+    return f"{found['scheme']}{place[0] if place and certain else HIDDEN}"

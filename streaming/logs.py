@@ -19,7 +19,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from maskcast.errors import MaskcastError
 from maskcast.printable import printable
-from maskcast.redaction import mask, redact
+from maskcast.redaction import redact, without_known_secrets
 
 # Whose records are shown at the level that was asked for; all others' from WARNING on.
 PACKAGES = ("streaming", "sinks", "sources", "trackers", "maskcast")
@@ -224,7 +224,7 @@ def _shown(text: str) -> str:
     recognised: the first part ends before its last URL, the second begins with a whole line.
     """
     if len(text) > MAX_CHARACTERS:
-        text = mask(text)
+        text = without_known_secrets(text)
         first, second = text[: MAX_CHARACTERS // 2], text[-MAX_CHARACTERS // 2 :]
         url = first.rfind("://", first.rfind("\n") + 1)
         first, second = first if url < 0 else first[:url], second.partition("\n")[2]
