@@ -14,7 +14,8 @@ from maskcast.picture import Planes
 from maskcast.result import Result
 from sinks.video.recording_settings import RecordingSettings
 from sinks.video.retention import recordings
-from tests.sinks_media import START, frame, grey, info, tracks
+from tests.frames import START
+from tests.sinks_media import frame, grey, info, tracks
 
 LIVE = info(64, 48, live=True)
 

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -22,8 +22,7 @@ from maskcast.result import Event, EventKind, Result, Track, TrackState
 from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
 from sources import open_source
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
+from tests.frames import START
 
 
 class PlanePicture:

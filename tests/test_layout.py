@@ -9,7 +9,6 @@ from graphlib import TopologicalSorter
 import pytest
 
 from tests.paths import ROOT
-from tests.patience import patient
 
 OURS = {"maskcast", "sources", "trackers", "sinks", "streaming"}
 # What each package may import of ours; `from maskcast import track` and the command reach up, when they are asked for.
@@ -132,24 +131,3 @@ def test_no_file_asks_to_be_split():
     for package in OURS:
         for file in files(package):
             assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
-
-
-def test_the_process_ends_with_its_code_whatever_threads_are_at_work_and_with_its_last_words():
-    code = """
-import logging, threading, time
-from concurrent.futures import ThreadPoolExecutor
-from streaming.process import leave
-from streaming.logs import configure_logs
-configure_logs("info", "text")
-for _ in range(30):
-    logging.getLogger("streaming.test").warning("again")
-threading.Thread(target=lambda: time.sleep(600), daemon=True).start()
-ThreadPoolExecutor(1).submit(time.sleep, 600)  # which the interpreter would join
-print("out", end="")
-leave(3)
-"""
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=patient(30)
-    )
-    assert (ended.returncode, ended.stdout) == (3, "out")
-    assert "again … repeated 20 times" in ended.stderr

@@ -6,7 +6,6 @@ import threading
 import pytest
 
 from maskcast.threads import SerialThread, in_daemon_thread
-from streaming.process import run_until_stopped
 from tests.patience import patient
 
 
@@ -66,20 +65,3 @@ async def test_a_result_that_comes_too_late_is_handed_to_somebody():
     ((result, thread),) = late
     assert result == 42
     assert thread is not threading.main_thread(), "what takes it may block"
-
-
-def test_the_end_of_the_event_loop_waits_for_no_call_on_its_executor():
-    """Such as a name look-up, or a file on a share that is away."""
-    go, begun = threading.Event(), threading.Event()
-
-    def hang():
-        begun.set()
-        go.wait(600)
-
-    async def main(_stop):
-        asyncio.get_running_loop().run_in_executor(None, hang)
-        await asyncio.to_thread(begun.wait, 60)
-        return "ended"
-
-    assert run_until_stopped(main) == "ended"
-    go.set()

@@ -4,9 +4,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from maskcast.mask import Mask
 from trackers.masks import mask_iou, non_maximum_suppression, upscale
 
 
@@ -37,18 +35,6 @@ def test_upscale_of_nothing_is_empty():
     assert mask.area == 0
     assert mask.crop.shape == (0, 0)
     assert not mask.full().any()
-
-
-@given(arrays(np.bool_, st.tuples(st.integers(1, 20), st.integers(1, 20))))
-def test_mask_crop_is_tight_and_lossless(array):
-    mask = Mask.from_array(array, array.shape)
-    assert np.array_equal(mask.full(), array)
-    assert mask.area == array.sum()
-    if mask.area:
-        assert mask.crop[[0, -1]].any(axis=1).all()
-        assert mask.crop[:, [0, -1]].any(axis=0).all()
-        ys, xs = np.nonzero(array)
-        assert mask.bbox == (xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1)
 
 
 def test_mask_iou_by_counting():
