@@ -15,11 +15,11 @@ class StreamInfo:
 
     Attributes:
         stream: id of the stream; non-empty, without ``/``, ``+``, ``#`` or control characters.
-        width, height: size of the first frame, rotation applied.
+        width, height: size of the first frame in pixels, rotation applied.
         time_base: the finest step of `Frame.pts`, in seconds.
-        frame_rate: average frames a second, if known.
-        frame_count: number of frames, if known; may be an estimate.
-        duration: seconds, if known.
+        frame_rate: average frames a second; None where nobody knows.
+        frame_count: number of frames, perhaps an estimate; None where nobody knows.
+        duration: in seconds; None where nobody knows.
         live: True for a stream that cannot wait (the newest frame wins).
         end: when the last frame stops being shown, in seconds on the clock of `Frame.pts`, if the container tells.
         look: how the samples are to be shown.
