@@ -61,13 +61,13 @@ class ImagesSource:
         )
 
     def _first(self) -> StillPicture:
-        broken: list[SourceError] = []
+        first: SourceError | None = None
         for path in self._paths:
             try:
                 return next(read_pictures(path, self._max_pixels))
             except SourceError as error:
-                broken.append(error.at(path))
-        what = f"none of the {len(self._paths)} images can be read; the first: {broken[0]}"
+                first = first or error.at(path)
+        what = f"none of the {len(self._paths)} images can be read; the first: {first}"
         raise SourceError(what, where=self._spec)
 
     def __iter__(self) -> Iterator[Frame]:

@@ -153,7 +153,7 @@ def _kinds(file: Path | io.BytesIO) -> tuple[type[ImageFile], ...]:
     else:
         return FORMATS
     if kinds and size > MOST_BYTES:
-        raise SourceError(f"a picture of {size >> 20} MiB; the most is {MOST_BYTES >> 20}")
+        raise SourceError(f"a picture of {size >> 20} MiB", advice=f"the most is {MOST_BYTES >> 20}")
     return kinds
 
 

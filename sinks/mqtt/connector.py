@@ -36,8 +36,8 @@ LOST, UNSUPPORTED_VERSION, BAD_CLIENT_ID, BAD_LOGIN, FORBIDDEN = 0x80, 0x84, 0x8
 TAKEN_OVER, NO_RETAIN, NO_QOS = 0x8E, 0x9A, 0x9B
 
 _UNUSABLE = {
-    NO_RETAIN: "the broker keeps no retained messages, which status and counts need: allow them, or use another broker",
-    NO_QOS: "the broker has no QoS 1, which events need to arrive at least once: allow it, or use another broker",
+    NO_RETAIN: "the broker keeps no retained messages, which status and counts need",
+    NO_QOS: "the broker has no QoS 1, which events need to arrive at least once",
 }
 _LOGIN = "check username and password, and that the broker lets this user publish on {topic} (our last will)"
 _CODES = {
@@ -57,8 +57,12 @@ _PROCESS = uuid.uuid4().hex
 _gates: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, int], asyncio.Semaphore]] = WeakKeyDictionary()
 
 
-class UnusableError(Exception):
+class UnusableError(SinkError):
     """The broker lacks something that cannot be done without."""
+
+    def __init__(self, code: int) -> None:
+        """Say what, by MQTT's reason code for it."""
+        super().__init__(_UNUSABLE[code], advice="allow it, or use another broker")
 
 
 def client_id(address: BrokerAddress, stream: str | None) -> str:
@@ -125,7 +129,7 @@ class Connector:
         except aiomqtt.MqttCodeError as error:
             code = code_of(error)
             if code in _UNUSABLE:
-                raise UnusableError(_UNUSABLE[code]) from None
+                raise UnusableError(code) from None
             if self._protocol != "5" or code != UNSUPPORTED_VERSION:
                 raise
             logger.warning("%s does not speak MQTT 5; it is 3.1.1 from now on", self.address)
@@ -175,7 +179,7 @@ class Connector:
             made: whether there was one.
         """
         if isinstance(error, UnusableError):
-            return SinkError(str(error))
+            return error
         # What the broker said is below what the library makes of it.
         cause = error.__cause__ if isinstance(error.__cause__, aiomqtt.MqttError) else error
         code = code_of(cause)
@@ -231,9 +235,9 @@ def _check(client: Client) -> None:
         UnusableError: which.
     """
     if not client.limits.retain:
-        raise UnusableError(_UNUSABLE[NO_RETAIN])
+        raise UnusableError(NO_RETAIN)
     if client.limits.qos < 1:
-        raise UnusableError(_UNUSABLE[NO_QOS])
+        raise UnusableError(NO_QOS)
 
 
 def _discard(client: Client) -> None:

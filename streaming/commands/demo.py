@@ -112,7 +112,7 @@ async def _broker() -> AsyncIterator[int]:
     try:
         from amqtt.broker import Broker
     except ImportError:
-        raise UsageError("the demo brings its own MQTT broker: pip install 'maskcast[demo]'") from None
+        raise UsageError("the demo brings its own MQTT broker", advice="pip install 'maskcast[demo]'") from None
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -207,7 +207,7 @@ def _check_presence(sources: Sequence[str]) -> None:
     local = {Kind.FILE, Kind.IMAGES}
     named = [source for source in sources if source != STDIN and kind_of(source) in local and not has_magic(source)]
     if len(named) == len(sources) and not any(Path(source).exists() for source in named):
-        raise SourceError(f"{sources[0]}: no such file")
+        raise SourceError("no such file", where=sources[0])
 
 
 def _check_other(output: Output, source: str) -> None:
