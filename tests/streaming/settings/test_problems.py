@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from maskcast.errors import SettingsError
 from maskcast.redaction import redact
 from streaming.settings.tables import load_settings
 from tests.settings_files import DOCS, ENVIRONMENT, MINIMAL, SECRET, load, refusal, stream
@@ -193,3 +194,17 @@ def test_no_representation_tells_a_secret() -> None:
     for text in (repr(found), str(found), f"{found.mqtt!r} {found.streams['door']!r}"):
         assert "10.0.0.5" in text or "broker" in text
         assert SECRET not in text
+
+
+def test_each_mistake_has_its_key_and_what_to_do(tmp_path: Path) -> None:
+    text = f'[log]\nlevel = "debgu"\n[model]\nfrm = 1\n{stream(source="gopher://h/x", prompts="[]")}'
+    with pytest.raises(SettingsError) as caught:
+        load(tmp_path, text)
+    found = {problem.where: (problem.what, problem.advice) for problem in caught.value.problems}
+    assert found['cameras.toml: log.level = "debgu"'] == (
+        "must be debug or info or warning or error",
+        "did you mean debug?",
+    )
+    assert found["cameras.toml: model"][0] == "unknown key frm"
+    assert found["cameras.toml: streams.door.prompts"] == ("must not be empty", None)
+    assert found["cameras.toml: streams.door.source"][0].startswith("unknown scheme; use a path, camera:0")

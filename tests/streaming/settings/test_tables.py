@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from maskcast.redaction import redact
 from sinks import formats
+from sources.settings import SILENCE_SECONDS, SourceSettings
 from streaming.settings.tables import load_settings, restart_needed
 from tests.settings_files import DOCS, ENVIRONMENT, MINIMAL, SECRET, load, refusal, stream
 from trackers.defaults import MODEL
@@ -148,3 +149,12 @@ def test_a_reload_says_what_needs_a_restart(tmp_path: Path) -> None:
     assert restart_needed(old, new) == ["model.name", "mqtt.password", "worker.max_batch"]
     assert restart_needed(old, load(tmp_path, MINIMAL)) == ["model.name", "mqtt"]
     assert restart_needed(old, old) == []
+
+
+def test_a_source_is_opened_as_the_settings_say_and_by_the_same_defaults(tmp_path: Path) -> None:
+    smallest = load(tmp_path, MINIMAL).streams["door"].source_settings()
+    assert smallest == SourceSettings(silence_seconds=SILENCE_SECONDS)
+    more = "connect_timeout = 3\nsilence_timeout = 4\nmax_pixels = 5\nlive = false\nprivate_redirects = true"
+    assert load(tmp_path, stream(more, source="http://h/a.mp4")).streams["door"].source_settings() == SourceSettings(
+        live=False, connect_seconds=3, silence_seconds=4, max_pixels=5, private_redirects=True
+    )
