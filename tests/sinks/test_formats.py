@@ -87,3 +87,14 @@ def test_names_suffixes_and_schemes_mean_one_format_each():
         [scheme for known in FORMATS for scheme in known.schemes],
     ):
         assert len(meanings) == len(set(meanings)), json.dumps(meanings)
+
+
+@pytest.mark.parametrize("spec", ["out.avi", "out", "http://host/x", "ftp://u:secret@host/x", "http://u:[secret@h", ""])
+def test_unknown_sinks_list_the_known_ones(spec: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        open_sink(spec)
+    message = str(caught.value)
+    for known in ("mp4", "jsonl", "json", "txt", "mqtt[s]://"):
+        assert known in message
+    assert "secret" not in message
+    assert "\n" not in message

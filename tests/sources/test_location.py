@@ -1,7 +1,6 @@
 """Specs, stream ids and the clock: what needs no medium."""
 
 import contextlib
-import itertools
 import re
 
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 
 from maskcast.errors import SourceError, UsageError
 from sources import Kind, kind_of, open_source, stream_id
-from sources.clock import MediaClock
 from sources.location import check_stream_id, natural_order
 
 
@@ -133,29 +131,3 @@ def test_no_such_camera():
 def test_natural_order():
     names = ["b", "a10", "a²", "a2", "A1", "1"]
     assert sorted(names, key=natural_order) == ["1", "A1", "a2", "a10", "a²", "b"]
-
-
-@given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=2), st.one_of(st.none(), st.floats(0, 100)))
-def test_the_clock_always_goes_forward(raws, gap):
-    clock = MediaClock(None, 0.04, 1e-3, gap)
-    stamps = [clock.stamp(raw) for raw in raws]
-    assert stamps[0] == 0
-    assert all(later > earlier for earlier, later in itertools.pairwise(stamps))
-
-
-@pytest.mark.parametrize(
-    ("raws", "expected"),
-    [
-        ([5, 5.1, 5.2], [0, 0.1, 0.2]),
-        ([0, 0, 0.1, 0.1, 0.2], [0, 0.001, 0.1, 0.101, 0.2]),  # a repeat delays nothing that follows
-        ([0, 0.1, 0.05, 0.2], [0, 0.1, 0.101, 0.2]),
-        ([None, None, 7, 7.1], [0, 0.1, 0.2, 0.3]),
-        ([0, None, 0.2], [0, 0.1, 0.2]),
-        ([100, 100.1, 3, 3.1], [0, 0.1, 0.2, 0.3]),  # the camera restarted
-        ([0, 0.1, 500, 500.1], [0, 0.1, 0.2, 0.3]),  # the camera set its clock
-        ([0, 0.1, 9, 9.1], [0, 0.1, 9, 9.1]),  # the picture stood still
-    ],
-)
-def test_repairs_of_the_clock(raws, expected):
-    clock = MediaClock(None, 0.1, 0.001, longest_gap=60)
-    assert [clock.stamp(raw) for raw in raws] == pytest.approx(expected)

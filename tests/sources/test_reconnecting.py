@@ -18,7 +18,6 @@ from maskcast.frame import Frame
 from maskcast.notices import ignore
 from maskcast.stream_info import StreamInfo
 from sources import SourceSettings, open_reconnecting
-from sources.clock import MediaClock
 from sources.failure import AccessDeniedError
 from sources.picture import ArrayPicture
 from sources.reconnecting import GOOD_SECONDS, ReconnectingSource
@@ -479,31 +478,3 @@ def test_only_what_lives_can_be_connected_again(tmp_path):
     media.make(tmp_path / "clip.mp4", options=["-movflags", "+faststart"])
     with media.http_server(tmp_path) as root, pytest.raises(UsageError, match="is a recording"):
         open_reconnecting(f"{root}/clip.mp4", ignore)
-
-
-@pytest.mark.parametrize(
-    ("raws", "expected"),
-    [
-        ([5, 5.1, 5.2], [0, 0.1, 0.2]),
-        ([0, 0.1, 0.1, 0.2], [0, 0.1, 0.101, 0.2]),  # a repeat delays nothing that follows
-        ([0, 0.1, 9, 9.1], [0, 0.1, 0.2, 0.3]),  # a camera's clock was set while time went on
-        ([9, 9.1, 3, 3.1], [0, 0.1, 0.2, 0.3]),
-        ([0, 0.1, None, 0.3], [0, 0.1, 0.2, 0.3]),
-    ],
-)
-def test_a_live_clock_is_held_against_real_time(raws, expected):
-    clock = MediaClock(None, 0.1, 0.001, longest_gap=60)
-    times = [clock.stamp(raw, 0.1 if index else None) for index, raw in enumerate(raws)]
-    assert times == pytest.approx(expected)
-
-
-def test_a_live_clock_believes_a_gap_that_was_one():
-    clock = MediaClock(None, 0.1, 0.001, longest_gap=60)
-    assert [clock.stamp(0), clock.stamp(0.1, 0.1), clock.stamp(90, 89.9)] == pytest.approx([0, 0.1, 90])
-
-
-def test_a_live_clock_goes_on_where_the_cameras_stands_still():
-    clock = MediaClock(None, 0.1, 0.001, longest_gap=60)
-    times = [clock.stamp(7, 0.1 if index else None) for index in range(101)]
-    assert times[-1] == pytest.approx(10, abs=1.2)
-    assert all(later > earlier for earlier, later in itertools.pairwise(times))

@@ -15,7 +15,6 @@ from sinks.sink import BlockingSink
 from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.stream import run_stream
 from streaming.pipeline.worker import Worker
-from tests.frames import frame
 from tests.patience import eventually_async, patient
 from tests.pipelines import Frames, Model, Record, job, run
 
@@ -183,21 +182,6 @@ async def test_run_stream_raises_what_keeps_it_from_beginning():
     bad = job(Frames(1), Record(), prompts=())
     with pytest.raises(UsageError, match="no prompt"):
         await run_stream(bad, worker, asyncio.Event())
-
-
-async def test_a_picture_that_cannot_be_converted_ends_only_its_own_stream():
-    class Bad(Frames):
-        def __iter__(self):
-            yield frame(0, stream="bad")
-            broken = frame(1, stream="bad")
-            broken.picture.rgb = lambda: 1 / 0
-            yield broken
-
-    good, bad = Record(), Record()
-    jobs = [job(Frames(40, live=True, interval=0.01), good), job(Bad(2, live=True), bad)]
-    reports = await run([], Model(seconds=0.02), live=jobs)
-    assert len(good.indices) >= 10
-    assert sorted(len(report.errors) for report in reports) == [0, 1]
 
 
 async def test_errors_are_told_at_once():
