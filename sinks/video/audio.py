@@ -10,7 +10,7 @@ from fractions import Fraction
 from av.container import OutputContainer
 
 from maskcast.audio import AudioPacket, AudioTrack
-from maskcast.errors import reason_of
+from maskcast.redaction import redact
 from sinks.video.audio_track import LATE_SECONDS, MuxedPacket, TrackWriter, add_track
 from sinks.video.codec import AV_ERRORS
 from sinks.video.container import Container
@@ -71,7 +71,7 @@ class AudioTracks:
             ready = list(packets)
         except AV_ERRORS as error:
             writer = self._writers.pop(position)
-            logger.warning("%s is left out of the rest of the video: %s", writer.name, reason_of(error))
+            logger.warning("%s is left out of the rest of the video: %s", writer.name, redact(str(error)))
             return
         for packet in ready:
             assert packet.dts is not None, "what is copied or encoded has a time"

@@ -22,6 +22,7 @@ from av.packet import Packet
 
 from maskcast.audio import AudioPacket, AudioTrack
 from maskcast.errors import reason_of
+from maskcast.redaction import redact
 from sinks.video.codec import AV_ERRORS
 from sinks.video.container import Container
 
@@ -112,7 +113,7 @@ def add_track(track: AudioTrack, output: OutputContainer, container: Container) 
         else:
             writer = _Encoded(name, source, output, container)
     except AV_ERRORS as error:
-        logger.warning("%s is left out of the video: %s", name, reason_of(error))
+        logger.warning("%s is left out of the video: %s", name, redact(str(error)))
         return None
     _label(writer.target, source, container)
     return writer
