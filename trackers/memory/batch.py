@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from maskcast.frame import Frame
@@ -63,6 +64,23 @@ class BatchedStream:
         self.seen = np.ones(len(self.rows), np.bool_)
         self.alive = np.ones(len(self.rows), np.bool_)
 
+    @property
+    def reconditioned(self) -> Ints:
+        """Reconditioned tracks, among those of all streams."""
+        return np.arange(self.tracks.start, self.tracks.stop)[self.plan.reconditioned]
+
+    @property
+    def reconditioned_by(self) -> Ints:
+        """The detection that reconditions each of them, among those of all streams."""
+        places: Ints = self.plan.reconditioned_by[self.plan.reconditioned] + self.detections.start
+        return places
+
+    @property
+    def starts(self) -> Ints:
+        """See `Plan.starts`; among the detections of all streams."""
+        places: Ints = self.plan.starts + self.detections.start
+        return places
+
 
 def batched(
     states: Sequence[MemoryState], frames: Sequence[Frame], detections: Sequence[Detections]
@@ -103,6 +121,13 @@ def chunked(batch: Sequence[BatchedStream], size: int) -> Iterator[list[tuple[Ba
                 part, room = [], size
     if part:
         yield part
+
+
+def fetched(tensors: Sequence[Tensor]) -> list[Floats]:
+    """Tensors of any shape and type as float32 on the CPU, in one transfer."""
+    numbers = torch.cat([tensor.flatten().float() for tensor in tensors]).cpu().numpy()
+    ends = np.cumsum([tensor.numel() for tensor in tensors])
+    return [part.reshape(tensor.shape) for part, tensor in zip(np.split(numbers, ends[:-1]), tensors, strict=True)]
 
 
 def measure(

@@ -22,7 +22,7 @@ from maskcast.result import Event, Result, Track, TrackState
 from trackers.detection.detector import Detections, ImageFeatures
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import upscale
-from trackers.memory.batch import MEASURES, BatchedStream, batched, chunked, measure
+from trackers.memory.batch import MEASURES, BatchedStream, batched, chunked, fetched, measure
 from trackers.memory.components import fill_holes
 from trackers.memory.encoder import MemoryEncoder, hard_masks, soft_masks
 from trackers.memory.hot_start import HotStart
@@ -138,21 +138,15 @@ class MemoryTracker:
         logits = fill_holes(tracks.logits, self.rules.fill_hole_area)
         self._decide(batch, detections, logits, tracks, seen)
 
-        suppressed = self._upload(np.concatenate([stream.suppressed for stream in batch]))
+        suppressed = self._upload(*(stream.suppressed for stream in batch))
         logits = torch.where(suppressed[:, None, None], SUPPRESSED_LOGIT, logits)
-        reconditioned = self._upload(
-            np.concatenate([np.flatnonzero(stream.plan.reconditioned) + stream.tracks.start for stream in batch])
-        )
-        reconditioned_by = self._upload(
-            np.concatenate(
-                [stream.plan.reconditioned_by[stream.plan.reconditioned] + stream.detections.start for stream in batch]
-            )
-        )
+        reconditioned = self._upload(*(stream.reconditioned for stream in batch))
+        reconditioned_by = self._upload(*(stream.reconditioned_by for stream in batch))
         published = logits.clone()
         published[reconditioned] = found[reconditioned_by]
         if not self.rules.recondition_on_trk_masks:
             logits[reconditioned] = (found[reconditioned_by] >= MASK_PROMPT_LOGIT).to(logits.dtype)
-        new = found[self._upload(np.concatenate([stream.plan.starts + stream.detections.start for stream in batch]))]
+        new = found[self._upload(*(stream.starts for stream in batch))]
 
         self._remember(batch, seen, tracks, logits, new)
         # Waited for last: the device is then already at work on the memories.
@@ -167,8 +161,9 @@ class MemoryTracker:
             first += len(stream.plan.starts)
         return results
 
-    def _upload(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.device, non_blocking=True)
+    def _upload(self, *arrays: NDArray[Any]) -> Tensor:
+        """Arrays, one after the other, on the device."""
+        return torch.from_numpy(np.concatenate(arrays)).to(self.device, non_blocking=True)
 
     def _frames(self, batch: Sequence[BatchedStream], counts: Sequence[int]) -> Tensor:
         """Each stream's place in the batch, as often as `counts` says."""
@@ -219,19 +214,14 @@ class MemoryTracker:
         seen: TrackerFeatures,
     ) -> None:
         """Compare masks on the device, decide on the CPU; one transfer for all streams."""
-        measured = [
-            part
-            for stream, found in zip(batch, detections, strict=True)
-            for part in measure(
-                stream, found, logits, tracks, seen.coarse[stream.place] if self._reidentifies else None
-            )
-        ]
-        numbers = torch.cat([part.flatten().float() for part in measured]).cpu().numpy()
-        arrays = iter(np.split(numbers, np.cumsum([part.numel() for part in measured])[:-1]))
-        shapes = iter([tuple(part.shape) for part in measured])
+        measured: list[Tensor] = []
+        for stream, found in zip(batch, detections, strict=True):
+            pixels = seen.coarse[stream.place] if self._reidentifies else None
+            measured += measure(stream, found, logits, tracks, pixels)
+        values = iter(fetched(measured))
         for stream in batch:
             scores, prompts, iou, overlap, visible, track_logits, memory_scores, stream.appearance = (
-                next(arrays).reshape(next(shapes)) for _ in range(MEASURES)
+                next(values) for _ in range(MEASURES)
             )
             state, table, rows = stream.state, stream.state.table, stream.rows
             prompt = prompts.astype(np.int64)
