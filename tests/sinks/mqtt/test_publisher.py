@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import logging
 import resource
-import shutil
 import socket
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +23,7 @@ from maskcast.notices import FramePublished, Notice
 from maskcast.result import Result
 from maskcast.stream_status import StreamStatus
 from sinks.mqtt import connection, connector, events_topic, publisher
-from sinks.mqtt.broker import BrokerAddress, parse_address
+from sinks.mqtt.broker import parse_address
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.payload import SMALLEST_PAYLOAD_BYTES
 from sinks.mqtt.process_status import ProcessStatus
@@ -37,7 +33,7 @@ from tests.broker import Broker, running
 from tests.grain import noise
 from tests.paths import ROOT
 from tests.patience import eventually_async as until
-from tests.patience import patient, slowness
+from tests.patience import patient
 from tests.ports import free_port
 from tests.publishing import at, publishing, result
 from tests.sinks_media import frame, grey, info
@@ -345,73 +341,6 @@ async def test_a_broker_that_refuses_version_5_gets_the_older_one(
         await until(lambda: len(ended) == 3)
         assert versions == [5, 4, 4]
     assert "does not speak MQTT 5" in caplog.text
-
-
-def certificates(folder: Path) -> dict[str, Path]:
-    """An authority, and what it vouches for: the broker at localhost, and a client."""
-    folder.mkdir()
-    made = {}
-    ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-    for name in ("ca", "stranger"):
-        made[name], made[f"{name} key"] = folder / f"{name}.pem", folder / f"{name}.key"
-        out = ["-keyout", str(made[f"{name} key"]), "-out", str(made[name])]
-        openssl("req", "-x509", *ec, "-subj", f"/CN={name}", *out)
-    for name, subject in (("broker", "localhost"), ("client", "camera")):
-        made[name], made[f"{name} key"] = folder / f"{name}.pem", folder / f"{name}.key"
-        request, more = folder / "request.pem", folder / "more.cnf"
-        more.write_text(f"subjectAltName=DNS:{subject}\n")
-        openssl("req", *ec, "-subj", f"/CN={subject}", "-keyout", str(made[f"{name} key"]), "-out", str(request))
-        signing = ["-CA", str(made["ca"]), "-CAkey", str(made["ca key"]), "-CAcreateserial", "-days", "2"]
-        openssl("x509", "-req", "-in", str(request), *signing, "-extfile", str(more), "-out", str(made[name]))
-    return made
-
-
-@pytest.fixture
-def _failed_handshakes() -> Iterator[None]:
-    """The library under aiomqtt leaves the socket of a failed handshake to the garbage collector."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        yield
-        gc.collect()
-
-
-@pytest.mark.usefixtures("_failed_handshakes")
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine to make certificates")
-async def test_certificates_are_verified_on_both_sides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connector, "TIMEOUT_SECONDS", 2 * slowness())
-    made = certificates(tmp_path / "certificates")
-    lines = [f"certfile {made['broker']}", f"keyfile {made['broker key']}", f"cafile {made['ca']}"]
-    with running(tmp_path / "broker", lines=[*lines, "require_certificate true"]) as broker:
-        address = parse_address(f"mqtts://localhost:{broker.port}/site")
-        full = replace(
-            address, ca_file=made["ca"], cert_file=made["client"], key_file=made["client key"], protocol="3.1.1"
-        )
-        for trusted in (full, replace(full, protocol="5")):
-            journal = Journal(None)
-            one = Publisher(trusted, "door", journal=journal)
-            await one.start(required=True)
-            await one.note(result(0, event=True))
-            assert await one.close(None)
-            await journal.close()
-        refused_addresses = {
-            "certificate": replace(full, ca_file=made["stranger"]),
-            "cannot read": replace(full, ca_file=tmp_path / "nothing.pem"),
-            "cannot use": replace(full, key_file=made["ca key"]),
-            "mismatch": replace(full, host="127.0.0.1"),
-            "cannot connect": replace(full, cert_file=None, key_file=None),
-        }
-        for reason, wrong in refused_addresses.items():
-            await refused_by(wrong, reason)
-
-
-async def refused_by(address: BrokerAddress, reason: str) -> None:
-    with pytest.raises(SinkError, match=reason) as caught:
-        await Publisher(address, "door", journal=Journal(None)).start(required=True)
-    assert "\n" not in str(caught.value)
 
 
 async def test_a_frame_that_cannot_be_published_is_not_the_end_of_publishing(

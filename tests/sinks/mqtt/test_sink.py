@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import shutil
 import socket
 import subprocess
 import sys
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maskcast.errors import SinkError, UsageError
+from maskcast.errors import SinkError
 from maskcast.result import Result
 from sinks import open_sink
 from sinks.messages import rle
 from sinks.mqtt import connection, connector, publisher
 from sinks.mqtt import sink as mqtt
-from sinks.mqtt.broker import parse_address
 from sinks.mqtt.sink import MqttSink
 from sinks.sink import Sink
 from tests import processes
@@ -266,51 +262,6 @@ async def test_a_host_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyP
             await sink.start(info())
         assert time.monotonic() - started < patient(5)
         await sink.finish("no broker")
-
-
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on this machine to make a certificate")
-async def test_tls_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
-    command += ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    with running(tmp_path / "broker", lines=[f"certfile {certificate}", f"keyfile {key}"]) as one:
-        await refused_certificate(f"mqtts://localhost:{one.port}/site")
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        await refused_certificate(f"mqtts://127.0.0.1:{one.port}/site")
-        with warnings.catch_warnings():
-            # paho-mqtt leaves the socket of a failed handshake to the garbage collector.
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
-        sink = open_sink(f"mqtts://localhost:{one.port}/site")
-        await sink.start(info())
-        await sink.finish(None)
-
-
-async def refused_certificate(url: str) -> None:
-    with pytest.raises(SinkError, match="certificate"):
-        await open_sink(url).start(info())
-
-
-def test_addresses() -> None:
-    address = parse_address("mqtt://host")
-    assert (address.host, address.port, address.prefix, address.tls) == ("host", 1883, "maskcast", False)
-    address = parse_address("mqtts://u:p%40@[::1]/a/b%20c/")
-    assert (address.host, address.port, address.prefix, address.tls) == ("::1", 8883, "a/b c", True)
-    assert (address.username, address.password) == ("u", "p@")
-    assert str(address) == "mqtts://[::1]:8883"
-    assert "p@" not in repr(address)
-
-
-@pytest.mark.parametrize(
-    "url", ["mqtt://", "mqtt:///x", "mqtt://u:secret@host:port/x", "mqtt://u:secret@host/a/+", "mqtt://h/x?qos=2"]
-)
-def test_malformed_addresses(url: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        open_sink(url)
-    assert "secret" not in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def documented(number: int) -> str:
