@@ -35,6 +35,8 @@ app = typer.Typer(
 
 def say(line: str) -> None:
     """Print a line, or several, for the person who started the command, on stderr: stdout may be a sink."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()  # what was logged before comes before
     sys.stderr.write(f"{shown(line)}\n")
 
 

@@ -1,40 +1,32 @@
-"""Logging for months: one line a record on stderr, without credentials, and never more than a disk can take."""
+"""Logging for months: one line a record on stderr, without credentials, and never more than a disk can take.
+
+    logger → repeats are summed up → line without credentials → bounded queue → thread `log` → stderr
+
+A stderr that hangs or is full thus never reaches the caller, which may be the event loop.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
+import queue
 import select
 import sys
 import threading
-import time
-from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from collections import deque
+from contextlib import suppress
+from logging.handlers import QueueHandler, QueueListener
+from typing import Literal
 
-from pythonjsonlogger.json import JsonFormatter
-
-from maskcast.errors import MaskcastError
-from maskcast.printable import printable
-from maskcast.redaction import redact, without_known_secrets
+from streaming.log_lines import BareLine, JsonLine, TextLine
+from streaming.repeats import Repeats
 
 # Whose records are shown at the level that was asked for; all others' from WARNING on.
 PACKAGES = ("streaming", "sinks", "sources", "trackers", "maskcast")
-
-# The same message so many times a minute is news; more of them are a number.
-REPEATS = 10
-PERIOD_SECONDS = 60.0
-# Different messages that are counted at once, so that the counting is bounded too.
-MAX_TEMPLATES = 500
-# A longer message or traceback is cut in the middle: both its ends say most.
-MAX_CHARACTERS = 8000
-# POSIX' PIPE_BUF on Linux: what a pipe that is ready takes without waiting.
-WRITE_BYTES = 4096
-# What a full pipe may cost the caller, which may be the event loop; until it is empty again it costs nothing more.
-STALL_MILLISECONDS = 10
+# Lines that wait for stderr; newer ones are dropped and counted.
+QUEUE_LINES = 1000
+# At the end what waits is written, unless stderr takes nothing for so long.
+STALL_SECONDS = 1.0
 
 
 def configure_logs(level: str, format: Literal["text", "json"]) -> None:  # noqa: A002 - the setting's own name
@@ -54,8 +46,8 @@ def configure_logs(level: str, format: Literal["text", "json"]) -> None:  # noqa
         if type(handler) in {_StderrHandler, logging.StreamHandler}:
             root.removeHandler(handler)
             handler.close()
-    handler = _StderrHandler(sys.stderr)
-    handler.setFormatter(_JsonLine() if format == "json" else _TextLine())
+    handler = _StderrHandler()
+    handler.setFormatter(JsonLine() if format == "json" else TextLine())
     root.addHandler(handler)
     wanted = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(max(wanted, logging.WARNING))
@@ -76,7 +68,7 @@ def redact_stray_lines() -> None:
     That is what libraries warn of, what ends a thread, and what a finalizer raises.
     """
     if logging.lastResort is not None:
-        logging.lastResort.setFormatter(_BareLine())
+        logging.lastResort.setFormatter(BareLine())
     threading.excepthook = _log_thread_exception
     sys.unraisablehook = _log_unraisable
 
@@ -98,189 +90,90 @@ def _log_thread_exception(arguments: threading.ExceptHookArgs) -> None:
     )
 
 
-@dataclass
-class _Repeats:
-    until: float  # time.monotonic
-    shown: int = 0
-    held_back: int = 0
-    example: str = ""  # as text: a record would keep its arguments alive, and pictures with a traceback
+class _Line(logging.LogRecord):
+    """What is written: a text. `lost` lines are lost with it: one that tells of others stands for them too."""
+
+    def __init__(self, text: str, lost: int = 1) -> None:
+        super().__init__("", logging.NOTSET, "", 0, text, None, None)
+        self.lost = lost
 
 
-class _RateLimit:
-    """Counts the records of each message template by logger and stream, in periods."""
+class _StderrHandler(QueueHandler):
+    """Makes a line of each record and has a thread write it, or drops it: the caller never waits."""
 
     def __init__(self) -> None:
-        self._counts: OrderedDict[tuple[str, int, str, str], _Repeats] = OrderedDict()  # the oldest period first
-
-    def admits(self, record: logging.LogRecord, now: float) -> bool:
-        template = str(record.msg)[:MAX_CHARACTERS]
-        key = (record.name, record.levelno, template, str(getattr(record, "stream", "")))
-        count = self._counts.setdefault(key, _Repeats(now + PERIOD_SECONDS))
-        if count.shown < REPEATS:
-            count.shown += 1
-            return True
-        if not count.held_back:
-            count.example = _message(record)
-        count.held_back += 1
-        return False
-
-    def summaries(self, now: float) -> Iterator[logging.LogRecord]:
-        """What was held back in the periods that have ended, or that there are too many of."""
-        while self._counts:
-            key, count = next(iter(self._counts.items()))
-            if count.until > now and len(self._counts) < MAX_TEMPLATES:
-                return
-            del self._counts[key]
-            if count.held_back:
-                yield _summary(key, count)
-
-
-def _note(text: str, name: str = __name__, level: int = logging.WARNING) -> logging.LogRecord:
-    return logging.LogRecord(name, level, "", 0, text, None, None)
-
-
-def _summary(key: tuple[str, int, str, str], count: _Repeats) -> logging.LogRecord:
-    name, level, _, stream = key
-    record = _note(f"{count.example} … repeated {count.held_back} times", name, level)
-    record.stream = stream
-    return record
-
-
-class _StderrHandler(logging.Handler):
-    """Writes to stderr, or not at all: a full disk, a stopped reader or a closed pipe never reaches the caller."""
-
-    def __init__(self, stream: TextIO | None) -> None:
-        super().__init__()
-        self._stream = stream
-        self._limit = _RateLimit()
-        self._lost = 0
-        self._stalled = False
-        self._poll: select.poll | None = None
-        self._descriptor = -1
-        with contextlib.suppress(AttributeError, OSError, ValueError):  # none, or a stand-in without a descriptor
-            self._descriptor = stream.fileno() if stream else -1
-        if self._descriptor >= 0 and hasattr(select, "poll"):
-            self._poll = select.poll()
-            self._poll.register(self._descriptor, select.POLLOUT)
+        self._lines: queue.Queue[_Line] = queue.Queue(QUEUE_LINES)
+        super().__init__(self._lines)
+        self._repeats = Repeats()
+        self._dropped: deque[int] = deque()  # numbers of lines; both threads add to it
+        self._writer = _Writer(self._lines, self._dropped)
+        self._writer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        now = time.monotonic()
-        for summary in self._limit.summaries(now):
-            self._show(summary)
-        if self._limit.admits(record, now):
-            self._show(record)
+        for summary in self._repeats.summaries():
+            super().emit(summary)
+        if self._repeats.admits(record):
+            super().emit(record)
+
+    def prepare(self, record: logging.LogRecord) -> _Line:
+        try:
+            return _Line(self.format(record))
+        except Exception as error:  # noqa: BLE001 - a record that cannot be shown must not stop its caller
+            return self._note(f"a record of {record.name} cannot be shown: {type(error).__name__}")
+
+    def enqueue(self, record: _Line) -> None:  # type: ignore[override]  # what `prepare` made
+        if dropped := sum(self._dropped.popleft() for _ in range(len(self._dropped))):
+            self._put(self._note(f"{dropped} lines were lost: stderr did not take them", dropped))
+        self._put(record)
+
+    def _note(self, text: str, lost: int = 1) -> _Line:
+        return _Line(self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, text, None, None)), lost)
+
+    def _put(self, line: _Line) -> None:
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped.append(line.lost)
+
+    def flush(self) -> None:
+        """Wait until all is written, as long as stderr takes anything."""
+        with self._lines.all_tasks_done:
+            while left := self._lines.unfinished_tasks:
+                if not self._lines.all_tasks_done.wait(STALL_SECONDS) and self._lines.unfinished_tasks >= left:
+                    return
 
     def close(self) -> None:
-        """Say what is still held back."""
-        self.acquire()
-        try:
-            for summary in self._limit.summaries(float("inf")):
-                self._show(summary)
-        finally:
-            self.release()
+        """Say what is still held back, and end the thread, unless it hangs."""
+        for summary in self._repeats.summaries(all_of_them=True):
+            super().emit(summary)
+        self.flush()
+        if not self._lines.unfinished_tasks:
+            self._writer.stop()
         super().close()
 
-    def _show(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record)
-        except Exception as error:  # noqa: BLE001 - a record that cannot be shown must not stop its caller
-            line = self.format(_note(f"a record of {record.name} cannot be shown: {type(error).__name__}"))
-        if self._lost and self._write(self.format(_note(f"{self._lost} lines were lost: stderr did not take them"))):
-            self._lost = 0
-        if not self._write(line):
-            self._lost += 1
 
-    def _write(self, line: str) -> bool:
-        data = f"{line}\n".encode("utf-8", "backslashreplace")
-        try:
-            if self._descriptor < 0:
-                if self._stream is not None:
-                    self._stream.write(data.decode())
-                return True
-            while data:
-                if self._poll is not None and not self._poll.poll(0 if self._stalled else STALL_MILLISECONDS):
-                    self._stalled = True
-                    return False
-                data = data[os.write(self._descriptor, data[:WRITE_BYTES]) :]
-        except (OSError, ValueError):
-            return False
-        self._stalled = False
-        return True
+class _Writer(QueueListener):
+    """The thread that writes; a stderr that hangs holds up it alone."""
 
+    def __init__(self, lines: queue.Queue[_Line], dropped: deque[int]) -> None:
+        super().__init__(lines)
+        self._dropped = dropped
+        self._descriptor = -1
+        with suppress(AttributeError, OSError, ValueError):  # none, or a stand-in without a descriptor
+            self._descriptor = sys.stderr.fileno()
 
-def _message(record: logging.LogRecord) -> str:
-    """The message with its arguments, or beside them if they do not fit."""
-    try:
-        message = record.getMessage()
-    except Exception:  # noqa: BLE001 - a slip in one log call
-        message = f"{record.msg} {record.args!r}"
-    return _shown(message)
+    def start(self) -> None:
+        super().start()
+        assert self._thread is not None
+        self._thread.name = "log"
 
-
-def _shown(text: str) -> str:
-    """Without credentials, and not too long.
-
-    It is cut first, because redaction takes its time for a long text; so no URL may be cut in two, which could not be
-    recognised: the first part ends before its last URL, the second begins with a whole line.
-    """
-    if len(text) > MAX_CHARACTERS:
-        text = without_known_secrets(text)
-        first, second = text[: MAX_CHARACTERS // 2], text[-MAX_CHARACTERS // 2 :]
-        url = first.rfind("://", first.rfind("\n") + 1)
-        first, second = first if url < 0 else first[:url], second.partition("\n")[2]
-        text = f"{first} […]\n{second}"
-    return redact(text)
-
-
-class _BareLine(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        lines = "\n".join([_message(record), *_trace(self, record)]).splitlines()
-        return "\n".join(map(printable, lines))
-
-
-class _TextLine(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(timespec="milliseconds")
-        stream = getattr(record, "stream", None)
-        parts = [
-            f"{moment} {record.levelname} {record.name}:",
-            *([f"[{_shown(str(stream))}]"] if stream else []),
-            _message(record),
-        ]
-        parts += _trace(self, record)
-        return printable(" ".join(parts))
-
-
-class _JsonLine(JsonFormatter):
-    def __init__(self) -> None:
-        super().__init__(timestamp=True)
-
-    def format(self, record: logging.LogRecord) -> str:
-        shown: dict[str, Any] = {
-            "timestamp": datetime.fromtimestamp(record.created, UTC),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": _message(record),
-        }
-        stream = getattr(record, "stream", None)
-        if stream:
-            shown["stream"] = _shown(str(stream))
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        errors = [argument for argument in arguments if isinstance(argument, MaskcastError)]
-        if errors and errors[0].where is not None:
-            shown["where"] = _shown(errors[0].where)
-        trace = _trace(self, record)
-        if trace:
-            shown["exception"] = "\n".join(trace)
-        line: str = self.serialize_log_record(shown)
-        return line.replace("\x7f", "\\u007f")  # the one control character that JSON does not escape
-
-
-def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
-    """Traceback and stack of a record, redacted."""
-    texts = [record.exc_text] if record.exc_text else []
-    if record.exc_info and not texts:
-        texts = [formatter.formatException(record.exc_info)]
-    if record.stack_info:
-        texts.append(formatter.formatStack(record.stack_info))
-    return [_shown(text) for text in texts]
+    def handle(self, record: _Line) -> None:  # type: ignore[override]
+        data = f"{record.msg}\n".encode("utf-8", "backslashreplace")
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:  # another process has made it so
+                select.select([], [self._descriptor], [])
+            except OSError:  # the disk is full, or nobody reads any more
+                self._dropped.append(record.lost)
+                return

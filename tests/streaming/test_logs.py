@@ -19,6 +19,7 @@ from tests.patience import patient
 START = """
 import logging, sys, time
 import streaming.logs as logs
+import streaming.repeats as repeats
 from streaming.logs import configure_logs
 log = logging.getLogger("streaming.test")
 class Clock:
@@ -162,11 +163,11 @@ library.warning("rtsp://a:b@c/")
 
 def test_a_repeated_message_is_summed_up():
     program = """
-logs.time = clock = Clock()
+repeats.time = clock = Clock()
 for number in range(500):
     log.warning("frame %d is broken", number, extra={"stream": "door"})
     log.warning("frame %d is broken", number, extra={"stream": "yard"}) if number < 3 else None
-clock.now = logs.PERIOD_SECONDS + 0.1
+clock.now = repeats.PERIOD_SECONDS + 0.1
 log.info("later")
 """
     shown = records(program)
@@ -180,11 +181,11 @@ log.info("later")
 
 def test_after_its_minute_a_message_is_shown_again():
     program = """
-logs.time = clock = Clock()
+repeats.time = clock = Clock()
 for number in range(2):
     for _ in range(15):
         log.warning("broken %d", number)
-    clock.now += logs.PERIOD_SECONDS + 0.1
+    clock.now += repeats.PERIOD_SECONDS + 0.1
 """
     messages = [record["message"] for record in records(program)]
     for number in range(2):
@@ -211,10 +212,10 @@ for number in range(40):
     fail(number)
 gc.collect()
 assert not alive, len(alive)
-for number in range(3 * logs.MAX_TEMPLATES):
+for number in range(3 * repeats.MAX_TEMPLATES):
     log.debug(f"frame {number}"); log.info(f"frame {number}")
 handler, = [one for one in logging.getLogger().handlers if isinstance(one, logs._StderrHandler)]
-print(len(handler._limit._counts))
+print(len(handler._repeats._counts))
 """
     assert int(run(program).stdout) == 500
 
@@ -255,7 +256,10 @@ def test_a_reader_that_is_gone_raises_nothing():
 
 
 def test_a_reader_that_stopped_reading_blocks_nobody_and_is_told_what_it_missed():
-    program = ENOUGH + "sys.stdout.flush(); sys.stdin.read(1)\nlog.warning('back again')\n"
+    program = (
+        ENOUGH
+        + "sys.stdout.flush(); sys.stdin.read(1)\nlogging.getLogger().handlers[0].flush()\nlog.warning('back again')\n"
+    )
     command = [sys.executable, "-c", START + "configure_logs('info', 'json')\n" + program]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with processes.running(command, cwd=ROOT, **pipes) as process:
@@ -269,6 +273,13 @@ def test_a_reader_that_stopped_reading_blocks_nobody_and_is_told_what_it_missed(
     number = int(re.fullmatch(r"(\d+) lines were lost: stderr did not take them", lost)[1])
     assert 0 < number < 3000
     assert number + sum(message.startswith("line ") for message in kept) == 3000
+
+
+def test_a_reader_that_never_reads_again_does_not_hold_the_end():
+    program = ENOUGH + "from streaming.process import leave\nleave(3)\n"
+    command = [sys.executable, "-c", START + "configure_logs('info', 'json')\n" + program]
+    with processes.running(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.wait(patient(60)) == 3
 
 
 def test_without_a_log_stray_lines_hold_no_credentials_either():
