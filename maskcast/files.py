@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+# In the names of files that are not whole yet, whatever they are, and of those that are damaged.
+PARTIAL, DAMAGED = ".partial", ".damaged"
 # What others than the owner may do.
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -47,12 +49,12 @@ def tighten(file: Path) -> None:
 
 def partial_name(file: Path) -> Path:
     """Where `write_whole` writes before it renames: a killed process leaves it."""
-    return file.with_name(f".{file.name}.partial")
+    return file.with_name(f".{file.name}{PARTIAL}")
 
 
 def damaged_name(file: Path) -> Path:
     """Where `set_aside` puts what is damaged."""
-    return file.with_name(f"{file.name}.damaged")
+    return file.with_name(f"{file.name}{DAMAGED}")
 
 
 def publish(part: Path, file: Path) -> None:

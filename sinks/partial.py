@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 def partial_path(path: Path) -> Path:
     """Where the output stands while it is being written; the suffix stays, so that players and readers open it."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
+    return path.with_name(f"{path.stem}{files.PARTIAL}{path.suffix}")
 
 
 class PartialFile:

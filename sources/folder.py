@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from maskcast.errors import SourceError
+from maskcast.files import PARTIAL
 from maskcast.printable import printable
 from sources.location import IMAGE_SUFFIXES, Kind, is_pattern, kind_of, natural_order
 from sources.pixels import MAX_PIXELS
@@ -28,9 +29,7 @@ VIDEO_SUFFIXES = frozenset(
     | {".gif", ".mjpeg", ".mjpg"}
 )
 # What browsers, file managers and copying tools call a file that is not whole yet.
-UNFINISHED_SUFFIXES = frozenset({".part", ".partial", ".crdownload", ".download", ".filepart", ".tmp", ".temp"})
-# So Maskcast calls its own until they are (`sinks.partial`).
-UNFINISHED_STEM = ".partial"
+UNFINISHED_SUFFIXES = frozenset({".part", PARTIAL, ".crdownload", ".download", ".filepart", ".tmp", ".temp"})
 # Types of files, by their suffixes, in which no video is looked for: the labels beside ten thousand pictures, say.
 OTHER_TYPES = frozenset({"text", "image", "font"})
 # FFmpeg's demuxers, beside those of single pictures (`…_pipe`), for what is no video: pictures, texts, and lists that
@@ -124,7 +123,7 @@ def _sorted(files: Sequence[Path], videos_are: Callable[[Path], bool]) -> Conten
 def _counts(file: Path) -> bool:
     """Whether a file of a folder is one that a person would name: not hidden, whole, and a file."""
     hidden = file.name.startswith(".")  # macOS puts `._name` beside each file on a foreign disk
-    unfinished = file.suffix.lower() in UNFINISHED_SUFFIXES or file.stem.endswith(UNFINISHED_STEM)
+    unfinished = file.suffix.lower() in UNFINISHED_SUFFIXES or file.stem.endswith(PARTIAL)  # an output of ours
     if hidden or unfinished or file.name.endswith("~"):
         return False
     # A link that leads nowhere is a picture or a video that is missing, and told.

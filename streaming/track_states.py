@@ -7,14 +7,14 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from maskcast.files import damaged_name, partial_name
+from maskcast.files import DAMAGED, PARTIAL, damaged_name, partial_name
 from sinks.filename import file_name
 
 logger = logging.getLogger(__name__)
 
 _SUFFIX = ".safetensors"
 # A track state, and what a killed process or a damaged one has left beside it.
-_NAME = re.compile(rf"\.?(?P<file>.+{re.escape(_SUFFIX)})(?:\.partial|\.damaged)?", re.DOTALL)
+_NAME = re.compile(rf"\.?(?P<file>.+{re.escape(_SUFFIX)})(?:{re.escape(PARTIAL)}|{re.escape(DAMAGED)})?", re.DOTALL)
 # Bytes at the beginning of a track state among which it says that it is one.
 _HEAD_BYTES = 1 << 20
 _MARK = b"maskcast.track_state/"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from maskcast.files import PARTIAL
 from sinks.partial import partial_path
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,9 @@ logger = logging.getLogger(__name__)
 # order of the times. A number follows where two begin in one millisecond.
 SUFFIX = ".mp4"
 _MOMENT = "%Y-%m-%dT%H%M%S.%f"
-_NAME = re.compile(rf"(\d{{4}}-\d\d-\d\dT\d{{6}}\.\d{{3}}Z)((?:-\d+)*)(\.partial)?{re.escape(SUFFIX)}", re.ASCII)
+_NAME = re.compile(
+    rf"(\d{{4}}-\d\d-\d\dT\d{{6}}\.\d{{3}}Z)((?:-\d+)*)({re.escape(PARTIAL)})?{re.escape(SUFFIX)}", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 
+from maskcast.files import PARTIAL
 from maskcast.lock import open_locked
 from sinks.partial import partial_path, publish
 from sinks.video.codec import AV_ERRORS
@@ -114,7 +115,7 @@ def settle(part: Path) -> Path | None:
 
 
 def _publish(part: Path) -> Path:
-    path = part.with_name(part.name.replace(".partial.", "."))
+    path = part.with_name(part.name.replace(f"{PARTIAL}.", "."))
     if os.path.lexists(path):  # somebody else's by now
         path = unused(path)
         part.rename(partial_path(path))
