@@ -12,7 +12,7 @@ from streaming.service.retained import Retained
 from streaming.settings.tables import Settings
 
 
-@dataclass
+@dataclass(frozen=True)
 class Shared:
     """What all streams of the process share.
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
 
 from maskcast.backoff import Backoff
 from maskcast.errors import ModelError
-from streaming.pipeline.stopping import first
+from streaming.pipeline.stopping import first, unless
 from streaming.service.served_stream import ServedStream
 from streaming.service.shared import Shared
 from streaming.settings.tables import StreamSettings
@@ -60,7 +59,7 @@ class Supervisor:
                 logger.exception(
                     "%s: failed unexpectedly, begun again in %.0f s", self.name, pause, extra={"stream": self.name}
                 )
-            await self._pause(pause)
+            await unless(self._stop, asyncio.sleep(pause))
             if self._stop.is_set():
                 return None
 
@@ -82,13 +81,7 @@ class Supervisor:
             if await self._attempt() and self.settings.ends():
                 return
             backoff.lasted(time.monotonic() - began)
-            await self._pause(backoff.wait())
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, unless it is time to stop."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
+            await unless(self._stop, asyncio.sleep(backoff.wait()))
 
     async def _attempt(self) -> bool:
         """Run the pipeline once; whether that was all that is to be done."""
