@@ -31,6 +31,14 @@ WINGS = {
     "streaming.settings": {"streaming.pipeline", "streaming.service", "streaming.commands"},
     "streaming.service": {"streaming.commands"},
 }
+# What begins something that a person sees in a list of threads or tasks, and so has a name.
+NAMED = {"create_task", "Thread", "ThreadPoolExecutor", "SerialThread"}
+# What structured concurrency (task groups, `asyncio.timeout`) makes unnecessary, and where it is needed all the same.
+UNSTRUCTURED = {
+    "asyncio.ensure_future": {"sinks/mqtt/client.py"},  # aiomqtt hands over coroutines and futures alike
+    "asyncio.gather": {"sinks/mqtt/events_topic.py"},  # the outcome of each, also of those that fail, in order
+    "asyncio.wait_for": set(),
+}
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -89,6 +97,35 @@ def test_no_files_import_each_other_in_a_circle():
     modules = {module(file): file for package in OURS for file in files(package)}
     graph = {name: set(imports(at_import(parsed(file)))) & set(modules) - {name} for name, file in modules.items()}
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def calls(tree):
+    return [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_tasks_and_threads_have_names(package):
+    for file in files(package):
+        for name, call in calls(parsed(file)):
+            if (begins := name.split(".")[-1]) in NAMED:
+                named = any(word.arg in {"name", "thread_name_prefix"} for word in call.keywords)
+                assert named or (begins == "SerialThread" and call.args), f"{file}:{call.lineno}: {name}"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_concurrency_is_structured(package):
+    for file in files(package):
+        home = str(file.relative_to(ROOT))
+        for name, call in calls(parsed(file)):
+            assert home in UNSTRUCTURED.get(name, {home}), f"{home}:{call.lineno}: {name}"
+
+
+def test_asynchronous_tests_are_of_one_kind():
+    for file in files("tests"):
+        tree = parsed(file)
+        assert "anyio" not in {name.split(".")[0] for name in imports(tree)}, file
+        if file.name != "test_notices.py":  # needs a loop that has come to its end
+            assert "asyncio.run" not in {name for name, _ in calls(tree)}, f"{file}: let the test be `async def`"
 
 
 def test_trackers_need_no_decoder_no_broker_and_no_web_server():

@@ -96,7 +96,7 @@ class RecordingSink(BlockingSink):
             SinkError: this FFmpeg lacks the encoder.
         """
         await super().start(info)
-        self._watch = asyncio.create_task(self._watch_silence())
+        self._watch = asyncio.create_task(self._watch_silence(), name=f"silence of {self.name}")
 
     async def note(self, result: Result) -> None:
         self._trigger(result.events, result.frame.pts)

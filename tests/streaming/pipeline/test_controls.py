@@ -38,7 +38,7 @@ async def test_prompts_and_pause_change_between_two_frames():
     controls = Controls(["cat"])
     worker = Worker(lambda: model)
     await worker.start()
-    running = asyncio.ensure_future(run_jobs(worker, [job(source, sink, controls=controls)], [], stop))
+    running = asyncio.create_task(run_jobs(worker, [job(source, sink, controls=controls)], [], stop))
     await eventually_async(lambda: sink.indices)
     controls.set_prompts(["dog"])
     controls.pause(True)

@@ -104,7 +104,7 @@ async def test_a_thread_that_dies_all_the_same_tells_all_who_wait_and_all_who_co
 
     worker = await started(Slow, beat=beat, max_batch=1, batch_wait=0.0)
     lanes = [(await worker.open_stream([name]))[0] for name in "ab"]
-    steps = [asyncio.ensure_future(worker.step(lane, lambda: ready(frame(0)))) for lane in lanes]
+    steps = [asyncio.create_task(worker.step(lane, lambda: ready(frame(0)))) for lane in lanes]
     await asyncio.sleep(0)
     dying.set()
     go.set()
@@ -129,7 +129,7 @@ async def test_a_picture_that_takes_long_to_convert_is_late_and_holds_up_nobody(
                 yield one
 
     worker, good, huge = await started(Model), Record(), Record()
-    waiting = asyncio.ensure_future(run_jobs(worker, [job(Huge(1, live=True), huge)], [], asyncio.Event()))
+    waiting = asyncio.create_task(run_jobs(worker, [job(Huge(1, live=True), huge)], [], asyncio.Event()))
     await run_jobs(worker, [job(Frames(20, live=True, interval=0.01), good)], [], asyncio.Event())
     assert len(good.indices) >= 5
     assert not huge.indices

@@ -27,7 +27,7 @@ async def test_a_source_that_opens_in_the_moment_of_the_stop_is_closed():
         return source
 
     stop = asyncio.Event()
-    running = asyncio.ensure_future(run_stream(job(open_source), Worker(Model), stop))
+    running = asyncio.create_task(run_stream(job(open_source), Worker(Model), stop))
     await asyncio.sleep(0)
     assert opened.wait(patient(30))
     for thread in threading.enumerate():
