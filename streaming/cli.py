@@ -120,7 +120,8 @@ def track(
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
     """Track what matches the prompts and write or publish the masks."""
-    from streaming.commands.track import Outputs, run_track
+    from streaming.commands.outputs import Outputs
+    from streaming.commands.track import run_track
 
     outputs = Outputs(out or [STDOUT], codec, quality)
     try:

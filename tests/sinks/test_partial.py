@@ -4,46 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from maskcast.errors import SinkError, UsageError
+from maskcast.errors import SinkError
 from sinks import open_sink
 from sinks.datasets import coco
 from sinks.partial import keep_leftover
-from streaming.commands.track import Outputs
 from tests import processes
 from tests.full_disk import largest_file
 from tests.paths import ROOT
 from tests.patience import eventually
 from tests.sinks_media import feed, info, stream
-
-
-@pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "{stream}.mkv"])
-def test_an_output_that_would_be_written_to_its_source_is_refused(tmp_path: Path, name: str) -> None:
-    spec = str(tmp_path / name)
-    source = tmp_path / name.replace("{stream}", "test").replace(".", ".partial.")
-    source.write_bytes(b"a video")
-    with pytest.raises(UsageError, match=r"\.partial\..*, the input itself; choose another name"):
-        Outputs([spec]).open(info(), str(source), ["person"])
-    if "{stream}" not in name:
-        with pytest.raises(UsageError, match="the input itself"):
-            Outputs([spec]).check([str(source)])
-    Outputs([spec]).check([str(tmp_path / "other.mp4")])
-    assert source.read_bytes() == b"a video"
-
-
-def test_an_output_that_is_the_standard_input_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.mkv"
-    path.write_bytes(b"a video")
-    code = "import sys; from streaming.commands.track import Outputs; Outputs(sys.argv[1:]).check(['-'], ['stdin'])"
-    with path.open("rb") as file:
-        command = [sys.executable, "-c", code, str(path)]
-        ended = subprocess.run(command, cwd=ROOT, stdin=file, capture_output=True, text=True, check=False)
-    assert "x.mkv is the input itself" in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.jsonl", "out.txt", "out.json"])

@@ -12,7 +12,8 @@ import pytest
 from maskcast.errors import SourceError, UsageError
 from sinks import open_sink
 from sources import open_source
-from streaming.commands.track import Outputs, run_track
+from streaming.commands.outputs import Outputs
+from streaming.commands.track import run_track
 from tests import media, processes, sinks_media
 from tests.paths import ROOT
 

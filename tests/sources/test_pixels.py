@@ -15,8 +15,9 @@ from sources import open_reconnecting, open_source
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS, oversize
 from sources.settings import SourceSettings
 from streaming.api import track
+from streaming.commands.outputs import Outputs
 from streaming.commands.probes import probe_source
-from streaming.commands.track import Outputs, run_track
+from streaming.commands.track import run_track
 from streaming.settings.tables import StreamSettings
 from tests import media
 from tests.huge import MEGABYTES, huge_jpeg, peak

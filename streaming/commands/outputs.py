@@ -1,0 +1,107 @@
+"""Where `maskcast track` writes to, without destroying an input or another output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskcast.errors import UsageError
+from maskcast.stream_info import StreamInfo
+from sinks import open_sink
+from sinks.filename import STREAM_FIELD, with_stream
+from sinks.formats import Output, parse_output
+from sinks.partial import partial_path
+from sinks.sink import Sink
+from sinks.through import destination
+from sources import STDIN
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go.
+
+    Attributes:
+        specs: sinks as on the command line; `{stream}` in one stands for the stream's id.
+        codec, quality: of annotated video.
+    """
+
+    specs: Sequence[str]
+    codec: str | None = None
+    quality: int | None = None
+
+    def check(self, sources: Sequence[str], streams: Sequence[str] = (), prompts: Sequence[str] = ()) -> None:
+        """Refuse, before anything is opened, outputs that would destroy an input or each other.
+
+        Args:
+            sources: what is read.
+            streams: the id of each.
+            prompts: what is tracked, for which some outputs have files of their own.
+
+        Raises:
+            UsageError: which one and why.
+        """
+        for number, spec in enumerate(self.specs):
+            open_sink(spec, codec=self.codec, quality=self.quality)  # an unknown kind fails here, not an hour later
+            if spec in self.specs[:number]:
+                raise UsageError(f"output {spec} is given twice")
+            output = parse_output(spec)
+            if output.path and len(sources) > 1 and STREAM_FIELD not in spec:
+                example = output.path.with_name(f"{STREAM_FIELD}{output.path.suffix}")
+                what = f"{len(sources)} sources cannot share the output {spec}"
+                advice = f"put {STREAM_FIELD} into its name, for example {output.prefix}{example}"
+                raise UsageError(what, advice=advice)
+            for source in sources:
+                _check_other(output, source)
+        self._check_apart(streams, prompts)
+
+    def _check_apart(self, streams: Sequence[str], prompts: Sequence[str]) -> None:
+        """Two names may be one file: ``a.json`` and ``./a.json``, links, what `{stream}` or a prompt makes of them.
+
+        Raises:
+            UsageError: which.
+        """
+        taken: dict[Path, Path] = {}
+        for stream in streams:
+            outputs = [parse_output(with_stream(spec, stream)) for spec in self.specs]
+            for file in (file for output in outputs for file in output.files(prompts)):
+                place = Path(os.path.realpath(file))
+                if other := taken.get(place) or taken.get(partial_path(place)):
+                    raise UsageError(f"the outputs {other} and {file} are one file", advice="choose another name")
+                taken[place] = taken[partial_path(place)] = file
+
+    def open(self, info: StreamInfo, source: str, prompts: Sequence[str]) -> list[Sink]:
+        """The sinks of the stream of `source`, not yet started.
+
+        Raises:
+            UsageError: the name made from the stream's id is that of the input, or would be while it is written.
+        """
+        specs = [with_stream(spec, info.stream) for spec in self.specs]
+        for spec in specs:
+            _check_other(parse_output(spec), source)
+        return [open_sink(spec, prompts=prompts, codec=self.codec, quality=self.quality) for spec in specs]
+
+
+def _check_other(output: Output, source: str) -> None:
+    """Refuse an output that would destroy its input.
+
+    Raises:
+        UsageError: they are one file, or become one while the output is written.
+    """
+    if output.path is None:
+        return
+    medium = Path("/dev/stdin" if source == STDIN else source)
+    if _same_file(output.path, medium):
+        raise UsageError(f"output {output.path} is the input itself", advice="choose another name")
+    part = partial_path(destination(output.path))
+    if _same_file(part, medium):
+        what = f"output {output.path} is written to {part.name}, the input itself"
+        raise UsageError(what, advice="choose another name")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one does not exist, or is no path at all
+        return False
