@@ -6,7 +6,6 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from maskcast.errors import MaskcastError
 from maskcast.printable import printable
 from maskcast.redaction import redact, without_known_secrets
 
@@ -64,16 +63,14 @@ class JsonLine(logging.Formatter):
     """For machines: an object; see `streaming.logs.configure_logs`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        stream, trace = getattr(record, "stream", None), _trace(self, record)
-        arguments = record.args if isinstance(record.args, tuple) else ()
-        where = next((error.where for error in arguments if isinstance(error, MaskcastError)), None)
+        trace = _trace(self, record)
+        known = {name: getattr(record, name, None) for name in ("stream", "where")}
         shown = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
             "logger": record.name,
             "message": message(record),
-            **({"stream": _shown(str(stream))} if stream else {}),
-            **({"where": _shown(where)} if where is not None else {}),
+            **{name: _shown(str(value)) for name, value in known.items() if value},
             **({"exception": "\n".join(trace)} if trace else {}),
         }
         return json.dumps(shown).replace("\x7f", "\\u007f")  # the one control character that JSON does not escape

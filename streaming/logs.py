@@ -38,8 +38,8 @@ def configure_logs(level: str, format: Literal["text", "json"]) -> None:  # noqa
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``, for Maskcast's own records; others' start at WARNING.
         format: ``text`` for people; ``json`` for machines: an object a line with ``timestamp`` (ISO 8601, UTC),
-            ``level``, ``logger``, ``message``, and where known ``stream`` (from ``extra={"stream": …}``), ``where``
-            (of a `MaskcastError` among the arguments) and ``exception``.
+            ``level``, ``logger``, ``message``, and where known ``stream`` and ``where`` (from ``extra={"stream": …}``)
+            and ``exception``.
     """
     root = logging.getLogger()
     for handler in list(root.handlers):

@@ -127,7 +127,7 @@ class ServedStream:
                 say = logger.info if online or self._stop.is_set() else logger.warning
                 say("%s: %s", self.name, "online" if online else f"offline: {reason}", extra={"stream": self.name})
             case Problem(error):
-                logger.error("%s: %s", self.name, error, extra={"stream": self.name})
+                logger.error("%s", error.at(self.name), extra={"stream": self.name, "where": error.where})
         for listener in (self._presence, self._metrics, self._resumption):
             listener.notify(notice)
 

@@ -58,9 +58,7 @@ def test_a_json_line_holds_time_level_logger_message_and_stream():
 
 
 def test_a_json_line_holds_where_an_error_is():
-    (record,) = records(
-        "from maskcast.errors import SinkError\nlog.error('%s', SinkError('cannot write', where='out.mp4'))"
-    )
+    (record,) = records("log.error('out.mp4: %s', 'cannot write', extra={'where': 'out.mp4'})")
     assert (record["where"], record["message"]) == ("out.mp4", "out.mp4: cannot write")
 
 
