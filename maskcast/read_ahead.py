@@ -30,7 +30,7 @@ def read_ahead(
     """The items in their order, from a daemon thread that has begun when this returns.
 
     Args:
-        items: what the thread iterates; an iterator with `close`, such as a generator, is closed there at the end.
+        items: what the thread iterates; a generator is closed there at the end.
         name: of the thread.
         ahead: how many items may wait. Then the thread waits too.
         newest: let the oldest item that waits make room instead; the end and an error have their turn all the same.
