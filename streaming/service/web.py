@@ -235,6 +235,7 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        threading.current_thread().name = "web connection"
         try:
             super().process_request_thread(request, client_address)
         finally:

@@ -273,6 +273,12 @@ def test_a_reader_that_stopped_reading_blocks_nobody_and_is_told_what_it_missed(
     assert number + sum(message.startswith("line ") for message in kept) == 3000
 
 
+def test_what_a_person_is_told_comes_after_what_was_logged_before():
+    program = "from streaming.cli import say\nfor number in range(500): log.info(f'line {number}')\nsay('the end')"
+    shown = lines(program, style="text")
+    assert (len(shown), shown[-1]) == (501, "the end")
+
+
 def test_a_reader_that_never_reads_again_does_not_hold_the_end():
     program = ENOUGH + "from streaming.process import leave\nleave(3)\n"
     command = [sys.executable, "-c", START + "configure_logs('info', 'json')\n" + program]

@@ -50,7 +50,11 @@ def ask(server, path, method="GET", host="127.0.0.1", headers=None, timeout=10):
 
 
 def web_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "web" or "process_request" in thread.name]
+    return [
+        thread
+        for thread in threading.enumerate()
+        if thread.name in {"web", "web connection"} or "process_request" in thread.name
+    ]
 
 
 def test_metrics_are_what_prometheus_reads(serve, metrics):
