@@ -46,7 +46,7 @@ class Opening(NamedTuple):
         shown: what people are told; no credentials.
         format: name of the demuxer; None to let FFmpeg find out.
         options: for the demuxer and its protocols.
-        timeout: seconds to wait for the connection and for data; None for ever.
+        timeout: seconds to wait for the connection and for data; None for no bound.
         endless: it never ends by itself, even if it tells a length.
         max_pixels: largest picture that is decoded, width times height.
         piped: it can be read once, and may come as it is made.

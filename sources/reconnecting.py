@@ -1,4 +1,4 @@
-"""A live source that never gives up: what breaks is opened again, for ever."""
+"""A live source that never gives up: what breaks is opened again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIRST_SECONDS, LONGEST_SECONDS = 0.5, 4.0
 
 
 class ReconnectingSource:
-    """Frames of a live source for ever, whatever becomes of its connection; see `sources.source.Source`.
+    """Frames of a live source without end, whatever becomes of its connection; see `sources.source.Source`.
 
     The end of the stream, silence and every error but `UsageError` count as a loss, after which it connects again, with
     back-off and jitter (see `maskcast.backoff`; after refused credentials a minute later). `Frame.index` counts on and

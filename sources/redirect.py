@@ -27,7 +27,7 @@ def redirection(url: str, *, seconds: float | None, ca_file: str | None, private
 
     Args:
         url: http or https, with credentials where the server wants them.
-        seconds: to wait for the server; None for ever.
+        seconds: to wait for the server; None for no bound.
         ca_file: PEM file of the authorities that the server must prove itself with; None not to verify it.
         private: whether another host of a private network is allowed.
 
