@@ -109,6 +109,7 @@ class Outlet:
         """Wait until the sink is ready, or the stream is to stop; whether it is."""
         if self.error is not None:
             return False
+        # Left behind by the stop, as in `_managed`: a sink may not heed that it is cancelled.
         ready = asyncio.create_task(_tamed(self.sink.ready()), name=f"wait for {self.sink.name}")
         try:
             await first(self._impatient, [ready])
