@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
+from maskcast.errors import unforeseen
+
 T = TypeVar("T")
 
 
@@ -75,7 +77,7 @@ def as_exception(error: BaseException) -> Exception:
     """
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    substitute = RuntimeError(f"{type(error).__name__}: {error}".rstrip(": "))
+    substitute = RuntimeError(unforeseen(error))
     substitute.__cause__ = error
     return substitute
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from maskcast.errors import reason_of
 from maskcast.files import PARTIAL
 from sinks.partial import partial_path
 
@@ -127,6 +128,6 @@ def _delete(path: Path) -> bool:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        logger.warning("cannot delete the old recording %s: %s", path, error.strerror)
+        logger.warning("cannot delete the old recording %s: %s", path, reason_of(error))
         return False
     return True

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from maskcast.errors import reason_of
 from maskcast.files import set_aside, tighten, write_whole
 from maskcast.printable import check_printable
 from maskcast.threads import in_daemon_thread
@@ -201,7 +202,7 @@ class Retained:
                         "%s cannot be written (%s); trying again; until then only this process knows what it has left "
                         "at the broker",
                         self._file,
-                        error.strerror or error,
+                        reason_of(error),
                     )
                 complained = True
                 if self._closing.is_set():
@@ -218,7 +219,7 @@ def _read(file: Path) -> list[Left]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except (OSError, ValueError) as error:
-        what = (error.strerror if isinstance(error, OSError) else None) or "it is not what Maskcast writes"
+        what = reason_of(error) if isinstance(error, OSError) else "it is not what Maskcast writes"
         try:
             aside = f"set aside as {set_aside(file).name}"
         except OSError:
