@@ -10,14 +10,17 @@ import jsonschema
 from sinks.messages.message import Message
 from tests.paths import ROOT
 
-
-def schema(name: str) -> Any:
-    """One of ``docs/schema``."""
-    return json.loads((ROOT / "docs" / "schema" / f"{name}.json").read_text(encoding="utf-8"))
+# By name of the file.
+VALIDATORS = {
+    file.stem: jsonschema.Draft202012Validator(json.loads(file.read_text(encoding="utf-8")))
+    for file in (ROOT / "docs" / "schema").glob("*.json")
+}
+# By format and version, such as ``maskcast.frame/1``.
+SCHEMAS = {one.schema["properties"]["schema"]["const"]: one for one in VALIDATORS.values()}
 
 
 def validate(name: str, message: Message) -> Any:
     """A message as its subscribers read it."""
     found = json.loads(message.json_bytes())
-    jsonschema.Draft202012Validator(schema(name)).validate(found)
+    VALIDATORS[name].validate(found)
     return found

@@ -9,18 +9,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import jsonschema
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.paths import ROOT
 from tests.patience import patient
+from tests.schemas import SCHEMAS
 
-SCHEMAS = {
-    schema["properties"]["schema"]["const"]: jsonschema.Draft202012Validator(schema)
-    for schema in (json.loads(file.read_text()) for file in (ROOT / "docs" / "schema").glob("*.json"))
-}
 KEPT_SECONDS = 3600
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
 from sinks.messages.event import EventMessage, event_message, shed_message
-from tests.schemas import schema, validate
+from tests.schemas import VALIDATORS, validate
 from tests.sinks_media import frame, grey
 
 ORIGIN = "0123456789abcdef0123456789abcdef"
@@ -20,7 +20,7 @@ def test_an_event_says_what_happened_to_which_track() -> None:
 
 def test_the_kinds_of_events_are_those_of_the_tracker() -> None:
     assert EventMessage.model_fields["event"].annotation is EventKind
-    assert schema("event")["properties"]["event"]["enum"] == list(EventKind)
+    assert VALIDATORS["event"].schema["properties"]["event"]["enum"] == list(EventKind)
 
 
 def test_dropped_events_are_counted() -> None:

@@ -16,7 +16,7 @@ from maskcast.mask import Mask
 from maskcast.result import Result, Track, TrackState
 from sinks.messages.downscale import downscaled
 from sinks.messages.frame import FrameMessage, frame_message
-from tests.schemas import schema, validate
+from tests.schemas import VALIDATORS, validate
 from tests.sinks_media import frame, grey, tracks
 
 SIZE = (180, 320)
@@ -87,4 +87,4 @@ def test_unknown_fields_are_refused() -> None:
     with pytest.raises(pydantic.ValidationError):
         FrameMessage.model_validate({**line, "colour": "red"})
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**line, "colour": "red"}, schema("frame"))
+        VALIDATORS["frame"].validate({**line, "colour": "red"})

@@ -4,7 +4,6 @@ import json
 import time
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -13,12 +12,10 @@ from maskcast.errors import UsageError
 from maskcast.notices import Notice, RequestsAnswered
 from sinks.messages.control import ControlMessage
 from sinks.mqtt.control import BURST, MAX_REQUEST_BYTES, QUOTED, ControlDesk, ControlError, parse_control
-from tests.paths import ROOT
 from tests.publishing import answered
+from tests.schemas import VALIDATORS
 
-SCHEMA = json.loads((ROOT / "docs" / "schema" / "control.json").read_text(encoding="utf-8"))
-SCHEMA_REPLY = json.loads((ROOT / "docs" / "schema" / "reply.json").read_text(encoding="utf-8"))
-VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+VALIDATOR = VALIDATORS["control"]
 VALID = [
     b'{"action": "set", "prompts": ["person", "red car"]}',
     b'{"schema": "maskcast.control/1", "action": "add", "prompts": ["\xe8\xa1\x8c\xe4\xba\xba"], "id": "a-1"}',
@@ -231,7 +228,7 @@ def reply(payload: bytes | None) -> Any:
     if payload is None:
         return None
     found = json.loads(payload)
-    jsonschema.Draft202012Validator(SCHEMA_REPLY).validate(found)
+    VALIDATORS["reply"].validate(found)
     return found
 
 

@@ -16,8 +16,8 @@ from sinks.mqtt import payload
 from sinks.mqtt.payload import SMALLEST_PAYLOAD_BYTES, PayloadBound
 from tests.grain import noise
 from tests.publishing import PLANES
+from tests.schemas import SCHEMAS
 from tests.sinks_media import frame, grey, tracks
-from tests.subscriber import SCHEMAS
 
 
 def test_masks_get_coarser_until_the_message_fits() -> None:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 
-import jsonschema
 import paho.mqtt.client as paho
 import pytest
 import torch
@@ -21,18 +20,12 @@ from streaming import track
 from streaming.cli import app
 from tests import broker, forked, sinks_media
 from tests.clips import clip
-from tests.paths import ROOT
 from tests.patience import eventually, patient
 from tests.rtsp import camera
+from tests.schemas import VALIDATORS
 from tests.tracking import command, one_line, run
 
-SCHEMAS = ROOT / "docs" / "schema"
-
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
-
-
-def validator(name):
-    return jsonschema.Draft202012Validator(json.loads((SCHEMAS / f"{name}.json").read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +53,7 @@ def test_the_shown_run(tmp_path, tiny_checkpoint):
 
     messages = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [message["frame"] for message in messages] == list(range(241))
-    check = validator("frame")
+    check = VALIDATORS["frame"]
     masks = 0
     for message in messages:
         check.validate(message)
@@ -103,7 +96,7 @@ def test_from_rtsp_to_mqtt(tmp_path, tiny_checkpoint, short):
     assert frames == sorted(set(frames))
     assert 10 <= len(frames) <= 20, "what was published is what came, in order and once"
     for name, schema in (("tracks", "frame"), ("events", "event"), ("status", "status"), ("counts", "counts")):
-        check = validator(schema)
+        check = VALIDATORS[schema]
         for message in received[name]:
             check.validate(message)
     assert received["status"][0]["status"] == "online"
