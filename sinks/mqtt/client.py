@@ -31,6 +31,7 @@ KEEPALIVE_SECONDS = 15  # a broker that stops answering is noticed within twice 
 # streams with 128 characters.
 LARGEST_INCOMING_BYTES = 160 << 10
 READ_BYTES = 64 << 10  # at a time
+MOST_TIMEOUTS = 6  # that an answer is waited for while messages arrive
 
 
 class RefusedError(Exception):
@@ -72,6 +73,7 @@ class Client(aiomqtt.Client):
         self.protocol = protocol
         self.limits = Limits()
         self._window = asyncio.Semaphore(self.limits.unanswered)
+        self._arrived = 0  # messages
         self._refused: dict[int, str] = {}  # by message id, until whoever sent it has been told
         self._receive = self._client._sock_recv  # noqa: SLF001
         self._client._sock_recv = self._receive_bounded  # type: ignore[assignment] # noqa: SLF001
@@ -140,7 +142,12 @@ class Client(aiomqtt.Client):
         limit = self.timeout if timeout is None else timeout
         either = {answer, self._disconnected}
         try:
-            done, _ = await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            for _ in range(MOST_TIMEOUTS):
+                arrived = self._arrived
+                done, _ = await asyncio.wait(either, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                # Behind a flood of messages an answer comes late; a line on which nothing comes is dead.
+                if done or arrived == self._arrived or answer is self._disconnected:
+                    break
             if answer in done:
                 return cast("T", answer.result())
         finally:
@@ -174,6 +181,7 @@ class Client(aiomqtt.Client):
         return self._receive(min(size, READ_BYTES))
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        self._arrived += 1
         size = self._client._in_packet["remaining_length"]  # noqa: SLF001
         if size > LARGEST_INCOMING_BYTES:
             logger.warning("a message of %d bytes arrives; it is cut off after %d", size, LARGEST_INCOMING_BYTES)

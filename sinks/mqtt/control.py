@@ -168,7 +168,7 @@ class ControlDesk:
         self._clock = clock
         self._tokens = BURST
         self._filled_at = clock()
-        self._refused = 0  # requests above the rate that no reply has counted yet
+        self._refused = 0  # requests that no reply has counted yet
         self._summed_at = float("-inf")
 
     def admit(self, payload: bytes) -> ControlMessage | bytes | None:
@@ -181,7 +181,7 @@ class ControlDesk:
         self._tokens = min(BURST, self._tokens + (now - self._filled_at) * RATE_PER_SECOND)
         self._filled_at = now
         if self._tokens < 1:
-            self._refused += 1
+            self.refuse()
             return self.refusals()
         self._tokens -= 1
         try:
@@ -195,6 +195,10 @@ class ControlDesk:
             reason = f"{request.action} is not allowed here, only {', '.join(self._allowed)}: see the setting control"
             return self.reject(reason, request=request)
         return request
+
+    def refuse(self) -> None:
+        """Reject a request unread; a later reply counts it, see `refusals`."""
+        self._refused += 1
 
     async def carry_out(self, request: ControlMessage) -> bytes:
         """The reply to a request that was admitted, once it has been carried out or refused."""
@@ -211,7 +215,7 @@ class ControlDesk:
         return reply_message(self._stream, request, None, self._controlled.prompts).json_bytes()
 
     def refusals(self) -> bytes | None:
-        """The reply that sums up the requests above the rate since the last such reply, if any and if it is due.
+        """The reply that sums up the requests that were rejected unread since the last such reply, if it is due.
 
         To be called about once a second too, since the last requests of a flood are followed by no other.
         """

@@ -23,7 +23,7 @@ class ControlTopic:
     """Answers the requests on `topics.CONTROL`, on `topics.REPLY`.
 
     Changes of prompts wait for the model, and are made one after the other; all else is done at once, before them.
-    The desk lets few through, see there; of those, what does not fit into the queue is rejected.
+    The desk lets few through, see there; of those, what does not fit into the queues is rejected too.
 
     A response topic in a request is ignored on purpose: nothing is published where a message says.
     """
@@ -40,16 +40,19 @@ class ControlTopic:
         """Queue a request. Does not wait."""
         if incoming.retained:  # a command of long ago, which would be obeyed again at each reconnect
             return
+        if self._others.full():
+            self._desk.refuse()
+            return
         admitted = self._desk.admit(incoming.payload)
         if admitted is None:
             return
         queue = self._others
-        if isinstance(admitted, ControlMessage):
-            queue = self._changes if admitted.action in PROMPT_ACTIONS else self._others
-            if queue.full():
-                admitted, queue = self._desk.reject(f"{WAITING} requests wait already", request=admitted), self._others
-        with suppress(asyncio.QueueFull):  # a broker that takes no replies
-            queue.put_nowait((admitted, incoming.correlation))
+        if isinstance(admitted, ControlMessage) and admitted.action in PROMPT_ACTIONS:
+            if self._changes.full():
+                admitted = self._desk.reject(f"{WAITING} changes wait already", request=admitted)
+            else:
+                queue = self._changes
+        queue.put_nowait((admitted, incoming.correlation))
 
     async def serve(self) -> None:
         """Answer until cancelled."""

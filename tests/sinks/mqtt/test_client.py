@@ -8,7 +8,7 @@ import tracemalloc
 import aiomqtt
 import pytest
 
-from sinks.mqtt.client import LARGEST_INCOMING_BYTES, READ_BYTES, Client, ClosedError
+from sinks.mqtt.client import LARGEST_INCOMING_BYTES, READ_BYTES, Client, ClosedError, TimedOutError
 from tests.patience import patient
 
 
@@ -51,6 +51,37 @@ async def test_a_huge_message_is_read_to_its_end_and_not_collected(protocol, cap
     assert lengths[1] == 7
     assert most < 20 * LARGEST_INCOMING_BYTES
     assert [line for line in caplog.messages if f"{size + 5 + (protocol == '5')} bytes" in line]
+
+
+@pytest.mark.parametrize("flood", [True, False])
+async def test_an_answer_may_come_late_behind_a_flood_of_messages(flood):
+    timeout = 0.2
+    done, closed = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.read(1000)
+        writer.write(b"\x20\x02\0\0")
+        publish = await reader.readexactly(11)
+        if flood:
+            for _ in range(30):  # three time-outs
+                writer.write(b"\x30\x04\0\x01tx")
+                await asyncio.sleep(timeout / 10)
+            writer.write(b"\x40\x02" + publish[7:9])
+        await done.wait()
+        writer.close()
+        closed.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Client("127.0.0.1", port, protocol="3.1.1", timeout=timeout) as client:
+            sending = client.publish("abc", b"x" * 2, qos=1)
+            if flood:
+                await sending
+            else:
+                with pytest.raises(TimedOutError):
+                    await sending
+            done.set()
+        await closed.wait()
 
 
 async def _first(client, count):

@@ -153,7 +153,7 @@ async def test_of_changes_only_so_many_wait_for_the_model(broker: Broker, monkey
         await until(lambda: found.of("door/control/reply"))
         [rejected] = found.of("door/control/reply")
         assert (rejected["id"], rejected["status"]) == ("3", "rejected")
-        assert rejected["reason"] == "2 requests wait already"
+        assert rejected["reason"] == "2 changes wait already"
         go.set()
         await until(lambda: len(found.of("door/control/reply")) == 4)
     assert [message["id"] for message in found.of("door/control/reply")] == ["3", "0", "1", "2"]
