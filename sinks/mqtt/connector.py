@@ -197,7 +197,7 @@ class Connector:
         origin = error.__context__ if type(error) is aiomqtt.MqttError else error
         if isinstance(error, CertificateError):
             return _PEM
-        if isinstance(origin, ssl.SSLError) and "CERTIFICATE" in (origin.reason or ""):
+        if isinstance(origin, ssl.SSLError) and "CERTIFICATE" in (getattr(origin, "reason", None) or ""):
             return _CERTIFICATE
         if isinstance(origin, socket.gaierror):
             return _HOST
