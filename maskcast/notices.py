@@ -5,10 +5,7 @@ Whoever opens a stream decides who listens: metrics, a progress bar, the status 
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -121,18 +118,3 @@ Notify: TypeAlias = Callable[[Notice], None]
 
 def ignore(notice: Notice) -> None:
     """Where nobody listens."""
-
-
-def into_loop(notify: Notify, over: threading.Event) -> Notify:
-    """What brings notices from any thread to `notify` in the running event loop, until `over` is set there."""
-    loop = asyncio.get_running_loop()
-
-    def pass_on(notice: Notice) -> None:
-        if not over.is_set():
-            notify(notice)
-
-    def from_thread(notice: Notice) -> None:
-        with suppress(RuntimeError):  # the loop is closed: the process is ending
-            loop.call_soon_threadsafe(pass_on, notice)
-
-    return from_thread

@@ -19,6 +19,21 @@ from maskcast.errors import unforeseen
 T = TypeVar("T")
 
 
+def into_loop(call: Callable[[T], None], over: threading.Event) -> Callable[[T], None]:
+    """What brings a value from any thread to `call` in the running event loop, until `over` is set there."""
+    loop = asyncio.get_running_loop()
+
+    def pass_on(value: T) -> None:
+        if not over.is_set():
+            call(value)
+
+    def from_thread(value: T) -> None:
+        with suppress(RuntimeError):  # the loop is closed: the process is ending
+            loop.call_soon_threadsafe(pass_on, value)
+
+    return from_thread
+
+
 def in_daemon_thread(
     function: Callable[[], T], name: str, unwanted: Callable[[T], None] | None = None
 ) -> asyncio.Future[T]:

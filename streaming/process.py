@@ -1,23 +1,19 @@
-"""The process as a whole: its signals, its event loop, its processors and memory, and its end.
+"""The process as a whole: a signal that comes early, its processors and memory, and its end.
 
-Imports nothing that takes time: until `remember_hangup` was called, SIGHUP ends the process.
+Imports nothing that takes time: until `remember_hangup` was called, SIGHUP ends the process. See also
+`streaming.event_loop`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, TypeVar
-
-T = TypeVar("T")
+from contextlib import suppress
+from typing import NoReturn
 
 # Exit code of a process that was interrupted: 128 + SIGINT.
 INTERRUPTED = 130
@@ -30,9 +26,6 @@ _TRIM_THRESHOLD_BYTES = 512 << 20
 _hangup = threading.Event()  # SIGHUP came before anybody could obey it
 
 
-# Signals, and the event loop.
-
-
 def remember_hangup() -> None:
     """Keep a SIGHUP, which asks `maskcast run` to read its settings again, in mind until somebody obeys it.
 
@@ -41,51 +34,11 @@ def remember_hangup() -> None:
     signal.signal(signal.SIGHUP, lambda _number, _frame: _hangup.set())
 
 
-@contextmanager
-def hangup_obeyed(request: Callable[[], None]) -> Iterator[None]:
-    """Call `request` in the running event loop for each SIGHUP, and for those that came before; ignore later ones."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, request)
-    if _hangup.is_set():
-        _hangup.clear()
-        request()
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-class _Executor(ThreadPoolExecutor):
-    """The event loop's, for name look-ups and the like: the end does not wait for a server or a disk that hangs."""
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002
-        """End without waiting; see `leave`."""
-        super().shutdown(wait=False, cancel_futures=True)
-
-
-def run_until_stopped(main: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
-    """Run `main` in a new event loop; SIGINT and SIGTERM set its stop event, a second one ends the process at once.
-
-    Returns:
-        What `main` returns.
-    """
-
-    async def run() -> T:
-        stop = asyncio.Event()
-
-        def interrupt() -> None:
-            if stop.is_set():
-                os._exit(INTERRUPTED)
-            stop.set()
-
-        loop = asyncio.get_running_loop()
-        loop.set_default_executor(_Executor(thread_name_prefix="asyncio"))
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupt)
-        return await main(stop)
-
-    return asyncio.run(run())
+def remembered_hangup() -> bool:
+    """Whether a SIGHUP came that nobody has obeyed yet; it is forgotten then."""
+    came = _hangup.is_set()
+    _hangup.clear()
+    return came
 
 
 def leave(code: int) -> NoReturn:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from maskcast.errors import UsageError
 from streaming.commands.progress import ProgressDisplay
+from streaming.event_loop import run_until_stopped
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.report import Report
 from streaming.pipeline.worker import Worker, engine_loader
-from streaming.process import run_until_stopped
 
 CLIP = Path(__file__).with_name("demo.mp4")
 MODEL = "nano"

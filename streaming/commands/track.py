@@ -17,6 +17,7 @@ from sources.settings import Transport
 from streaming.commands.outputs import Outputs
 from streaming.commands.progress import ProgressDisplay
 from streaming.defaults import SAVE_INTERVAL_SECONDS
+from streaming.event_loop import run_until_stopped
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import exit_code, run_jobs
@@ -24,7 +25,6 @@ from streaming.pipeline.report import Report
 from streaming.pipeline.saving import TrackStateFile
 from streaming.pipeline.stopping import unless
 from streaming.pipeline.worker import Worker, engine_loader
-from streaming.process import run_until_stopped
 from streaming.track_states import track_state_file
 from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL, TrackerName
 

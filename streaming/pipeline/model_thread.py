@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds that a pass waits for its frames to be converted, some times what a picture of 4K takes. One that takes longer
 # comes into a later pass: its stream is late, and no other.
-CONVERSION_WAIT = 0.1
+CONVERSION_WAIT_SECONDS = 0.1
 # Pixels above which a frame has a pass of its own, which is charged to its stream alone: to bring twice 4K to the size
 # of the model takes a CPU as long as a pass of a small model.
 ALONE_PIXELS = 16_000_000
@@ -71,7 +71,7 @@ class ModelThread:
     thread itself come to its end, all who wait are told so, and all who ask later.
 
     Attributes:
-        turns: who comes next; belongs to the thread.
+        queue: who comes next; belongs to the thread.
         failures: how often in a row the model has failed, whatever the number of streams that shared the pass.
         death: why the thread has come to an end that it should not have come to; None while all is well.
         died: set when that happens.
@@ -234,7 +234,7 @@ class ModelThread:
             for step in steps:
                 if _is_huge(step[1]):
                     self._pass([step], taken)
-        except BaseException as error:  # noqa: BLE001 - whatever comes, nobody waits for ever
+        except BaseException as error:  # noqa: BLE001 - whatever comes, nobody waits without end
             self.failures += 1
             for asked in chosen:
                 _fail(asked.future, ModelError.wrap(error, doing=_FAILED))
@@ -248,7 +248,7 @@ class ModelThread:
                     continue
                 asked.frame = asked.begin()
             frames.append((asked, asked.frame))
-        wait([frame for _, frame in frames], timeout=CONVERSION_WAIT)
+        wait([frame for _, frame in frames], timeout=CONVERSION_WAIT_SECONDS)
         steps = []
         for asked, frame in frames:
             if not frame.done():

@@ -70,7 +70,7 @@ class Worker:
         live: bool = False,
         weight: float = 1.0,
     ) -> tuple[Lane[TrackedStream], list[Event]]:
-        """Begin a stream, or go on with the one in `snapshot` if that file exists and its disk does not hang.
+        """Begin a stream, or go on with the one in `track_state` if that file exists and its disk does not hang.
 
         Args:
             prompts: what to look for.

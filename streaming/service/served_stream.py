@@ -8,7 +8,8 @@ import threading
 from functools import partial
 
 from maskcast.errors import MaskcastError, ModelError, TrackStateError
-from maskcast.notices import Notice, Notify, Problem, SourceStatus, into_loop
+from maskcast.notices import Notice, Notify, Problem, SourceStatus
+from maskcast.threads import into_loop
 from sinks.mqtt.control import ControlDesk
 from sinks.video.recording import RecordingSink
 from sources import open_reconnecting, open_source

@@ -15,10 +15,11 @@ from maskcast import __version__
 from maskcast.errors import MaskcastError, ModelError, UsageError
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus
+from streaming.event_loop import hangup_obeyed, run_until_stopped
 from streaming.logs import configure_logs
 from streaming.pipeline.stopping import unless
 from streaming.pipeline.worker import Worker, engine_loader
-from streaming.process import hangup_obeyed, return_memory, run_until_stopped
+from streaming.process import return_memory
 from streaming.service.metrics import Metrics
 from streaming.service.overload import Overload
 from streaming.service.removal import Removal

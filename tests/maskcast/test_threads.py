@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from maskcast.threads import SerialThread, in_daemon_thread
-from tests.patience import patient
+from maskcast.threads import SerialThread, in_daemon_thread, into_loop
+from tests.patience import eventually_async, patient
 
 
 class Panic(BaseException):
@@ -65,3 +65,27 @@ async def test_a_result_that_comes_too_late_is_handed_to_somebody():
     ((result, thread),) = late
     assert result == 42
     assert thread is not threading.main_thread(), "what takes it may block"
+
+
+async def test_what_a_thread_says_arrives_in_the_loop_and_in_order():
+    heard = []
+    notify = into_loop(lambda notice: heard.append((notice, threading.get_ident())), threading.Event())
+    await asyncio.to_thread(lambda: [notify("up"), notify("down")])
+    await eventually_async(lambda: len(heard) == 2)
+    assert heard == [("up", threading.get_ident()), ("down", threading.get_ident())]
+
+
+async def test_what_was_said_in_time_and_is_heard_too_late_does_not_count():
+    heard, over, said = [], threading.Event(), asyncio.Event()
+    into_loop(heard.append, over)("up")
+    over.set()
+    asyncio.get_running_loop().call_soon(said.set)
+    await said.wait()
+    assert not heard
+
+
+def test_a_thread_that_outlives_the_loop_is_not_told_of_it():
+    async def main():
+        return into_loop(lambda _: None, threading.Event())
+
+    asyncio.run(main())("up")

@@ -119,7 +119,7 @@ async def test_a_thread_that_dies_all_the_same_tells_all_who_wait_and_all_who_co
 
 
 async def test_a_picture_that_takes_long_to_convert_is_late_and_holds_up_nobody(started, monkeypatch):
-    monkeypatch.setattr("streaming.pipeline.model_thread.CONVERSION_WAIT", 0.05)
+    monkeypatch.setattr("streaming.pipeline.model_thread.CONVERSION_WAIT_SECONDS", 0.05)
     go = threading.Event()
 
     class Huge(Frames):
