@@ -124,7 +124,7 @@ def test_asynchronous_tests_are_of_one_kind():
     for file in files("tests"):
         tree = parsed(file)
         assert "anyio" not in {name.split(".")[0] for name in imports(tree)}, file
-        if file.name != "test_notices.py":  # needs a loop that has come to its end
+        if file.name != "test_threads.py":  # needs a loop that has come to its end
             assert "asyncio.run" not in {name for name, _ in calls(tree)}, f"{file}: let the test be `async def`"
 
 
