@@ -25,6 +25,8 @@ from streaming.repeats import Repeats
 PACKAGES = ("streaming", "sinks", "sources", "trackers", "maskcast")
 # Lines that wait for stderr; newer ones are dropped and counted.
 QUEUE_LINES = 1000
+# What a full queue may cost the caller; until it has room again it costs nothing more.
+PATIENCE_SECONDS = 0.01
 # At the end what waits is written, unless stderr takes nothing for so long.
 STALL_SECONDS = 1.0
 
@@ -99,7 +101,7 @@ class _Line(logging.LogRecord):
 
 
 class _StderrHandler(QueueHandler):
-    """Makes a line of each record and has a thread write it, or drops it: the caller never waits."""
+    """Makes a line of each record and has a thread write it, or drops it: the caller does not wait for stderr."""
 
     def __init__(self) -> None:
         self._lines: queue.Queue[_Line] = queue.Queue(QUEUE_LINES)
@@ -122,16 +124,18 @@ class _StderrHandler(QueueHandler):
             return self._note(f"a record of {record.name} cannot be shown: {type(error).__name__}")
 
     def enqueue(self, record: _Line) -> None:  # type: ignore[override]  # what `prepare` made
-        if dropped := sum(self._dropped.popleft() for _ in range(len(self._dropped))):
-            self._put(self._note(f"{dropped} lines were lost: stderr did not take them", dropped))
-        self._put(record)
+        dropped = sum(self._dropped.popleft() for _ in range(len(self._dropped)))
+        seconds = 0.0 if dropped else PATIENCE_SECONDS
+        if dropped:
+            self._put(self._note(f"{dropped} lines were lost: stderr did not take them", dropped), seconds)
+        self._put(record, seconds)
 
     def _note(self, text: str, lost: int = 1) -> _Line:
         return _Line(self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, text, None, None)), lost)
 
-    def _put(self, line: _Line) -> None:
+    def _put(self, line: _Line, seconds: float) -> None:
         try:
-            self._lines.put_nowait(line)
+            self._lines.put(line, timeout=seconds)
         except queue.Full:
             self._dropped.append(line.lost)
 
