@@ -1,4 +1,4 @@
-"""From a decoded frame to one that the model can read, on a thread of its stream and before its turn begins.
+"""From a decoded frame to one that the model can read, on a thread of its stream and before its pass begins.
 
 A huge picture, or one that cannot be converted, so holds up no other stream.
 """

@@ -1,14 +1,14 @@
-"""Whose turn it is at the model: live streams before those that can wait, and fair shares among equals.
+"""Whose frame the model takes next: live streams before those that can wait, and fair shares among equals.
 
 Shares are kept by start-time fair queueing (Goyal et al. 1996) with a second of the model as the unit of work: each
-stream has a virtual time that grows with what its turns cost, over its weight, and the one that is furthest behind
-comes next. A stream that was idle begins at the clock of the others, so that it can neither save up turns nor starve
-anybody. Under overload equal weights thus mean equal parts of the model's time, whatever a turn of each costs: among
+stream has a virtual time that grows with what its frames cost, over its weight, and the one that is furthest behind
+comes next. A stream that was idle begins at the clock of the others, so that it can neither save up time nor starve
+anybody. Under overload equal weights thus mean equal parts of the model's time, whatever a frame of each costs: among
 equal streams equal rates, and one with 32 prompts slows down itself. One that wants less than its share leaves the rest
 to the others.
 
-Two things keep a costly stream from taking by the length of its turns what it may not take by their number. It shares a
-pass with cheap ones only when it is about as far behind as they are. And before its turn begins, the model waits a
+Two things keep a costly stream from taking by the length of its passes what it may not take by their number. It shares
+one with cheap streams only when it is about as far behind as they are. And before its pass begins, the model waits a
 little for a stream that is still further behind and will have its next frame in a moment; that one pays for the wait.
 """
 
@@ -21,9 +21,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 S = TypeVar("S")
 
-# Turns of the first that another stream may be ahead and still share its pass: the costs of equal streams vary.
-TOGETHER = 2.0
-# Of what a turn costs, so much is worth waiting for a stream that should have come before it.
+# So many frames of the first another stream may be ahead and still share its pass: the costs of equal streams vary.
+TOGETHER_FRAMES = 2.0
+# Of what a frame costs, so much is worth waiting for a stream that should have come before it.
 WAIT_SHARE = 0.1
 
 
@@ -37,8 +37,8 @@ class Lane(Generic[S]):
         weight: its share of the model when there is not enough for all; positive.
         prompts: how many things it looks for, by which the cost of a pass is shared out.
         time: virtual time, in seconds of the model at weight 1.
-        cost: seconds that its last turn took; None before the first.
-        done: `time.monotonic` of the end of that turn.
+        cost: seconds that its last frame took; None before the first.
+        done: `time.monotonic` of the end of that pass.
     """
 
     stream: S
@@ -51,19 +51,19 @@ class Lane(Generic[S]):
 
     @property
     def step(self) -> float:
-        """Virtual time that a turn takes."""
+        """Virtual time that a frame takes."""
         return (self.cost or 0.0) / self.weight
 
 
-class Asking(Protocol):
-    """A lane's request for a turn."""
+class Request(Protocol):
+    """A lane has a frame for the model."""
 
     @property
     def lane(self) -> Lane[Any]:
         """Whose it is."""
 
 
-A = TypeVar("A", bound=Asking)
+R = TypeVar("R", bound=Request)
 
 
 class FairQueue:
@@ -80,26 +80,26 @@ class FairQueue:
         self._usual = 0.0  # seconds a prompt in the last pass
         self._awaited: list[Lane[Any]] = []
 
-    def choose(self, asked: Sequence[A], most: int, idle: float = 0.0) -> list[A]:
-        """Up to `most` of the requests, those whose turn it is; all live or none.
+    def choose(self, requests: Sequence[R], most: int, idle: float = 0.0) -> list[R]:
+        """Up to `most` of the requests, those that come next; all live or none.
 
         Args:
-            asked: at least one, at most one a lane, in order of arrival.
+            requests: at least one, at most one a lane, in order of arrival.
             most: at least 1.
             idle: seconds for which the model had nothing to do but to wait for those that `patience` spoke of.
         """
         for lane in self._awaited:
             lane.time += idle / len(self._awaited) / lane.weight
         self._awaited = []
-        waiting = self._in_order(asked)
-        first = waiting[0].lane
+        in_order = self._in_order(requests)
+        first = in_order[0].lane
         self._clock[first.live] = first.time
-        return [one for one in waiting[:most] if one.lane.time <= first.time + TOGETHER * first.step]
+        return [one for one in in_order[:most] if one.lane.time <= first.time + TOGETHER_FRAMES * first.step]
 
-    def patience(self, asked: Sequence[A], now: float) -> float:
-        """Seconds to wait for streams that should come before those that have asked; 0 or less for none."""
-        first = self._in_order(asked)[0].lane
-        here = {id(one.lane) for one in asked}
+    def patience(self, requests: Sequence[R], now: float) -> float:
+        """Seconds to wait for streams that should come before those that have a frame; 0 or less for none."""
+        first = self._in_order(requests)[0].lane
+        here = {id(one.lane) for one in requests}
         due = {
             id(lane): lane.done + WAIT_SHARE * (first.cost or 0.0) - now
             for lane in self.lanes
@@ -111,7 +111,7 @@ class FairQueue:
     def charge(self, lanes: Sequence[Lane[Any]], seconds: float, now: float) -> None:
         """Share out what a pass took among those that were in it, by their prompts.
 
-        A lane's first turn also holds what happens only once, and is charged as the one before it was.
+        A lane's first frame also pays for what happens only once, and is charged as the one before it was.
 
         Args:
             lanes: that shared the pass.
@@ -125,9 +125,9 @@ class FairQueue:
             lane.cost, lane.done = each * lane.prompts, now
         self._usual = each
 
-    def _in_order(self, asked: Sequence[A]) -> list[A]:
+    def _in_order(self, requests: Sequence[R]) -> list[R]:
         """Those whose class comes first, the furthest behind before the others; first come, first served."""
-        for one in asked:
+        for one in requests:
             one.lane.time = max(one.lane.time, self._clock[one.lane.live])
-        live = any(one.lane.live for one in asked)
-        return sorted((one for one in asked if one.lane.live == live), key=lambda one: one.lane.time)
+        live = any(one.lane.live for one in requests)
+        return sorted((one for one in requests if one.lane.live == live), key=lambda one: one.lane.time)

@@ -1,4 +1,4 @@
-"""Run several streams with one model: offline ones in turn, live ones at once."""
+"""Run several streams with one model: offline ones one by one, live ones at once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The thread that owns the model: one call or one pass after the other, whoever asks.
 
-Streams ask for turns; it takes the newest frames of those whose turn it is.
+Streams say that they have a frame; it takes the newest frames of those that come next.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _FAILED = "the model failed"
 
 
 @dataclass(eq=False)
-class _Asked:
-    """A stream that has a frame, and where the turn goes."""
+class _Request:
+    """A stream has a frame; `future` is what becomes of it."""
 
     lane: Lane[TrackedStream]
     begin: Callable[[], Future[Frame]]
     future: Future[TrackedFrame]
     since: float = field(default_factory=time.monotonic)
-    frame: Future[Frame] | None = None  # once the first turn has come
+    frame: Future[Frame] | None = None  # once it was chosen for a pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +64,11 @@ class _Call:
 class ModelThread:
     """Runs an `Engine` on a daemon thread.
 
-    Each stream asks for one turn at a time, so nothing piles up here; see
-    `streaming.pipeline.fair_queue` for who comes first.
+    Each stream has one request at a time, so nothing piles up here; see `streaming.pipeline.fair_queue` for who comes
+    first.
 
-    Whatever the model raises, a panic of a Rust library among it, is a `ModelError` of those who asked. Should the
-    thread itself come to its end, all who wait are told so, and all who ask later.
+    Whatever the model raises, a panic of a Rust library among it, is a `ModelError` of those whose frames it had.
+    Should the thread itself come to its end, all who wait are told so, and all who come later.
 
     Attributes:
         queue: who comes next; belongs to the thread.
@@ -87,7 +87,7 @@ class ModelThread:
         self.died = asyncio.Event()
         self._load, self._beat, self._max_batch, self._batch_wait = load, beat, max_batch, batch_wait
         self._changed = threading.Condition()
-        self._asked: list[_Asked] = []
+        self._requests: list[_Request] = []
         self._calls: deque[_Call] = deque()
         self._idle_since = 0.0
         self._stopping = False
@@ -143,24 +143,24 @@ class ModelThread:
 
         Args:
             lane: of the stream.
-            begin: begins to take a frame and to convert it when the turn comes; called on the worker's thread, once.
+            begin: begins to take a frame and to convert it when its pass comes; called on the worker's thread, once.
                 Must not wait, see `streaming.pipeline.conversion`.
 
         Raises:
             SourceError: the frame cannot be converted.
             ModelError: the model failed.
         """
-        asked = _Asked(lane, begin, Future())
-        self._ask(asked)
-        return await asyncio.wrap_future(asked.future)
+        request = _Request(lane, begin, Future())
+        self._enter(request)
+        return await asyncio.wrap_future(request.future)
 
-    def _ask(self, asked: _Asked) -> None:
+    def _enter(self, request: _Request) -> None:
         with self._changed:
             if self.death is None:
-                self._asked.append(asked)
+                self._requests.append(request)
                 self._changed.notify_all()
                 return
-        asked.future.set_exception(self.death)
+        request.future.set_exception(self.death)
 
     # On the worker's thread.
 
@@ -179,9 +179,9 @@ class ModelThread:
         death.__cause__ = error
         with self._changed:
             self.death = death
-            waiting = [*(call.future for call in self._calls), *(asked.future for asked in self._asked)]
+            waiting = [*(call.future for call in self._calls), *(request.future for request in self._requests)]
             self._calls.clear()
-            self._asked.clear()
+            self._requests.clear()
         for future in waiting:
             _fail(future, death)
         with suppress(RuntimeError):  # the loop is closed: the process is ending
@@ -197,22 +197,22 @@ class ModelThread:
                     return None
                 wait_for = self._wait_for_more()
                 if wait_for is None:
-                    idle = time.monotonic() - max(self._idle_since, min(asked.since for asked in self._asked))
-                    chosen = self.queue.choose(self._asked, self._max_batch, idle)
-                    self._asked = [asked for asked in self._asked if asked not in chosen]
+                    idle = time.monotonic() - max(self._idle_since, min(request.since for request in self._requests))
+                    chosen = self.queue.choose(self._requests, self._max_batch, idle)
+                    self._requests = [request for request in self._requests if request not in chosen]
                     return partial(self._step, chosen)
                 if not self._changed.wait(wait_for):
                     self._beat()
 
     def _wait_for_more(self) -> float | None:
         """Seconds to wait before a pass begins; None to begin."""
-        if not self._asked:
+        if not self._requests:
             return BEAT_SECONDS
         now = time.monotonic()
-        left = self.queue.patience(self._asked, now)
-        if len(self._asked) < min(self._max_batch, len(self.queue.lanes)):
-            left = max(left, self._asked[0].since + self._batch_wait - now)
-        return left if left > 0 else None
+        patience = self.queue.patience(self._requests, now)
+        if len(self._requests) < min(self._max_batch, len(self.queue.lanes)):
+            patience = max(patience, self._requests[0].since + self._batch_wait - now)
+        return patience if patience > 0 else None
 
     def _do(self, call: _Call) -> None:
         if not call.future.set_running_or_notify_cancel():
@@ -225,7 +225,7 @@ class ModelThread:
                 self.failures += 1
             call.future.set_exception(failure)
 
-    def _step(self, chosen: Sequence[_Asked]) -> None:
+    def _step(self, chosen: Sequence[_Request]) -> None:
         taken = time.monotonic()
         try:
             steps = self._converted(chosen)
@@ -236,54 +236,54 @@ class ModelThread:
                     self._pass([step], taken)
         except BaseException as error:  # noqa: BLE001 - whatever comes, nobody waits without end
             self.failures += 1
-            for asked in chosen:
-                _fail(asked.future, ModelError.wrap(error, doing=_FAILED))
+            for request in chosen:
+                _fail(request.future, ModelError.wrap(error, doing=_FAILED))
 
-    def _converted(self, chosen: Sequence[_Asked]) -> list[tuple[_Asked, Frame]]:
+    def _converted(self, chosen: Sequence[_Request]) -> list[tuple[_Request, Frame]]:
         """The requests whose frame is there in time; the others come back when theirs is."""
-        frames: list[tuple[_Asked, Future[Frame]]] = []
-        for asked in chosen:
-            if asked.frame is None:
-                if not asked.future.set_running_or_notify_cancel():
+        frames: list[tuple[_Request, Future[Frame]]] = []
+        for request in chosen:
+            if request.frame is None:
+                if not request.future.set_running_or_notify_cancel():
                     continue
-                asked.frame = asked.begin()
-            frames.append((asked, asked.frame))
+                request.frame = request.begin()
+            frames.append((request, request.frame))
         wait([frame for _, frame in frames], timeout=CONVERSION_WAIT_SECONDS)
         steps = []
-        for asked, frame in frames:
+        for request, frame in frames:
             if not frame.done():
-                frame.add_done_callback(partial(self._come_back, asked))
+                frame.add_done_callback(partial(self._come_back, request))
             elif error := frame.exception():
-                _fail(asked.future, error)
-            elif not asked.future.done():
-                steps.append((asked, frame.result()))
+                _fail(request.future, error)
+            elif not request.future.done():
+                steps.append((request, frame.result()))
         return steps
 
-    def _come_back(self, asked: _Asked, _: Future[Frame]) -> None:
-        self._ask(asked)
+    def _come_back(self, request: _Request, _: Future[Frame]) -> None:
+        self._enter(request)
 
-    def _pass(self, steps: Sequence[tuple[_Asked, Frame]], taken: float) -> None:
+    def _pass(self, steps: Sequence[tuple[_Request, Frame]], taken: float) -> None:
         results: list[list[Result]] = []
         began = time.monotonic()
         try:
-            results = self.engine.step([asked.lane.stream for asked, _ in steps], [frame for _, frame in steps])
+            results = self.engine.step([request.lane.stream for request, _ in steps], [frame for _, frame in steps])
         except BaseException as error:  # noqa: BLE001 - whatever the model raises ends its streams, not the process
             if not isinstance(error, TooLargeError) or len(steps) == 1:
                 self.failures += 1
-                for asked, _ in steps:
-                    asked.future.set_exception(ModelError.wrap(error, doing=_FAILED))
+                for request, _ in steps:
+                    request.future.set_exception(ModelError.wrap(error, doing=_FAILED))
                 return
         finally:
             done = time.monotonic()
-            self.queue.charge([asked.lane for asked, _ in steps], done - began, done)
+            self.queue.charge([request.lane for request, _ in steps], done - began, done)
         if not results:  # What does not fit together may fit one by one: not before the error has let go of its frames.
             for step in steps:
                 self._pass([step], taken)
             return
         answers = list(zip(steps, results, strict=True))
         self.failures = 0
-        for (asked, frame), result in answers:
-            asked.future.set_result(TrackedFrame(frame, result, taken, done))
+        for (request, frame), result in answers:
+            request.future.set_result(TrackedFrame(frame, result, taken, done))
 
 
 def _is_huge(frame: Frame) -> bool:

@@ -77,7 +77,7 @@ class Worker:
             track_state: file that `save_stream` wrote.
             known: what subscribers know of earlier tracks of the stream, if it had any.
             live: whether it goes before streams that can wait.
-            weight: its share of the turns when there are not enough for all.
+            weight: its share of the model when there is not enough for all.
 
         Returns:
             The stream's lane, and the events of tracks that end because their prompt or their memory is gone.
@@ -196,10 +196,6 @@ class Worker:
     @property
     def _engine(self) -> Engine:
         return self.thread.engine
-
-    @property
-    def _lanes(self) -> int:
-        return len(self.thread.queue.lanes)
 
 
 def engine_loader(**options: Any) -> Callable[[], Engine]:

@@ -10,7 +10,7 @@ from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.home_assistant import discovery, discovery_topic
 from sinks.mqtt.publisher import Publisher
 from streaming.pipeline.controls import Controls
-from streaming.service.shared import Shared
+from streaming.service.resources import Resources
 
 
 class Presence:
@@ -21,17 +21,17 @@ class Presence:
         publisher: of the stream, between `start` and `leave`, if there is a broker.
     """
 
-    def __init__(self, name: str, shared: Shared, controls: Controls) -> None:
+    def __init__(self, name: str, resources: Resources, controls: Controls) -> None:
         """Prepare; nothing is announced before `start`, which may come again after `leave`.
 
         Args:
             name: id of the stream.
-            shared: see there.
+            resources: see there.
             controls: what is wanted of the stream.
         """
         self.source = SourceStatus(False, "starting")
         self.publisher: Publisher | None = None
-        self._name, self._shared, self._controls = name, shared, controls
+        self._name, self._resources, self._controls = name, resources, controls
 
     @property
     def status(self) -> StreamStatus:
@@ -40,12 +40,12 @@ class Presence:
 
     async def start(self, control: ControlDesk | None, notify: Notify, *, live: bool) -> None:
         """Begin to connect and to announce; see `Publisher` for the arguments."""
-        if mqtt := self._shared.settings.mqtt:
-            self._shared.retained.note(self._name)
+        if mqtt := self._resources.settings.mqtt:
+            self._resources.retained.note(self._name)
             self.publisher = Publisher(
                 mqtt.address(),
                 self._name,
-                journal=self._shared.journal,
+                journal=self._resources.journal,
                 live=live,
                 max_payload=int(mqtt.max_payload),
                 control=control,
@@ -84,9 +84,9 @@ class Presence:
 
     def _describe(self) -> None:
         """Describe the stream to Home Assistant, if it is there."""
-        mqtt = self._shared.settings.mqtt
+        mqtt = self._resources.settings.mqtt
         if self.publisher and mqtt and mqtt.home_assistant:
             prefix, prompts = mqtt.address().prefix, self._controls.prompts
-            gone = self._shared.retained.replace(self._name, prompts)
+            gone = self._resources.retained.replace(self._name, prompts)
             message = json.dumps(discovery(prefix, self._name, prompts, gone)).encode()
             self.publisher.publish_raw(discovery_topic(prefix, self._name, mqtt.discovery_prefix), message)

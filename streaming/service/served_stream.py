@@ -21,8 +21,8 @@ from streaming.pipeline.stream import run_stream
 from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
 from streaming.service.remote_control import RemoteControl
+from streaming.service.resources import Resources
 from streaming.service.resumption import Resumption
-from streaming.service.shared import Shared
 from streaming.service.stream_metrics import StreamMetrics
 from streaming.settings.tables import StreamSettings
 from streaming.track_states import track_state_file
@@ -33,21 +33,21 @@ logger = logging.getLogger(__name__)
 class ServedStream:
     """A stream as it is over all attempts. What happens to it is announced, measured and remembered here."""
 
-    def __init__(self, name: str, settings: StreamSettings, shared: Shared, stop: asyncio.Event) -> None:
+    def __init__(self, name: str, settings: StreamSettings, resources: Resources, stop: asyncio.Event) -> None:
         """Prepare; nothing is announced before `begin`. `stop` ends an attempt."""
         self.name, self.settings = name, settings
-        self._shared, self._stop = shared, stop
+        self._resources, self._stop = resources, stop
         self._controls = Controls(settings.prompts)
-        mqtt = shared.settings.mqtt
+        mqtt = resources.settings.mqtt
         self._outputs = StreamOutputs(name, settings, stills=bool(mqtt and mqtt.stills))
-        self._presence = Presence(name, shared, self._controls)
-        self._metrics = StreamMetrics(name, shared.metrics, self._controls, settings.max_rate)
+        self._presence = Presence(name, resources, self._controls)
+        self._metrics = StreamMetrics(name, resources.metrics, self._controls, settings.max_rate)
         self._resumption = Resumption(name, self._track_state())
 
     def _track_state(self) -> TrackStateFile | None:
-        if not self._shared.track_states or self.settings.ends():
+        if not self._resources.track_states or self.settings.ends():
             return None
-        state = self._shared.settings.state
+        state = self._resources.settings.state
         return TrackStateFile(track_state_file(state.folder / "tracks", self.name), state.save_seconds)
 
     async def begin(self) -> None:
@@ -61,7 +61,7 @@ class ServedStream:
         allowed = self.settings.control
         if not allowed:
             return None
-        remote = RemoteControl(self._controls, self._presence, self._outputs, self._shared.worker, self.notify)
+        remote = RemoteControl(self._controls, self._presence, self._outputs, self._resources.worker, self.notify)
         return ControlDesk(self.name, remote, self.notify, allowed=allowed)
 
     async def end(self, *, removed: bool, bug: BaseException | None = None) -> None:
@@ -85,7 +85,7 @@ class ServedStream:
     async def _outcome(self) -> MaskcastError | None:
         over = threading.Event()
         try:
-            report = await run_stream(await self._job(over), self._shared.worker, self._stop)
+            report = await run_stream(await self._job(over), self._resources.worker, self._stop)
             # A full disk at the end must not hide why it ended.
             broken = [error for error in report.errors if isinstance(error, ModelError)]
             return (broken or report.errors or [None])[-1]
@@ -110,7 +110,7 @@ class ServedStream:
             max_rate=self.settings.max_rate,
             weight=self.settings.weight,
             track_state=self._resumption.track_state,
-            known=await self._resumption.known(self._shared.journal if publisher else None),
+            known=await self._resumption.known(self._resources.journal if publisher else None),
             notify=self.notify,
         )
 
@@ -138,9 +138,9 @@ class ServedStream:
         Returns:
             Frames a second that were wanted of the model since the last call, and that it tracked.
         """
-        self._metrics.look(self._presence.publisher, self._shared.journal, self._outputs.find(RecordingSink))
+        self._metrics.look(self._presence.publisher, self._resources.journal, self._outputs.find(RecordingSink))
         looking = self._presence.source.online and not self._controls.paused
-        if not looking and self._metrics.idle() > self._shared.settings.model.lost_after:
+        if not looking and self._metrics.idle() > self._resources.settings.model.lost_after:
             self._metrics.nothing_visible()
             self._presence.nothing_visible()
         return self._metrics.rates()

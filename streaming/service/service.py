@@ -23,8 +23,8 @@ from streaming.process import return_memory
 from streaming.service.metrics import Metrics
 from streaming.service.overload import Overload
 from streaming.service.removal import Removal
+from streaming.service.resources import Resources
 from streaming.service.retained import Retained
-from streaming.service.shared import Shared
 from streaming.service.streams import Streams
 from streaming.service.watchdog import Heartbeat, Notifier, watch
 from streaming.service.web import Health, WebServer
@@ -99,13 +99,15 @@ class Service:
             discovery = mqtt.discovery_prefix if mqtt and mqtt.home_assistant else None
             retained = Retained(folder / "retained.json", mqtt.address() if mqtt else None, discovery)
             ending.push_async_callback(retained.close)
-            shared = Shared(settings, worker, self._journal, retained, self._metrics, await worker.has_track_state())
+            resources = Resources(
+                settings, worker, self._journal, retained, self._metrics, await worker.has_track_state()
+            )
             if mqtt:
                 self._process = ProcessStatus(mqtt.address())
                 await self._process.start()
                 ending.push_async_callback(self._process.close, "stopped")
             removal = Removal(self._process, self._journal, retained, folder / "tracks")
-            streams = self._streams = Streams(shared, removal)
+            streams = self._streams = Streams(resources, removal)
             cleaning = asyncio.create_task(self._clean_up(streams, removal, stop), name="clean up")
             ending.callback(cleaning.cancel)
             ending.push_async_callback(streams.close)

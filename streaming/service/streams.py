@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 
 from streaming.service.removal import Removal
-from streaming.service.shared import Shared
+from streaming.service.resources import Resources
 from streaming.service.supervisor import Supervisor
 from streaming.settings.tables import StreamSettings
 
@@ -27,15 +27,15 @@ class Streams:
         given_up: those whose supervisor has failed for good, which is a bug.
     """
 
-    def __init__(self, shared: Shared, removal: Removal) -> None:
+    def __init__(self, resources: Resources, removal: Removal) -> None:
         """Begin without any.
 
         Args:
-            shared: what they share.
+            resources: what the process has once.
             removal: takes back what one leaves that is not in the settings any more.
         """
         self.given_up: set[str] = set()
-        self._shared, self._removal = shared, removal
+        self._resources, self._removal = resources, removal
         self._running: dict[str, tuple[Supervisor, asyncio.Task[None]]] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}
         self._recalls: dict[str, asyncio.Event] = {}  # what ends the removal of a stream
@@ -71,7 +71,7 @@ class Streams:
     def _begin(self, name: str, settings: StreamSettings) -> None:
         if recall := self._recalls.pop(name, None):
             recall.set()
-        supervisor = Supervisor(name, settings, self._shared)
+        supervisor = Supervisor(name, settings, self._resources)
         task = asyncio.create_task(self._supervise(supervisor, self._ending.get(name)), name=f"stream {name}")
         self._running[name] = (supervisor, task)
 

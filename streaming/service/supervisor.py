@@ -9,18 +9,18 @@ import time
 from maskcast.backoff import Backoff
 from maskcast.errors import ModelError
 from streaming.pipeline.stopping import first, unless
+from streaming.service.resources import Resources
 from streaming.service.served_stream import ServedStream
-from streaming.service.shared import Shared
 from streaming.settings.tables import StreamSettings
 
 logger = logging.getLogger(__name__)
 
-# Seconds between attempts to begin a stream again after a failure of the model or of a sink; doubles.
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+# Between attempts to begin a stream again after a failure of the model or of a sink; doubles.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 
 
 def _backoff() -> Backoff:
-    return Backoff(FIRST_PAUSE, LONGEST_PAUSE, good=LONGEST_PAUSE, jitter=False)
+    return Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=LONGEST_PAUSE_SECONDS, jitter=False)
 
 
 class Supervisor:
@@ -32,12 +32,12 @@ class Supervisor:
         stream: itself.
     """
 
-    def __init__(self, name: str, settings: StreamSettings, shared: Shared) -> None:
+    def __init__(self, name: str, settings: StreamSettings, resources: Resources) -> None:
         """Prepare; nothing runs before `run`."""
         self.name, self.settings = name, settings
         self._stop, self._removed = asyncio.Event(), False
-        self._turn = shared.in_turn
-        self.stream = ServedStream(name, settings, shared, self._stop)
+        self._one_by_one = resources.one_by_one
+        self.stream = ServedStream(name, settings, resources, self._stop)
 
     def stop(self, *, removed: bool = False) -> None:
         """Let `run` end; `removed` if the stream is not in the settings any more."""
@@ -87,14 +87,14 @@ class Supervisor:
         """Run the pipeline once; whether that was all that is to be done."""
         if not self.settings.ends():
             return await self._once()
-        turn = asyncio.create_task(self._turn.acquire(), name=f"turn of {self.name}")
-        await first(self._stop, [turn])
-        if not turn.done():  # given up
+        mine = asyncio.create_task(self._one_by_one.acquire(), name=f"{self.name} waits for the stream before it")
+        await first(self._stop, [mine])
+        if not mine.done():  # given up
             return True
         try:
             return self._stop.is_set() or await self._once()
         finally:
-            self._turn.release()
+            self._one_by_one.release()
 
     async def _once(self) -> bool:
         return not isinstance(await self.stream.attempt(), ModelError)

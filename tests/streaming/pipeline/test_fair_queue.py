@@ -9,17 +9,17 @@ from streaming.pipeline.fair_queue import FairQueue, Lane
 
 
 @dataclass
-class Asked:
+class Request:
     lane: Lane[str]
 
 
-def shares(lanes, turns, *, batch=1):
-    """How often each lane gets a turn if all always have a frame."""
+def shares(lanes, passes, *, batch=1):
+    """How many frames each lane has tracked if all always have one."""
     schedule, got = FairQueue(), dict.fromkeys((lane.stream for lane in lanes), 0)
     for lane in lanes:
-        lane.cost = 1.0  # as after a first turn
-    for _ in range(turns):
-        chosen = [one.lane for one in schedule.choose([Asked(lane) for lane in lanes], batch)]
+        lane.cost = 1.0  # as after a first pass
+    for _ in range(passes):
+        chosen = [one.lane for one in schedule.choose([Request(lane) for lane in lanes], batch)]
         schedule.charge(chosen, float(len(chosen)), 0.0)
         for lane in chosen:
             got[lane.stream] += 1
@@ -40,7 +40,7 @@ def test_no_share_is_more_than_a_turn_from_what_is_due(weights):
     lanes = [Lane(str(number), True, weight) for number, weight in enumerate(weights)]
     got = shares(lanes, 200)
     for count, weight in zip(got, weights, strict=True):
-        # In one turn a lane gains 1/weight of virtual time; nobody is ahead of another by more than such a step.
+        # In one pass a lane gains 1/weight of virtual time; nobody is ahead of another by more than such a step.
         assert abs(count / weight - 200 / sum(weights)) <= 1 / weight + 1 / min(weights)
 
 
@@ -48,19 +48,19 @@ def test_live_goes_first_and_alone():
     live, patient = Lane("live", True, 0.01), Lane("file", False, 100.0)
     schedule = FairQueue()
     for _ in range(5):
-        assert [one.lane for one in schedule.choose([Asked(patient), Asked(live)], 4)] == [live]
-    assert [one.lane for one in schedule.choose([Asked(patient)], 4)] == [patient]
+        assert [one.lane for one in schedule.choose([Request(patient), Request(live)], 4)] == [live]
+    assert [one.lane for one in schedule.choose([Request(patient)], 4)] == [patient]
 
 
 def test_who_was_idle_has_saved_up_nothing_and_starves_nobody():
     busy, idle = Lane("busy", True, 1.0), Lane("idle", True, 1.0)
     schedule = FairQueue()
     for _ in range(1000):
-        schedule.choose([Asked(busy)], 1)
+        schedule.choose([Request(busy)], 1)
         schedule.charge([busy], 1.0, 0.0)
     got = []
     for _ in range(20):
-        (one,) = schedule.choose([Asked(busy), Asked(idle)], 1)
+        (one,) = schedule.choose([Request(busy), Request(idle)], 1)
         schedule.charge([one.lane], 1.0, 0.0)
         got.append(one.lane.stream)
     assert got.count("busy") in (9, 10, 11)
@@ -68,7 +68,7 @@ def test_who_was_idle_has_saved_up_nothing_and_starves_nobody():
 
 def test_first_come_first_served_among_equals():
     lanes = [Lane(name, True, 1.0) for name in "ba"]
-    assert FairQueue().choose([Asked(lane) for lane in lanes], 1)[0].lane.stream == "b"
+    assert FairQueue().choose([Request(lane) for lane in lanes], 1)[0].lane.stream == "b"
 
 
 def test_a_pass_is_charged_by_prompts_over_weights_and_a_first_turn_as_the_one_before_it():
@@ -94,17 +94,17 @@ class Simulated:
         schedule.lanes += self.lanes
         now, asks, idle_since = 0.0, dict.fromkeys(cameras, 0.0), 0.0
         while now < seconds:
-            asked = [Asked(lane) for lane in sorted(self.lanes, key=lambda lane: asks[lane.stream])]
-            asked = [one for one in asked if asks[one.lane.stream] <= now]
+            requests = [Request(lane) for lane in sorted(self.lanes, key=lambda lane: asks[lane.stream])]
+            requests = [one for one in requests if asks[one.lane.stream] <= now]
             coming = [moment for moment in asks.values() if moment > now]
-            if not asked:
+            if not requests:
                 now = min(coming)
                 continue
-            if (wait := schedule.patience(asked, now)) > 0:
+            if (wait := schedule.patience(requests, now)) > 0:
                 now = min([now + wait, *coming])
                 continue
-            since = min(asks[one.lane.stream] for one in asked)
-            chosen = [one.lane for one in schedule.choose(asked, batch, now - max(idle_since, since))]
+            since = min(asks[one.lane.stream] for one in requests)
+            chosen = [one.lane for one in schedule.choose(requests, batch, now - max(idle_since, since))]
             took = 0.05 * sum(lane.prompts for lane in chosen)
             now += took
             idle_since = now

@@ -275,7 +275,7 @@ async def test_a_stream_whose_sinks_cannot_be_opened_gives_its_place_back():
         with pytest.raises(UsageError, match="no such codec"):
             await run_stream(replace(job(source), open_sinks=refuse), worker, asyncio.Event())
     assert all([await asyncio.to_thread(source.closed.wait, 30) for source in sources])
-    assert worker._lanes == 0
+    assert worker.thread.queue.lanes == []
     assert not worker._engine.waiting, "the model has forgotten them"
     await run_stream(job(Frames(3), sink), worker, asyncio.Event())
     worker.close()

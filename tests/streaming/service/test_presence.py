@@ -29,8 +29,8 @@ async def test_a_status_is_one_value_and_prompts_come_from_their_owner(monkeypat
     monkeypatch.setattr(publisher, "FLUSH_SECONDS", 0.05)  # there is no broker
     mqtt = MqttSettings(url="mqtt://127.0.0.1:1/site", home_assistant=True)
     retained, controls, journal = Noted(), Controls(["cat"]), Journal(None)
-    shared = SimpleNamespace(settings=SimpleNamespace(mqtt=mqtt), retained=retained, journal=journal)
-    presence = Presence("door", shared, controls)
+    resources = SimpleNamespace(settings=SimpleNamespace(mqtt=mqtt), retained=retained, journal=journal)
+    presence = Presence("door", resources, controls)
     await presence.start(None, lambda _: None, live=True)
     assert presence.publisher.status == StreamStatus(False, "starting", ("cat",))
     presence.notify(SourceStatus(online=True))

@@ -31,7 +31,7 @@ from tests.service import Service as ServiceProcess
 class Fake:
     """A supervisor that runs until it is stopped."""
 
-    def __init__(self, name, settings, shared):
+    def __init__(self, name, settings, resources):
         self.name, self.settings = name, settings
         self.stopped, self.removed = asyncio.Event(), False
 

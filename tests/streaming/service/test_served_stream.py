@@ -19,8 +19,8 @@ def door(tmp_path, **others):
     """The stream `door`, without a broker."""
     table = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"], **others}
     settings = Settings.model_validate({"streams": {"door": table}}, context={"folder": tmp_path})
-    shared = SimpleNamespace(settings=settings, metrics=Metrics(), track_states=True, worker=None, journal=None)
-    return ServedStream("door", settings.streams["door"], shared, asyncio.Event())
+    resources = SimpleNamespace(settings=settings, metrics=Metrics(), track_states=True, worker=None, journal=None)
+    return ServedStream("door", settings.streams["door"], resources, asyncio.Event())
 
 
 @pytest.mark.parametrize(("control", "actions"), [([], None), (["pause"], ("pause",))])

@@ -16,8 +16,8 @@ def supervisor(tmp_path):
     """Of the stream `door`, without a broker."""
     door = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"]}
     settings = Settings.model_validate({"streams": {"door": door}}, context={"folder": tmp_path})
-    shared = SimpleNamespace(settings=settings, metrics=Metrics(), track_states=True, worker=None, in_turn=None)
-    return Supervisor("door", settings.streams["door"], shared)
+    resources = SimpleNamespace(settings=settings, metrics=Metrics(), track_states=True, worker=None, one_by_one=None)
+    return Supervisor("door", settings.streams["door"], resources)
 
 
 class PanicException(BaseException):
@@ -27,7 +27,7 @@ class PanicException(BaseException):
 @pytest.mark.parametrize("bug", [ZeroDivisionError, PanicException, SystemExit])
 async def test_a_stream_that_fails_unexpectedly_comes_back(tmp_path, monkeypatch, caplog, bug):
     """A bug outside of the pipeline: it is told of, and the stream begins again until it is stopped."""
-    monkeypatch.setattr(supervisors, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(supervisors, "FIRST_PAUSE_SECONDS", 0.01)
     one, begun, told = supervisor(tmp_path), [], []
 
     async def start(*_arguments, **_options):

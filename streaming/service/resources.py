@@ -1,4 +1,4 @@
-"""What all streams of a process share."""
+"""What the process has once, for all its streams."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from streaming.settings.tables import Settings
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What all streams of the process share.
+class Resources:
+    """What the process has once, for all its streams.
 
     Attributes:
         settings: of the process.
         worker, journal, retained, metrics: see there.
         track_states: whether the tracker can save its state.
-        in_turn: lets one stream that ends, such as a file, run at a time.
+        one_by_one: lets one stream that ends, such as a file, run at a time.
     """
 
     settings: Settings
@@ -29,4 +29,4 @@ class Shared:
     retained: Retained
     metrics: Metrics
     track_states: bool
-    in_turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    one_by_one: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
