@@ -84,7 +84,7 @@ class Faults:
         self.clips: list[Path] = []
 
     def all(self) -> Iterator[Callable[[], None]]:
-        """One kind of fault after the other, for ever."""
+        """One kind of fault after the other, until cancelled."""
         yield from itertools.cycle(
             [self.kill_camera, self.change_prompts, self.stop_camera, self.flood, self.reload, self.kill_broker]
         )

@@ -64,6 +64,11 @@ class Event:
     score: float
     bbox: Box
 
+    @property
+    def appears(self) -> bool:
+        """Whether the object comes into view: it is new, or was lost."""
+        return self.kind in {EventKind.STARTED, EventKind.RECOVERED}
+
 
 @dataclass(frozen=True, slots=True)
 class KnownTracks:

@@ -11,10 +11,10 @@ from av.packet import Packet
 # FFmpeg's flag of formats whose stamps may be discontinuous: MPEG transport and program streams, HLS. In others, such
 # as MP4 and Matroska, a gap is meant.
 DISCONTINUOUS: int = cast("Any", Flags.ts_discont).value
-# A step forward of more seconds is a new beginning: FFmpeg's own `-dts_delta_threshold`.
-LONGEST_STEP = 10
-# A step back of more seconds is one too; less is a packet out of order.
-LONGEST_STEP_BACK = 1
+# A longer step forward is a new beginning: FFmpeg's own `-dts_delta_threshold`.
+LONGEST_STEP_SECONDS = 10
+# A longer step back is one too; a shorter one is a packet out of order.
+LONGEST_STEP_BACK_SECONDS = 1
 
 
 class Continuity:
@@ -36,9 +36,11 @@ class Continuity:
             return
         index, time = packet.stream.index, packet.dts * packet.time_base
         due = self._due.get(index, self._newest)
-        back = LONGEST_STEP_BACK if index in self._due else LONGEST_STEP  # streams do not begin together
+        back = (
+            LONGEST_STEP_BACK_SECONDS if index in self._due else LONGEST_STEP_SECONDS
+        )  # streams do not begin together
         # What fits the other streams is on their clock: the gap is this stream's alone.
-        fits = any(at is not None and -back <= time - at <= LONGEST_STEP for at in (due, self._newest))
+        fits = any(at is not None and -back <= time - at <= LONGEST_STEP_SECONDS for at in (due, self._newest))
         if due is not None and not fits:
             self._offset -= time - due
             self._move(packet, due - time)

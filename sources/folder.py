@@ -61,7 +61,7 @@ def expand(spec: str) -> list[str]:
     if pictures and is_pattern(spec):
         return [*names, spec]
     if pictures and names:
-        _say_left(spec, pictures)
+        _say_left_out(spec, pictures)
     return names or [spec]
 
 
@@ -79,7 +79,7 @@ def one_stream(spec: str) -> Contents:
     if not videos and not pictures:
         raise _nothing(spec)
     if videos and pictures:
-        _say_left(spec, pictures)
+        _say_left_out(spec, pictures)
     return Contents(videos, [] if videos else pictures)
 
 
@@ -164,11 +164,11 @@ def _holds_video(file: Path) -> bool:
         return False
 
 
-def _say_left(spec: str, pictures: Sequence[Path]) -> None:
-    names = [picture.name for picture in pictures[:3]]
-    more = f" and {len(pictures) - len(names)} more" if len(pictures) > len(names) else ""
-    left = f"{', '.join(names)}{more}"
-    logger.warning("%s", printable(f"{spec}: the pictures beside its videos are left out: {left}; a glob names them"))
+def _say_left_out(spec: str, pictures: Sequence[Path]) -> None:
+    first = [picture.name for picture in pictures[:3]]
+    more = f" and {len(pictures) - len(first)} more" if len(pictures) > len(first) else ""
+    names = f"{', '.join(first)}{more}"
+    logger.warning("%s", printable(f"{spec}: the pictures beside its videos are left out: {names}; a glob names them"))
 
 
 def _nothing(spec: str) -> SourceError:

@@ -1,4 +1,4 @@
-"""Folders and globs of still pictures as the frames of a stream."""
+"""Folders and globs of pictures as the frames of a stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from maskcast.frame import Frame
 from maskcast.stream_info import StreamInfo
 from sources.folder import root_of
 from sources.picture import ArrayPicture
-from sources.picture_file import StillPicture, read_pictures
+from sources.picture_file import FilePicture, read_pictures
 from sources.pixels import MAX_PIXELS
 
 # Pictures have no clock; this is the rate at which FFmpeg reads image sequences.
@@ -51,8 +51,8 @@ class ImagesSource:
         self._animated = count == 1 and not first.alone
         self.info = StreamInfo(
             stream,
-            width=first.image.shape[1],
-            height=first.image.shape[0],
+            width=first.rgb.shape[1],
+            height=first.rgb.shape[0],
             time_base=ANIMATION_TIME_BASE if self._animated else 1 / RATE,
             frame_rate=None if self._animated else RATE,
             frame_count=None if self._animated else count,
@@ -60,7 +60,7 @@ class ImagesSource:
             live=live,
         )
 
-    def _first(self) -> StillPicture:
+    def _first(self) -> FilePicture:
         first: SourceError | None = None
         for path in self._paths:
             try:
@@ -82,8 +82,8 @@ class ImagesSource:
                         return
                     captured = datetime.now(UTC) if self.info.live else started + timedelta(seconds=float(pts))
                     name = _file_name(path, self._root) if picture.alone else None
-                    still = ArrayPicture(picture.image)
-                    yield Frame(self.info.stream, index, float(pts), captured, still, file_name=name)
+                    decoded = ArrayPicture(picture.rgb)
+                    yield Frame(self.info.stream, index, float(pts), captured, decoded, file_name=name)
                     index += 1
                     pts += (picture.seconds if self._animated else None) or 1 / RATE
             except SourceError as error:

@@ -22,9 +22,9 @@ HTTP_SCHEMES = frozenset({"http", "https"})
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
 
-MAX_ID_LENGTH = 128
+MAX_ID_CHARACTERS = 128
 # Ids that are made here are shorter, so that file names have room for more.
-MADE_ID_LENGTH = 64
+MADE_ID_CHARACTERS = 64
 # MQTT's level separator and wild cards, and path separators.
 _FORBIDDEN = re.compile(r"[/\\+#]")
 
@@ -119,8 +119,13 @@ def check_stream_id(stream: str) -> str:
         check_printable(stream)
     except ValueError as error:
         raise UsageError(f"cannot be used: it {error}", where=f"stream id {stream[:40]!a}") from None
-    if not stream.strip() or stream.startswith((".", "$")) or len(stream) > MAX_ID_LENGTH or _FORBIDDEN.search(stream):
-        rule = f"1 to {MAX_ID_LENGTH} characters, no / \\ + #, no . or $ at the start"
+    if (
+        not stream.strip()
+        or stream.startswith((".", "$"))
+        or len(stream) > MAX_ID_CHARACTERS
+        or _FORBIDDEN.search(stream)
+    ):
+        rule = f"1 to {MAX_ID_CHARACTERS} characters, no / \\ + #, no . or $ at the start"
         raise UsageError(f"cannot be used: {rule}", where=f"stream id {stream[:40]!a}")
     return stream
 
@@ -140,9 +145,9 @@ def stream_id(spec: str) -> str:
         path = Path(spec).absolute()
         name = path.name if os.path.isdir(path) else path.stem  # noqa: PTH112 - see `kind_of`
     cleaned = re.sub(r"[^\w.-]+", "-", name).strip("-._")
-    if len(cleaned) > MADE_ID_LENGTH:  # what differs may be what is cut off
+    if len(cleaned) > MADE_ID_CHARACTERS:  # what differs may be what is cut off
         digest = f"-{crc32(cleaned.encode()):08x}"
-        cleaned = cleaned[: MADE_ID_LENGTH - len(digest)] + digest
+        cleaned = cleaned[: MADE_ID_CHARACTERS - len(digest)] + digest
     return cleaned or "stream"
 
 

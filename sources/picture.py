@@ -71,7 +71,7 @@ class DecodedPicture:
 
 
 class ArrayPicture:
-    """A picture that came as RGB, such as a still image."""
+    """A picture that came as RGB, such as one from a file."""
 
     colour = Colour("bt709", full_range=False)
 

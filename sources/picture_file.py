@@ -1,4 +1,4 @@
-"""Files of still pictures, opened by their headers and read one picture after the other."""
+"""Files of pictures, opened by their headers and read one picture after the other."""
 
 from __future__ import annotations
 
@@ -66,21 +66,21 @@ NEW_SUBFILE_TYPE = 254
 REDUCED_OR_MASK = 0b101
 
 
-class StillPicture(NamedTuple):
+class FilePicture(NamedTuple):
     """One picture of a file.
 
     Attributes:
-        image: ``(H, W, 3)`` uint8 RGB, turned as its EXIF data says.
+        rgb: ``(H, W, 3)`` uint8, turned as its EXIF data says.
         seconds: how long it is shown, if the file says so.
         alone: whether it is the only picture of its file.
     """
 
-    image: Image
+    rgb: Image
     seconds: Fraction | None
     alone: bool
 
 
-def read_pictures(path: Path, max_pixels: int) -> Iterator[StillPicture]:
+def read_pictures(path: Path, max_pixels: int) -> Iterator[FilePicture]:
     """The pictures of a file, in order: pages of a TIFF, steps of an animation, or one.
 
     Only one of them is in memory, and none that has more than `max_pixels` pixels is decoded.
@@ -95,7 +95,7 @@ def read_pictures(path: Path, max_pixels: int) -> Iterator[StillPicture]:
                 if too_large := oversize(*file.size, max_pixels):
                     raise too_large  # noqa: TRY301 - told with the number of the picture below
                 picture = _load(file, path)
-                yield StillPicture(_rgb(picture), _seconds(file), not _several(file))
+                yield FilePicture(_rgb(picture), _seconds(file), not _several(file))
                 done += 1
     except SourceError as error:
         if done == 0:

@@ -16,6 +16,7 @@ SILENCE_SECONDS = 10.0
 HLS_SILENCE_SECONDS = 30.0
 
 Transport: TypeAlias = Literal["tcp", "udp"]
+DEFAULT_TRANSPORT: Transport = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class SourceSettings:
     """
 
     live: bool | None = None
-    transport: Transport = "tcp"
+    transport: Transport = DEFAULT_TRANSPORT
     connect_seconds: float = CONNECT_SECONDS
     silence_seconds: float | None = None
     ca_file: Path | None = None

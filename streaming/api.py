@@ -11,7 +11,7 @@ from maskcast.errors import UsageError
 from maskcast.read_ahead import read_ahead
 from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
-from streaming.pipeline.reader import READ_AHEAD
+from streaming.pipeline.reader import READ_AHEAD_FRAMES
 from streaming.pipeline.stage import Stage, staged
 from trackers.defaults import DEVICE, MODEL, TrackerName
 
@@ -41,7 +41,7 @@ def track(
         device: `auto`, `cpu` or `cuda:N`.
         tracker: `memory` or `association`; None for the best that the checkpoint allows.
         stream: id of the stream; by default made from the source's name.
-        live: True to skip to the newest frame whenever the model is late; by default only for live sources.
+        live: True to drop all but the newest frame when the model is late; by default only for live sources.
         max_frames: stop after this many.
         max_pixels: largest picture that is decoded, width times height.
 
@@ -63,7 +63,7 @@ def track(
         engine = Engine(model, device, tracker)
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
         live, name = opened.info.live, f"read {opened.info.stream}"
-        with closing(read_ahead(opened, name, ahead=1 if live else READ_AHEAD, newest=live)) as frames:
+        with closing(read_ahead(opened, name, ahead=1 if live else READ_AHEAD_FRAMES, newest=live)) as frames:
             for frame in islice(frames, max_frames):
                 yield from staged(engine.step([tracked], [frame])[0], stages)
         yield from staged(engine.close_stream(tracked), stages)

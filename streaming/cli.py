@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -17,6 +17,7 @@ from maskcast.redaction import redact
 from sinks.filename import STREAM_FIELD
 from sinks.formats import STDOUT, known_formats
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
+from sources.settings import DEFAULT_TRANSPORT, Transport
 from streaming.defaults import SAVE_INTERVAL_SECONDS
 from streaming.logs import redact_stray_lines
 from streaming.process import keep_memory, leave, wait_politely
@@ -102,11 +103,11 @@ def track(
     stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None,
     live: Annotated[
-        bool | None, typer.Option("--live/--offline", help="Skip to the newest frame, or process every one.")
+        bool | None, typer.Option("--live/--offline", help="Drop all but the newest frame, or process every one.")
     ] = None,
     rtsp_transport: Annotated[
-        Literal["tcp", "udp"], typer.Option(help="How RTSP's media travels: tcp loses nothing, udp has less delay.")
-    ] = "tcp",
+        Transport, typer.Option(help="How RTSP's media travels: tcp loses nothing, udp has less delay.")
+    ] = DEFAULT_TRANSPORT,
     max_pixels: Annotated[
         int,
         typer.Option(

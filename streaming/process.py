@@ -73,7 +73,7 @@ def keep_memory() -> None:
     """Let glibc keep freed tensors for the next ones instead of asking the kernel for fresh pages each time.
 
     On a CPU a forward pass allocates and frees some megabytes a layer; by default each such block is mapped anew and
-    zeroed by the kernel, a quarter of the time of a small model. Elsewhere than on glibc this does nothing.
+    zeroed by the kernel, which costs a small model much of its time. Elsewhere than on glibc this does nothing.
 
     All threads share one heap. By default glibc has up to eight for each processor, and each of them keeps the most
     that it ever held: with decoders that come and go with their connections, the memory of a long run would grow while

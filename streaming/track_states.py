@@ -1,4 +1,4 @@
-"""Where the tracking state of streams is kept between two runs."""
+"""Where the track state of streams is kept between two runs."""
 
 from __future__ import annotations
 

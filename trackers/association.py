@@ -48,6 +48,10 @@ class AssociationState:
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     memories: dict[int, _Memory] = field(default_factory=dict)
 
+    def keep_memories(self) -> None:
+        """Forget tracks that have ended."""
+        self.memories = {i: memory for i, memory in self.memories.items() if i in self.lifecycle}
+
 
 class AssociationTracker:
     """Follows the objects of any number of streams; holds no state of its own."""
@@ -63,10 +67,8 @@ class AssociationTracker:
     def set_prompts(self, state: AssociationState, prompts: Sequence[str]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids, others end."""
         state.prompts = tuple(prompts)
-        gone = [life.id for life in state.lifecycle if life.prompt not in state.prompts]
-        events = [event for track_id in gone for event in state.lifecycle.end(track_id)]
-        for track_id in gone:
-            del state.memories[track_id]
+        events = state.lifecycle.keep_prompts(state.prompts)
+        state.keep_memories()
         return events
 
     @torch.inference_mode()
@@ -111,7 +113,7 @@ class AssociationTracker:
             blend = appearances[i] if known is None else running(known.appearance, appearances[i])
             # A copy: a view would keep the masks of all that was found in this frame.
             state.memories[track_id] = _Memory(low_res[i].clone(), blend)
-        state.memories = {i: memory for i, memory in state.memories.items() if i in state.lifecycle}
+        state.keep_memories()
 
         tracks = (
             Track(track_id, prompts[i], state.lifecycle[track_id].state, scores[i], masks[i])

@@ -177,7 +177,7 @@ class Engine:
             raise _model_error(self.device, error) from error
 
     def save_stream(self, stream: TrackedStream, *, final: bool) -> track_state.SavedState:
-        """Copy a stream's tracking state between two frames, to be written; see `trackers.memory.track_state`.
+        """Copy a stream's track state between two frames, to be written; see `trackers.memory.track_state`.
 
         Raises:
             UsageError: the tracker has no track states.

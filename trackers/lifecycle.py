@@ -6,7 +6,7 @@ DeepSORT's `n_init` (Wojke et al. 2017); a lost track waits for `lost_after` sec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from maskcast.mask import Box
@@ -132,6 +132,11 @@ class Lifecycle:
             else:
                 events += self._miss(life, pts)
         return events
+
+    def keep_prompts(self, prompts: Sequence[str]) -> list[Event]:
+        """End the tracks of all prompts but these; tentative ones leave no event."""
+        gone = [life.id for life in self if life.prompt not in prompts]
+        return [event for track_id in gone for event in self.end(track_id)]
 
     def end(self, track_id: int) -> list[Event]:
         """End a track now; a tentative one leaves no event."""

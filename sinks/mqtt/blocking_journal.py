@@ -31,7 +31,7 @@ from sinks.mqtt.journal_stream import Entry, JournalStream
 
 logger = logging.getLogger(__name__)
 
-IN_MEMORY = 2_000  # events a stream, about 1 MB, kept while the disk refuses to be written
+IN_MEMORY_EVENTS = 2_000  # events a stream, about 1 MB, kept while the disk refuses to be written
 RETRY_SECONDS = 5.0  # between attempts to write to a disk that has refused
 OLDEST = "SELECT sequence, payload FROM event WHERE stream = ? AND sequence >= ? ORDER BY sequence"
 
@@ -79,7 +79,7 @@ class BlockingJournal:
             self._drop_oldest(name, stream, excess)
         self._dirty.add(name)
         self.write()
-        while len(stream.waiting) > IN_MEMORY:  # only while the disk refuses
+        while len(stream.waiting) > IN_MEMORY_EVENTS:  # only while the disk refuses
             stream.waiting.popleft()
             stream.dropped += 1
         return len(result.events)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0  # between attempts to connect again
 STEADY_SECONDS = 10.0  # after which a connection counts as made; shorter ones lengthen the pause like failures
-MOST_KEPT = 1_000  # retained topics of one connection
+MOST_KEPT_TOPICS = 1_000  # retained topics of one connection
 
 
 class DisconnectedError(Exception):
@@ -137,7 +137,7 @@ class Connection:
 
         An empty payload removes what the broker retains.
         """
-        if topic not in self._kept and len(self._kept) >= MOST_KEPT:
+        if topic not in self._kept and len(self._kept) >= MOST_KEPT_TOPICS:
             logger.error("%s: %s is one topic too many to keep up to date", self._address, topic)
             return
         self._kept[topic] = (payload, delivery)

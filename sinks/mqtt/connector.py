@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 5.0  # for the broker's answer to one message
 ATTEMPTS = 2  # at the same time, to one broker: each that hangs holds a thread of the loop's pool
-MOST_INCOMING = 256  # messages that wait to be looked at; more are dropped
+MOST_INCOMING_MESSAGES = 256  # messages that wait to be looked at; more are dropped
 RECEIVE_BUFFER_BYTES = 64 << 10  # that the system takes in ahead of us: what a flood can leave to work through
 
 # MQTT 5, sections 3.2.2.2 and 3.14.2.1. paho gives the first where the line breaks without a word.
@@ -158,7 +158,7 @@ class Connector:
             will=aiomqtt.Will(self._will_topic, self._will(), self._will_delivery.qos, self._will_delivery.retain),
             timeout=TIMEOUT_SECONDS,
             queue_type=_Inbox,
-            max_queued_incoming_messages=MOST_INCOMING,
+            max_queued_incoming_messages=MOST_INCOMING_MESSAGES,
             socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)],
         )
         client.pending_calls_threshold = 100

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 8 << 10  # the longest sensible one (32 prompts of 200 ASCII characters) fits
 MAX_DEPTH = 4  # brackets within brackets; a request needs two
-QUOTED = 40  # characters of a request that an error message may repeat
+QUOTED_CHARACTERS = 40  # characters of a request that an error message may repeat
 RATE_PER_SECOND, BURST = 10.0, 20.0  # requests in the long run, and at once
 FLOOD_SECONDS = 1.0  # between two replies to the requests above that
 
@@ -104,7 +104,7 @@ def _constant(name: str) -> NoReturn:
 
 
 def _quote(text: str) -> str:
-    return ascii(text[:QUOTED]) + ("..." if len(text) > QUOTED else "")
+    return ascii(text[:QUOTED_CHARACTERS]) + ("..." if len(text) > QUOTED_CHARACTERS else "")
 
 
 def _fault(error: ErrorDetails) -> str:

@@ -13,7 +13,7 @@ from sinks.mqtt.connection import Connection, DisconnectedError
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.incoming import Incoming
 
-WAITING = 64  # requests of each kind that wait for the one at work
+MOST_WAITING_REQUESTS = 64  # requests of each kind that wait for the one at work
 
 # A request to be carried out, or the reply to one that is not, with the correlation data of both.
 _Queue: TypeAlias = "asyncio.Queue[tuple[ControlMessage | bytes, bytes | None]]"
@@ -32,8 +32,8 @@ class ControlTopic:
         """Prepare to bring `desk` the requests that arrive over `connection`."""
         self._connection, self._desk = connection, desk
         self._reply_topic = topics.REPLY.at(prefix, stream)
-        self._changes: _Queue = asyncio.Queue(WAITING)
-        self._others: _Queue = asyncio.Queue(WAITING)
+        self._changes: _Queue = asyncio.Queue(MOST_WAITING_REQUESTS)
+        self._others: _Queue = asyncio.Queue(MOST_WAITING_REQUESTS)
         connection.subscribe(topics.CONTROL.at(prefix, stream), self._take)
 
     def _take(self, incoming: Incoming) -> None:
@@ -49,7 +49,7 @@ class ControlTopic:
         queue = self._others
         if isinstance(admitted, ControlMessage) and admitted.action in PROMPT_ACTIONS:
             if self._changes.full():
-                admitted = self._desk.reject(f"{WAITING} changes wait already", request=admitted)
+                admitted = self._desk.reject(f"{MOST_WAITING_REQUESTS} changes wait already", request=admitted)
             else:
                 queue = self._changes
         queue.put_nowait((admitted, incoming.correlation))

@@ -14,7 +14,7 @@ from sinks.mqtt.journal import Journal
 logger = logging.getLogger(__name__)
 
 REFUSED_SECONDS = 5.0  # until events that the broker refused are offered again
-WINDOW = 16  # events on their way to the broker at a time
+WINDOW_EVENTS = 16  # events on their way to the broker at a time
 
 
 class EventsTopic:
@@ -49,7 +49,7 @@ class EventsTopic:
         while True:
             await self._connection.connected.wait()
             self._new.clear()
-            entries = await self._journal.first(self._stream, WINDOW)
+            entries = await self._journal.first(self._stream, WINDOW_EVENTS)
             if not entries:
                 await self._new.wait()
                 continue

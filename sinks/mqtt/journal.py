@@ -12,12 +12,12 @@ from maskcast.frame import Frame
 from maskcast.picture import Picture
 from maskcast.result import KnownTracks, Result
 from maskcast.threads import SerialThread
-from sinks.mqtt.blocking_journal import IN_MEMORY, BlockingJournal
+from sinks.mqtt.blocking_journal import IN_MEMORY_EVENTS, BlockingJournal
 from sinks.mqtt.journal_stream import Entry
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_LIMIT = 100_000  # events a stream that may wait: weeks of a busy camera, about 50 MB on disk
+DEFAULT_LIMIT_EVENTS = 100_000  # events a stream that may wait: weeks of a busy camera, about 50 MB on disk
 # Seconds that a stream waits for the disk. SQLite itself waits one second for another process, and a commit flushes
 # nothing; a disk that takes longer does not answer at all.
 ANSWER_SECONDS = 5.0
@@ -44,7 +44,7 @@ class Journal:
     and the next 2,000 results with events queue up before it.
     """
 
-    def __init__(self, file: Path | None, *, limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(self, file: Path | None, *, limit: int = DEFAULT_LIMIT_EVENTS) -> None:
         """Keep events in `file`, or into memory; at most `limit` events a stream. Nothing is opened yet."""
         self._blocking = BlockingJournal(file, limit)
         self._thread = SerialThread("journal")
@@ -85,7 +85,7 @@ class Journal:
         """Take all events of `result` in one transaction; returns how many were taken, or are to be."""
         if self._closed or not result.events:
             return 0
-        if len(self._late) >= IN_MEMORY:
+        if len(self._late) >= IN_MEMORY_EVENTS:
             self._dropped += len(result.events)
             return 0
         # Messages need no pixels, and many of them may wait.

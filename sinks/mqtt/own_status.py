@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 # by mistake do not fight.
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 LONGEST_WILL_BYTES = 65_535  # MQTT 3.1.1, section 3.1.3.3
-REMEMBERED = 32  # messages of ours that come back to us
+REMEMBERED_MESSAGES = 32  # messages of ours that come back to us
 
 
 class OwnStatus:
@@ -47,8 +47,8 @@ class OwnStatus:
         self.topic = topic
         self._make_will, self._retain = will, retain
         self._true: StatusMessage | ProcessMessage | None = None
-        self._ours: deque[bytes] = deque(maxlen=REMEMBERED)
-        self._wills: deque[bytes] = deque(maxlen=REMEMBERED)
+        self._ours: deque[bytes] = deque(maxlen=REMEMBERED_MESSAGES)
+        self._wills: deque[bytes] = deque(maxlen=REMEMBERED_MESSAGES)
         self._wrong = asyncio.Event()
         self._warned = False
         self._backoff = Backoff(PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=2 * LONGEST_PAUSE_SECONDS, jitter=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from maskcast.errors import SinkError, reason_of
 from maskcast.frame import Frame
-from maskcast.result import Event, EventKind, Result
+from maskcast.result import Event, Result
 from maskcast.stream_info import StreamInfo
 from sinks.filename import file_name
 from sinks.partial import partial_path
@@ -31,8 +31,6 @@ from sinks.video.segment import Segment, recover, settle
 
 logger = logging.getLogger(__name__)
 
-# What makes a recording: an object appears or comes back. That it is lost or ended says that nothing is to be seen.
-TRIGGERS = {EventKind.STARTED, EventKind.RECOVERED}
 RETRY_SECONDS = 30.0  # after a failure of the disk or the encoder
 GAP_SECONDS = 5.0  # without a frame, after which a file is closed and a new one begins
 KEY_SECONDS = 2.0  # between key frames, at most: what a recording around an event may begin earlier than asked for
@@ -127,7 +125,7 @@ class RecordingSink(BlockingSink):
         self._leave_folder()
 
     def _trigger(self, events: tuple[Event, ...], pts: float) -> None:
-        if self.settings.when == "events" and any(event.kind in TRIGGERS for event in events):
+        if self.settings.when == "events" and any(event.appears for event in events):
             self._noted.append(pts)
 
     async def _watch_silence(self) -> None:

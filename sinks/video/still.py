@@ -12,7 +12,7 @@ from av import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from maskcast.errors import SinkError
-from maskcast.result import EventKind, Result
+from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
 from sinks.video.render import colour_codes, render
@@ -109,8 +109,7 @@ class StillSink(Sink):
         """Nothing to open."""
 
     async def note(self, result: Result) -> None:
-        appeared = {EventKind.STARTED, EventKind.RECOVERED}
-        if self._on_events and any(event.kind in appeared for event in result.events):
+        if self._on_events and any(event.appears for event in result.events):
             self._wanted = True
 
     async def write(self, result: Result) -> None:

@@ -38,7 +38,7 @@ BROKER_SECONDS, BROKER_STREAM_SECONDS = 20.0, 1.0
 HTTP_SECONDS = 2.0
 # A probe is not a service: what does not answer in this time is reported, whatever the settings allow it.
 LONGEST_WAIT_SECONDS = 20.0
-LOW_SPACE = 1 << 30
+LOW_SPACE_BYTES = 1 << 30
 # Enough to find out what a recording already takes; beyond that the answer does not matter.
 MAX_FILES_COUNTED = 100_000
 GIB = 1 << 30
@@ -203,7 +203,7 @@ def probe_folder(what: str, folder: Path) -> list[Finding]:
         advice = "make it writable for this user, or name another folder"
         return [Finding(Verdict.FAIL, what, f"{folder}: {existing}: {reason}; {advice}", SinkError.exit_code)]
     state = "writable" if existing == folder else "will be made"
-    verdict = Verdict.OK if free >= LOW_SPACE else Verdict.WARN
+    verdict = Verdict.OK if free >= LOW_SPACE_BYTES else Verdict.WARN
     return [Finding(verdict, what, f"{folder}: {state}, {free / GIB:.1f} GiB free")]
 
 
@@ -247,7 +247,6 @@ def probe_encoders(codecs: Iterable[str | None]) -> list[Finding]:
 
     findings = []
     for codec in codecs:
-        asked = codec or "default"
         try:
             encoder = choose_encoder(EncoderSettings(codec), SUFFIX, 640, 360)
         except (UsageError, SinkError) as error:
@@ -258,7 +257,7 @@ def probe_encoders(codecs: Iterable[str | None]) -> list[Finding]:
             detail = f"{encoder} does not work on this machine; leave codec out, or use libx264"
             findings.append(Finding(Verdict.FAIL, "encoder", detail, SinkError.exit_code))
         else:
-            findings.append(Finding(Verdict.OK, "encoder", f"{asked}: {encoder}"))
+            findings.append(Finding(Verdict.OK, "encoder", f"{codec or 'default'}: {encoder}"))
     return findings
 
 

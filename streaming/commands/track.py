@@ -13,7 +13,7 @@ from maskcast.notices import Notice, Problem
 from maskcast.prompts import clean_prompts
 from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
-from sources.settings import Transport
+from sources.settings import DEFAULT_TRANSPORT, Transport
 from streaming.commands.outputs import Outputs
 from streaming.commands.progress import ProgressDisplay
 from streaming.defaults import SAVE_INTERVAL_SECONDS
@@ -40,7 +40,7 @@ def run_track(
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
-    rtsp_transport: Transport = "tcp",
+    rtsp_transport: Transport = DEFAULT_TRANSPORT,
     max_pixels: int = MAX_PIXELS,
     tracker_from: str | None = None,
     hot_start: int = HOT_START_FRAMES,

@@ -27,7 +27,7 @@ class Job:
         max_frames: stop after this many frames; None for all.
         max_rate: most frames a second to track; None for all.
         weight: share of the model when there is not enough for all.
-        track_state: where to keep the tracking state; None to keep none.
+        track_state: where to keep the track state; None to keep none.
         known: what subscribers know of earlier tracks of the stream; None if it had none.
         notify: is told in the event loop what happens, each problem as soon as it comes; those are in the report, too.
     """

@@ -19,7 +19,7 @@ from streaming.pipeline.stopping import first
 logger = logging.getLogger(__name__)
 
 # Results that wait for a slow sink. Each holds a decoded picture (3 MB at 1080p), so few.
-CAPACITY = 4
+CAPACITY_RESULTS = 4
 # Seconds after which a call of a sink counts as hanging. A disk that has to spin up or a share that comes back answers
 # within half a minute; NFS itself takes a minute for its first time-out (nfs(5), `timeo`).
 START_SECONDS, WRITE_SECONDS = 60.0, 120.0
@@ -52,7 +52,7 @@ class Outlet:
         self._open = False
         self._unready = 0  # results that were left out because the stream had to stop
         self._info = info
-        self._mailbox: Mailbox[Result] = Mailbox(CAPACITY, drop_oldest=info.live)
+        self._mailbox: Mailbox[Result] = Mailbox(CAPACITY_RESULTS, drop_oldest=info.live)
         self._task: asyncio.Task[None] | None = None
 
     @property

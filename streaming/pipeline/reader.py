@@ -14,7 +14,7 @@ from streaming.pipeline.mailbox import Closed, Mailbox
 from streaming.pipeline.stopping import unless
 
 # Frames decoded ahead of the model.
-READ_AHEAD = 4
+READ_AHEAD_FRAMES = 4
 # A thread that does not end in this time is left behind.
 CLOSE_SECONDS = 2.0
 
@@ -50,7 +50,7 @@ class Reader:
     def __init__(self, source: Source, notify: Notify) -> None:
         """Prepare; `notify` is told of the frames that a live stream drops."""
         self.info = source.info
-        self.frames: Mailbox[Frame] = Mailbox(1 if self.info.live else READ_AHEAD, drop_oldest=self.info.live)
+        self.frames: Mailbox[Frame] = Mailbox(1 if self.info.live else READ_AHEAD_FRAMES, drop_oldest=self.info.live)
         self._source, self._notify = source, notify
         self._threads: list[asyncio.Future[None]] = []
 

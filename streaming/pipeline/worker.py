@@ -138,7 +138,7 @@ class Worker:
         return await self.thread.call(change)
 
     async def save_stream(self, lane: Lane[TrackedStream], file: Path, *, final: bool) -> float:
-        """Write a stream's tracking state between two frames; `final` if none follows.
+        """Write a stream's track state between two frames; `final` if none follows.
 
         Returns:
             Seconds that copying and writing it took, without the wait for the model.

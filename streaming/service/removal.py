@@ -20,13 +20,13 @@ from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus
 from sources.location import check_stream_id
 from streaming.pipeline.stopping import unless
-from streaming.service.retained import Left, Retained
+from streaming.service.retained import Retained, RetainedStream
 from streaming.track_states import remove_other_track_states, remove_track_state
 
 logger = logging.getLogger(__name__)
 
 # Events that are taken from the journal at a time.
-BATCH = 16
+BATCH_EVENTS = 16
 # Until then a broker has noticed a dead line (MQTT 5, section 3.1.2.10: after one and a half times the keep alive) and
 # published its last will, which would stand there for good.
 WILL_SECONDS = 2.0 * KEEPALIVE_SECONDS
@@ -46,7 +46,7 @@ class Removal:
             process: over whose connection all is taken back; None without a broker.
             journal: where events wait.
             retained: what was left at the broker.
-            track_states: folder of the streams' tracking states.
+            track_states: folder of the streams' track states.
         """
         self._process, self._journal, self._retained, self._track_states = process, journal, retained, track_states
 
@@ -81,7 +81,7 @@ class Removal:
                     await process.withdraw(topics)
 
     async def clean_up(self, streams: Collection[str], stop: asyncio.Event) -> None:
-        """Delete the tracking states of all but these streams, and take back what was left in other places.
+        """Delete the track states of all but these streams, and take back what was left in other places.
 
         That is what stands under other prefixes of the broker, and where Home Assistant does not listen any more.
         """
@@ -89,9 +89,9 @@ class Removal:
         process = self._process
         if process is None:
             return
-        for left in self._retained.elsewhere():
-            if await _when_connected(process, stop, partial(_take_back_elsewhere, process, left)):
-                self._retained.forget_left(left)
+        for one in self._retained.elsewhere():
+            if await _when_connected(process, stop, partial(_take_back_elsewhere, process, one)):
+                self._retained.forget_one(one)
         for stream in streams:
             topics = self._retained.stale(stream)
             if topics and await _when_connected(process, stop, partial(process.withdraw, topics)):
@@ -105,7 +105,7 @@ class Removal:
 
     async def _take_back(self, process: ProcessStatus, stream: str, recalled: asyncio.Event) -> bool:
         """Deliver what waits, then remove what is retained; whether the broker took that."""
-        while entries := await self._journal.first(stream, BATCH):
+        while entries := await self._journal.first(stream, BATCH_EVENTS):
             for entry in entries:
                 with suppress(RefusedError):  # told; it will never be delivered
                     await process.publish_event(stream, entry.payload)
@@ -115,15 +115,15 @@ class Removal:
         return await process.withdraw(self._retained.topics(stream))
 
 
-async def _take_back_elsewhere(process: ProcessStatus, left: Left) -> bool:
+async def _take_back_elsewhere(process: ProcessStatus, one: RetainedStream) -> bool:
     """Remove what is retained under another prefix, if what stands there is of such a stream.
 
     Only the file says that the prefix was ever ours.
     """
-    topics = left.discovery_topics(())
-    status = await process.retained(left.status_topic())
-    if status is not None and _is_status(status, left.stream):
-        topics = [*left.topics(), left.process_topic()]
+    topics = one.discovery_topics(())
+    status = await process.retained(one.status_topic())
+    if status is not None and _is_status(status, one.stream):
+        topics = [*one.topics(), one.process_topic()]
     return await process.withdraw(topics)
 
 

@@ -25,11 +25,11 @@ from streaming.settings.values import StreamId
 logger = logging.getLogger(__name__)
 
 # Prompts that are not looked for any more and of which Home Assistant is reminded, the newest of a stream.
-MOST_GONE = 64
+MOST_GONE_PROMPTS = 64
 # Streams at all brokers and prefixes, the newest: several times what a settings file may name.
-MOST_LEFT = 1_024
-# Of the file: a stream with all prompts that it may have takes some 50 KB.
-LONGEST = 64 << 20
+MOST_STREAMS = 1_024
+# A stream with all prompts that it may have takes some 50 KB.
+LARGEST_FILE_BYTES = 64 << 20
 # Seconds that the end of the process waits for a slow disk, and between attempts to write to one that refuses.
 CLOSE_SECONDS, RETRY_SECONDS = 5.0, 5.0
 
@@ -43,7 +43,7 @@ def _topic(value: str) -> str:
 TopicText = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_topic)]
 
 
-class Left(BaseModel):
+class RetainedStream(BaseModel):
     """What one stream has left at a broker under a prefix. It names no topics: they are made from this.
 
     Attributes:
@@ -82,7 +82,7 @@ class Left(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    left: Annotated[list[Left], Field(max_length=MOST_LEFT)]
+    left: Annotated[list[RetainedStream], Field(max_length=MOST_STREAMS)]
 
 
 class Retained:
@@ -103,18 +103,18 @@ class Retained:
         self._file, self._discovery = file, discovery
         self._broker = f"{address.host}:{address.port}" if address else ""
         self._prefix = address.prefix if address else ""
-        self._left = {(left.broker, left.prefix, left.stream): left for left in _read(file)}
+        self._streams = {(one.broker, one.prefix, one.stream): one for one in _read(file)}
         self._closing = asyncio.Event()
         self._changed = False
         self._writing: asyncio.Task[None] | None = None
 
     def streams(self) -> set[str]:
         """Those that have left something under the present prefix."""
-        return {left.stream for left in self._left.values() if self._is_here(left)}
+        return {one.stream for one in self._streams.values() if self._is_here(one)}
 
-    def elsewhere(self) -> list[Left]:
+    def elsewhere(self) -> list[RetainedStream]:
         """What was left at the present broker under other prefixes."""
-        return [left for left in self._left.values() if left.broker == self._broker and not self._is_here(left)]
+        return [one for one in self._streams.values() if one.broker == self._broker and not self._is_here(one)]
 
     def topics(self, stream: str) -> list[str]:
         """All topics of a stream under the present prefix."""
@@ -126,21 +126,21 @@ class Retained:
 
     def note(self, stream: str) -> None:
         """Note that a stream is about to leave something under the present prefix."""
-        left = self._here(stream)
-        if self._discovery and self._discovery not in left.discovery:
-            left = left.model_copy(update={"discovery": [*left.discovery[-15:], self._discovery]})
-        self._put(left)
+        one = self._here(stream)
+        if self._discovery and self._discovery not in one.discovery:
+            one = one.model_copy(update={"discovery": [*one.discovery[-15:], self._discovery]})
+        self._put(one)
 
     def replace(self, stream: str, prompts: Sequence[str]) -> list[str]:
         """Note that Home Assistant is told of these prompts of a stream from now on.
 
         Returns:
-            Those of before that are not among them, at most the `MOST_GONE` newest. They are remembered: the newest
-            message is the only one that is sure to arrive, so each must name all that is to be forgotten.
+            Those of before that are not among them, at most the `MOST_GONE_PROMPTS` newest. They are remembered: the
+            newest message is the only one that is sure to arrive, so each must name all that is to be forgotten.
         """
-        left = self._here(stream)
-        gone = [prompt for prompt in left.prompts if prompt not in prompts][-MOST_GONE:]
-        self._put(left.model_copy(update={"prompts": [*gone, *prompts]}))
+        one = self._here(stream)
+        gone = [prompt for prompt in one.prompts if prompt not in prompts][-MOST_GONE_PROMPTS:]
+        self._put(one.model_copy(update={"prompts": [*gone, *prompts]}))
         return gone
 
     def forget_stale(self, stream: str) -> None:
@@ -151,11 +151,11 @@ class Retained:
 
     def forget(self, stream: str) -> None:
         """Note that all that a stream has left under the present prefix has been taken back."""
-        self.forget_left(self._here(stream))
+        self.forget_one(self._here(stream))
 
-    def forget_left(self, left: Left) -> None:
-        """Note that `left` has been taken back."""
-        if self._left.pop((left.broker, left.prefix, left.stream), None) is not None:
+    def forget_one(self, one: RetainedStream) -> None:
+        """Note that what a stream has left in one place has been taken back."""
+        if self._streams.pop((one.broker, one.prefix, one.stream), None) is not None:
             self._save()
 
     async def close(self) -> None:
@@ -164,22 +164,22 @@ class Retained:
         if self._writing:
             await asyncio.wait([self._writing], timeout=CLOSE_SECONDS)
 
-    def _is_here(self, left: Left) -> bool:
-        return (left.broker, left.prefix) == (self._broker, self._prefix)
+    def _is_here(self, one: RetainedStream) -> bool:
+        return (one.broker, one.prefix) == (self._broker, self._prefix)
 
-    def _here(self, stream: str) -> Left:
-        known = self._left.get((self._broker, self._prefix, stream))
-        return known or Left.model_construct(
+    def _here(self, stream: str) -> RetainedStream:
+        known = self._streams.get((self._broker, self._prefix, stream))
+        return known or RetainedStream.model_construct(
             broker=self._broker, prefix=self._prefix, stream=stream, discovery=[], prompts=[]
         )
 
-    def _put(self, left: Left) -> None:
-        key = (left.broker, left.prefix, left.stream)
-        if self._left.get(key) == left:
+    def _put(self, one: RetainedStream) -> None:
+        key = (one.broker, one.prefix, one.stream)
+        if self._streams.get(key) == one:
             return
-        self._left[key] = self._left.pop(key, left) and left  # the newest last
-        while len(self._left) > MOST_LEFT:
-            del self._left[next(iter(self._left))]
+        self._streams[key] = self._streams.pop(key, one) and one  # the newest last
+        while len(self._streams) > MOST_STREAMS:
+            del self._streams[next(iter(self._streams))]
         self._save()
 
     def _save(self) -> None:
@@ -191,7 +191,7 @@ class Retained:
         complained = False
         while self._changed:
             self._changed = False
-            text = _File.model_construct(left=list(self._left.values())).model_dump_json(indent=1)
+            text = _File.model_construct(left=list(self._streams.values())).model_dump_json(indent=1)
             writing = partial(write_whole, self._file, partial(Path.write_text, data=text, encoding="utf-8"))
             try:
                 await in_daemon_thread(writing, "write retained")
@@ -210,11 +210,11 @@ class Retained:
                 await unless(self._closing, asyncio.sleep(RETRY_SECONDS))
 
 
-def _read(file: Path) -> list[Left]:
+def _read(file: Path) -> list[RetainedStream]:
     try:
         found = file.stat()
         tighten(file)
-        text = file.read_bytes() if stat.S_ISREG(found.st_mode) and found.st_size <= LONGEST else b""
+        text = file.read_bytes() if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_FILE_BYTES else b""
         return _File.model_validate_json(text).left
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 # Failures of the model in a row, over all streams, after which only a new process can help: a broken CUDA context
 # stays broken. Whatever started us starts us again.
-HOPELESS = 10
+HOPELESS_FAILURES = 10
 MEASURE_SECONDS = 5.0
 TRIM_SECONDS = 30.0
 # Loading a full-size checkpoint from a slow disk takes minutes, a frame on a CPU nearly one.
@@ -150,8 +150,8 @@ class Service:
                 await self._read_again(streams)
             if model.death:
                 raise model.death
-            if model.failures >= HOPELESS:
-                raise ModelError(f"the model failed {HOPELESS} times in a row", advice="start again")
+            if model.failures >= HOPELESS_FAILURES:
+                raise ModelError(f"the model failed {HOPELESS_FAILURES} times in a row", advice="start again")
             if time.monotonic() - measured >= MEASURE_SECONDS:
                 measured = time.monotonic()
                 self._journal.try_again()

@@ -188,7 +188,7 @@ def _redacted(value: Any) -> Any:
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
     """A thread a connection, but never more than `MAX_CONNECTIONS`, and none for longer than its time.
 
-    A time-out of each read would not do: a client that sends a byte a second would keep its thread for ever. When all
+    A time-out of each read would not do: a client that sends a byte a second would never lose its thread. When all
     places are taken the oldest connection gives its own up, so that slow clients cannot lock out a health check.
     """
 

@@ -20,13 +20,14 @@ from sinks.formats import parse_output
 from sinks.messages.control import ACTIONS
 from sinks.mqtt.broker import DEFAULT_PROTOCOL, BrokerAddress, MqttVersion, parse_address
 from sinks.mqtt.home_assistant import DEFAULT_DISCOVERY_PREFIX
-from sinks.mqtt.journal import DEFAULT_LIMIT
+from sinks.mqtt.journal import DEFAULT_LIMIT_EVENTS
 from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES, LARGEST_PAYLOAD_BYTES, SMALLEST_PAYLOAD_BYTES
 from sinks.video.recording_settings import RecordingSettings
 from sources.location import HTTP_SCHEMES, Kind, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from sources.settings import (
     CONNECT_SECONDS,
+    DEFAULT_TRANSPORT,
     HLS_SILENCE_SECONDS,
     SILENCE_SECONDS,
     SourceSettings,
@@ -56,7 +57,7 @@ from streaming.settings.values import (
 from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
 
 MAX_STREAMS = 256
-DAY = 86_400.0
+DAY_SECONDS = 86_400.0
 
 
 class Table(BaseModel):
@@ -94,7 +95,7 @@ class ModelSettings(Table):
         description="Frames by which results are held back to take false tracks back.",
     )
     lost_after: float = Field(
-        default=LOST_AFTER_SECONDS, ge=0.0, le=DAY, description="Seconds after which a lost track ends."
+        default=LOST_AFTER_SECONDS, ge=0.0, le=DAY_SECONDS, description="Seconds after which a lost track ends."
     )
 
 
@@ -166,11 +167,11 @@ class StateSettings(Table):
     save_seconds: float = Field(
         default=SAVE_INTERVAL_SECONDS,
         ge=0.1,
-        le=DAY,
+        le=DAY_SECONDS,
         description="Seconds between two savings of a track state; a killed process forgets what came since.",
     )
     max_events: int = Field(
-        default=DEFAULT_LIMIT,
+        default=DEFAULT_LIMIT_EVENTS,
         ge=100,
         le=10_000_000,
         description="Events kept while the broker is away; the oldest go first.",
@@ -225,7 +226,7 @@ class StreamSettings(Table):
         "a folder of pictures."
     )
     prompts: Prompts = Field(description="What to look for.")
-    transport: Transport = Field(default="tcp", description="How RTSP's media travels.")
+    transport: Transport = Field(default=DEFAULT_TRANSPORT, description="How RTSP's media travels.")
     ca_file: FilePath | None = Field(
         default=None,
         description="PEM file of the authority that signed an rtsps:// certificate; without it none is verified.",
@@ -240,7 +241,7 @@ class StreamSettings(Table):
         description=f"Seconds without data after which to connect anew; HLS: {HLS_SILENCE_SECONDS:.0f}.",
     )
     live: bool | None = Field(
-        default=None, description="Skip to the newest frame, or process every one; by default as the source is."
+        default=None, description="Drop all but the newest frame, or process every one; by default as the source is."
     )
     max_pixels: int = Field(
         default=MAX_PIXELS,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from maskcast.errors import UsageError
 from sinks.filename import file_name, with_stream
-from sources.location import MAX_ID_LENGTH, check_stream_id
+from sources.location import MAX_ID_CHARACTERS, check_stream_id
 from streaming.track_states import track_state_file
 
 LONG = ["\u9580" * 128, "\U0001f600" * 128, "e\u0301" * 64, "L" * 128]
@@ -32,7 +32,7 @@ def test_ids_that_differ_at_their_end_have_different_files():
 
 
 @settings(deadline=None)
-@given(st.text(min_size=1, max_size=MAX_ID_LENGTH))
+@given(st.text(min_size=1, max_size=MAX_ID_CHARACTERS))
 def test_any_id_is_refused_or_a_name(stream):
     try:
         check_stream_id(stream)

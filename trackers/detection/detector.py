@@ -168,8 +168,8 @@ class Detector:
             pair, query = (scores > self.score_threshold).nonzero(as_tuple=True)
             masks = logits[pair, query].float()
             if self.box_margin is not None:
-                masks, left = trimmed(masks, boxes[pair, query], self.box_margin)
-                pair, query = pair[left], query[left]
+                masks, remaining = trimmed(masks, boxes[pair, query], self.box_margin)
+                pair, query = pair[remaining], query[remaining]
             found.append((start + pair, scores[pair, query], masks))
         return self._divide(pairs, *(torch.cat(tensors) for tensors in zip(*found, strict=True)), frames=len(prompts))
 

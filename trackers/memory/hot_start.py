@@ -29,7 +29,7 @@ class HotStart:
         """Hand in a frame's result; get those that are now certain."""
         self._held.append(result)
         released = [self._clean(self._held.popleft())] if len(self._held) >= self.delay else []
-        self._removed = {track: left - 1 for track, left in self._removed.items() if left > 0}
+        self._removed = {track: frames - 1 for track, frames in self._removed.items() if frames > 0}
         return released
 
     def follow_up(self, events: Iterable[Event]) -> bool:

@@ -149,17 +149,17 @@ class MemoryBank:
         )
 
 
-def recall_together(banks: Sequence[MemoryBank], asked: Sequence[tuple[Ints, int]]) -> tuple[Tensor, Recall]:
+def recall_together(banks: Sequence[MemoryBank], wanted: Sequence[tuple[Ints, int]]) -> tuple[Tensor, Recall]:
     """Recall for several streams, padded to one width.
 
     Args:
         banks: of each stream.
-        asked: rows and frame number of each stream.
+        wanted: rows and frame number of each stream.
 
     Returns:
         ``(N, W, *shape)`` values of the N tracks of all streams, and what they are; `Recall.index` means nothing then.
     """
-    recalls = [bank.recall(rows, step) for bank, (rows, step) in zip(banks, asked, strict=True)]
+    recalls = [bank.recall(rows, step) for bank, (rows, step) in zip(banks, wanted, strict=True)]
     width = max(recall.index.shape[1] for recall in recalls)
     recalls = [recall.padded(width) for recall in recalls]
     values = [

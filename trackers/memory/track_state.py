@@ -1,4 +1,4 @@
-"""Save a stream's tracking state and take it up again, in the same process or in the next one.
+"""Save a stream's track state and take it up again, in the same process or in the next one.
 
 One safetensors file: the memories as tensors, everything else as JSON in the file's own metadata, so that the two
 can never disagree. It is written beside its place and moved there: a process that is killed leaves the old file.
@@ -40,7 +40,7 @@ RESERVED_IDS = 10_000
 
 @dataclass(frozen=True)
 class SavedState:
-    """A stream's tracking state as of one frame, on the CPU.
+    """A stream's track state as of one frame, on the CPU.
 
     Attributes:
         tensors: the memories.

@@ -106,8 +106,7 @@ class MemoryTracker:
     def set_prompts(self, state: MemoryState, prompts: Sequence[str]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids and memories, others end."""
         state.prompts = tuple(prompts)
-        gone = [life.id for life in state.lifecycle if life.prompt not in state.prompts]
-        events = [event for track_id in gone for event in state.lifecycle.end(track_id)]
+        events = state.lifecycle.keep_prompts(state.prompts)
         state.table.keep(life.id for life in state.lifecycle)
         # In a hot start these tracks may not even have started for anyone outside.
         return [] if state.hot_start.follow_up(events) else events

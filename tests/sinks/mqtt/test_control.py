@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from maskcast.errors import UsageError
 from maskcast.notices import Notice, RequestsAnswered
 from sinks.messages.control import ControlMessage
-from sinks.mqtt.control import BURST, MAX_REQUEST_BYTES, QUOTED, ControlDesk, ControlError, parse_control
+from sinks.mqtt.control import BURST, MAX_REQUEST_BYTES, QUOTED_CHARACTERS, ControlDesk, ControlError, parse_control
 from tests.publishing import answered
 from tests.schemas import VALIDATORS
 
@@ -128,7 +128,7 @@ def test_the_largest_sensible_request_fits() -> None:
 def test_an_error_repeats_little_of_the_request() -> None:
     text = judged(json.dumps({"action": "pause", "secret" * 100: 1}).encode())
     assert isinstance(text, str)
-    assert text.count("secret") <= QUOTED // len("secret")
+    assert text.count("secret") <= QUOTED_CHARACTERS // len("secret")
 
 
 # Fuzzing

@@ -133,7 +133,7 @@ async def test_what_needs_no_model_is_done_before_changes_of_prompts_that_keep_t
 
 
 async def test_of_changes_only_so_many_wait_for_the_model(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_topic, "WAITING", 2)
+    monkeypatch.setattr(control_topic, "MOST_WAITING_REQUESTS", 2)
     go = asyncio.Event()
 
     async def obey(message: ControlMessage) -> tuple[str, ...]:

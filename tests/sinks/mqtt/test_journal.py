@@ -244,7 +244,7 @@ async def test_damage_while_in_use_costs_what_was_in_the_file_and_says_how_much(
 async def test_a_full_disk_costs_nothing_until_memory_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(blocking_journal, "IN_MEMORY", 10)
+    monkeypatch.setattr(blocking_journal, "IN_MEMORY_EVENTS", 10)
     monkeypatch.setattr(blocking_journal, "RETRY_SECONDS", 0.0)
     file = tmp_path / "journal.sqlite"
     journal = Journal(file)

@@ -67,7 +67,7 @@ async def test_the_first_start_on_a_full_disk(
 
 
 async def test_memory_is_bounded_while_the_disk_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocking_journal, "IN_MEMORY", 10)
+    monkeypatch.setattr(blocking_journal, "IN_MEMORY_EVENTS", 10)
     Disk(monkeypatch, readable=False)
     journal = Journal(tmp_path / "journal.sqlite")
     for index in range(30):

@@ -149,9 +149,9 @@ async def test_events_of_an_outage_arrive_afterwards_in_order(broker: Broker, tm
         kept = {message["id"]: message["frame"] for message in found.of("door/events")}
         # A subscriber that was cut off with the broker may have missed what was on its way to it at that moment.
         missing = set(range(total)) - set(kept.values())
-        assert len(missing) <= 3 * events_topic.WINDOW
+        assert len(missing) <= 3 * events_topic.WINDOW_EVENTS
         assert list(kept.values()) == sorted(kept.values())
-        assert len(ids) - len(kept) <= 3 * events_topic.WINDOW
+        assert len(ids) - len(kept) <= 3 * events_topic.WINDOW_EVENTS
         assert [int(one.split("-")[1]) for one in kept] == [1 + index for index in kept.values()]
         statuses = found.of("door/status")
         assert {status["status"] for status in statuses} == {"online"}

@@ -70,7 +70,7 @@ async def test_a_jump_back_is_a_new_beginning(tmp_path: Path, suffix: str) -> No
 
 async def test_packets_out_of_order_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second half begins half a second before the end of the first."""
-    monkeypatch.setattr(audio, "NEW_BEGINNING", 10)
+    monkeypatch.setattr(audio, "NEW_BEGINNING_SECONDS", 10)
     one, source = tmp_path / "one.ts", tmp_path / "both.ts"
     clip(one, audio=AAC)
     late = tmp_path / "late.ts"

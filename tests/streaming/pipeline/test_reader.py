@@ -8,7 +8,7 @@ import pytest
 from maskcast.errors import SourceError, UsageError
 from maskcast.notices import FramesDropped, ignore
 from streaming.pipeline.mailbox import Closed
-from streaming.pipeline.reader import READ_AHEAD, Reader, open_reader
+from streaming.pipeline.reader import READ_AHEAD_FRAMES, Reader, open_reader
 from tests.patience import eventually_async
 from tests.pipelines import Frames
 
@@ -28,9 +28,9 @@ async def test_a_recording_is_read_a_few_frames_ahead_and_waits():
     source = Frames(20)
     reader = Reader(source, ignore)
     reader.start()
-    await eventually_async(lambda: source.read > READ_AHEAD)
+    await eventually_async(lambda: source.read > READ_AHEAD_FRAMES)
     await asyncio.sleep(0.05)
-    assert source.read == READ_AHEAD + 1, "the last one waits for room"
+    assert source.read == READ_AHEAD_FRAMES + 1, "the last one waits for room"
     assert [(await reader.frames.get()).index for _ in range(20)] == list(range(20))
     with pytest.raises(Closed):
         await reader.frames.get()

@@ -10,7 +10,7 @@ import pytest
 
 from sinks.mqtt.broker import parse_address
 from streaming.service import retained as module
-from streaming.service.retained import MOST_GONE, MOST_LEFT, Retained
+from streaming.service.retained import MOST_GONE_PROMPTS, MOST_STREAMS, Retained
 from tests.patience import eventually, patient
 
 
@@ -48,15 +48,15 @@ async def test_prompts_that_are_gone_are_named_also_after_a_restart(tmp_path):
 
 async def test_the_memory_is_bounded(tmp_path):
     retained = remembered(tmp_path / "retained.json")
-    for number in range(10 * MOST_GONE):
+    for number in range(10 * MOST_GONE_PROMPTS):
         gone = retained.replace("a", [f"prompt {number}"])
-    assert gone == [f"prompt {number}" for number in range(9 * MOST_GONE - 1, 10 * MOST_GONE - 1)]
-    for number in range(MOST_LEFT + 10):
+    assert gone == [f"prompt {number}" for number in range(9 * MOST_GONE_PROMPTS - 1, 10 * MOST_GONE_PROMPTS - 1)]
+    for number in range(MOST_STREAMS + 10):
         retained.note(f"stream {number}")
-    assert len(retained.streams()) == MOST_LEFT
-    assert f"stream {MOST_LEFT + 9}" in retained.streams()
+    assert len(retained.streams()) == MOST_STREAMS
+    assert f"stream {MOST_STREAMS + 9}" in retained.streams()
     await retained.close()
-    assert len(remembered(tmp_path / "retained.json").streams()) == MOST_LEFT, "what is written can be read"
+    assert len(remembered(tmp_path / "retained.json").streams()) == MOST_STREAMS, "what is written can be read"
 
 
 async def test_all_topics_of_a_stream(tmp_path):
@@ -75,7 +75,7 @@ async def test_another_prefix_broker_or_place_of_home_assistant(tmp_path):
     other = remembered(shutil.copy(file, tmp_path / "others.json"), "mqtt://broker/house")
     (left,) = other.elsewhere()
     assert (other.streams(), left.status_topic(), left.process_topic()) == (set(), "site/door/status", "site/status")
-    other.forget_left(left)
+    other.forget_one(left)
     assert not other.elsewhere()
     await other.close()
     assert not remembered(file, "mqtt://another/house").elsewhere(), "nothing can be taken back from here"
@@ -104,7 +104,7 @@ DAMAGE = {
     "a stream that leaves its level": {"left": [LEFT | {"stream": "door/#"}]},
     "a line end": {"left": [LEFT | {"prefix": "a\nb"}]},
     "prompts that are none": {"left": [LEFT | {"prompts": [1]}]},
-    "too many": {"left": [LEFT] * (MOST_LEFT + 1)},
+    "too many": {"left": [LEFT] * (MOST_STREAMS + 1)},
 }
 
 

@@ -37,7 +37,7 @@ def test_what_a_stream_has_left_goes_with_it(tmp_path, still_scene):
             eventually(lambda: not any("/door/" in topic for topic in retained()), 60, "nothing of the door")
             eventually(lambda: device not in retained("homeassistant"), 60, "its device is withdrawn")
             assert {"site/status", "site/gate/status", "site/gate/counts"} <= retained(), "all else is there"
-            eventually(lambda: not list(track_state.parent.glob("*door*")), 20, "its tracking state is deleted")
+            eventually(lambda: not list(track_state.parent.glob("*door*")), 20, "its track state is deleted")
             running.reload(head("site") + table + other)
             eventually(lambda: retained() >= TOPICS, 60, "it may come back, and keeps what it says then")
             assert running.stop() == 0
