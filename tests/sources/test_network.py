@@ -77,7 +77,7 @@ def test_rtsp(camera, transport):
     assert times == sorted(set(times))
     assert times[-1] == pytest.approx(69 / 25, abs=0.5)
     assert [frame.index for frame in frames] == list(range(70))
-    assert abs((datetime.now(UTC) - frames[-1].captured_at).total_seconds()) < 2
+    assert abs((datetime.now(UTC) - frames[-1].captured_at).total_seconds()) < patient(2)
     assert frames[-1].picture.rgb().shape == (120, 160, 3)
 
 
@@ -176,17 +176,17 @@ def test_a_server_that_dies(endless):
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_a_server_that_falls_silent(endless, transport):
+    asked = 1.5 * slowness()
     with rtsp.camera(endless) as server:
-        source = open_network(
-            server.url(), "door", SourceSettings(transport=transport, silence_seconds=1.5 * slowness())
-        )
+        source = open_network(server.url(), "door", SourceSettings(transport=transport, silence_seconds=asked))
         frames = iter(source)
         next(frames)
         server.pause()
         started = time.monotonic()
         with pytest.raises(SourceError, match=r"the stream ended after \d+ frames: no answer in time"):
             list(frames)
-        assert 0.5 < time.monotonic() - started < SILENCE_SECONDS, "what was asked for, not the usual"
+        # For what is asked of a free machine the limit is below the usual silence.
+        assert 0.5 < time.monotonic() - started < asked + 0.8 * SILENCE_SECONDS, "what was asked for, not the usual"
         source.close()
 
 

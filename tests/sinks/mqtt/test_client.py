@@ -9,7 +9,7 @@ import aiomqtt
 import pytest
 
 from sinks.mqtt.client import LARGEST_INCOMING_BYTES, READ_BYTES, Client, ClosedError, TimedOutError
-from tests.patience import patient
+from tests.patience import patient, slowness
 
 
 async def test_an_answer_that_comes_after_its_time_out_is_no_error_in_the_log(caplog):
@@ -55,7 +55,7 @@ async def test_a_huge_message_is_read_to_its_end_and_not_collected(protocol, cap
 
 @pytest.mark.parametrize("flood", [True, False])
 async def test_an_answer_may_come_late_behind_a_flood_of_messages(flood):
-    timeout = 0.2
+    timeout = 0.2 * slowness()
     done, closed = asyncio.Event(), asyncio.Event()
 
     async def serve(reader, writer):

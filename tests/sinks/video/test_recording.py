@@ -332,7 +332,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_full_disk_stops_recording_not_the_stream_and_recording_resumes(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, when: str
 ) -> None:
-    monkeypatch.setattr(recording, "RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(recording, "RETRY_SECONDS", 0.5 * slowness())  # longer than the last bytes of the disk last
     filler = small_disk / "filler"
     filler.write_bytes(bytes(1_800_000))
     sink = RecordingSink(settings(small_disk, when=when, segment_seconds=4, after=1000), "test")
