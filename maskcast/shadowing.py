@@ -12,6 +12,7 @@ from pathlib import Path
 
 from maskcast.errors import UsageError
 
+# All of Maskcast's but `maskcast` itself.
 PACKAGES = ("sinks", "sources", "streaming", "trackers")
 # Stands in the first line of `__init__.py` of each of them; what is installed over ours replaces that file.
 _MARK = b"Maskcast"

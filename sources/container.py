@@ -32,9 +32,9 @@ from sources.picture_file import size_in_header
 from sources.pixels import oversize, oversize_unseen
 from sources.upright import Upright
 
-DEFAULT_RATE = Fraction(25)
+DEFAULT_FRAME_RATE = Fraction(25)
 # Rates above this are FFmpeg's guesses from the clock's resolution.
-HIGHEST_RATE = 1000
+HIGHEST_FRAME_RATE = 1000
 # FFmpeg's flags of formats in which pictures may follow one another without a time: elementary streams, images, parts
 # of a multipart message.
 UNTIMED: int = cast("Any", Flags.no_timestamps | Flags.generic_index).value
@@ -80,7 +80,7 @@ class ContainerSource:
             self._timeless = self._is_timeless()
             self._continuity = None if self._unending() else Continuity(self._container.format)
             rate = None if self._timeless else self._video.average_rate or self._video.guessed_rate
-            self._rate: Fraction | None = rate if rate and rate <= HIGHEST_RATE else None
+            self._rate: Fraction | None = rate if rate and rate <= HIGHEST_FRAME_RATE else None
             self._time_base: Fraction = REAL_TIME_BASE if self._timeless else self._video.time_base
             start = Fraction(self._container.start_time or 0, AV_TIME_BASE)
             self._audio = Audio(() if self._live else self._container.streams.audio, start, opening.shown)
@@ -174,7 +174,7 @@ class ContainerSource:
         # Frame threads hold frames back: fast for files, late for cameras.
         self._video.thread_type = "SLICE" if self._live else "AUTO"
         started = datetime.now(UTC)
-        step = float(1 / (self._rate or DEFAULT_RATE))
+        step = float(1 / (self._rate or DEFAULT_FRAME_RATE))
         tick = min(float(self._time_base), step)
         start: int | None = self._container.start_time
         if self._container.format.name == "avi":  # has decoding times only; what is made from them starts late

@@ -17,7 +17,7 @@ from sources.picture_file import FilePicture, read_pictures
 from sources.pixels import MAX_PIXELS
 
 # Pictures have no clock; this is the rate at which FFmpeg reads image sequences.
-RATE = Fraction(25)
+FRAME_RATE = Fraction(25)
 # Animations count in milliseconds.
 ANIMATION_TIME_BASE = Fraction(1, 1000)
 
@@ -53,10 +53,10 @@ class ImagesSource:
             stream,
             width=first.rgb.shape[1],
             height=first.rgb.shape[0],
-            time_base=ANIMATION_TIME_BASE if self._animated else 1 / RATE,
-            frame_rate=None if self._animated else RATE,
+            time_base=ANIMATION_TIME_BASE if self._animated else 1 / FRAME_RATE,
+            frame_rate=None if self._animated else FRAME_RATE,
             frame_count=None if self._animated else count,
-            duration=None if self._animated else float(count / RATE),
+            duration=None if self._animated else float(count / FRAME_RATE),
             live=live,
         )
 
@@ -85,11 +85,11 @@ class ImagesSource:
                     decoded = ArrayPicture(picture.rgb)
                     yield Frame(self.info.stream, index, float(pts), captured, decoded, file_name=name)
                     index += 1
-                    pts += (picture.seconds if self._animated else None) or 1 / RATE
+                    pts += (picture.seconds if self._animated else None) or 1 / FRAME_RATE
             except SourceError as error:
                 broken.append(error.at(path))
                 if index == before:  # it leaves a gap
-                    index, pts = index + 1, pts + 1 / RATE
+                    index, pts = index + 1, pts + 1 / FRAME_RATE
         if broken:
             what = f"{len(broken)} of {len(self._paths)} images cannot be read; the first: {broken[0]}"
             raise SourceError(what, where=self._spec)

@@ -18,11 +18,10 @@ from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener
 from typing import Literal
 
+from maskcast.shadowing import PACKAGES
 from streaming.log_lines import BareLine, JsonLine, TextLine
 from streaming.repeats import Repeats
 
-# Whose records are shown at the level that was asked for; all others' from WARNING on.
-PACKAGES = ("streaming", "sinks", "sources", "trackers", "maskcast")
 # Lines that wait for stderr; newer ones are dropped and counted.
 QUEUE_LINES = 1000
 # What a full queue may cost the caller; until it has room again it costs nothing more.
@@ -53,7 +52,7 @@ def configure_logs(level: str, format: Literal["text", "json"]) -> None:  # noqa
     root.addHandler(handler)
     wanted = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(max(wanted, logging.WARNING))
-    for name in PACKAGES:
+    for name in ("maskcast", *PACKAGES):  # all others' records are shown from WARNING on
         logging.getLogger(name).setLevel(wanted)
     for logger in list(root.manager.loggerDict.values()):
         if isinstance(logger, logging.Logger) and logger.handlers:

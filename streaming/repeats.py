@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from streaming.log_lines import MAX_CHARACTERS, message
 
 # So many records of one message in a period are shown.
-SHOWN = 10
+SHOWN_RECORDS = 10
 PERIOD_SECONDS = 60.0
 # Different messages that are counted at once, so that the counting is bounded too.
 MAX_TEMPLATES = 500
@@ -36,7 +36,7 @@ class Repeats:
         """Whether to show a record; otherwise it is counted."""
         key = (record.name, record.levelno, str(record.msg)[:MAX_CHARACTERS], str(getattr(record, "stream", "")))
         count = self._counts.setdefault(key, _Count(time.monotonic() + PERIOD_SECONDS))
-        if count.shown < SHOWN:
+        if count.shown < SHOWN_RECORDS:
             count.shown += 1
             return True
         if not count.held_back:

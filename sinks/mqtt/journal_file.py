@@ -43,7 +43,7 @@ _REFUSALS = {
 # Bounds of what is believed. Numbers: more than ever come, at a thousand a second 8,900 years, and all that add to them
 # stay within SQLite's 64 bits. Streams: far more than settings may name. Bytes: events have 500, a track's prompt 500
 # characters, which JSON writes in up to 12 bytes each.
-MOST = 1 << 48
+LARGEST_NUMBER = 1 << 48
 MOST_STREAMS = 10_000
 LONGEST_EVENT_BYTES = 64 << 10
 LONGEST_TRACK_BYTES = 16 << 10
@@ -208,9 +208,9 @@ def _rows(database: sqlite3.Connection, table: str, most: int) -> list[tuple[Any
 def _stream(id_: str, next_: int, sent: int, dropped: int, highest: int) -> JournalStream:
     if not _ID.fullmatch(id_):
         raise ValueError("an id that is none")
-    _within(next_, 1, MOST)
+    _within(next_, 1, LARGEST_NUMBER)
     _within(sent, 0, next_ - 1)
-    return JournalStream(id_, next_, sent, _within(dropped, 0, MOST), _within(highest, 0, MOST))
+    return JournalStream(id_, next_, sent, _within(dropped, 0, LARGEST_NUMBER), _within(highest, 0, LARGEST_NUMBER))
 
 
 def _load_events(database: sqlite3.Connection, streams: dict[str, JournalStream]) -> None:

@@ -12,10 +12,10 @@ from sinks.messages.frame import frame_message
 DEFAULT_PAYLOAD_BYTES = 256 << 10
 SMALLEST_PAYLOAD_BYTES = 64 << 10  # room for some two hundred objects without their shapes
 LARGEST_PAYLOAD_BYTES = 256_000_000  # MQTT itself ends at 268,435,455 bytes a packet; version 5, section 1.5.5
-COARSEST = 32
+COARSEST_DOWNSCALE = 32
 # Halving the resolution halves the outlines, which are what run lengths cost. Below this part of the limit the finer
 # masks probably fit; above it, trying would mean to encode twice for nothing.
-ROOM = 0.4
+ROOM_SHARE = 0.4
 TRY_AGAIN_FRAMES = 50  # after finer masks did not fit in spite of that
 
 
@@ -67,13 +67,13 @@ class PayloadBound:
         downscale, limit = self._downscale, self._limit if room is None else min(self._limit, room)
         payload = frame_message(result, downscale).json_bytes()
         self._wait = max(0, self._wait - 1)
-        while downscale > 1 and len(payload) < ROOM * limit and not self._wait:
+        while downscale > 1 and len(payload) < ROOM_SHARE * limit and not self._wait:
             finer = frame_message(result, downscale // 2).json_bytes()
             if len(finer) > limit:
                 self._wait = TRY_AGAIN_FRAMES
             else:
                 payload, downscale = finer, downscale // 2
-        while len(payload) > limit and downscale < COARSEST:
+        while len(payload) > limit and downscale < COARSEST_DOWNSCALE:
             downscale *= 2
             payload = frame_message(result, downscale).json_bytes()
         self._downscale = downscale

@@ -23,6 +23,8 @@ MODEL_SECONDS = 180.0
 LOCAL_SECONDS = 30.0
 # Beyond a source's own time-outs, for the thread to be scheduled and the decoder to be opened.
 GRACE_SECONDS = 10.0
+# A longer name of a part puts only its own line out of the table.
+LONGEST_NAME_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -42,45 +44,39 @@ class Probe:
     error: type[MaskcastError]
 
 
-def run_check(file: Path | None, *, say: Callable[[str], None] = lambda _: None) -> tuple[list[str], int]:
+def run_check(file: Path | None) -> tuple[list[str], int]:
     """Try all that a settings file needs, or without one what this machine can do; always ends.
 
     Args:
         file: the settings of `maskcast run`.
-        say: called with each line of the table as soon as it and those before it are known.
 
     Returns:
-        The lines of the table (the same that `say` got), and the exit code: 0, or the lowest of those of the
-        failures: 2 for settings, 3 for sources, 4 for sinks, 5 for the model.
+        The lines of the table, and the exit code: 0, or the lowest of those of the failures: 2 for settings, 3 for
+        sources, 4 for sinks, 5 for the model.
     """
-    lines: list[str] = []
-
-    def tell(finding: Finding) -> None:
-        detail = redact(" ".join(finding.detail.split()))
-        lines.append(f"{finding.verdict:<4}  {finding.what:<{width}}  {detail}")
-        say(lines[-1])
-
     if file is None:
-        todo = _machine()
-        width = max(len(probe.what) for probe in todo)
-    else:
-        width = len("settings")
-        try:
-            settings = load_settings(file)
-        except UsageError as error:
-            for problem in error.problems if isinstance(error, SettingsError) else [error]:
-                tell(failed("settings", problem))
-            return lines, error.exit_code
-        todo = _everything(settings)
-        width = min(40, max(width, *(len(probe.what) for probe in todo)))
-        tell(Finding(Verdict.OK, "settings", f"{file}: {_count(len(settings.streams), 'stream')}"))
+        return _table(asyncio.run(_run(_machine())))
+    try:
+        settings = load_settings(file)
+    except UsageError as error:
+        problems = error.problems if isinstance(error, SettingsError) else [error]
+        return _table([failed("settings", problem) for problem in problems])
+    read = Finding(Verdict.OK, "settings", f"{file}: {_count(len(settings.streams), 'stream')}")
+    return _table([read, *asyncio.run(_run(_everything(settings)))])
 
-    findings = asyncio.run(_run(todo, tell))
+
+def _table(findings: Sequence[Finding]) -> tuple[list[str], int]:
+    """A line for each finding, and the exit code."""
+    width = min(LONGEST_NAME_CHARACTERS, max(len(finding.what) for finding in findings))
+    lines = [
+        f"{finding.verdict:<4}  {finding.what:<{width}}  {redact(' '.join(finding.detail.split()))}"
+        for finding in findings
+    ]
     return lines, min((finding.exit_code for finding in findings if finding.verdict is Verdict.FAIL), default=0)
 
 
-async def _run(todo: Sequence[Probe], tell: Callable[[Finding], None]) -> list[Finding]:
-    """Run all probes at the same time, the cameras among them a few at a time, and tell of them in their order."""
+async def _run(todo: Sequence[Probe]) -> list[Finding]:
+    """Run all probes at the same time, the cameras among them a few at a time; their findings in their order."""
     cameras = asyncio.Semaphore(CAMERAS_AT_ONCE)
 
     async def one(probe: Probe) -> list[Finding]:
@@ -89,13 +85,9 @@ async def _run(todo: Sequence[Probe], tell: Callable[[Finding], None]) -> list[F
         async with cameras:
             return await _bounded(probe)
 
-    findings: list[Finding] = []
     async with asyncio.TaskGroup() as group:
-        for task in [group.create_task(one(probe), name=f"check {probe.what}") for probe in todo]:
-            for finding in await task:
-                tell(finding)
-                findings.append(finding)
-    return findings
+        tasks = [group.create_task(one(probe), name=f"check {probe.what}") for probe in todo]
+    return [finding for task in tasks for finding in task.result()]
 
 
 async def _bounded(probe: Probe) -> list[Finding]:

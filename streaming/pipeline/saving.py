@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Of a stream's time, at most this goes into track states: those of many tracks of a full-size model are large.
 SAVING_SHARE = 0.05
 # But that does not make the time between two longer than this many times what was asked for.
-LONGEST_SAVING_PAUSE = 10
+LONGEST_PAUSE_FACTOR = 10
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,4 @@ class Saving:
             if (reason := (error.where, error.what)) not in self._told:
                 self._told.add(reason)
                 self._problem(error)
-        self._due = time.monotonic() + max(seconds, min(taken / SAVING_SHARE, LONGEST_SAVING_PAUSE * seconds))
+        self._due = time.monotonic() + max(seconds, min(taken / SAVING_SHARE, LONGEST_PAUSE_FACTOR * seconds))

@@ -338,10 +338,6 @@ class Settings(Table):
         return self
 
 
-# What a reload cannot change: streams are opened and closed one by one, all else belongs to the whole process.
-FIXED_SECTIONS = ("model", "mqtt", "state", "http", "log", "worker")
-
-
 def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Settings:
     """Read a settings file; relative paths in it become paths relative to the file's folder, made absolute.
 
@@ -381,7 +377,8 @@ def _passwords(settings: Settings) -> Iterator[str]:
 def restart_needed(old: Settings, new: Settings) -> list[str]:
     """The dotted names of what differs and cannot be changed by a reload, such as `model.device`; empty if nothing."""
     changed = []
-    for section in FIXED_SECTIONS:
+    # Streams are opened and closed one by one, all else belongs to the whole process.
+    for section in (name for name in Settings.model_fields if name != "streams"):
         before, after = getattr(old, section), getattr(new, section)
         if before is None or after is None:
             changed += [section] if before is not after else []

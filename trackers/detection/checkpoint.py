@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +22,6 @@ from trackers.detection.config import (
 )
 from trackers.detection.location import NotFetchedError, locate
 from trackers.detection.model_size import check_size
-from trackers.detection.quiet import quiet_transformers
 from trackers.detection.tokenizer import check_prompt, load_tokenizer
 from trackers.detection.weights import Weights
 
@@ -125,3 +127,22 @@ def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:
         raise ModelError(what, where=f"model {name}", advice=advice)
     model.eval().requires_grad_(requires_grad=False)
     return model
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Let Transformers show no progress bars and give no advice for a while; its errors are exceptions.
+
+    Afterwards it is as the rest of the process wants it.
+    """
+    from transformers.utils.logging import EmptyTqdm, set_tqdm_hook
+
+    library = logging.getLogger("transformers")
+    level = library.level
+    hook = set_tqdm_hook(lambda _, arguments, options: EmptyTqdm(*arguments, **options))  # type: ignore[no-untyped-call]
+    library.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        library.setLevel(level)
+        set_tqdm_hook(hook)

@@ -1,13 +1,15 @@
 import json
+import logging
 import shutil
 from dataclasses import fields
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.utils.logging import EmptyTqdm, set_tqdm_hook, tqdm
 
 from maskcast.errors import ModelError
-from trackers.detection.checkpoint import load_checkpoint
+from trackers.detection.checkpoint import load_checkpoint, quiet_transformers
 from trackers.detection.location import EMBEDDED
 from trackers.rules import Rules
 
@@ -118,3 +120,20 @@ def test_the_rules_that_a_checkpoint_sets_are_kept():
     assert {"box_margin", "reidentify_appearance", "select_memories"} <= own
     rules = Rules.from_config(load_checkpoint("nano").video.config)
     assert {name: getattr(rules, name) for name in own} == {name: stored[name] for name in own}
+
+
+def test_the_library_is_quiet_for_a_while_and_then_as_it_was(monkeypatch):
+    library = logging.getLogger("transformers")
+    monkeypatch.setattr(library, "level", logging.INFO)
+    bars = []
+    before = set_tqdm_hook(lambda factory, arguments, options: bars.append(factory))
+    try:
+        with quiet_transformers():
+            assert library.level == logging.ERROR
+            assert isinstance(tqdm([1]), EmptyTqdm)
+        assert library.level == logging.INFO
+        assert bars == []
+        tqdm([1])
+        assert len(bars) == 1
+    finally:
+        set_tqdm_hook(before)
