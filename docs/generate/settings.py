@@ -4,48 +4,40 @@ from __future__ import annotations
 
 import json
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ByteSize, SecretStr
+from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 
 from docs.generate.markdown import table
 from streaming.settings.problems import bounds, choices_of, shown_number
-from streaming.settings.tables import (
-    HttpSettings,
-    LogSettings,
-    ModelSettings,
-    MqttSettings,
-    RecordingTable,
-    StateSettings,
-    StreamSettings,
-    WorkerSettings,
-)
+from streaming.settings.tables import Settings
 
-TABLES: dict[str, type[BaseModel]] = {
-    "[streams.NAME]": StreamSettings,
-    "[streams.NAME.recording]": RecordingTable,
-    "[model]": ModelSettings,
-    "[mqtt]": MqttSettings,
-    "[state]": StateSettings,
-    "[http]": HttpSettings,
-    "[log]": LogSettings,
-    "[worker]": WorkerSettings,
-}
 _UNITS = (("PB", 10**15), ("MB", 10**6), ("KiB", 1 << 10))
 
 
 def settings_tables() -> str:
     """One Markdown table for each table of the settings file."""
-    return "\n".join(_table(name, model) for name, model in TABLES.items())
+    tables = sorted(_tables(Settings), key=lambda table: not table[0].startswith("streams."))
+    return "\n".join(_table(f"[{name}]", model) for name, model in tables)
+
+
+def _tables(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """The tables within one, each with its dotted name; `NAME` stands for what a user chooses."""
+    for key, field in model.model_fields.items():
+        for inner in _models(field.annotation):
+            name = f"{path}{key}.NAME" if typing.get_origin(field.annotation) is dict else f"{path}{key}"
+            yield name, inner
+            yield from _tables(inner, f"{name}.")
 
 
 def _table(name: str, model: type[BaseModel]) -> str:
     rows = [
         (f"`{key}`", _kind(field), _default(field), field.description or "")
         for key, field in model.model_fields.items()
-        if not _is_table(field.annotation)
+        if not _models(field.annotation)
     ]
     return f"## `{name}`\n\n{model.__doc__}\n\n{table(('key', 'value', 'default', ''), rows)}"
 
@@ -90,9 +82,8 @@ def _types(annotation: Any) -> set[Any]:
     return set().union(*map(_types, arguments)) if arguments else {annotation}
 
 
-def _is_table(annotation: Any) -> bool:
-    found = (one for one in _types(annotation) if isinstance(one, type))
-    return any(issubclass(one, BaseModel) and not issubclass(one, SecretStr) for one in found)
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    return [one for one in _types(annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
 
 
 def _size(value: int) -> str:
