@@ -20,7 +20,7 @@ def track(
     source: str | Path,
     prompts: str | Sequence[str],
     *,
-    model: str = MODEL,
+    model: str | None = None,
     device: str = DEVICE,
     tracker: TrackerName | None = None,
     stream: str | None = None,
@@ -37,7 +37,7 @@ def track(
     Args:
         source: as on the command line: a path, a glob, `-` for standard input, a URL, or `camera:0`.
         prompts: one phrase or several; an object belongs to one of them.
-        model: Hugging Face id, folder, or `nano`.
+        model: Hugging Face id, folder, or `nano`; None for the default checkpoint.
         device: `auto`, `cpu` or `cuda:N`.
         tracker: `memory` or `association`; None for the best that the checkpoint allows.
         stream: id of the stream; by default made from the source's name.
@@ -60,7 +60,7 @@ def track(
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
     stages: Sequence[Stage] = ()  # as `Job.stages`
     with closing(open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels), stream=stream)) as opened:
-        engine = Engine(model, device, tracker)
+        engine = Engine(model or MODEL, device, tracker)
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
         live, name = opened.info.live, f"read {opened.info.stream}"
         with closing(read_ahead(opened, name, ahead=1 if live else READ_AHEAD_FRAMES, newest=live)) as frames:

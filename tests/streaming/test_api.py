@@ -1,7 +1,13 @@
 import subprocess
 import sys
 
+import pytest
+
+from maskcast import UsageError, track
 from tests.paths import ROOT
+from trackers.defaults import MODEL
+
+CLIP = ROOT / "streaming" / "commands" / "demo.mp4"
 
 ALONE = """
 import ctypes, logging, os, signal, sys, threading, warnings
@@ -49,6 +55,17 @@ print("alone")
 
 
 def test_the_callers_process_is_left_alone():
-    clip = ROOT / "streaming" / "commands" / "demo.mp4"
-    done = subprocess.run([sys.executable, "-c", ALONE, clip], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", ALONE, CLIP], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("alone\n", "")
+
+
+@pytest.mark.parametrize("options", [{}, {"model": None}])
+def test_without_a_model_it_is_the_default_one(monkeypatch, options):
+    """As `examples/count.py` calls it."""
+
+    def engine(model, *_):
+        raise UsageError(model)
+
+    monkeypatch.setattr("trackers.engine.Engine", engine)
+    with pytest.raises(UsageError, match=MODEL):
+        next(track(CLIP, "cat", **options))
