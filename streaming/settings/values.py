@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field, ValidationInfo
 from maskcast.errors import UsageError
 from maskcast.prompts import MOST_PROMPTS, clean_prompt
 from maskcast.redaction import place_of, redact
-from sinks.formats import FORMATS, STDOUT, parse_output
+from sinks import formats
+from sinks.formats import STDOUT, parse_output
 from sinks.messages.control import ACTIONS, Action
 from sinks.mqtt.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of
@@ -86,9 +87,11 @@ def _out(value: str, info: ValidationInfo) -> str:
     try:
         output = parse_output(value)
     except UsageError:
-        suffixes = ", ".join(suffix for known in FORMATS for suffix in known.suffixes)
-        names = ", ".join(f"{known.name}:" for known in FORMATS if not known.schemes)
-        raise ValueError(f"must end in one of {suffixes}, or begin with one of {names}") from None
+        taken = [known for known in formats.FORMATS if not known.table]
+        suffixes = ", ".join(suffix for known in taken for suffix in known.suffixes)
+        begins = [f"{known.name}:" for known in taken if not known.schemes]
+        begins += [f"{scheme}://" for known in taken for scheme in known.schemes]
+        raise ValueError(f"must end in one of {suffixes}, or begin with one of {', '.join(begins)}") from None
     if output.format.table:
         raise ValueError(f"belongs into [{output.format.table}]")
     if output.target == STDOUT:

@@ -117,6 +117,7 @@ def test_a_camera_may_write_to_what_has_no_end_either(tmp_path: Path, monkeypatc
     assert settings.streams["door"].out == ("queue://user:s3cret@host/x",)
     assert redact("s3cret") == "***"
     assert "out would grow without bound" in refusal(tmp_path, stream('out = ["queue://host/x", "a.jsonl"]'))
+    assert refusal(tmp_path, stream('out = ["quue://host/x"]')).endswith("mot:, queue://")
 
 
 def test_two_streams_cannot_write_one_file(tmp_path: Path) -> None:
