@@ -20,12 +20,11 @@ FLOORS = {
     "streaming": OURS,
 }
 UPWARDS = {("maskcast/__init__.py", "streaming.api"), ("maskcast/__main__.py", "streaming")}
+SINKS = {f"sinks.{file.parent.name}" for file in (ROOT / "sinks").glob("*/__init__.py")}
 # What a wing must not import of its own package.
 WINGS = {
-    "sinks.messages": {"sinks.mqtt", "sinks.video", "sinks.datasets"},
-    "sinks.mqtt": {"sinks.video", "sinks.datasets"},
-    "sinks.video": {"sinks.mqtt", "sinks.datasets"},
-    "sinks.datasets": {"sinks.mqtt", "sinks.video"},
+    # Each folder of sinks knows the messages and no other folder.
+    **{wing: SINKS - {wing, "sinks.messages"} for wing in SINKS},
     "trackers.detection": {"trackers.memory"},
     "streaming.pipeline": {"streaming.settings", "streaming.service", "streaming.commands"},
     "streaming.settings": {"streaming.pipeline", "streaming.service", "streaming.commands"},
