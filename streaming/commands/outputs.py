@@ -62,14 +62,15 @@ class Outputs:
         Raises:
             UsageError: which.
         """
-        taken: dict[Path, Path] = {}
-        for stream in streams:
-            outputs = [parse_output(with_stream(spec, stream)) for spec in self.specs]
-            for file in (file for output in outputs for file in output.files(prompts)):
+        taken: dict[Path, str] = {}
+        for spec in (with_stream(spec, stream) for stream in streams for spec in self.specs):
+            output = parse_output(spec)
+            for file in output.files(prompts):
+                name = spec if file == output.path else str(file)
                 place = Path(os.path.realpath(file))
                 if other := taken.get(place) or taken.get(partial_path(place)):
-                    raise UsageError(f"the outputs {other} and {file} are one file", advice="choose another name")
-                taken[place] = taken[partial_path(place)] = file
+                    raise UsageError(f"the outputs {other} and {name} are one file", advice="choose another name")
+                taken[place] = taken[partial_path(place)] = name
 
     def open(self, info: StreamInfo, source: str, prompts: Sequence[str]) -> list[Sink]:
         """The sinks of the stream of `source`, not yet started.

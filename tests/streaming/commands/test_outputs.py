@@ -52,8 +52,10 @@ def test_two_spellings_of_one_output_are_refused(tmp_path: Path, monkeypatch: py
         ["{stream}.json", "in.json"],
         ["a.json", "a.partial.json"],
     ):
-        with pytest.raises(UsageError, match="are one file"):
+        with pytest.raises(UsageError) as failure:
             Outputs(specs).check(["in.mp4"], ["in"])
+        written = " and ".join(specs).replace("{stream}", "in")
+        assert failure.value.what == f"the outputs {written} are one file"
     with pytest.raises(UsageError, match="are one file"):
         Outputs(["{stream}.json", "a-{stream}.json"]).check(["1", "2"], ["b", "a-b"])
     Outputs(["{stream}.json", "{stream}.jsonl", "folder/{stream}.json"]).check(["1", "2"], ["b", "a-b"])
