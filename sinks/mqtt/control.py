@@ -223,7 +223,9 @@ class ControlDesk:
         if not self._refused or now - self._summed_at < FLOOD_SECONDS:
             return None
         count, self._refused, self._summed_at = self._refused, 0, now
-        return self.reject(f"more than {RATE_PER_SECOND:g} requests a second", count)
+        reason = f"more than {RATE_PER_SECOND:g} requests a second"
+        logger.warning("stream %s: %s on control; those above are not read", self._stream, reason)
+        return self.reject(reason, count)
 
     def reject(self, reason: str, count: int = 1, request: ControlMessage | None = None) -> bytes:
         """The reply to `count` requests that are not carried out; `request` if it is one that could be read."""

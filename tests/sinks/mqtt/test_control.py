@@ -263,7 +263,7 @@ async def test_a_bug_behind_the_desk_is_answered_too() -> None:
     assert (await stream.ask(b'{"action": "pause"}'))["status"] == "accepted"
 
 
-async def test_a_flood_is_summed_up_once_a_second_and_every_request_counted() -> None:
+async def test_a_flood_is_summed_up_once_a_second_and_every_request_counted(caplog: pytest.LogCaptureFixture) -> None:
     stream = Stream()
     replies = []
     for number in range(30_000):  # 10,000 a second for three seconds
@@ -275,6 +275,8 @@ async def test_a_flood_is_summed_up_once_a_second_and_every_request_counted() ->
     assert BURST <= read <= BURST + 30
     assert len(stream.handled) <= read
     assert 2 <= len(summed) <= 3
+    said = "stream door: more than 10 requests a second on control; those above are not read"
+    assert caplog.messages == [said] * len(summed)
     assert stream.desk.refusals() is None, "not due yet"
     stream.clock.now += 1
     rest = reply(stream.desk.refusals())
