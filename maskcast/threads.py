@@ -42,7 +42,7 @@ def in_daemon_thread(
     Args:
         function: what to run. Whatever it raises comes out of the future, see `as_exception`.
         name: of the thread.
-        unwanted: called with a result that comes when nobody waits for it any more, on a thread.
+        unwanted: called with a result that comes when nobody waits for it, on a thread.
     """
     call, result = _settling(function)
     awaited = _awaitable(result, unwanted)
@@ -64,7 +64,7 @@ class SerialThread:
         return _awaitable(self.submit(function))
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """The future of the result of `function`, which is run also when nobody waits for it any more.
+        """The future of the result of `function`, which is run also when nobody waits for it.
 
         From any thread, one at a time. Whatever `function` raises comes out of the future, see `as_exception`.
         """

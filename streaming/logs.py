@@ -92,11 +92,11 @@ def _log_thread_exception(arguments: threading.ExceptHookArgs) -> None:
 
 
 class _Line(logging.LogRecord):
-    """What is written: a text. `lost` lines are lost with it: one that tells of others stands for them too."""
+    """A text to be written. `lines` are dropped with it: itself, or those that it tells of."""
 
-    def __init__(self, text: str, lost: int = 1) -> None:
+    def __init__(self, text: str, lines: int = 1) -> None:
         super().__init__("", logging.NOTSET, "", 0, text, None, None)
-        self.lost = lost
+        self.lines = lines
 
 
 class _StderrHandler(QueueHandler):
@@ -129,20 +129,20 @@ class _StderrHandler(QueueHandler):
             self._put(self._note(f"{dropped} lines were lost: stderr did not take them", dropped), seconds)
         self._put(record, seconds)
 
-    def _note(self, text: str, lost: int = 1) -> _Line:
-        return _Line(self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, text, None, None)), lost)
+    def _note(self, text: str, lines: int = 1) -> _Line:
+        return _Line(self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, text, None, None)), lines)
 
     def _put(self, line: _Line, seconds: float) -> None:
         try:
             self._lines.put(line, timeout=seconds)
         except queue.Full:
-            self._dropped.append(line.lost)
+            self._dropped.append(line.lines)
 
     def flush(self) -> None:
         """Wait until all is written, as long as stderr takes anything."""
         with self._lines.all_tasks_done:
-            while left := self._lines.unfinished_tasks:
-                if not self._lines.all_tasks_done.wait(STALL_SECONDS) and self._lines.unfinished_tasks >= left:
+            while unwritten := self._lines.unfinished_tasks:
+                if not self._lines.all_tasks_done.wait(STALL_SECONDS) and self._lines.unfinished_tasks >= unwritten:
                     return
 
     def close(self) -> None:
@@ -177,6 +177,6 @@ class _Writer(QueueListener):
                 data = data[os.write(self._descriptor, data) :]
             except BlockingIOError:  # another process has made it so
                 select.select([], [self._descriptor], [])
-            except OSError:  # the disk is full, or nobody reads any more
-                self._dropped.append(record.lost)
+            except OSError:  # the disk is full, or nobody reads
+                self._dropped.append(record.lines)
                 return

@@ -14,7 +14,7 @@ from sinks.messages.frame import frame_message
 from sinks.sink import BlockingSink
 
 STANDARD_OUTPUT = "standard output"
-_failure: str | None = None  # why the standard output is of no use any more, to all streams that share it
+_failure: str | None = None  # why the standard output is of no use, to all streams that share it
 
 
 class JsonLinesSink(BlockingSink):

@@ -22,7 +22,7 @@ class Delivery(NamedTuple):
     Attributes:
         qos: MQTT quality of service with which Maskcast publishes or subscribes.
         retain: whether the broker keeps the last message for those who subscribe later.
-        expiry_seconds: after which the broker need not deliver a message any more (MQTT 5); None for no such time.
+        expiry_seconds: after which the broker need not deliver a message (MQTT 5); None for no such time.
     """
 
     qos: Literal[0, 1]

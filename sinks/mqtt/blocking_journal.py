@@ -153,7 +153,7 @@ class BlockingJournal:
         if database is None:
             return
         with suppress(sqlite3.Error):
-            # Checkpointed, and so flushed: after a regular end, a power cut takes nothing any more.
+            # Checkpointed, and so flushed: after a regular end, a power cut takes nothing.
             sign(database, "")
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()

@@ -43,7 +43,7 @@ class TooLargeError(RefusedError):
 
 
 class ClosedError(aiomqtt.MqttError):
-    """The connection is closed, and nobody will answer any more."""
+    """The connection is closed, and nobody will answer."""
 
 
 class NoAnswerError(ClosedError):

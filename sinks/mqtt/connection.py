@@ -327,7 +327,7 @@ class Connection:
             except RefusedError:  # told
                 continue
             if payload == b"" and self._kept.get(topic) == kept:
-                del self._kept[topic]  # gone at the broker: nothing to keep any more
+                del self._kept[topic]  # gone at the broker: nothing to keep
         self._settled.set()
         while self._unread:
             topic = next(iter(self._unread))

@@ -241,5 +241,5 @@ def _check(client: Client) -> None:
 
 
 def _discard(client: Client) -> None:
-    """Close the socket of a client that is not used any more: after a time-out neither library does."""
+    """Close the socket of a client that nobody uses: after a time-out neither library does."""
     client._client._sock_close()  # noqa: SLF001

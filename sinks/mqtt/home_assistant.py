@@ -37,7 +37,7 @@ def discovery(prefix: str, stream: str, prompts: Sequence[str], removed: Iterabl
         stream: id of the stream.
         prompts: the prompts in force. They may come from anyone who reaches the broker, and end up in templates that
             Home Assistant evaluates, so they are quoted beyond what any of its parsers could take for syntax.
-        removed: prompts of earlier messages that are not in force any more. Home Assistant forgets a component when it
+        removed: prompts of earlier messages that are not in force. Home Assistant forgets a component when it
             is listed with nothing but its platform, and passes over one that it does not know.
     """
     device = _device(prefix, stream)

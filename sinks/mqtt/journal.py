@@ -108,7 +108,7 @@ class Journal:
         return False
 
     def _came(self, work: asyncio.Future[Any]) -> None:
-        work.exception()  # seen, though nobody waits any more
+        work.exception()  # seen, though nobody waits
         self._late.discard(work)
         if not self._late:
             logger.info("%s: answers again; %d events were dropped meanwhile", self._blocking.name, self._dropped)
@@ -143,7 +143,7 @@ class Journal:
         return asking.result() if asking.done() else self._blocking.remembered_tracks(stream)
 
     async def close(self) -> None:
-        """Write what can be written, and close the file. Afterwards nothing is taken any more."""
+        """Write what can be written, and close the file. Afterwards nothing is taken."""
         if self._closed:
             return
         self._closed = True

@@ -55,7 +55,7 @@ class ProcessStatus:
         await self._connection.connected.wait()
 
     async def publish_event(self, stream: str, payload: bytes) -> None:
-        """Publish an event of a stream that is not served any more.
+        """Publish an event of a stream that is not served.
 
         Raises:
             DisconnectedError: it may not have been delivered.

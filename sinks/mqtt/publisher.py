@@ -1,4 +1,4 @@
-"""One stream on MQTT: frames, events, status, counts, an image, and control."""
+"""One stream on MQTT: frames, events, status, counts, stills, and control."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Publisher:
         self._prefix = address.prefix
         self._counts: dict[str, int] = {}
         self._pumping: asyncio.Task[None] | None = None
-        self._broken: Exception | None = None  # why the frames of a file are not sent any more
+        self._broken: Exception | None = None  # why the frames of a file are not sent
         self._connection = Connection(
             address,
             stream,
@@ -192,11 +192,11 @@ class Publisher:
         self._tell_status()
 
     def still_room(self) -> int | None:
-        """Bytes that a picture may have so that the broker takes it; None if any will do."""
+        """Bytes that a still may have so that the broker takes it; None if any will do."""
         return self._connection.room(self._at(topics.IMAGE))
 
     async def publish_still(self, jpeg: bytes) -> None:
-        """Publish a picture, retained, on ``image``."""
+        """Publish a still, retained, on ``image``."""
         self._connection.retain(self._at(topics.IMAGE), jpeg, topics.IMAGE.delivery)
 
     def publish_raw(self, topic: str, payload: bytes) -> None:

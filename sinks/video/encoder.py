@@ -133,7 +133,7 @@ class VideoEncoder:
         """Encode `picture`, made from `frame`; return the packets that are ready.
 
         Raises:
-            AV_ERRORS: the encoder failed and cannot be used any more.
+            AV_ERRORS: the encoder failed and cannot be used again.
         """
         pts = round(Fraction(frame.pts) / self._time_base)
         if self.last_pts is not None:
@@ -158,7 +158,7 @@ class VideoEncoder:
         return self._step * self._time_base
 
     def drain(self, last_duration: Fraction | None = None) -> list[Encoded]:
-        """The packets that the encoder still held; it cannot be used any more.
+        """The packets that the encoder still held; it cannot be used again.
 
         Args:
             last_duration: seconds for which the last picture is shown; None for `usual_duration`.

@@ -99,7 +99,7 @@ def recover(folder: Path) -> None:
 
 
 def settle(part: Path) -> Path | None:
-    """Make a partial recording, which nobody writes any more, a whole one; or remove it if no picture is in it.
+    """Make a partial recording, which nobody writes, a whole one; or remove it if no picture is in it.
 
     Returns:
         The path that it has now; None if it is removed.

@@ -50,7 +50,7 @@ def annotated_jpeg(result: Result, room: int | None = None) -> bytes:
 
 def _encode(result: Result, drawn: VideoFrame, width: int) -> bytes:
     matrix, levels = colour_codes(result.frame.picture.colour)
-    image = VideoReformatter().reformat(
+    scaled = VideoReformatter().reformat(
         drawn,
         width=width,
         height=round(drawn.height * width / drawn.width),
@@ -61,7 +61,7 @@ def _encode(result: Result, drawn: VideoFrame, width: int) -> bytes:
         dst_color_range=ColorRange.JPEG,
         threads=1,
     )
-    done, data = cv2.imencode(".jpg", image.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    done, data = cv2.imencode(".jpg", scaled.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not done:
         raise SinkError(f"frame {result.frame.index} cannot be encoded as JPEG", where=result.frame.stream)
     return data.tobytes()

@@ -47,8 +47,8 @@ class Outlet:
         self.error: SinkError | None = None
         self._hung = False
         self._impatient = asyncio.Event()
-        self._begun = asyncio.Event()  # the start is over, or not waited for any more
-        self._ending = asyncio.Event()  # what hangs is not waited for any more
+        self._begun = asyncio.Event()  # the start is over, or not waited for
+        self._ending = asyncio.Event()  # what hangs is not waited for
         self._open = False
         self._unready = 0  # results that were left out because the stream had to stop
         self._info = info

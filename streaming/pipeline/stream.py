@@ -181,7 +181,7 @@ class _Run:
             elif wait > 0:
                 coming = asyncio.sleep(wait)
             else:
-                coming = self._reader.frames.ready()  # taken only when nothing can come between any more
+                coming = self._reader.frames.ready()  # taken only when nothing can come between
             frame = asyncio.create_task(coming, name=f"next frame of {self.info.stream}")
             changed = asyncio.create_task(controls.changed.wait(), name=f"controls of {self.info.stream}")
             done = await first(stop, [frame, changed])

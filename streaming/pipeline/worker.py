@@ -173,7 +173,7 @@ class Worker:
         return copying + time.monotonic() - began
 
     def _came(self, writing: asyncio.Future[None]) -> None:
-        writing.exception()  # seen, though nobody waits any more
+        writing.exception()  # seen, though nobody waits
         self._late.discard(writing)
 
     async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> TrackedFrame:

@@ -83,7 +83,7 @@ class Removal:
     async def clean_up(self, streams: Collection[str], stop: asyncio.Event) -> None:
         """Delete the track states of all but these streams, and take back what was left in other places.
 
-        That is what stands under other prefixes of the broker, and where Home Assistant does not listen any more.
+        That is what stands under other prefixes of the broker, and where Home Assistant does not listen.
         """
         await self._on_disk(partial(remove_other_track_states, self._track_states, frozenset(streams)))
         process = self._process

@@ -89,7 +89,7 @@ class StreamMetrics:
             metrics.recording(name, recording.recording, recording.failures)
 
     def nothing_visible(self) -> None:
-        """What was seen last is not seen any more."""
+        """What was seen last is gone."""
         self._show(Counter())
 
     def _show(self, visible: Counter[str]) -> None:
