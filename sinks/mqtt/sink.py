@@ -92,8 +92,8 @@ class MqttSink(Sink):
         if frames or events or not delivered:
             refused = " and ".join(publisher.refused)
             why = f"refuses {refused}" if refused else "could not be reached at the end"
-            lost = f"{frames} frames and {events} events" if frames else f"{events} events"
-            raise SinkError(f"the broker {why}", where=self.name, advice=f"{lost} are not delivered")
+            missing = f"{frames} frames and {events} events" if frames else f"{events} events"
+            raise SinkError(f"the broker {why}", where=self.name, advice=f"{missing} are not delivered")
 
     def _require(self) -> Publisher:
         assert self._publisher is not None, "start comes first"

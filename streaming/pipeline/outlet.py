@@ -50,7 +50,7 @@ class Outlet:
         self._begun = asyncio.Event()  # the start is over, or not waited for
         self._ending = asyncio.Event()  # what hangs is not waited for
         self._open = False
-        self._unready = 0  # results that were left out because the stream had to stop
+        self._unready = 0  # results that were dropped because the stream had to stop
         self._info = info
         self._mailbox: Mailbox[Result] = Mailbox(CAPACITY_RESULTS, drop_oldest=info.live)
         self._task: asyncio.Task[None] | None = None

@@ -94,7 +94,9 @@ class Metrics:
         self._visible = gauge("tracks_visible", "Tracks in the stream's newest result.", "stream", "prompt")
         self._connected = gauge("broker_connected", "1 while connected to the stream's MQTT broker.", "stream")
         self._unsent = counter(
-            "broker_frames_dropped_total", "Messages of frames that a slow or absent broker cost.", "stream"
+            "broker_frames_dropped_total",
+            "Messages of frames that were dropped: the broker was slow, away, or refused them.",
+            "stream",
         )
         self._journal_events = gauge("journal_events", "Events on disk that wait for the broker.", "stream")
         self._journal_dropped = counter(

@@ -207,9 +207,9 @@ async def test_what_was_held_back_is_handed_out_even_when_the_model_fails_or_the
     assert len(slow.indices) >= 12
 
 
-async def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
+async def test_the_frame_of_a_pass_is_the_newest_when_the_pass_begins():
     """Two streams share a slow model: each waits for the other, and must not be given what was new before that."""
-    turns, decoded = [], []
+    passes, decoded = [], []
 
     class Noted(Frames):
         def __iter__(self):
@@ -221,7 +221,7 @@ async def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
 
     def note(source, notice):
         if isinstance(notice, TrackedFrame):
-            turns.append((source, notice))
+            passes.append((source, notice))
 
     jobs = [job(one, Record(), notify=partial(note, one)) for one in sources]
     worker = Worker(lambda: Model(seconds=0.1), max_batch=1)
@@ -229,11 +229,11 @@ async def test_the_frame_of_a_turn_is_the_newest_when_the_turn_comes():
     await run_jobs(worker, jobs, [], asyncio.Event())
     worker.close()
     newer = sorted(
-        sum(source is of and turn.frame.decoded_at < moment < turn.taken for source, moment in decoded)
-        for of, turn in turns
+        sum(source is of and tracked.frame.decoded_at < moment < tracked.taken for source, moment in decoded)
+        for of, tracked in passes
     )
     assert len(newer) >= 6
-    assert newer[len(newer) // 2] <= 2, "of about ten that come while the other stream has its turn"
+    assert newer[len(newer) // 2] <= 2, "of about ten that come while the other stream has its pass"
 
 
 async def test_a_highest_rate_leaves_frames_out_evenly():

@@ -35,8 +35,8 @@ async def test_the_worker_outlives_those_who_stop_waiting():
     await asyncio.sleep(0.05)
     waiting.cancel()
     queued.cancel()
-    turn = await worker.step(stream, lambda: ready(frame(2)))
-    assert [result.frame.index for result in turn.results] == [2]
+    tracked = await worker.step(stream, lambda: ready(frame(2)))
+    assert [result.frame.index for result in tracked.results] == [2]
 
 
 class Stuck(Model):
@@ -60,7 +60,7 @@ async def test_what_a_hanging_model_never_sees_is_counted_meanwhile():
     watched = job(source, Record(), max_frames=1, notify=told.append)
     running = asyncio.create_task(run_jobs(worker, [watched], [], asyncio.Event()))
     await eventually_async(lambda: sum(notice.count for notice in told if isinstance(notice, FramesDropped)) > 5)
-    assert not any(isinstance(notice, TrackedFrame) for notice in told), "no turn is over yet"
+    assert not any(isinstance(notice, TrackedFrame) for notice in told), "no pass is over yet"
     model.go.set()
     await running
     worker.close()
