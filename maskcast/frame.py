@@ -23,9 +23,9 @@ class Frame:
         decoded_at: `time.monotonic` when the frame came out of the decoder, for latencies.
         audio: what the medium holds of its audio tracks between the frame before and this one, in the medium's order;
             with the last frame all that is left.
+        last: whether a recording ends with this frame, and regularly; False also where nobody can know.
         file_name: name of the file that the frame is, relative to the folder that was given, with `/`; None for frames
             of videos and for the pictures of a file that holds several.
-        last: whether a recording ends with this frame, and regularly; False also where nobody can know.
     """
 
     stream: str

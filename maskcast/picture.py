@@ -27,7 +27,8 @@ class Colour(NamedTuple):
     """How the YUV samples of a picture encode colour.
 
     Attributes:
-        matrix: which weights of red, green and blue make luma: those of ITU-R BT.601, BT.709 or BT.2020.
+        matrix: which weights of red, green and blue make luma: those of ITU-R BT.601, BT.709 or BT.2020, written
+            `bt601`, `bt709` or `bt2020`.
         full_range: whether black and white are the samples 0 and 255; otherwise 16 and 235 (chroma 16 to 240).
     """
 
