@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -35,10 +36,14 @@ app = typer.Typer(
 
 
 def say(line: str) -> None:
-    """Print a line, or several, for the person who started the command, on stderr: stdout may be a sink."""
+    """Print a line, or several, for the person who started the command, on stderr: stdout may be a sink.
+
+    A stderr that is closed or that nobody reads costs the words alone, not the stream of which they tell.
+    """
     for handler in logging.getLogger().handlers:
         handler.flush()  # what was logged before comes before
-    sys.stderr.write(f"{shown(line)}\n")
+    with suppress(AttributeError, OSError, ValueError):  # Python has none where it was closed from the start
+        sys.stderr.write(f"{shown(line)}\n")
 
 
 def shown(text: str) -> str:

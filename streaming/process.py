@@ -50,7 +50,7 @@ def leave(code: int) -> NoReturn:
     """
     logging.shutdown()  # what it counts in place of repeating it
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it, or it is closed
+        with suppress(AttributeError, OSError, ValueError):  # nobody reads it, or it is closed
             stream.flush()
     if threading.active_count() > 1:
         os._exit(code)

@@ -178,6 +178,24 @@ def test_full_disk(tiny_checkpoint, short, tmp_path):
     assert one_line(done)
 
 
+@needs_ffmpeg
+def test_a_stderr_that_nobody_reads_costs_no_output(tiny_checkpoint, short, tmp_path):
+    """A sink that fails is told of in the middle of the run, on which all other sinks depend."""
+    (tmp_path / "full.partial.jsonl").symlink_to("/dev/full")
+    outputs = [item for name in ("full.jsonl", "whole.jsonl", "whole.mp4") for item in ("--out", tmp_path / name)]
+    arguments = command(short, "--prompt", "person", *outputs, model=tiny_checkpoint)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        fresh = [sys.executable, "-m", "maskcast", *arguments]
+        done = subprocess.run(fresh, stderr=writing, timeout=patient(60), check=False)
+    finally:
+        os.close(writing)
+    assert done.returncode == 4
+    frames = len((tmp_path / "whole.jsonl").read_text().splitlines())
+    assert len(sinks_media.times(tmp_path / "whole.mp4")) == frames > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
