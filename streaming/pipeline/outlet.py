@@ -70,12 +70,16 @@ class Outlet:
         await self._begun.wait()
 
     async def _serve(self) -> None:
-        self._open = await self._managed(
-            self.sink.start(self._info), START_SECONDS, "opening it", patient=self._info.live
-        )
-        self._begun.set()
-        if self._open:
-            await self._feed()
+        try:
+            self._open = await self._managed(
+                self.sink.start(self._info), START_SECONDS, "opening it", patient=self._info.live
+            )
+            self._begun.set()
+            if self._open:
+                await self._feed()
+        finally:  # where nobody could be told of a failure, too: no one waits for this sink any more
+            self._begun.set()
+            await self._mailbox.close(discard=True)
 
     async def put(self, result: Result, *, wait: bool = False) -> None:
         """Hand over a result; offline, or with `wait`, this waits for the sink. A broken sink takes and forgets it."""
@@ -91,7 +95,7 @@ class Outlet:
         await self._mailbox.close()
         self._ending.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])
         await self._ready()
         seconds = HUNG_FINISH_SECONDS if self._hung else FINISH_SECONDS
         await self._managed(self.sink.finish(str(self.error) if self.error else reason), seconds, "closing it")

@@ -1,6 +1,7 @@
 """A sink that hangs, wherever it does so, is given up alone; of a live stream, until it answers."""
 
 import asyncio
+import gc
 import threading
 from dataclasses import replace
 
@@ -111,6 +112,27 @@ async def test_one_that_does_not_heed_its_cancellation_is_left_behind():
         sink.go.set()  # or the end of the event loop would wait for it
     assert [str(error).split(":")[0] for error in said] == [f"async {place}" for place in places]
     assert all(isinstance(error, SinkError) for error in said)
+
+
+@pytest.mark.parametrize("sink", [Record(fail_start=True), Record(fail_at=1)], ids=["start", "write"])
+async def test_one_of_whose_failure_nobody_can_be_told_holds_up_nobody(sink):
+    """Such as a person whose terminal is gone. The event loop's log has the last word."""
+    said = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context["exception"]))
+
+    def tell(_error):
+        raise BrokenPipeError
+
+    outlet = Outlet(sink, Frames().info, tell)
+    async with asyncio.timeout(patient(30)):
+        await outlet.start()
+        for index in range(20):
+            await outlet.put(Result(frame(index), (), ()))
+        await outlet.finish(None)
+    assert sink.finished == 1
+    del outlet
+    gc.collect()
+    assert [type(one) for one in said] == [BrokenPipeError]
 
 
 @pytest.mark.parametrize("place", ["start", "write"])
