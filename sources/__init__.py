@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskcast.errors import UsageError
-from maskcast.notices import Notify
 from sources.folder import expand, one_stream
 from sources.location import LIVE_SCHEMES, STDIN, Kind, check_stream_id, kind_of, scheme_of, stream_id
 from sources.settings import DEFAULTS, SourceSettings
 from sources.source import Source
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the command starts without numpy
+    from maskcast.notices import Notify
     from sources.reconnecting import ReconnectingSource
 
 __all__ = [

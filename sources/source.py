@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from maskcast.frame import Frame
-from maskcast.stream_info import StreamInfo
+if TYPE_CHECKING:  # the command starts without numpy
+    from maskcast.frame import Frame
+    from maskcast.stream_info import StreamInfo
 
 
 class Source(Protocol):
