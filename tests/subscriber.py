@@ -64,7 +64,8 @@ class Subscriber:
             found = json.loads(body)
             schema, body = SCHEMAS[found["schema"]], found
             self._wrong = self._wrong or next(schema.iter_errors(found), None)
-        if body is message.payload and body and message.topic.endswith(OURS):
+        # What was kept there before may be a stranger's, which a test has put there.
+        if body is message.payload and body and not message.retain and message.topic.endswith(OURS):
             self._wrong = self._wrong or ValueError(f"{message.topic}: {body[:200]!r}")
         self.messages.append((message.topic, body, message))
 
