@@ -23,7 +23,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST_MMAP_THRESHOLD_BYTES = 32 << 20
 _TRIM_THRESHOLD_BYTES = 512 << 20
 
-_hangup = threading.Event()  # SIGHUP came before anybody could obey it
+# SIGHUP, if it came before anybody could obey it. No lock: a handler may interrupt itself.
+_remembered: set[int] = set()
 
 
 def remember_hangup() -> None:
@@ -31,13 +32,13 @@ def remember_hangup() -> None:
 
     To be called on the main thread.
     """
-    signal.signal(signal.SIGHUP, lambda _number, _frame: _hangup.set())
+    signal.signal(signal.SIGHUP, lambda number, _frame: _remembered.add(number))
 
 
 def remembered_hangup() -> bool:
     """Whether a SIGHUP came that nobody has obeyed yet; it is forgotten then."""
-    came = _hangup.is_set()
-    _hangup.clear()
+    came = signal.SIGHUP in _remembered
+    _remembered.clear()
     return came
 
 

@@ -1,7 +1,10 @@
-"""The process as a whole: it ends, whatever its threads are at."""
+"""The process as a whole: it ends, whatever its threads are at, and is not ended by SIGHUP."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 
 from tests.patience import patient
 
@@ -25,3 +28,21 @@ leave(3)
     )
     assert (ended.returncode, ended.stdout) == (3, "out")
     assert "again … repeated 20 times" in ended.stderr
+
+
+def test_a_hangup_that_interrupts_another_is_remembered_once():
+    code = """
+import sys
+from streaming.process import remember_hangup, remembered_hangup
+remember_hangup()
+print("ready", flush=True)
+sys.stdin.read()
+print(remembered_hangup(), remembered_hangup())
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        end = time.monotonic() + 1.0
+        while time.monotonic() < end:
+            os.kill(process.pid, signal.SIGHUP)
+        assert process.communicate(timeout=patient(30))[0] == "True False\n"
