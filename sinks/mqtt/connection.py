@@ -93,7 +93,6 @@ class Connection:
         self._unread: dict[str, None] = {}  # topics in `_topics` to be subscribed to
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._ending = False
         self.subscribe(status_topic, self.status.hear)
 
     async def start(self, *, required: bool) -> None:
@@ -231,7 +230,6 @@ class Connection:
         await self._end()
 
     async def _end(self) -> None:
-        self._ending = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -239,7 +237,9 @@ class Connection:
     async def _stay_connected(self, first: asyncio.Future[None]) -> None:
         # Its jitter keeps a hundred streams from knocking on a restarted broker at the same moment.
         backoff, complained = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=STEADY_SECONDS), False
-        while not self._ending:  # a task group that fails in the moment of its cancellation says nothing of the latter
+        this = asyncio.current_task()
+        assert this is not None
+        while not this.cancelling():  # a task group that fails in the moment of its cancellation says nothing of that
             made: float | None = None
             try:
                 async with self._connector.session() as client:
