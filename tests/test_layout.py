@@ -35,7 +35,8 @@ NAMED = {"create_task", "Thread", "ThreadPoolExecutor", "SerialThread"}
 # What structured concurrency (task groups, `asyncio.timeout`) makes unnecessary, and where it is needed all the same.
 UNSTRUCTURED = {
     "asyncio.ensure_future": {"sinks/mqtt/client.py"},  # aiomqtt hands over coroutines and futures alike
-    "asyncio.gather": {"sinks/mqtt/events_topic.py"},  # the outcome of each, also of those that fail, in order
+    # The outcome of each, also of those that fail, in order; a sink that fails must not cancel what others write.
+    "asyncio.gather": {"sinks/mqtt/events_topic.py", "streaming/pipeline/stream.py"},
     "asyncio.wait_for": set(),
 }
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

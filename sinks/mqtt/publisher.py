@@ -137,7 +137,8 @@ class Publisher:
 
     async def _keep_up(self, pump: Callable[[], Awaitable[None]]) -> None:
         """Have `pump` work until it is cancelled; of a live stream, one that fails unexpectedly begins again."""
-        while True:
+        this = asyncio.current_task()
+        while not (this and this.cancelling()):  # a group that fails in the moment of its cancellation hides that
             try:
                 await pump()
             except Exception as error:

@@ -217,7 +217,8 @@ class _Run:
 
 
 async def _together(name: str, calls: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Await calls at the same time, each on a task called `name`."""
-    async with asyncio.TaskGroup() as group:
-        for call in calls:
-            group.create_task(call, name=name)
+    """Await calls at the same time, each on a task called `name`; one that fails does not end the others."""
+    failures = await asyncio.gather(*(asyncio.create_task(call, name=name) for call in calls), return_exceptions=True)
+    for failure in failures:
+        if failure is not None:
+            raise failure

@@ -402,3 +402,24 @@ async def test_a_hundred_streams_without_a_broker_leave_threads_alone(monkeypatc
     await journal.close()
     silent.close()
     logging.getLogger("sinks.mqtt.connection").setLevel(logging.NOTSET)
+
+
+async def test_what_breaks_in_the_moment_of_its_cancellation_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task group does so when one of its tasks fails just then."""
+    monkeypatch.setattr(publisher, "PUMP_SECONDS", 0.0)
+    journal, begun = Journal(None), asyncio.Event()
+    one = Publisher(parse_address("mqtt://127.0.0.1:1/site"), "door", journal=journal)
+
+    async def break_at_the_end() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError("a bug") from None
+
+    pumping = asyncio.create_task(one._keep_up(break_at_the_end), name="pump")
+    await begun.wait()
+    pumping.cancel()
+    await asyncio.wait([pumping], timeout=patient(30))
+    assert pumping.done()
+    await journal.close()

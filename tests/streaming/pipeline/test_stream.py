@@ -13,7 +13,7 @@ from maskcast.notices import Problem, TrackedFrame
 from maskcast.result import Event, EventKind, Result
 from sinks.sink import BlockingSink
 from streaming.pipeline.jobs import exit_code, run_jobs
-from streaming.pipeline.stream import run_stream
+from streaming.pipeline.stream import _together, run_stream
 from streaming.pipeline.worker import Worker
 from tests.patience import eventually_async, patient
 from tests.pipelines import Frames, Model, Record, job, run
@@ -37,6 +37,21 @@ async def test_a_source_that_opens_in_the_moment_of_the_stop_is_closed():
     report = await running
     assert report.interrupted
     assert await asyncio.to_thread(source.closed.wait, patient(30))
+
+
+async def test_a_sink_that_fails_unexpectedly_does_not_cancel_what_another_writes():
+    written = []
+
+    async def fail():
+        raise RuntimeError("a bug")
+
+    async def write():
+        await asyncio.sleep(0.01)
+        written.append(1)
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        await _together("finish", [fail(), write()])
+    assert written
 
 
 async def test_offline_loses_nothing_however_slow_the_stages_are():
