@@ -24,7 +24,7 @@ SINKS = {f"sinks.{file.parent.name}" for file in (ROOT / "sinks").glob("*/__init
 # What a wing must not import of its own package.
 WINGS = {
     # Each folder of sinks knows the messages and no other folder.
-    **{wing: SINKS - {wing, "sinks.messages"} for wing in SINKS},
+    **{wing: SINKS - {wing, "sinks.messages"} for wing in sorted(SINKS)},
     "trackers.detection": {"trackers.memory"},
     "streaming.pipeline": {"streaming.settings", "streaming.service", "streaming.commands"},
     "streaming.settings": {"streaming.pipeline", "streaming.service", "streaming.commands"},
