@@ -61,7 +61,7 @@ def test_reduced_copies_of_a_page_are_no_pictures(tmp_path):
     whole, reduced = Image.new("L", (48, 32), 90), Image.new("L", (24, 16), 90)
     reduced.encoderinfo = {"tiffinfo": {254: 1}}
     whole.save(path, save_all=True, append_images=[reduced, whole])
-    assert [picture.image.shape for picture in read_pictures(path, 10**6)] == [(32, 48, 3)] * 2
+    assert [picture.rgb.shape for picture in read_pictures(path, 10**6)] == [(32, 48, 3)] * 2
 
 
 def test_the_still_for_those_who_cannot_play_an_apng_is_no_picture(tmp_path):
@@ -132,8 +132,8 @@ def test_samples_of_16_bits_lose_the_lower_eight(tmp_path, dtype, suffix):
     unit = np.iinfo(dtype).max // 255
     cv2.imwrite(str(path), np.arange(256, dtype=dtype).reshape(16, 16) * unit)
     [picture] = read_pictures(path, 256)
-    assert np.array_equal(picture.image[..., 0].ravel(), np.arange(256))
-    assert picture.image.shape == (16, 16, 3)
+    assert np.array_equal(picture.rgb[..., 0].ravel(), np.arange(256))
+    assert picture.rgb.shape == (16, 16, 3)
 
 
 def test_palettes_cmyk_and_one_bit(tmp_path):
@@ -179,10 +179,10 @@ def test_a_jpeg_may_lack_its_end_marker_and_nothing_else(tmp_path):
     path = tmp_path / "x.jpg"
     noise().save(path)
     whole = path.read_bytes()
-    expected = next(read_pictures(path, 10**6)).image
+    expected = next(read_pictures(path, 10**6)).rgb
     for cut in (1, 2):
         path.write_bytes(whole[:-cut])
-        assert np.array_equal(next(read_pictures(path, 10**6)).image, expected)
+        assert np.array_equal(next(read_pictures(path, 10**6)).rgb, expected)
     for cut in (3, 10, 100, len(whole) // 2):
         path.write_bytes(whole[:-cut])
         with pytest.raises(SourceError, match="damaged"):
@@ -192,7 +192,7 @@ def test_a_jpeg_may_lack_its_end_marker_and_nothing_else(tmp_path):
 def test_exif_that_is_no_exif_costs_nothing(tmp_path):
     path = tmp_path / "x.jpg"
     noise().save(path, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
-    assert next(read_pictures(path, 10**6)).image.shape == (64, 96, 3)
+    assert next(read_pictures(path, 10**6)).rgb.shape == (64, 96, 3)
 
 
 @pytest.mark.parametrize(
