@@ -17,9 +17,10 @@ from maskcast.printable import printable
 from maskcast.redaction import redact
 from sinks.filename import STREAM_FIELD
 from sinks.formats import STDOUT, known_formats
+from sinks.video.container import HIGHEST_CRF
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from sources.settings import DEFAULT_TRANSPORT, Transport
-from streaming.defaults import SAVE_INTERVAL_SECONDS
+from streaming.defaults import SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import redact_stray_lines
 from streaming.process import keep_memory, leave, wait_politely
 from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL, TrackerName
@@ -102,7 +103,8 @@ def track(
     save_seconds: Annotated[
         float,
         typer.Option(
-            min=0.1, help="Seconds between two savings of a track state; a killed process loses what came since."
+            min=SHORTEST_SAVE_INTERVAL_SECONDS,
+            help="Seconds between two savings of a track state; a killed process loses what came since.",
         ),
     ] = SAVE_INTERVAL_SECONDS,
     stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
@@ -121,7 +123,7 @@ def track(
     ] = MAX_PIXELS,
     codec: Annotated[str | None, typer.Option(help="Video encoder; by default H.264, on hardware if it works.")] = None,
     quality: Annotated[
-        int | None, typer.Option(min=0, max=63, help="Video quality as the encoder's CRF; lower is better.")
+        int | None, typer.Option(min=0, max=HIGHEST_CRF, help="Video quality as the encoder's CRF; lower is better.")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:

@@ -4,5 +4,5 @@
 MAX_BATCH = 4
 # Frames of several cameras seldom come at once: a wait of this lets them share a pass.
 BATCH_WAIT_SECONDS = 0.005
-# Between two savings of a track state.
-SAVE_INTERVAL_SECONDS = 10.0
+# Between two savings of a track state, and at least.
+SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS = 10.0, 0.1

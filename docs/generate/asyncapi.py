@@ -13,6 +13,7 @@ import yaml
 from docs.generate.messages import MESSAGES, message_name
 from sinks.messages.message import Message
 from sinks.messages.topics import TOPICS, Topic
+from sinks.mqtt.broker import PORT, TLS_PORT
 
 BINDING_VERSION = "0.2.0"
 
@@ -35,8 +36,8 @@ def asyncapi() -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": {
-            "plain": _server("mqtt", "1883", "Your broker, unencrypted: for one machine or a trusted network."),
-            "encrypted": _server("secure-mqtt", "8883", "Your broker over TLS, its certificate verified."),
+            "plain": _server("mqtt", PORT, "Your broker, unencrypted: for one machine or a trusted network."),
+            "encrypted": _server("secure-mqtt", TLS_PORT, "Your broker over TLS, its certificate verified."),
         },
         "channels": {name: _channel(topic) for name, topic in TOPICS.items()},
         "operations": {_operation_name(name, topic): _operation(name, topic) for name, topic in TOPICS.items()},
@@ -61,7 +62,7 @@ def asyncapi_text() -> str:
     return head + yaml.safe_dump(asyncapi(), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _server(protocol: str, port: str, description: str) -> dict[str, Any]:
+def _server(protocol: str, port: int, description: str) -> dict[str, Any]:
     return {
         "host": f"{{broker}}:{port}",
         "protocol": protocol,

@@ -11,6 +11,8 @@ from pydantic import Field
 from sinks.messages.message import Message, Prompt, StreamId, Time, now
 
 Availability: TypeAlias = Literal["online", "offline"]
+# What a last will says.
+LAST_WILL_REASON = "connection lost"
 
 
 class StatusMessage(Message):

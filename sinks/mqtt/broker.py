@@ -14,6 +14,8 @@ MqttVersion: TypeAlias = Literal["5", "3.1.1"]  # a version of MQTT
 
 DEFAULT_PREFIX = "maskcast"
 DEFAULT_PROTOCOL: MqttVersion = "5"
+# As IANA has them.
+PORT, TLS_PORT = 1883, 8883
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def parse_address(url: str) -> BrokerAddress:
     tls = parts.scheme == "mqtts"
     return BrokerAddress(
         host=parts.hostname,
-        port=port or (8883 if tls else 1883),
+        port=port or (TLS_PORT if tls else PORT),
         prefix=prefix,
         tls=tls,
         username=None if parts.username is None else unquote(parts.username),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from maskcast.redaction import redact
 from sinks.messages import topics
-from sinks.messages.status import process_message
+from sinks.messages.status import LAST_WILL_REASON, process_message
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.client import RefusedError
 from sinks.mqtt.connection import Connection, DisconnectedError, Trial
@@ -28,7 +28,7 @@ class ProcessStatus:
         self._connection = Connection(
             address,
             None,
-            lambda: process_message("offline", "connection lost", self._streams),
+            lambda: process_message("offline", LAST_WILL_REASON, self._streams),
         )
 
     async def start(self) -> None:

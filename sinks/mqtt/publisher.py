@@ -17,7 +17,7 @@ from maskcast.stream_info import StreamInfo
 from maskcast.stream_status import StreamStatus
 from sinks.messages import topics
 from sinks.messages.counts import counts_message
-from sinks.messages.status import status_message
+from sinks.messages.status import LAST_WILL_REASON, status_message
 from sinks.messages.topics import Topic
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.connection import Connection, Trial
@@ -84,7 +84,7 @@ class Publisher:
         self._connection = Connection(
             address,
             stream,
-            lambda: status_message(stream, "offline", "connection lost", prompts=self.status.prompts),
+            lambda: status_message(stream, "offline", LAST_WILL_REASON, prompts=self.status.prompts),
         )
         self._tracks = TracksTopic(
             self._connection, self._at(topics.TRACKS), stream, live=live, max_payload=max_payload, notify=notify

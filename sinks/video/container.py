@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+# Of the encoders' constant rate factor: those of VP9 and AV1 go furthest.
+HIGHEST_CRF = 63
+
 # A killed process must leave what it wrote playable, so videos are written in fragments of a second.
 _MATROSKA = {"cluster_time_limit": "1000", "flush_packets": "1"}  # milliseconds
 _MP4 = {"frag_duration": "1000000", "flush_packets": "1"}  # microseconds

@@ -7,6 +7,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ByteSize, ConfigDict, Field, model_validator
 
+from sinks.video.container import HIGHEST_CRF
+
 _DAY_SECONDS = 86_400.0
 _MOST_BYTES = 10**15
 Size: TypeAlias = Annotated[ByteSize, Field(ge=1_000_000, le=_MOST_BYTES)]
@@ -38,7 +40,9 @@ class RecordingSettings(BaseModel):
     codec: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
         default=None, description="Video encoder; by default H.264, on hardware if it works."
     )
-    quality: int | None = Field(default=None, ge=0, le=63, description="The encoder's CRF; lower is better and larger.")
+    quality: int | None = Field(
+        default=None, ge=0, le=HIGHEST_CRF, description="The encoder's CRF; lower is better and larger."
+    )
 
     @model_validator(mode="after")
     def _bounded(self) -> RecordingSettings:

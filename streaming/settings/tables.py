@@ -34,7 +34,12 @@ from sources.settings import (
     Transport,
     silence_of,
 )
-from streaming.defaults import BATCH_WAIT_SECONDS, MAX_BATCH, SAVE_INTERVAL_SECONDS
+from streaming.defaults import (
+    BATCH_WAIT_SECONDS,
+    MAX_BATCH,
+    SAVE_INTERVAL_SECONDS,
+    SHORTEST_SAVE_INTERVAL_SECONDS,
+)
 from streaming.settings.file import fill_in, read_toml
 from streaming.settings.problems import found_problems
 from streaming.settings.values import (
@@ -166,7 +171,7 @@ class StateSettings(Table):
     )
     save_seconds: float = Field(
         default=SAVE_INTERVAL_SECONDS,
-        ge=0.1,
+        ge=SHORTEST_SAVE_INTERVAL_SECONDS,
         le=DAY_SECONDS,
         description="Seconds between two savings of a track state; a killed process forgets what came since.",
     )
