@@ -50,7 +50,7 @@ class OwnStatus:
         self._ours: deque[bytes] = deque(maxlen=REMEMBERED_MESSAGES)
         self._wills: deque[bytes] = deque(maxlen=REMEMBERED_MESSAGES)
         self._wrong = asyncio.Event()
-        self._warned = False
+        self._warned = self._leaving = False
         self._backoff = Backoff(PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=2 * LONGEST_PAUSE_SECONDS, jitter=False)
         self._corrected = time.monotonic()
 
@@ -69,6 +69,10 @@ class OwnStatus:
         self._true = message
         self._say()
 
+    def leave(self) -> None:
+        """Stop to listen: whatever another process says there is right once this one has ended."""
+        self._leaving = True
+
     def _say(self) -> None:
         if self._true is not None:
             payload = self._true.json_bytes()
@@ -77,7 +81,7 @@ class OwnStatus:
 
     def hear(self, message: Incoming) -> None:
         """Look at what is published on the topic; does not wait."""
-        if self._true is None or message.payload in self._ours:
+        if self._true is None or self._leaving or message.payload in self._ours:
             return
         ours = message.payload in self._wills
         if not ours and not self._warned:

@@ -105,6 +105,7 @@ class ProcessStatus:
     async def close(self, reason: str | None = None) -> None:
         """Say ``offline``, and disconnect: within 10 seconds."""
         why = redact(reason) if reason else "stopped"
+        self._connection.status.leave()
         self._connection.status.say(process_message("offline", why, self._streams))
         self._connection.hurry()
         try:

@@ -230,6 +230,7 @@ class Publisher:
         try:
             async with asyncio.timeout(FLUSH_SECONDS):
                 await self._flush()
+                self._connection.status.leave()
                 self.set_status(StreamStatus(False, reason or "end of stream", self.status.prompts))
                 await self._connection.settled()
         except TimeoutError:

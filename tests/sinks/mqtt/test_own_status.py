@@ -119,7 +119,7 @@ async def test_a_second_process_under_the_same_prefix_that_ends_leaves_the_first
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with publishing(at(broker)) as one, subscriber(broker.port, "door/status") as found:
-        await until(lambda: one.connected)
+        await until(lambda: [body["status"] for _, body, _ in found.messages] == ["online"])
         async with publishing(at(broker, client_id="second"), prompts=["cat"]) as two:
             await until(lambda: two.connected)
             await asyncio.sleep(0.5)
