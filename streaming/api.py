@@ -14,6 +14,7 @@ from sources.pixels import MAX_PIXELS
 from streaming.pipeline.reader import READ_AHEAD_FRAMES
 from streaming.pipeline.stage import Stage, staged
 from trackers.defaults import DEVICE, MODEL, TrackerName
+from trackers.options import EngineOptions
 
 
 def track(
@@ -60,7 +61,7 @@ def track(
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
     stages: Sequence[Stage] = ()  # as `Job.stages`
     with closing(open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels), stream=stream)) as opened:
-        engine = Engine(model or MODEL, device, tracker)
+        engine = Engine(EngineOptions(model or MODEL, device, tracker))
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
         live, name = opened.info.live, f"read {opened.info.stream}"
         with closing(read_ahead(opened, name, ahead=1 if live else READ_AHEAD_FRAMES, newest=live)) as frames:

@@ -20,11 +20,12 @@ from sinks.formats import STDOUT, known_formats
 from sinks.video.container import HIGHEST_CRF
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from sources.settings import DEFAULT_TRANSPORT, Transport
+from streaming.commands import arguments
 from streaming.defaults import SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import redact_stray_lines
 from streaming.process import keep_memory, leave, wait_politely
-from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL, TrackerName
-from trackers.device import DEVICE_NAMES
+from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL
+from trackers.options import EngineOptions
 
 app = typer.Typer(
     name="maskcast",
@@ -88,15 +89,11 @@ def track(
             f"Default: {STDOUT}. {STREAM_FIELD} stands for the stream's id.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Hugging Face id, folder, or nano.")] = MODEL,
-    device: Annotated[str, typer.Option(help=f"{DEVICE_NAMES}.")] = DEVICE,
-    tracker: Annotated[TrackerName | None, typer.Option(help="Default: the best that the model allows.")] = None,
-    tracker_from: Annotated[
-        str | None, typer.Option(help="Checkpoint with tracker weights, where --model has none: facebook/sam3.")
-    ] = None,
-    hot_start: Annotated[
-        int, typer.Option(min=0, help="Hold results back by so many frames to take false tracks back; 0: at once.")
-    ] = HOT_START_FRAMES,
+    model: arguments.Model = MODEL,
+    device: arguments.Device = DEVICE,
+    tracker: arguments.Tracker = None,
+    tracker_from: arguments.TrackerFrom = None,
+    hot_start: arguments.HotStart = HOT_START_FRAMES,
     state: Annotated[
         Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids.")
     ] = None,
@@ -137,16 +134,12 @@ def track(
             sources,
             prompt or [],
             outputs,
-            model=model,
-            device=device,
-            tracker=tracker,
+            EngineOptions(model, device, tracker, tracker_from, hot_start),
             stream=stream,
             live=live,
             max_frames=max_frames,
             rtsp_transport=rtsp_transport,
             max_pixels=max_pixels,
-            tracker_from=tracker_from,
-            hot_start=hot_start,
             track_states=state,
             save_seconds=save_seconds,
             problem=lambda error: complain(error, verbose=verbose),

@@ -8,6 +8,7 @@ from typing import get_args
 from maskcast.errors import UsageError
 from trackers.defaults import TrackerName
 from trackers.detection.checkpoint import Checkpoint, load_checkpoint
+from trackers.options import EngineOptions
 from trackers.rules import Rules
 
 
@@ -26,23 +27,11 @@ class Choice:
     tracker: TrackerName
 
 
-def choose(
-    model: str,
-    tracker: TrackerName | None,
-    *,
-    tracker_from: str | None,
-    hot_start: int,
-    lost_after: float,
-    weights: bool = True,
-) -> Choice:
+def choose(options: EngineOptions, *, weights: bool = True) -> Choice:
     """Load a checkpoint and decide how it is used, or say why not. The engine and `check` both ask here.
 
     Args:
-        model: see `load_checkpoint`.
-        tracker: `memory` or `association`; None for the best that the checkpoint allows.
-        tracker_from: see `load_checkpoint`.
-        hot_start: see `Rules.hot_start`.
-        lost_after: see `Rules.lost_after`.
+        options: what was asked for.
         weights: False to find out whether it would work, see `load_checkpoint`.
 
     Raises:
@@ -50,10 +39,10 @@ def choose(
             length.
         ModelError: the checkpoint cannot be used.
     """
-    checkpoint = load_checkpoint(model, tracker_from, weights=weights)
+    checkpoint = load_checkpoint(options.model, options.tracker_from, weights=weights)
     rules = Rules.from_config(checkpoint.video.config) if checkpoint.video else Rules()
-    rules = replace(rules, hot_start=hot_start, lost_after=lost_after)
-    return Choice(checkpoint, rules, _tracker(tracker, checkpoint, rules))
+    rules = replace(rules, hot_start=options.hot_start, lost_after=options.lost_after)
+    return Choice(checkpoint, rules, _tracker(options.tracker, checkpoint, rules))
 
 
 def _tracker(name: TrackerName | None, checkpoint: Checkpoint, rules: Rules) -> TrackerName:

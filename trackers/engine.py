@@ -17,13 +17,13 @@ from maskcast.prompts import clean_prompts
 from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
 from trackers.choice import choose
-from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import Detector
 from trackers.detection.text import TextEmbedding, TextEncoder
 from trackers.device import resolve_device
 from trackers.memory import track_state
 from trackers.memory.tracker import MemoryTracker
+from trackers.options import EngineOptions
 from trackers.tracker import Tracker
 
 # Without cuDNN's, which plans each new shape for tens of milliseconds and keeps the plan for good
@@ -43,26 +43,11 @@ class TrackedStream:
 class Engine:
     """Detects and follows. Not thread-safe: one thread calls it."""
 
-    def __init__(
-        self,
-        model: str = MODEL,
-        device: str = DEVICE,
-        tracker: TrackerName | None = None,
-        *,
-        tracker_from: str | None = None,
-        hot_start: int = HOT_START_FRAMES,
-        lost_after: float = LOST_AFTER_SECONDS,
-        beat: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, options: EngineOptions, *, beat: Callable[[], None] | None = None) -> None:
         """Load a checkpoint.
 
         Args:
-            model: see `load_checkpoint`.
-            device: `auto`, `cpu` or `cuda:N`. On CUDA the model runs in bfloat16, on a CPU in float32.
-            tracker: `memory` or `association`; None for the best that the checkpoint allows.
-            tracker_from: see `load_checkpoint`.
-            hot_start: of the memory tracker, see `Rules.hot_start`.
-            lost_after: see `Lifecycle`.
+            options: which model, where, and how it follows.
             beat: called whenever a pass has got on, so that one that takes minutes on a CPU can be told from one that
                 hangs. Not on a GPU, which takes a fraction of a second and only queues its layers.
 
@@ -70,9 +55,9 @@ class Engine:
             UsageError: the device or the tracker does not exist, or the checkpoint has no weights for it.
             ModelError: the checkpoint cannot be used.
         """
-        self.device = resolve_device(device)
+        self.device = resolve_device(options.device)
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
-        choice = choose(model, tracker, tracker_from=tracker_from, hot_start=hot_start, lost_after=lost_after)
+        choice = choose(options)
         checkpoint, rules = choice.checkpoint, choice.rules
         self._checkpoint = checkpoint
         self.revision = checkpoint.revision

@@ -76,8 +76,9 @@ def product_pipeline(folder: Path) -> Pipeline:
     from maskcast.frame import Frame
     from sources.picture import ArrayPicture
     from trackers.engine import Engine
+    from trackers.options import EngineOptions
 
-    engine = Engine(str(folder), "cpu", "memory")
+    engine = Engine(EngineOptions(str(folder), "cpu", "memory"))
 
     def run(frames: NDArray[np.uint8], text: str) -> Tracks:
         stream = engine.open_stream([text])

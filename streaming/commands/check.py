@@ -14,7 +14,8 @@ from sinks.formats import parse_output
 from sinks.video.recording_settings import RecordingSettings
 from streaming.commands import model_probe, probes
 from streaming.commands.probes import Finding, Verdict, failed
-from streaming.settings.tables import ModelSettings, Settings, load_settings
+from streaming.settings.model import ModelSettings
+from streaming.settings.tables import Settings, load_settings
 
 # Cameras opened at the same moment: more would starve each other on a small machine, and be reported for that.
 CAMERAS_AT_ONCE = 8

@@ -20,6 +20,7 @@ from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.report import Report
 from streaming.pipeline.worker import Worker, engine_loader
+from trackers.options import EngineOptions
 
 CLIP = Path(__file__).with_name("demo.mp4")
 MODEL = "nano"
@@ -89,7 +90,7 @@ async def _track(folder: Path, port: int, stop: asyncio.Event) -> list[Report]:
     outputs = [str(folder / "demo.mp4"), str(folder / "demo.jsonl")]
     # The broker in this process speaks the older version only.
     broker = replace(parse_address(f"mqtt://{HOST}:{port}/{PREFIX}"), protocol="3.1.1")
-    worker = Worker(engine_loader(model=MODEL, hot_start=HOT_START_FRAMES))
+    worker = Worker(engine_loader(EngineOptions(MODEL, hot_start=HOT_START_FRAMES)))
     with ProgressDisplay() as display:
         await worker.start()
         job = Job(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from maskcast.errors import MaskcastError, ModelError, UsageError, reason_of
 from streaming.commands.probes import GIB, Finding, Verdict, failed
-from streaming.settings.tables import ModelSettings
+from streaming.settings.model import ModelSettings
 
 if TYPE_CHECKING:
     from trackers.detection.checkpoint import Checkpoint
@@ -44,14 +44,7 @@ def probe_model(model: ModelSettings, prompts: Mapping[str, Sequence[str]]) -> l
     from trackers.detection.location import NotFetchedError
 
     try:
-        choice = choose(
-            model.name,
-            model.tracker,
-            tracker_from=model.tracker_from,
-            hot_start=model.hot_start,
-            lost_after=model.lost_after,
-            weights=False,
-        )
+        choice = choose(model.options, weights=False)
     except NotFetchedError as error:
         return [_absent(str(error))]
     except MaskcastError as error:

@@ -26,24 +26,20 @@ from streaming.pipeline.saving import TrackStateFile
 from streaming.pipeline.stopping import unless
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.track_states import track_state_file
-from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL, TrackerName
+from trackers.options import EngineOptions
 
 
 def run_track(
     sources: Sequence[str],
     prompts: Sequence[str],
     outputs: Outputs,
+    options: EngineOptions,
     *,
-    model: str = MODEL,
-    device: str = DEVICE,
-    tracker: TrackerName | None = None,
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
     rtsp_transport: Transport = DEFAULT_TRANSPORT,
     max_pixels: int = MAX_PIXELS,
-    tracker_from: str | None = None,
-    hot_start: int = HOT_START_FRAMES,
     track_states: Path | None = None,
     save_seconds: float = SAVE_INTERVAL_SECONDS,
     problem: Callable[[MaskcastError], None] = lambda _: None,
@@ -84,9 +80,7 @@ def run_track(
         )
 
     async def main(stop: asyncio.Event) -> list[Report]:
-        worker = Worker(
-            engine_loader(model=model, device=device, tracker=tracker, tracker_from=tracker_from, hot_start=hot_start)
-        )
+        worker = Worker(engine_loader(options))
         await unless(stop, worker.start())
         if stop.is_set():
             return [Report(stream="", interrupted=True)]

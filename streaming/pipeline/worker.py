@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from maskcast.errors import SinkError, UsageError, reason_of
 from maskcast.frame import Frame
@@ -18,6 +18,7 @@ from maskcast.threads import in_daemon_thread
 from streaming.defaults import BATCH_WAIT_SECONDS, MAX_BATCH
 from streaming.pipeline.fair_queue import Lane
 from streaming.pipeline.model_thread import ModelThread
+from trackers.options import EngineOptions
 
 if TYPE_CHECKING:  # torch takes seconds to import: only the model's thread pays for it
     from trackers.engine import Engine, TrackedStream
@@ -198,12 +199,12 @@ class Worker:
         return self.thread.engine
 
 
-def engine_loader(**options: Any) -> Callable[[], Engine]:
-    """What loads `Engine(**options)`; only then comes torch."""
+def engine_loader(options: EngineOptions, beat: Callable[[], None] | None = None) -> Callable[[], Engine]:
+    """What loads `Engine(options, beat=beat)`; only then comes torch."""
 
     def load() -> Engine:
         from trackers.engine import Engine
 
-        return Engine(**options)
+        return Engine(options, beat=beat)
 
     return load

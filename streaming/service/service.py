@@ -114,17 +114,9 @@ class Service:
             await self._serve(streams, worker, stop)
 
     def _make_worker(self) -> Worker:
-        model, beat = self._settings.model, partial(self._heartbeat.beat, "model")
+        beat = partial(self._heartbeat.beat, "model")
         return Worker(
-            engine_loader(
-                model=model.name,
-                device=model.device,
-                tracker=model.tracker,
-                tracker_from=model.tracker_from,
-                hot_start=model.hot_start,
-                lost_after=model.lost_after,
-                beat=beat,
-            ),
+            engine_loader(self._settings.model.options, beat),
             max_batch=self._settings.worker.max_batch,
             batch_wait=self._settings.worker.batch_wait,
             beat=beat,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import ByteSize, Field, SecretStr, ValidationError, model_validator
 
 from maskcast.errors import SettingsError, UsageError
 from maskcast.redaction import hide
@@ -41,16 +41,16 @@ from streaming.defaults import (
     SHORTEST_SAVE_INTERVAL_SECONDS,
 )
 from streaming.settings.file import fill_in, read_toml
+from streaming.settings.model import ModelSettings
 from streaming.settings.problems import found_problems
+from streaming.settings.table import DAY_SECONDS, Table
 from streaming.settings.values import (
     Actions,
     BrokerUrl,
     ClientId,
-    Device,
     FilePath,
     Hosts,
     Listen,
-    ModelName,
     Outs,
     Prompts,
     SourceSpec,
@@ -59,49 +59,8 @@ from streaming.settings.values import (
     Topic,
     host_and_port,
 )
-from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
 
 MAX_STREAMS = 256
-DAY_SECONDS = 86_400.0
-
-
-class Table(BaseModel):
-    """A table of the file: it cannot be changed, and knows no keys but its own."""
-
-    # Strict: TOML has types, so "yes" is no boolean and "5" no number.
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-        protected_namespaces=(),
-    )
-
-
-class ModelSettings(Table):
-    """The model that all streams share."""
-
-    name: ModelName = Field(
-        default=MODEL,
-        description="Hugging Face id, `nano`, or a folder (`./folder` is beside the settings file).",
-    )
-    device: Device = Field(default=DEVICE, description="`auto`, `cpu` or `cuda:N`.")
-    tracker: TrackerName | None = Field(
-        default=None, description="How objects are followed; by default the best that the model allows."
-    )
-    tracker_from: ModelName | None = Field(
-        default=None, description="Checkpoint with tracker weights, where `name` has none: `facebook/sam3`."
-    )
-    hot_start: int = Field(
-        default=HOT_START_FRAMES,
-        ge=0,
-        le=1000,
-        description="Frames by which results are held back to take false tracks back.",
-    )
-    lost_after: float = Field(
-        default=LOST_AFTER_SECONDS, ge=0.0, le=DAY_SECONDS, description="Seconds after which a lost track ends."
-    )
 
 
 class MqttSettings(Table):

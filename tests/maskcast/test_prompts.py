@@ -5,6 +5,7 @@ import pytest
 from maskcast.errors import UsageError
 from maskcast.prompts import clean_prompt, clean_prompts
 from trackers.engine import Engine
+from trackers.options import EngineOptions
 
 
 def test_blanks_are_folded_and_repeats_left_out_in_order() -> None:
@@ -26,7 +27,7 @@ def test_an_empty_prompt_among_others_is_no_slip_to_pass_over() -> None:
 
 
 def test_the_model_is_asked_for_what_the_sinks_are_told() -> None:
-    engine = Engine("nano", "cpu")
+    engine = Engine(EngineOptions("nano", "cpu"))
     stream = engine.open_stream([" star", "red  circle", "star"])
     assert stream.prompts == ("star", "red circle")
     for wrong in ([], ["star", ""]):

@@ -16,6 +16,7 @@ from streaming.commands.outputs import Outputs
 from streaming.commands.track import run_track
 from tests import media, processes, sinks_media
 from tests.paths import ROOT
+from trackers.options import EngineOptions
 
 READ = """
 import sys
@@ -108,4 +109,4 @@ def test_the_first_frames_do_not_wait_for_the_last(tmp_path):
 
 def test_standard_input_is_read_once():
     with pytest.raises(UsageError, match="standard input, which can be read once"):
-        run_track(["-", "-"], ["person"], Outputs(["-"]))
+        run_track(["-", "-"], ["person"], Outputs(["-"]), EngineOptions())

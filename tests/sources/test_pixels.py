@@ -22,6 +22,7 @@ from streaming.settings.tables import StreamSettings
 from tests import media
 from tests.huge import MEGABYTES, huge_jpeg, peak
 from tests.patience import patient
+from trackers.options import EngineOptions
 
 SMALL, LARGE = "96x64", "320x240"
 BOUND = 50_000  # between the two
@@ -151,6 +152,6 @@ def test_the_bound_reaches_every_way_in(tmp_path):
     assert refused in finding.detail
     said = []
     outputs = Outputs([str(tmp_path / "x.jsonl")])
-    _, code = run_track([str(path)], ["person"], outputs, model="nano", max_pixels=6000, problem=said.append)
+    _, code = run_track([str(path)], ["person"], outputs, EngineOptions("nano"), max_pixels=6000, problem=said.append)
     assert code == 3
     assert refused in str(said[0])

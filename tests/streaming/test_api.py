@@ -63,8 +63,8 @@ def test_the_callers_process_is_left_alone():
 def test_without_a_model_it_is_the_default_one(monkeypatch, options):
     """As `examples/count.py` calls it."""
 
-    def engine(model, *_):
-        raise UsageError(model)
+    def engine(chosen):
+        raise UsageError(chosen.model)
 
     monkeypatch.setattr("trackers.engine.Engine", engine)
     with pytest.raises(UsageError, match=MODEL):

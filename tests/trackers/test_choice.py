@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from maskcast.errors import MaskcastError
 from streaming.commands.model_probe import probe_model
 from streaming.commands.probes import Verdict
-from streaming.settings.tables import ModelSettings
+from streaming.settings.model import ModelSettings
 from tests import tiny
 from trackers.engine import Engine
+from trackers.options import EngineOptions
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +65,11 @@ def test_check_says_what_run_does(folders: dict[str, str], asked: dict[str, obje
     found = probe_model(ModelSettings(**named), {"door": ("person",)})
     name, tracker = named.pop("name"), named.pop("tracker", None)
     if said is None:
-        Engine(name, "cpu", tracker, **named)
+        Engine(EngineOptions(name, "cpu", tracker, **named))
         assert [finding.verdict for finding in found] == [Verdict.OK, Verdict.OK]
         return
     with pytest.raises(MaskcastError, match=said) as caught:
-        Engine(name, "cpu", tracker, **named)
+        Engine(EngineOptions(name, "cpu", tracker, **named))
     assert (found[0].verdict, found[0].exit_code) == (Verdict.FAIL, caught.value.exit_code)
     assert said in found[0].detail
 
@@ -77,7 +78,7 @@ def test_check_says_what_run_does(folders: dict[str, str], asked: dict[str, obje
 def test_a_prompt_that_is_too_long_for_one_is_so_for_the_other(folders: dict[str, str], prompt: str) -> None:
     found = probe_model(ModelSettings(name=folders["detector"]), {"door": ("person", prompt)})
     with pytest.raises(MaskcastError, match="prompt too long") as caught:
-        Engine(folders["detector"], "cpu").check_prompts([prompt])
+        Engine(EngineOptions(folders["detector"], "cpu")).check_prompts([prompt])
     assert found[-1].detail == f"streams.door.prompts[1]: {caught.value}"
 
 
@@ -88,7 +89,7 @@ def test_a_tokenizer_that_panics_is_one_line_for_both(folders: dict[str, str], m
     def panic(*_: object, **__: object) -> None:
         raise PanicException("index out of bounds")
 
-    engine = Engine(folders["detector"], "cpu")
+    engine = Engine(EngineOptions(folders["detector"], "cpu"))
     monkeypatch.setattr("transformers.PreTrainedTokenizerFast.__call__", panic)
     with pytest.raises(MaskcastError, match="the tokenizer cannot read the prompt"):
         engine.check_prompts(["person"])

@@ -17,6 +17,7 @@ from trackers.association import AssociationTracker
 from trackers.detection.checkpoint import load_checkpoint
 from trackers.engine import Engine
 from trackers.memory.tracker import MemoryTracker
+from trackers.options import EngineOptions
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def folders(tmp_path_factory):
 
 
 def tracker_of(*arguments, **named):
-    return type(Engine(*arguments, "cpu", **named)._tracker)
+    return type(Engine(EngineOptions(*arguments, "cpu", **named))._tracker)
 
 
 def test_the_best_tracker_that_the_checkpoint_allows(folders):
@@ -49,7 +50,7 @@ def test_thresholds_come_from_the_checkpoint(folders, tmp_path):
     copy = shutil.copytree(folders[1], tmp_path / "video")
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {"score_threshold_detection": 0.25, "det_nms_thresh": 0.4}))
-    engine = Engine(str(copy), "cpu", hot_start=9)
+    engine = Engine(EngineOptions(str(copy), "cpu", hot_start=9))
     assert (engine._detector.score_threshold, engine._detector.nms_iou) == (0.25, 0.4)
     assert engine._tracker.rules.hot_start == 9
 
@@ -82,7 +83,7 @@ def test_a_tracker_folder_without_a_tracker(folders, tmp_path):
 
 
 def test_a_stream_from_pixels_to_track_state(folders, tmp_path):
-    engine = Engine(str(folders[1]), "cpu")
+    engine = Engine(EngineOptions(str(folders[1]), "cpu"))
     stream = engine.open_stream(["person", "a car"])
     images = scene(4)
     for index in range(3):
@@ -98,14 +99,14 @@ def test_a_stream_from_pixels_to_track_state(folders, tmp_path):
 
     resumed, events = engine.resume_stream(tmp_path / "s", ["person"])
     assert {event.prompt for event in events} <= {"a car"}
-    other = Engine(str(folders[0]), "cpu", tracker_from=str(folders[1]))
+    other = Engine(EngineOptions(str(folders[0]), "cpu", tracker_from=str(folders[1])))
     with pytest.raises(ModelError, match="another model"):
         other.resume_stream(tmp_path / "s", ["person"])
 
 
 def test_a_resumed_track_that_was_told_of_is_not_taken_back(folders, tmp_path):
     """A hot start may undo only what nobody has heard of; the process before has handed out what it held back."""
-    engine = Engine(str(folders[1]), "cpu", hot_start=10)
+    engine = Engine(EngineOptions(str(folders[1]), "cpu", hot_start=10))
     stream = engine.open_stream(["person"])
     for index, image in enumerate(scene(3)):
         engine.step([stream], [frame(index, image)])
@@ -123,13 +124,13 @@ def test_a_resumed_track_that_was_told_of_is_not_taken_back(folders, tmp_path):
 
 
 def test_association_has_no_track_states(folders, tmp_path):
-    engine = Engine(str(folders[0]), "cpu")
+    engine = Engine(EngineOptions(str(folders[0]), "cpu"))
     with pytest.raises(UsageError, match="track states need the memory tracker"):
         engine.save_stream(engine.open_stream(["person"]), final=True)
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_refused_before_anything_has_changed(folders):
-    engine = Engine(str(folders[1]), "cpu")
+    engine = Engine(EngineOptions(str(folders[1]), "cpu"))
     streams = [engine.open_stream(["person"]) for _ in range(3)]
     images = scene(1)
     encode, sizes = engine._detector.encode, []
@@ -151,7 +152,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_refused_before_anything_has_ch
 
 
 def test_a_stream_begun_anew_ends_what_subscribers_believe_alive_and_uses_no_id_again(folders):
-    engine = Engine(str(folders[0]), "cpu")
+    engine = Engine(EngineOptions(str(folders[0]), "cpu"))
     known = KnownTracks({5: Event(EventKind.LOST, 5, "person", 0.5, Box(1, 1, 2, 2))}, highest=7)
     stream, events = engine.reopen_stream(["person"], known)
     assert [(event.kind, event.track_id) for event in events] == [(EventKind.ENDED, 5)]
@@ -160,7 +161,7 @@ def test_a_stream_begun_anew_ends_what_subscribers_believe_alive_and_uses_no_id_
 
 def test_cudnns_attention_is_off_for_as_long_as_a_pass_takes(folders, monkeypatch):
     """It would plan each new number of memories anew; the rest of the process may want it."""
-    engine = Engine(str(folders[0]), "cpu")
+    engine = Engine(EngineOptions(str(folders[0]), "cpu"))
     seen = []
     encode = engine._detector.encode
 

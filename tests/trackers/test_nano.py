@@ -25,6 +25,7 @@ from trackers.detection.location import EMBEDDED
 from trackers.detection.text import TextEncoder
 from trackers.engine import Engine
 from trackers.masks import upscale
+from trackers.options import EngineOptions
 
 TRAINING = ROOT / "training"
 PRECISION, RECALL, IOU, FALSE_ALARMS = 0.93, 0.88, 0.86, 0.05
@@ -83,7 +84,7 @@ def test_detection(training):
 
 def follow(tracker, cases):
     """For each case and frame the masks by track id, as published."""
-    engine = Engine("nano", "cpu", tracker)
+    engine = Engine(EngineOptions("nano", "cpu", tracker))
     answers = []
     for case in cases:
         stream = engine.open_stream([case.prompt.text()])
@@ -142,7 +143,7 @@ def test_the_demo_clip_is_followed(training):
     from sources import open_source
 
     clip = training("render_demo").render()
-    engine = Engine("nano", "cpu")
+    engine = Engine(EngineOptions("nano", "cpu"))
     stream = engine.open_stream([*PROMPTS, "purple cross"])
     seen = dict.fromkeys([*PROMPTS, "purple cross"], 0)
     ious = []

@@ -17,6 +17,7 @@ from tests.frames import frame
 from tests.patience import patient
 from tests.pipelines import Frames, Model, Record, job, ready
 from trackers.engine import Engine
+from trackers.options import EngineOptions
 
 
 class PanicException(BaseException):
@@ -187,7 +188,7 @@ def test_a_pass_on_a_cpu_beats_between_its_layers():
         heartbeat.beat("model")
         now[0] += 100  # what the next layer takes
 
-    engine = Engine("nano", "cpu", beat=beat)
+    engine = Engine(EngineOptions("nano", "cpu"), beat=beat)
     stream = engine.open_stream(["red circle"])
     engine.step([stream], [frame(0)])
     assert now[0] > 100 * 100

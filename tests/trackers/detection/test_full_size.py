@@ -8,6 +8,7 @@ from transformers import Sam3LiteTextConfig, Sam3LiteTextModel
 from tests import tiny
 from tests.frames import frame
 from trackers.engine import Engine
+from trackers.options import EngineOptions
 
 
 @pytest.mark.slow
@@ -27,7 +28,7 @@ def test_one_frame_of_the_full_size_model(tmp_path):
     tiny.tokenizer().save_pretrained(tmp_path)
     del model
 
-    engine = Engine(str(tmp_path), "cpu")
+    engine = Engine(EngineOptions(str(tmp_path), "cpu"))
     stream = engine.open_stream(["person", "red car"])
     picture = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     ((result,),) = engine.step([stream], [frame(0, picture)])

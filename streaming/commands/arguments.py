@@ -1,0 +1,20 @@
+"""Arguments that several commands share: how a model is chosen, see `trackers.options`."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+from trackers.defaults import TrackerName
+from trackers.device import DEVICE_NAMES
+
+Model: TypeAlias = Annotated[str, typer.Option(help="Hugging Face id, folder, or nano.")]
+Device: TypeAlias = Annotated[str, typer.Option(help=f"{DEVICE_NAMES}.")]
+Tracker: TypeAlias = Annotated[TrackerName | None, typer.Option(help="Default: the best that the model allows.")]
+TrackerFrom: TypeAlias = Annotated[
+    str | None, typer.Option(help="Checkpoint with tracker weights, where --model has none: facebook/sam3.")
+]
+HotStart: TypeAlias = Annotated[
+    int, typer.Option(min=0, help="Hold results back by so many frames to take false tracks back; 0: at once.")
+]

@@ -1,0 +1,47 @@
+"""The table `[model]`: which model runs where, and how it follows."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from streaming.settings.table import DAY_SECONDS, Table
+from streaming.settings.values import Device, ModelName
+from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
+from trackers.options import EngineOptions
+
+
+class ModelSettings(Table):
+    """The model that all streams share."""
+
+    name: ModelName = Field(
+        default=MODEL,
+        description="Hugging Face id, `nano`, or a folder (`./folder` is beside the settings file).",
+    )
+    device: Device = Field(default=DEVICE, description="`auto`, `cpu` or `cuda:N`.")
+    tracker: TrackerName | None = Field(
+        default=None, description="How objects are followed; by default the best that the model allows."
+    )
+    tracker_from: ModelName | None = Field(
+        default=None, description="Checkpoint with tracker weights, where `name` has none: `facebook/sam3`."
+    )
+    hot_start: int = Field(
+        default=HOT_START_FRAMES,
+        ge=0,
+        le=1000,
+        description="Frames by which results are held back to take false tracks back.",
+    )
+    lost_after: float = Field(
+        default=LOST_AFTER_SECONDS, ge=0.0, le=DAY_SECONDS, description="Seconds after which a lost track ends."
+    )
+
+    @property
+    def options(self) -> EngineOptions:
+        """For the engine."""
+        return EngineOptions(
+            model=self.name,
+            device=self.device,
+            tracker=self.tracker,
+            tracker_from=self.tracker_from,
+            hot_start=self.hot_start,
+            lost_after=self.lost_after,
+        )

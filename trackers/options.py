@@ -1,0 +1,28 @@
+"""What a person may choose of an engine. Imports no torch: the command line and the settings read it at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which model runs where, and how it follows.
+
+    Attributes:
+        model: `nano`, a folder, or the id of a Hugging Face repository.
+        device: `auto`, `cpu` or `cuda:N`. On CUDA the model runs in bfloat16, on a CPU in float32.
+        tracker: `memory` or `association`; None for the best that the checkpoint allows.
+        tracker_from: name of a checkpoint whose tracker to take, see `load_checkpoint`; None for the model's own.
+        hot_start: frames by which the memory tracker holds results back, see `Rules.hot_start`.
+        lost_after: seconds of media time after which a lost track ends, see `Rules.lost_after`.
+    """
+
+    model: str = MODEL
+    device: str = DEVICE
+    tracker: TrackerName | None = None
+    tracker_from: str | None = None
+    hot_start: int = HOT_START_FRAMES
+    lost_after: float = LOST_AFTER_SECONDS
