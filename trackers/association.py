@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from maskcast.frame import Frame
+from maskcast.mask import Mask
 from maskcast.result import Event, Result, Track, TrackState
 from trackers.appearance import appearance, running
 from trackers.assignment import match
@@ -24,6 +25,7 @@ from trackers.detection.detector import Detections, ImageFeatures
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
 from trackers.rules import Rules
+from trackers.stage_times import measured
 
 # Cosine of centred features. Two views of one object stay well above it in practice, two objects of one prompt mostly
 # below; it only decides where masks do not overlap.
@@ -92,8 +94,21 @@ class AssociationTracker:
     def _follow(self, state: AssociationState, frame: Frame, found: Detections, features: Tensor) -> Result:
         size = (frame.picture.height, frame.picture.width)
         low_res = found.logits > 0
+        with measured("publish", len(found)):
+            masks = [upscale(logits, size) for logits in found.logits.cpu().numpy()]
+        with measured("associate", 1):
+            return self._matched(state, frame, found, low_res, features, masks)
+
+    def _matched(
+        self,
+        state: AssociationState,
+        frame: Frame,
+        found: Detections,
+        low_res: Tensor,
+        features: Tensor,
+        masks: Sequence[Mask],
+    ) -> Result:
         appearances = appearance(features, low_res)
-        masks = [upscale(logits, size) for logits in found.logits.cpu().numpy()]
         scores = found.scores.tolist()
         prompts = [state.prompts[index] for index in found.prompt.tolist()]
 

@@ -18,12 +18,13 @@ from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
 from trackers.choice import choose
 from trackers.detection.checkpoint import Checkpoint
-from trackers.detection.detector import Detector
+from trackers.detection.detector import Detections, Detector, ImageFeatures
 from trackers.detection.text import TextEmbedding, TextEncoder
 from trackers.device import resolve_device
 from trackers.memory import track_state
 from trackers.memory.tracker import MemoryTracker
 from trackers.options import EngineOptions
+from trackers.stage_times import StageTimes
 from trackers.tracker import Tracker
 
 # Without cuDNN's, which plans each new shape for tens of milliseconds and keeps the plan for good
@@ -41,7 +42,14 @@ class TrackedStream:
 
 
 class Engine:
-    """Detects and follows. Not thread-safe: one thread calls it."""
+    """Detects and follows. Not thread-safe: one thread calls it.
+
+    Attributes:
+        device: where it runs.
+        revision: of the checkpoint.
+        description: model, device, precision and tracker in one line.
+        stage_times: where its time goes.
+    """
 
     def __init__(self, options: EngineOptions, *, beat: Callable[[], None] | None = None) -> None:
         """Load a checkpoint.
@@ -61,6 +69,10 @@ class Engine:
         checkpoint, rules = choice.checkpoint, choice.rules
         self._checkpoint = checkpoint
         self.revision = checkpoint.revision
+        self.stage_times = StageTimes(self.device)
+        where = f"{self.device} ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else f"{self.device}"
+        precision = str(dtype).removeprefix("torch.")
+        self.description = f"model {checkpoint.name}, {where}, {precision}, {choice.tracker} tracker"
         self._text = TextEncoder(checkpoint, self.device, dtype)
         if beat is not None and self.device.type == "cpu":
             _beat_between_layers(checkpoint, beat)
@@ -151,15 +163,19 @@ class Engine:
             ModelError: the model failed.
         """
         try:
-            with sdpa_kernel(list(_ATTENTION)):
+            with self.stage_times.running(), sdpa_kernel(list(_ATTENTION)):
                 try:
                     features = self._detector.encode([frame.picture.rgb() for frame in frames])
-                    detections = self._detector.detect(features, [stream.embeddings for stream in streams])
+                    detections = self._detect(features, streams)
                 except torch.OutOfMemoryError as error:
                     raise _model_error(self.device, error, TooLargeError) from error
                 return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
         except RuntimeError as error:  # what torch raises, for want of memory too
             raise _model_error(self.device, error) from error
+
+    def _detect(self, features: ImageFeatures, streams: Sequence[TrackedStream]) -> list[Detections]:
+        """What the detector finds in each stream's frame."""
+        return self._detector.detect(features, [stream.embeddings for stream in streams])
 
     def save_stream(self, stream: TrackedStream, *, final: bool) -> track_state.SavedState:
         """Copy a stream's track state between two frames, to be written; see `trackers.memory.track_state`.

@@ -17,6 +17,7 @@ from trackers.detection.text import TextEmbedding
 from trackers.masks import mask_iou, non_maximum_suppression
 from trackers.nano_rules import trimmed
 from trackers.rules import Rules
+from trackers.stage_times import measured
 
 # Pairs of frame and prompt decoded together. The mask head holds several (C, 288, 288) maps a pair, about 0.5 GB in
 # float32 at full size, so the number of prompts must not set the memory.
@@ -138,8 +139,10 @@ class Detector:
     @torch.inference_mode()
     def encode(self, images: Sequence[Image]) -> ImageFeatures:
         """Run the image encoder once over a batch of ``(H, W, 3)`` uint8 RGB pictures of any size."""
-        pixels = preprocess(images, self.image_size, self.device, self.dtype)
-        output = self._model.vision_encoder(pixels)
+        with measured("preprocess", len(images)):
+            pixels = preprocess(images, self.image_size, self.device, self.dtype)
+        with measured("encode", len(images)):
+            output = self._model.vision_encoder(pixels)
         # The coarsest level is not read by the detector: `Sam3LiteTextModel.forward` drops it.
         return ImageFeatures(
             output.last_hidden_state,
@@ -158,6 +161,10 @@ class Detector:
         Returns:
             One `Detections` a frame.
         """
+        with measured("decode", sum(map(len, prompts))):
+            return self._detect(features, prompts)
+
+    def _detect(self, features: ImageFeatures, prompts: Sequence[Sequence[TextEmbedding]]) -> list[Detections]:
         pairs = [(frame, index) for frame, listed in enumerate(prompts) for index in range(len(listed))]
         height, width = features.pyramid[0].shape[-2:]
         none = torch.zeros(0, device=self.device)

@@ -40,6 +40,7 @@ from trackers.memory.propagation import MAX_TRACKS_A_PASS, Memories, Propagated,
 from trackers.memory.state import MemoryState
 from trackers.overlap import SUPPRESSED_LOGIT, without_overtaken
 from trackers.rules import Rules
+from trackers.stage_times import measured
 
 # Detections start tracks where their logits reach this: the reference's `_tracker_add_new_objects` compares logits
 # with a threshold for probabilities.
@@ -132,10 +133,13 @@ class MemoryTracker:
             masks = np.zeros((0, 1, 1), np.float32)
             return [self._report(stream, masks, masks) for stream in batch]
 
-        seen = self.propagation.tracker_features(features)
-        tracks = self._propagate(seen, batch)
-        logits = fill_holes(tracks.logits, self.rules.fill_hole_area)
-        self._decide(batch, detections, logits, tracks, seen)
+        followed = batch[-1].tracks.stop
+        with measured("propagate", followed):
+            seen = self.propagation.tracker_features(features)
+            tracks = self._propagate(seen, batch)
+            logits = fill_holes(tracks.logits, self.rules.fill_hole_area)
+        with measured("associate", len(batch)):
+            self._decide(batch, detections, logits, tracks, seen)
 
         suppressed = self._upload(*(stream.suppressed for stream in batch))
         logits = torch.where(suppressed[:, None, None], SUPPRESSED_LOGIT, logits)
@@ -147,7 +151,13 @@ class MemoryTracker:
             logits[reconditioned] = (found[reconditioned_by] >= MASK_PROMPT_LOGIT).to(logits.dtype)
         new = found[self._upload(*(stream.starts for stream in batch))]
 
-        self._remember(batch, seen, tracks, logits, new)
+        with measured("remember", followed + len(new)):
+            self._remember(batch, seen, tracks, logits, new)
+        with measured("publish", followed + len(new)):
+            return self._reports(batch, published, new)
+
+    def _reports(self, batch: Sequence[BatchedStream], published: Tensor, new: Tensor) -> list[list[Result]]:
+        """Results of all streams, from the mask logits of old and of new tracks on the device."""
         # Waited for last: the device is then already at work on the memories.
         old_masks = published.cpu().numpy()
         new_masks = fill_holes(new, self.rules.fill_hole_area).cpu().numpy()
