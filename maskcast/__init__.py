@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from maskcast.picture import Colour, Image, Picture, Planes
     from maskcast.result import Event, EventKind, Result, Track, TrackState
     from streaming.api import track
+    from streaming.tracker import Tracker
 
     __version__: str
 
@@ -51,6 +52,7 @@ __all__ = [
     "SourceError",
     "Track",
     "TrackState",
+    "Tracker",
     "UsageError",
     "__version__",
     "track",
@@ -59,14 +61,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Lazily (PEP 562): the process `maskcast` begins with this package and has more urgent things to do than to import
-    # numpy, and `track` stands on the floor above.
-    if name == "track":
+    # numpy, and what tracks stands on the floor above.
+    if name in {"track", "Tracker"}:
         from maskcast.shadowing import refuse_shadows
 
         refuse_shadows()
-        from streaming.api import track
-
-        return track
+        return getattr(import_module("streaming.api" if name == "track" else "streaming.tracker"), name)
     if name == "__version__":
         from importlib.metadata import version
 

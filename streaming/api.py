@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import Unpack
 
 from maskcast.errors import UsageError
 from maskcast.read_ahead import read_ahead
@@ -13,21 +14,18 @@ from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
 from streaming.pipeline.reader import READ_AHEAD_FRAMES
 from streaming.pipeline.stage import Stage, staged
-from trackers.defaults import DEVICE, MODEL, TrackerName
-from trackers.options import EngineOptions
+from trackers.options import EngineKeywords, options_of
 
 
 def track(
     source: str | Path,
     prompts: str | Sequence[str],
     *,
-    model: str | None = None,
-    device: str = DEVICE,
-    tracker: TrackerName | None = None,
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    **options: Unpack[EngineKeywords],
 ) -> Iterator[Result]:
     """Track what matches the prompts in a video, a stream, a camera or images, frame by frame.
 
@@ -38,13 +36,11 @@ def track(
     Args:
         source: as on the command line: a path, a glob, `-` for standard input, a URL, or `camera:0`.
         prompts: one phrase or several; an object belongs to one of them.
-        model: Hugging Face id, folder, or `nano`; None for the default checkpoint.
-        device: `auto`, `cpu` or `cuda:N`.
-        tracker: `memory` or `association`; None for the best that the checkpoint allows.
         stream: id of the stream; by default made from the source's name.
         live: True to drop all but the newest frame when the model is late; by default only for live sources.
         max_frames: stop after this many.
         max_pixels: largest picture that is decoded, width times height.
+        options: `model`, `device` and the others of `trackers.options.EngineOptions`.
 
     Yields:
         One `Result` a frame.
@@ -61,7 +57,7 @@ def track(
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
     stages: Sequence[Stage] = ()  # as `Job.stages`
     with closing(open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels), stream=stream)) as opened:
-        engine = Engine(EngineOptions(model or MODEL, device, tracker))
+        engine = Engine(options_of(options))
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
         live, name = opened.info.live, f"read {opened.info.stream}"
         with closing(read_ahead(opened, name, ahead=1 if live else READ_AHEAD_FRAMES, newest=live)) as frames:

@@ -19,7 +19,11 @@ FLOORS = {
     "sinks": {"maskcast", "sinks"},
     "streaming": OURS,
 }
-UPWARDS = {("maskcast/__init__.py", "streaming.api"), ("maskcast/__main__.py", "streaming")}
+UPWARDS = {
+    ("maskcast/__init__.py", "streaming.api"),
+    ("maskcast/__init__.py", "streaming.tracker"),
+    ("maskcast/__main__.py", "streaming"),
+}
 SINKS = {f"sinks.{file.parent.name}" for file in (ROOT / "sinks").glob("*/__init__.py")}
 # What a wing must not import of its own package.
 WINGS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypedDict
 
 from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
 
@@ -26,3 +27,20 @@ class EngineOptions:
     tracker_from: str | None = None
     hot_start: int = HOT_START_FRAMES
     lost_after: float = LOST_AFTER_SECONDS
+
+
+class EngineKeywords(TypedDict, total=False):
+    """The same as keyword arguments of the Python API; None stands for the default."""
+
+    model: str | None
+    device: str | None
+    tracker: TrackerName | None
+    tracker_from: str | None
+    hot_start: int | None
+    lost_after: float | None
+
+
+def options_of(keywords: EngineKeywords) -> EngineOptions:
+    """The options that keyword arguments name; a keyword that is no option is a ``TypeError``."""
+    given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
+    return EngineOptions(**given)

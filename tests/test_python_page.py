@@ -1,0 +1,44 @@
+"""The paragraphs of docs/python.md run as they stand."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+
+from tests.paths import ROOT
+from tests.patience import patient
+
+FRAMES = 3
+
+
+def test_the_paragraphs_run_one_after_the_other(tmp_path):
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    shutil.copy(ROOT / "streaming" / "commands" / "demo.mp4", tmp_path / "clip.mp4")
+    (command,) = re.findall(r"# maskcast (track .*)", text)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    arguments = [sys.executable, "-m", "maskcast", *command.split(), "--max-frames", str(FRAMES)]
+    subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=patient(120))
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=patient(300),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "new: 1 " in done.stdout
+    assert "no such file" in done.stdout.splitlines()[-1]
+    assert re.search(r"^\[\(1, 'red circle', 2\d\d\d\)\]$", done.stdout, re.MULTILINE), "a circle of 30 pixels' radius"
+    ids = cv2.imread(str(tmp_path / "masks" / "000004_ids.png"), cv2.IMREAD_UNCHANGED)
+    assert ids.dtype == np.uint16
+    assert len(np.unique(ids)) > 1
+    star = cv2.imread(str(next((tmp_path / "masks").glob("000004_[0-9]*.png"))), cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(star)) == {0, 255}
+    drawn = [cv2.imread(str(file)) for file in sorted((tmp_path / "masks").glob("drawn_*.jpg"))]
+    assert len(drawn) == FRAMES
