@@ -30,6 +30,7 @@ WINGS = {
     # Each folder of sinks knows the messages and no other folder.
     **{wing: SINKS - {wing, "sinks.messages"} for wing in sorted(SINKS)},
     "trackers.detection": {"trackers.memory"},
+    "trackers.hub": {"trackers.detection", "trackers.memory"},
     "streaming.pipeline": {"streaming.settings", "streaming.service", "streaming.commands"},
     "streaming.settings": {"streaming.pipeline", "streaming.service", "streaming.commands"},
     "streaming.service": {"streaming.commands"},

@@ -1,0 +1,1 @@
+"""The Hugging Face hub: names of models, what a repository holds, and whether it may be fetched."""
