@@ -17,19 +17,23 @@ from maskcast.result import Track, TrackState
 from sinks.video.label import label, paste
 from sinks.video.palette import Yuv, track_colour
 
-FILL_OPACITY = 0.4
+# Light enough that an object keeps its own colour: a red ball under a blue track must not look purple.
+FILL_OPACITY = 0.12
+# Width of a contour, as a part of the picture's shorter side; never less than what one sample of chroma covers.
+CONTOUR_PART = 1 / 240
+THINNEST_CONTOUR_PIXELS = 2
 
 
 def draw(planes: Planes, colour: Colour, tracks: Sequence[Track]) -> None:
     """Draw `tracks` into `planes`, which must be writable and of the size of the masks.
 
-    A confirmed track gets a translucent fill and a contour inside the border of its mask, a tentative one the contour
-    only; both get a label above the box. Chroma is shared by 2 x 2 pixels: it changes where the top left of them is
-    in the mask.
+    A confirmed track gets a contour in its colour inside the border of its mask and a faint fill, a tentative one the
+    contour only; both get a label above the box. Chroma is shared by 2 x 2 pixels: it changes where the top left of
+    them is in the mask.
     """
     height, width = planes.y.shape
     shorter = min(height, width)
-    thickness = max(1, round(shorter / 360))
+    thickness = max(THINNEST_CONTOUR_PIXELS, round(shorter * CONTOUR_PART))
     text_size = max(10, round(shorter / 40))
     for track in tracks:
         filled = track.state is TrackState.CONFIRMED

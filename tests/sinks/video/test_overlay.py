@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import colorsys
+import itertools
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from maskcast.mask import Mask
 from maskcast.picture import Colour, Planes
 from maskcast.result import Track, TrackState
 from sinks.video.label import label
-from sinks.video.overlay import _draw_mask, draw
+from sinks.video.overlay import FILL_OPACITY, _draw_mask, draw
 from sinks.video.palette import Yuv, to_yuv, track_colour, track_rgb
 from tests.sinks_media import ellipse, grey
 
@@ -54,12 +56,38 @@ def test_fill_contour_and_tentative() -> None:
     mask = ellipse((120, 160), (80, 60), (30, 40))
     colour = track_colour(1, COLOUR)
     before, after = unlabelled(mask)
-    assert after.y[60, 80] == round(90 + (colour.y - 90) * 0.4)
-    assert after.u[30, 40] == round(110 + (colour.u - 110) * 0.4)
+    assert after.y[60, 80] == round(90 + (colour.y - 90) * FILL_OPACITY)
+    assert after.u[30, 40] == round(110 + (colour.u - 110) * FILL_OPACITY)
     assert after.y[60, mask.x] == colour.y
     _, outline = unlabelled(mask, TrackState.TENTATIVE)
     assert outline.y[60, 80] == before.y[60, 80]
     assert outline.y[60, mask.x] == colour.y
+
+
+@pytest.mark.parametrize("rgb", list(itertools.product((40, 214), repeat=3))[1:-1])
+def test_an_object_keeps_its_own_colour_under_every_track(rgb: tuple[int, int, int]) -> None:
+    """The hue under the fill stays within a twelfth of the circle: red stays nearer to red than to purple or yellow."""
+    size = (64, 64)
+    own = to_yuv((rgb[0] / 255, rgb[1] / 255, rgb[2] / 255), COLOUR)
+    mask = Mask.from_array(np.ones(size, np.bool_), size)
+    for number in range(1, 100):
+        luma = np.full(size, own.y, np.uint8)
+        planes = Planes(luma, *(np.full((32, 32), value, np.uint8) for value in own[1:]))
+        _draw_mask(planes, mask, track_colour(number, COLOUR), 2, filled=True)
+        y, u, v = (float(plane[plane.shape[0] // 2, plane.shape[1] // 2]) for plane in planes)
+        luma, red, blue = (y - 16) / 219, (v - 128) / 224 * 1.5748, (u - 128) / 224 * 1.8556
+        seen = (luma + red, luma - (0.2126 * red + 0.0722 * blue) / 0.7152, luma + blue)
+        hue = colorsys.rgb_to_hsv(*(min(1.0, max(0.0, part)) for part in seen))[0]
+        before = colorsys.rgb_to_hsv(*(part / 255 for part in rgb))[0]
+        away = abs(hue - before) % 1.0
+        assert min(away, 1 - away) < 1 / 12, (number, seen)
+
+
+def test_a_contour_is_wide_enough_for_its_colour_to_show() -> None:
+    mask = ellipse((120, 160), (80, 60), (30, 40))
+    planes = drawn(grey(120, 160), Track(1, "x", TrackState.CONFIRMED, 1.0, mask))
+    ring = planes.u[30, mask.x // 2 : mask.x // 2 + 2]
+    assert track_colour(1, COLOUR).u in ring.tolist()
 
 
 def test_label_stands_above_the_box_and_inside_the_picture() -> None:
