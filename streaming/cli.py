@@ -22,7 +22,7 @@ from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from sources.settings import DEFAULT_TRANSPORT, Transport
 from streaming.commands import arguments
 from streaming.defaults import SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
-from streaming.logs import redact_stray_lines
+from streaming.logs import configure_logs, redact_stray_lines
 from streaming.process import keep_memory, leave, wait_politely
 from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL
 from trackers.options import EngineOptions
@@ -122,7 +122,7 @@ def track(
     quality: Annotated[
         int | None, typer.Option(min=0, max=HIGHEST_CRF, help="Video quality as the encoder's CRF; lower is better.")
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show logs and tracebacks.")] = False,
 ) -> None:
     """Track what matches the prompts and write or publish the masks."""
     from streaming.commands.outputs import Outputs
@@ -130,7 +130,9 @@ def track(
 
     outputs = Outputs(out or [STDOUT], codec, quality)
     try:
-        reports, code = run_track(
+        if verbose:
+            configure_logs("info", "text")
+        _, code = run_track(
             sources,
             prompt or [],
             outputs,
@@ -143,12 +145,10 @@ def track(
             track_states=state,
             save_seconds=save_seconds,
             problem=lambda error: complain(error, verbose=verbose),
+            say=say,
         )
     except MaskcastError as error:
         fail(error, verbose=verbose)
-    for report in reports:
-        if report.stream:
-            say(report.summary())
     raise typer.Exit(code)
 
 

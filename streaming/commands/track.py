@@ -14,6 +14,7 @@ from maskcast.prompts import clean_prompts
 from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_TRANSPORT, Transport
+from streaming.commands.bottleneck import explained
 from streaming.commands.outputs import Outputs
 from streaming.commands.progress import ProgressDisplay
 from streaming.defaults import SAVE_INTERVAL_SECONDS
@@ -43,10 +44,12 @@ def run_track(
     track_states: Path | None = None,
     save_seconds: float = SAVE_INTERVAL_SECONDS,
     problem: Callable[[MaskcastError], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Report], int]:
     """Track in all sources, with a progress bar, until they end or a signal comes.
 
-    `problem` is called with each error as it happens.
+    `problem` is called with each error as it happens, `say` with what a person may want to know: what runs where, and
+    at the end what became of each stream and what took the time.
 
     Returns:
         What became of each stream, and the exit code.
@@ -84,6 +87,8 @@ def run_track(
         await unless(stop, worker.start())
         if stop.is_set():
             return [Report(stream="", interrupted=True)]
+        engine = worker.thread.engine
+        say(engine.description)
         with ProgressDisplay(max_frames) as display:
             at_once: list[Job] = []
             one_by_one: list[Job] = []
@@ -92,6 +97,9 @@ def run_track(
                 (one_by_one if local else at_once).append(job(source, name, display))
             reports = await run_jobs(worker, at_once, one_by_one, stop)
         worker.close()
+        lines = [report.summary() for report in reports if report.stream]
+        for line in (*lines, *explained(reports, engine.stage_times.totals(), engine.device.type)):
+            say(line)
         return reports
 
     reports = run_until_stopped(main)

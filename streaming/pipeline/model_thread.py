@@ -110,7 +110,9 @@ class ModelThread:
         threading.Thread(target=self._run, name="model", daemon=True).start()
 
         def load() -> None:
+            began = time.monotonic()
             self._engine = self._load()
+            logger.info("the model is loaded, after %.1f s", time.monotonic() - began)
 
         await self.call(load)
 

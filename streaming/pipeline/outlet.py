@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -44,6 +45,7 @@ class Outlet:
         """Prepare; nothing is opened before `start`. `problem` is called when the sink fails."""
         self._problem = problem
         self.sink = sink
+        self.seconds = 0.0  # that the sink has taken to write
         self.error: SinkError | None = None
         self._hung = False
         self._impatient = asyncio.Event()
@@ -105,7 +107,9 @@ class Outlet:
             while self.error is None:
                 result = await self._mailbox.get()
                 if await self._ready():
+                    began = time.monotonic()
                     await self._managed(self.sink.write(result), WRITE_SECONDS, "writing", patient=self._info.live)
+                    self.seconds += time.monotonic() - began
                 else:
                     self._unready += 1
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 from maskcast.errors import MaskcastError, SourceError, unforeseen
 from maskcast.frame import Frame
@@ -45,12 +46,14 @@ class Reader:
     Attributes:
         info: of the source.
         frames: those that wait for the model.
+        seconds: that the source has taken so far to give its frames.
     """
 
     def __init__(self, source: Source, notify: Notify) -> None:
         """Prepare; `notify` is told of the frames that a live stream drops."""
         self.info = source.info
         self.frames: Mailbox[Frame] = Mailbox(1 if self.info.live else READ_AHEAD_FRAMES, drop_oldest=self.info.live)
+        self.seconds = 0.0
         self._source, self._notify = source, notify
         self._threads: list[asyncio.Future[None]] = []
 
@@ -60,7 +63,7 @@ class Reader:
 
         def read() -> None:
             try:
-                for frame in self._source:
+                for frame in self._timed():
                     asyncio.run_coroutine_threadsafe(self._offer(frame), loop).result()
             except Closed:
                 pass  # the consumer has what it wants
@@ -68,6 +71,13 @@ class Reader:
                 asyncio.run_coroutine_threadsafe(self.frames.close(), loop)
 
         self._threads.append(_seen(in_daemon_thread(read, f"read {self.info.stream}")))
+
+    def _timed(self) -> Iterator[Frame]:
+        began = time.monotonic()
+        for frame in self._source:
+            self.seconds += time.monotonic() - began
+            yield frame
+            began = time.monotonic()
 
     async def _offer(self, frame: Frame) -> None:
         before = self.frames.dropped

@@ -13,21 +13,29 @@ class Report:
 
     Attributes:
         stream: its id.
+        live: whether it could not wait.
         frames: results delivered.
         dropped_before_model: frames of a live stream that the model never saw.
         dropped_by_sinks: results of a live stream that a slow sink never saw.
         tracks: tracks that were confirmed.
         seconds: from the first frame to the end.
+        source_seconds: of these, those in which the source decoded, or waited for its camera.
+        model_seconds: those in which frames were with the model.
+        sink_seconds: those in which each sink wrote, by its name. All three work beside each other.
         interrupted: whether it was stopped from outside.
         errors: what went wrong, in order; empty after a clean run.
     """
 
     stream: str
+    live: bool = False
     frames: int = 0
     dropped_before_model: int = 0
     dropped_by_sinks: int = 0
     tracks: int = 0
     seconds: float = 0.0
+    source_seconds: float = 0.0
+    model_seconds: float = 0.0
+    sink_seconds: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
     errors: list[MaskcastError] = field(default_factory=list)
 

@@ -99,7 +99,7 @@ class _Run:
         self, job: Job, worker: Worker, reader: Reader, lane: Lane[TrackedStream], pending: Sequence[Event]
     ) -> None:
         self.info = reader.info
-        self.report = Report(self.info.stream)
+        self.report = Report(self.info.stream, self.info.live)
         self.converter = Converter(self.info.stream)
         self.outlets = [Outlet(sink, self.info, self._record) for sink in job.open_sinks(self.info)]
         self.started = time.monotonic()
@@ -112,6 +112,8 @@ class _Run:
     def final_report(self) -> Report:
         """What has become of the stream, now that it is over."""
         self.report.seconds = time.monotonic() - self.started
+        self.report.source_seconds = self._reader.seconds
+        self.report.sink_seconds = {outlet.sink.name: outlet.seconds for outlet in self.outlets}
         self.report.dropped_before_model = self._reader.frames.dropped
         self._count_dropped()
         return self.report
@@ -164,6 +166,7 @@ class _Run:
             if self._job.max_rate:
                 due = max(due + 1 / self._job.max_rate, time.monotonic())
             tracked = await self._worker.step(self._lane, partial(self.converter.begin, take))
+            self.report.model_seconds += tracked.done - tracked.taken
             self._job.notify(tracked)
             await self._deliver(tracked.results)
             self._count_dropped()

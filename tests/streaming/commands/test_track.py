@@ -41,7 +41,10 @@ def test_the_shown_run(tmp_path, tiny_checkpoint):
     fresh = [sys.executable, "-m", "maskcast", *arguments]
     done = subprocess.run(fresh, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"19_cyclist: 241 frames, \d+ tracks, [\d.]+ frames/s\n", done.stderr)
+    start, summary, *times = done.stderr.splitlines()
+    assert re.fullmatch(r"model .+, cpu \(\d+ threads\), float32, association tracker", start)
+    assert re.fullmatch(r"19_cyclist: 241 frames, \d+ tracks, [\d.]+ frames/s", summary)
+    assert [line.split(":")[0] for line in times] == ["time a frame", "of the model", "what limits"]
     assert done.stdout == ""
 
     show = ("-show_entries", "stream=width,height,duration,nb_frames,codec_name,pix_fmt")
@@ -253,8 +256,8 @@ def test_wrong_usage(arguments):
 
 
 def test_verbose_adds_the_traceback(tmp_path):
-    done = run(tmp_path / "none.mp4", "--prompt", "cat", "--verbose")
-    assert done.exit_code == 3
+    done = forked.run(*command(tmp_path / "none.mp4", "--prompt", "cat", "--verbose", model="unused"))
+    assert done.returncode == 3
     assert "Traceback" in done.stderr
 
 
