@@ -24,7 +24,7 @@ from streaming.commands import arguments
 from streaming.defaults import SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import configure_logs, redact_stray_lines
 from streaming.process import keep_memory, leave, wait_politely
-from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL
+from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL, PRECISION
 from trackers.options import EngineOptions
 
 app = typer.Typer(
@@ -91,6 +91,7 @@ def track(
     ] = None,
     model: arguments.Model = MODEL,
     device: arguments.Device = DEVICE,
+    precision: arguments.Precision = PRECISION,
     tracker: arguments.Tracker = None,
     tracker_from: arguments.TrackerFrom = None,
     hot_start: arguments.HotStart = HOT_START_FRAMES,
@@ -136,7 +137,7 @@ def track(
             sources,
             prompt or [],
             outputs,
-            EngineOptions(model, device, tracker, tracker_from, hot_start),
+            EngineOptions(model, device, tracker, tracker_from, hot_start, precision=precision),
             stream=stream,
             live=live,
             max_frames=max_frames,

@@ -3,9 +3,11 @@
 from typing import Literal
 
 TrackerName = Literal["memory", "association"]
+PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 
 MODEL = "vil-uob/sam3-litetext-s0"
 DEVICE = "auto"
+PRECISION: PrecisionName = "auto"
 HOT_START_FRAMES = 0
 LOST_AFTER_SECONDS = 3.0
 # SORT's `min_hits` (Bewley et al. 2016).

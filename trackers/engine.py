@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from maskcast.errors import ModelError, TooLargeError, UsageError, unforeseen
+from maskcast.errors import TooLargeError, UsageError
 from maskcast.frame import Frame
 from maskcast.prompts import clean_prompts
 from maskcast.result import Event, KnownTracks, Result
@@ -20,16 +20,20 @@ from trackers.choice import choose
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import Detections, Detector, ImageFeatures
 from trackers.detection.text import TextEmbedding, TextEncoder
-from trackers.device import resolve_device
+from trackers.device import describe, resolve_device
+from trackers.device_errors import device_error, out_of_memory
 from trackers.memory import track_state
 from trackers.memory.tracker import MemoryTracker
 from trackers.options import EngineOptions
+from trackers.precision import resolve_precision
 from trackers.stage_times import StageTimes
 from trackers.tracker import Tracker
 
 # Without cuDNN's, which plans each new shape for tens of milliseconds and keeps the plan for good
 # (pytorch/pytorch#155958): tracks come, go and remember more from frame to frame.
 _ATTENTION = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -46,6 +50,7 @@ class Engine:
 
     Attributes:
         device: where it runs.
+        precision: what it computes in.
         revision: of the checkpoint.
         description: model, device, precision and tracker in one line.
         stage_times: where its time goes.
@@ -60,22 +65,21 @@ class Engine:
                 hangs. Not on a GPU, which takes a fraction of a second and only queues its layers.
 
         Raises:
-            UsageError: the device or the tracker does not exist, or the checkpoint has no weights for it.
-            ModelError: the checkpoint cannot be used.
+            UsageError: the device, its precision or the tracker does not exist, or the checkpoint has no weights for
+                it.
+            ModelError: the checkpoint or the device cannot be used.
         """
         self.device = resolve_device(options.device)
-        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.precision = dtype = resolve_precision(options.precision, self.device)
         choice = choose(options)
         checkpoint, rules = choice.checkpoint, choice.rules
         self._checkpoint = checkpoint
         self.revision = checkpoint.revision
         self.stage_times = StageTimes(self.device)
-        where = f"{self.device} ({torch.get_num_threads()} threads)" if self.device.type == "cpu" else f"{self.device}"
-        precision = str(dtype).removeprefix("torch.")
-        self.description = f"model {checkpoint.name}, {where}, {precision}, {choice.tracker} tracker"
         self._text = TextEncoder(checkpoint, self.device, dtype)
         if beat is not None and self.device.type == "cpu":
             _beat_between_layers(checkpoint, beat)
+        where = describe(self.device)  # before the model takes its share
         try:
             self._detector = Detector(
                 checkpoint,
@@ -91,7 +95,10 @@ class Engine:
                 else AssociationTracker(rules.lost_after)
             )
         except RuntimeError as error:
-            raise _model_error(self.device, error) from error
+            raise device_error(self.device, dtype, error) from error
+        name = str(dtype).removeprefix("torch.")
+        self.description = f"model {checkpoint.name}, {where}, {name}, {choice.tracker} tracker"
+        logger.info(self.description)
 
     def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Clean prompts, see `maskcast.prompts`, and see that the model can read them.
@@ -167,11 +174,13 @@ class Engine:
                 try:
                     features = self._detector.encode([frame.picture.rgb() for frame in frames])
                     detections = self._detect(features, streams)
-                except torch.OutOfMemoryError as error:
-                    raise _model_error(self.device, error, TooLargeError) from error
+                except RuntimeError as error:
+                    if out_of_memory(error):
+                        raise device_error(self.device, self.precision, error, TooLargeError) from error
+                    raise
                 return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
         except RuntimeError as error:  # what torch raises, for want of memory too
-            raise _model_error(self.device, error) from error
+            raise device_error(self.device, self.precision, error) from error
 
     def _detect(self, features: ImageFeatures, streams: Sequence[TrackedStream]) -> list[Detections]:
         """What the detector finds in each stream's frame."""
@@ -237,9 +246,3 @@ def _beat_between_layers(checkpoint: Checkpoint, beat: Callable[[], None]) -> No
         for module in model.modules():
             if next(module.children(), None) is None:
                 module.register_forward_hook(lambda *_: beat())
-
-
-def _model_error(device: torch.device, error: RuntimeError, kind: type[ModelError] = ModelError) -> ModelError:
-    if isinstance(error, torch.OutOfMemoryError):
-        return kind(f"{device} is out of memory", advice="use fewer prompts or streams, or another GPU")
-    return ModelError(f"the model failed on {device}: {unforeseen(error)}")

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
+from trackers.defaults import (
+    DEVICE,
+    HOT_START_FRAMES,
+    LOST_AFTER_SECONDS,
+    MODEL,
+    PRECISION,
+    PrecisionName,
+    TrackerName,
+)
 
 
 @dataclass(frozen=True)
@@ -14,11 +22,12 @@ class EngineOptions:
 
     Attributes:
         model: `nano`, a folder, or the id of a Hugging Face repository.
-        device: `auto`, `cpu` or `cuda:N`. On CUDA the model runs in bfloat16, on a CPU in float32.
+        device: `auto`, `cpu`, `cuda:N` or `mps`, see `resolve_device`.
         tracker: `memory` or `association`; None for the best that the checkpoint allows.
         tracker_from: name of a checkpoint whose tracker to take, see `load_checkpoint`; None for the model's own.
         hot_start: frames by which the memory tracker holds results back, see `Rules.hot_start`.
         lost_after: seconds of media time after which a lost track ends, see `Rules.lost_after`.
+        precision: `auto`, `float32`, `bfloat16` or `float16`, see `resolve_precision`.
     """
 
     model: str = MODEL
@@ -27,6 +36,7 @@ class EngineOptions:
     tracker_from: str | None = None
     hot_start: int = HOT_START_FRAMES
     lost_after: float = LOST_AFTER_SECONDS
+    precision: PrecisionName = PRECISION
 
 
 class EngineKeywords(TypedDict, total=False):
@@ -38,6 +48,7 @@ class EngineKeywords(TypedDict, total=False):
     tracker_from: str | None
     hot_start: int | None
     lost_after: float | None
+    precision: PrecisionName | None
 
 
 def options_of(keywords: EngineKeywords) -> EngineOptions:

@@ -6,11 +6,15 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from trackers.defaults import TrackerName
+from trackers.defaults import PrecisionName, TrackerName
 from trackers.device import DEVICE_NAMES
 
 Model: TypeAlias = Annotated[str, typer.Option(help="Hugging Face id, folder, or nano.")]
 Device: TypeAlias = Annotated[str, typer.Option(help=f"{DEVICE_NAMES}.")]
+Precision: TypeAlias = Annotated[
+    PrecisionName,
+    typer.Option(help="auto: bfloat16 where the GPU has it, float16 on older ones, float32 on a CPU."),
+]
 Tracker: TypeAlias = Annotated[TrackerName | None, typer.Option(help="Default: the best that the model allows.")]
 TrackerFrom: TypeAlias = Annotated[
     str | None, typer.Option(help="Checkpoint with tracker weights, where --model has none: facebook/sam3.")

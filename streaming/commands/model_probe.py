@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from maskcast.errors import MaskcastError, ModelError, UsageError, reason_of
-from streaming.commands.probes import GIB, Finding, Verdict, failed
+from maskcast.errors import MaskcastError, ModelError, UsageError
+from streaming.commands.probes import Finding, Verdict, failed
 from streaming.settings.model import ModelSettings
 
 if TYPE_CHECKING:
@@ -16,24 +16,16 @@ if TYPE_CHECKING:
 
 def probe_device(model: ModelSettings) -> list[Finding]:
     """Whether the device exists, and what it is."""
-    import torch
-
-    from trackers.device import resolve_device
+    from trackers.device import describe, resolve_device
+    from trackers.precision import resolve_precision
 
     try:
         device = resolve_device(model.device)
+        precision = str(resolve_precision(model.precision, device)).removeprefix("torch.")
+        detail = f"{describe(device)}, {precision}"
     except MaskcastError as error:
         return [failed("device", error)]
-    if device.type == "cuda":
-        try:
-            free, total = torch.cuda.mem_get_info(device)
-            name = torch.cuda.get_device_name(device)
-        except RuntimeError as error:
-            what = f"{device} cannot be used: {reason_of(error)}"
-            return [failed("device", ModelError(what, advice="look at nvidia-smi"))]
-        return [Finding(Verdict.OK, "device", f"{device}: {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free")]
-    detail = f"cpu, {torch.get_num_threads()} threads"
-    if model.name == "nano":
+    if device.type != "cpu" or model.name == "nano":
         return [Finding(Verdict.OK, "device", detail)]
     return [Finding(Verdict.WARN, "device", f"{detail}: a full-size model takes seconds a frame; use a GPU, or nano")]
 

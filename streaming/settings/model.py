@@ -6,7 +6,15 @@ from pydantic import Field
 
 from streaming.settings.table import DAY_SECONDS, Table
 from streaming.settings.values import Device, ModelName
-from trackers.defaults import DEVICE, HOT_START_FRAMES, LOST_AFTER_SECONDS, MODEL, TrackerName
+from trackers.defaults import (
+    DEVICE,
+    HOT_START_FRAMES,
+    LOST_AFTER_SECONDS,
+    MODEL,
+    PRECISION,
+    PrecisionName,
+    TrackerName,
+)
 from trackers.options import EngineOptions
 
 
@@ -17,7 +25,12 @@ class ModelSettings(Table):
         default=MODEL,
         description="Hugging Face id, `nano`, or a folder (`./folder` is beside the settings file).",
     )
-    device: Device = Field(default=DEVICE, description="`auto`, `cpu` or `cuda:N`.")
+    device: Device = Field(default=DEVICE, description="`auto`, `cpu`, `cuda:N` or `mps`.")
+    precision: PrecisionName = Field(
+        default=PRECISION,
+        description="What the model computes in. `auto`: bfloat16 where the GPU has it, float16 on older ones, "
+        "float32 on a CPU.",
+    )
     tracker: TrackerName | None = Field(
         default=None, description="How objects are followed; by default the best that the model allows."
     )
@@ -44,4 +57,5 @@ class ModelSettings(Table):
             tracker_from=self.tracker_from,
             hot_start=self.hot_start,
             lost_after=self.lost_after,
+            precision=self.precision,
         )

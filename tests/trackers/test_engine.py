@@ -173,3 +173,15 @@ def test_cudnns_attention_is_off_for_as_long_as_a_pass_takes(folders, monkeypatc
     before = torch.backends.cuda.cudnn_sdp_enabled()
     engine.step([engine.open_stream(["cat"])], [frame(0, scene(1)[0])])
     assert (before, seen, torch.backends.cuda.cudnn_sdp_enabled()) == (True, [False], True)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_every_precision_follows_the_same_objects(folders, precision):
+    engine = Engine(EngineOptions(str(folders[1]), "cpu", precision=precision))
+    assert engine.precision == getattr(torch, precision)
+    assert f", {precision}, memory tracker" in engine.description
+    stream = engine.open_stream(["person", "a car"])
+    for index, image in enumerate(scene(3)):
+        [[result]] = engine.step([stream], [frame(index, image)])
+    assert {track.prompt for track in result.tracks} == {"person", "a car"}
+    assert all(0 < track.score <= 1 and track.mask.area for track in result.tracks)

@@ -97,7 +97,7 @@ def test_passwords_of_the_file_itself_are_shown_nowhere(tmp_path: Path) -> None:
         ("[worker]\nmax_batch = 0\n" + MINIMAL, "worker.max_batch = 0: must be from 1 to 64"),
         ("[worker]\nmax_batch = 1.5\n" + MINIMAL, "worker.max_batch = 1.5: must be a whole number"),
         (f"[worker]\nmax_batch = 0x{'f' * 300}\n" + MINIMAL, "worker.max_batch = a very large number: must be"),
-        ('[model]\ndevice = "gpu"\n' + MINIMAL, 'model.device = "gpu": must be auto, cpu or cuda:N'),
+        ('[model]\ndevice = "gpu"\n' + MINIMAL, 'model.device = "gpu": must be auto, cpu, cuda:N or mps'),
         ('[http]\nlisten = "9464"\n' + MINIMAL, 'http.listen = "9464": must be host:port'),
         ('[http]\nhosts = ["a:80"]\n' + MINIMAL, 'http.hosts[0] = "a:80": must be a host\'s name, without a port'),
         ('[log]\nlevel = "verbose"\n' + MINIMAL, 'log.level = "verbose": must be debug or info or warning or error'),

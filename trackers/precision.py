@@ -1,0 +1,39 @@
+"""The type that the model computes in, by its name and for its device."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import torch
+
+from maskcast.errors import UsageError
+from trackers.defaults import PrecisionName
+from trackers.device import asking
+
+# Ampere, the first NVIDIA GPUs that multiply matrices of bfloat16 (CUDA's table of compute capabilities); older ones
+# emulate it in float32.
+BFLOAT16_CAPABILITY = (8, 0)
+
+
+def resolve_precision(name: PrecisionName, device: torch.device) -> torch.dtype:
+    """Turn `auto`, `float32`, `bfloat16` or `float16` into the type for a device.
+
+    `auto` is bfloat16 where the GPU has it, float16 on other CUDA devices (T4, V100), float32 on a CPU and on MPS.
+    `torch.cuda.is_bf16_supported` would answer for the current device, which need not be this one.
+
+    Raises:
+        UsageError: there is no such precision, or the device does not have it.
+        ModelError: the device cannot be used.
+    """
+    if name not in get_args(PrecisionName):
+        advice = f"use {', '.join(get_args(PrecisionName)[:-1])} or {get_args(PrecisionName)[-1]}"
+        raise UsageError(f"unknown precision {name!r}", advice=advice)
+    if device.type == "mps" and name in ("bfloat16", "float16"):
+        raise UsageError(f"no precision {name} on {device}", advice="use float32 or auto")
+    if name == "auto" and device.type == "cuda":
+        with asking(device):
+            capability = torch.cuda.get_device_capability(device)
+        native = torch.version.hip is not None or capability >= BFLOAT16_CAPABILITY
+        return torch.bfloat16 if native else torch.float16
+    types: dict[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+    return types.get(name, torch.float32)
