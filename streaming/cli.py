@@ -155,7 +155,7 @@ def track(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option("--folder", help="Where demo.mp4 and demo.jsonl go.")] = Path(),
+    folder: Annotated[Path, typer.Option(help="Where demo.mp4 and demo.jsonl go.")] = Path("maskcast-demo"),
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
     """Track a bundled clip with the embedded checkpoint: annotated video, JSON Lines and MQTT, without download."""

@@ -7,12 +7,13 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from maskcast.errors import UsageError
+from maskcast.errors import SinkError, UsageError, reason_of
 from streaming.commands.progress import ProgressDisplay
 from streaming.event_loop import run_until_stopped
 from streaming.pipeline.controls import Controls
@@ -20,11 +21,14 @@ from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.report import Report
 from streaming.pipeline.worker import Worker, engine_loader
+from trackers.defaults import MODEL as DEFAULT_MODEL
 from trackers.options import EngineOptions
 
 CLIP = Path(__file__).with_name("demo.mp4")
 MODEL = "nano"
-PROMPTS = ("red circle", "star", "green square", "triangle")
+# What to look for, and how many of it the clip shows; training/render_demo.py has its script.
+OBJECTS = {"red circle": 2, "star": 1, "green square": 1, "triangle": 1}
+PROMPTS = tuple(OBJECTS)
 STREAM = "demo"
 PREFIX = "maskcast"
 HOST = "127.0.0.1"
@@ -32,9 +36,24 @@ HOST = "127.0.0.1"
 HOT_START_FRAMES = 15
 FAREWELL_SECONDS = 2.0
 NOTICE = (
-    f"The model `{MODEL}` only knows six shapes in six colours, on rendered scenes. Footage of the real world needs a "
-    "real checkpoint: see README.md."
+    f"the model `{MODEL}` only knows six shapes in six colours, on rendered scenes; for footage of the real world let "
+    f"`maskcast track` take its default model, {DEFAULT_MODEL}, which it downloads"
 )
+
+
+@dataclass
+class Seen:
+    """A confirmed track as the subscriber saw it.
+
+    Attributes:
+        prompt: that it matches.
+        first: when it was first seen, in seconds of the clip.
+        last: when it was last seen.
+    """
+
+    prompt: str
+    first: float
+    last: float
 
 
 @dataclass
@@ -43,15 +62,35 @@ class Heard:
 
     Attributes:
         messages: number by topic, without prefix and stream.
-        tracks: prompt of each confirmed track by its id.
+        tracks: each confirmed track by its id.
     """
 
     messages: Counter[str] = field(default_factory=Counter)
-    tracks: dict[int, str] = field(default_factory=dict)
+    tracks: dict[int, Seen] = field(default_factory=dict)
+
+    def frame(self, message: Mapping[str, Any]) -> None:
+        """Note the tracks of a frame, a message of ``maskcast.frame``."""
+        for track in message["tracks"]:
+            if track["state"] == "confirmed":
+                seen = self.tracks.setdefault(track["id"], Seen(track["prompt"], message["pts"], message["pts"]))
+                seen.last = message["pts"]
+
+    def miscounted(self) -> list[str]:
+        """A line for each prompt of which the model numbered more or fewer objects than the clip has."""
+        lines = []
+        for prompt, objects in OBJECTS.items():
+            tracks = {number: seen for number, seen in self.tracks.items() if seen.prompt == prompt}
+            if len(tracks) == objects:
+                continue
+            told = " and ".join(f"{number} ({seen.first:.1f} to {seen.last:.1f} s)" for number, seen in tracks.items())
+            line = f"the clip has {objects} {prompt}, the model numbered {len(tracks)}"
+            more = "; what it loses sight of, or only half sees, it may take for a new object"
+            lines.append(f"{line}: {told}{more if len(tracks) > objects else ''}" if told else line)
+        return lines
 
 
 def run_demo(folder: Path) -> tuple[list[str], int]:
-    """Track the bundled clip and write `demo.mp4` and `demo.jsonl` into `folder`.
+    """Track the bundled clip and write `demo.mp4` and `demo.jsonl` into `folder`, which is made if it is missing.
 
     Returns:
         What to tell the person, and the exit code.
@@ -60,6 +99,10 @@ def run_demo(folder: Path) -> tuple[list[str], int]:
         MaskcastError: it could not begin.
     """
     started = time.monotonic()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"the folder cannot be made: {reason_of(error)}", where=folder) from error
     heard = Heard()
 
     async def main(stop: asyncio.Event) -> list[Report]:
@@ -68,11 +111,12 @@ def run_demo(folder: Path) -> tuple[list[str], int]:
 
     reports = run_until_stopped(main)
     code = exit_code(reports)
-    found = Counter(heard.tracks.values())
+    found = Counter(seen.prompt for seen in heard.tracks.values())
     lines = [
         *(report.summary() for report in reports if report.stream),
         *(f"error: {error}" for report in reports for error in report.errors),
         "found: " + (", ".join(f"{count} {prompt}" for prompt, count in found.items()) or "nothing"),
+        *heard.miscounted(),
         f"MQTT: a subscriber received {_described(heard.messages)} from the broker in this process",
         *(f"look at {file}" for file in (folder / "demo.mp4", folder / "demo.jsonl") if file.exists()),
         NOTICE,
@@ -113,7 +157,10 @@ async def _broker() -> AsyncIterator[int]:
     try:
         from amqtt.broker import Broker
     except ImportError:
-        raise UsageError("the demo brings its own MQTT broker", advice="pip install 'maskcast[demo]'") from None
+        raise UsageError(
+            "the demo runs an MQTT broker in its own process, which is not installed",
+            advice="install Maskcast with [demo] behind the checkout's path, or the package amqtt beside it",
+        ) from None
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -150,9 +197,7 @@ async def _subscriber(port: int, heard: Heard) -> AsyncIterator[None]:
                     ended.set()
                 if topic == "tracks":
                     assert isinstance(message.payload, bytes)
-                    for track in json.loads(message.payload)["tracks"]:
-                        if track["state"] == "confirmed":
-                            heard.tracks[track["id"]] = track["prompt"]
+                    heard.frame(json.loads(message.payload))
 
         listening = asyncio.create_task(listen(), name="demo subscriber")
         try:
