@@ -17,7 +17,9 @@ PACKAGES = ("sinks", "sources", "streaming", "trackers")
 # Stands in the first line of `__init__.py` of each of them; what is installed over ours replaces that file.
 _MARK = b"Maskcast"
 _ROOT = Path(__file__).parent.parent
-_ADVICE = "Maskcast wants an environment of its own: pipx install maskcast, or uv tool install maskcast"
+_ADVICE = (
+    "Maskcast wants an environment of its own: install it with pipx, with uv tool, or into a new virtual environment"
+)
 
 
 def refuse_shadows() -> None:

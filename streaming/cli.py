@@ -20,7 +20,7 @@ from sinks.formats import STDOUT, known_formats
 from sinks.video.container import HIGHEST_CRF
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from sources.settings import DEFAULT_TRANSPORT, Transport
-from streaming.commands import arguments
+from streaming.commands import arguments, manual
 from streaming.defaults import SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import configure_logs, redact_stray_lines
 from streaming.process import keep_memory, leave, wait_politely
@@ -30,8 +30,8 @@ from trackers.options import EngineOptions
 app = typer.Typer(
     name="maskcast",
     help="Say what to look for in a video or a camera; get every match segmented, numbered and followed, live.",
+    epilog=manual.EXIT_CODES,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -68,7 +68,24 @@ def fail(error: MaskcastError, *, verbose: bool) -> NoReturn:
     raise typer.Exit(error.exit_code)
 
 
-@app.command()
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"maskcast {version('maskcast')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
+@app.command(epilog=manual.TRACK)
 def track(
     sources: Annotated[
         list[str],
@@ -96,7 +113,7 @@ def track(
     tracker_from: arguments.TrackerFrom = None,
     hot_start: arguments.HotStart = HOT_START_FRAMES,
     state: Annotated[
-        Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids.")
+        Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids; by default none.")
     ] = None,
     save_seconds: Annotated[
         float,
@@ -106,9 +123,15 @@ def track(
         ),
     ] = SAVE_INTERVAL_SECONDS,
     stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
-    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None,
+    max_frames: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many frames; by default at the end.")
+    ] = None,
     live: Annotated[
-        bool | None, typer.Option("--live/--offline", help="Drop all but the newest frame, or process every one.")
+        bool | None,
+        typer.Option(
+            "--live/--offline",
+            help="Drop all but the newest frame, or process every one; by default live for what has no end.",
+        ),
     ] = None,
     rtsp_transport: Annotated[
         Transport, typer.Option(help="How RTSP's media travels: tcp loses nothing, udp has less delay.")
@@ -153,12 +176,12 @@ def track(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(epilog=manual.DEMO)
 def demo(
     folder: Annotated[Path, typer.Option(help="Where demo.mp4 and demo.jsonl go.")] = Path("maskcast-demo"),
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
-    """Track a bundled clip with the embedded checkpoint: annotated video, JSON Lines and MQTT, without download."""
+    """Show it on a bundled clip: embedded model, no GPU, no download."""
     from streaming.commands.demo import run_demo
 
     try:
@@ -170,12 +193,12 @@ def demo(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(epilog=manual.RUN)
 def run(
-    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="TOML, see docs/settings.md.")],
+    settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="TOML file, such as cameras.toml.")],
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
-    """Serve many streams with one model until a signal comes; SIGHUP reads the settings again."""
+    """Serve many streams with one model; SIGHUP reads the settings anew."""
     from streaming.service.service import run_service
 
     try:
@@ -185,14 +208,14 @@ def run(
     raise typer.Exit(code)
 
 
-@app.command()
+@app.command(epilog=manual.CHECK)
 def check(
     settings: Annotated[
         Path | None, typer.Argument(metavar="[SETTINGS]", help="TOML to check; without it, what works on this machine.")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
-    """Say what works here: device, model, encoders, and of a settings file every broker, camera and folder."""
+    """Say what works here, or whether a settings file can be served."""
     from streaming.commands.check import run_check
 
     try:

@@ -36,7 +36,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         with file.open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        advice = "docs/cameras.toml is an example to start from"
+        advice = "maskcast run --help shows how one begins"
         raise UsageError("no such file", where=file, advice=advice) from None
     except OSError as error:
         raise UsageError(f"cannot be read: {reason_of(error)}", where=file) from None

@@ -10,7 +10,9 @@ from maskcast.shadowing import PACKAGES, refuse_shadows
 from tests.paths import ROOT
 
 MAIN = "from maskcast.__main__ import main; main()"
-ADVICE = "Maskcast wants an environment of its own: pipx install maskcast, or uv tool install maskcast\n"
+ADVICE = (
+    "Maskcast wants an environment of its own: install it with pipx, with uv tool, or into a new virtual environment\n"
+)
 
 
 def python(*arguments, folder=None, **environment):

@@ -1,0 +1,46 @@
+"""What stands under a command's options in its help: examples that can be copied, and the exit codes.
+
+An installed Maskcast has no other documentation beside it.
+"""
+
+from __future__ import annotations
+
+from maskcast.errors import ModelError, SinkError, SourceError, UsageError
+from streaming.process import INTERRUPTED
+
+EXIT_CODES = (
+    f"Exit codes: 0 done; {UsageError.exit_code} usage or settings; {SourceError.exit_code} a source failed; "
+    f"{SinkError.exit_code} a sink failed; {ModelError.exit_code} the model failed; {INTERRUPTED} interrupted, with "
+    "outputs finished and playable."
+)
+
+# The settings file that `maskcast run` needs at least, as a person would begin it.
+LEAST_SETTINGS = """\
+[mqtt]
+url = "mqtt://broker.local/maskcast"
+
+[streams.door]
+source = "rtsp://192.168.1.20/stream1"
+prompts = ["person", "parcel"]
+"""
+
+
+def _as_it_is(text: str) -> str:
+    """Paragraphs whose lines are kept, in Click's notation, indented as examples are."""
+    return "\n\n".join(
+        "\b\n" + "\n".join(f"  {line}" for line in part.split("\n")) for part in text.strip().split("\n\n")
+    )
+
+
+def _examples(*lines: str) -> str:
+    return f"Examples:\n\n{_as_it_is(chr(10).join(lines))}\n\n{EXIT_CODES}"
+
+
+TRACK = _examples(
+    'maskcast track street.mp4 -p person -p "red car" -o masks.mp4',
+    "maskcast track recordings/*.mp4 -p forklift -o 'out/{stream}.json'",
+    "maskcast track rtsp://192.168.1.20/stream1 -p person -o mqtt://broker/home",
+)
+DEMO = f"Needs the broker that is installed with Maskcast's extra [demo].\n\n{EXIT_CODES}"
+RUN = f"A settings file begins like this:\n\n{_as_it_is(LEAST_SETTINGS)}\n\n{EXIT_CODES}"
+CHECK = _examples("maskcast check", "maskcast check cameras.toml")
