@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+# Before huggingface_hub reads it, once and for all.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 from maskcast import redaction
 from streaming.process import wait_politely
 
@@ -55,7 +58,6 @@ def _no_process_is_left() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import huggingface_hub
 import pytest
 
 TOKEN = "hf_tokenOfTheTests"
 # Stored by Git LFS on the real hub, and served from another host.
 LARGE = (".safetensors", ".pt", ".bin", ".npz")
+TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+PROXIES = tuple(case(f"{scheme}_proxy") for scheme in ("http", "https", "all", "no") for case in (str.lower, str.upper))
 # What the hub answers for a file of a gated repository: status, error code, message.
 RESTRICTED = "Access to model {id} is restricted"
 GATES = {
@@ -124,14 +127,15 @@ class Hub:
     def environment(self, home: Path) -> dict[str, str]:
         """Of a process that uses this hub and has `home` for its home, without a token. Hand it to no other process."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "XDG_"))}
-        hidden = {name for name in kept if name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}}
-        kept = {name: value for name, value in kept.items() if name not in hidden | {"SUDO_USER", "USER"}}
+        for variable in (*PROXIES, "SUDO_USER", "USER"):
+            kept.pop(variable, None)
         return {**kept, "HOME": str(home), "HF_ENDPOINT": self.url}
 
     def use(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         """Let this process use this hub, with the cache of an empty `home` and without a token."""
         from huggingface_hub import constants
 
+        huggingface_hub.close_session()  # which knows the proxy of before
         monkeypatch.setattr(constants, "ENDPOINT", self.url)
         template = f"{self.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -140,7 +144,8 @@ class Hub:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
         monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(home / "stored_tokens"))
-        for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "SUDO_USER"):
+        monkeypatch.setenv("HOME", str(home))
+        for variable in (*TOKENS, *PROXIES, "HF_HUB_OFFLINE", "SUDO_USER", "USER", "XDG_CACHE_HOME"):
             monkeypatch.delenv(variable, raising=False)
 
     def close(self) -> None:
@@ -158,6 +163,7 @@ def serving() -> Iterator[Hub]:
         yield hub
     finally:
         hub.close()
+        huggingface_hub.close_session()
 
 
 def git_sha1(content: bytes) -> str:

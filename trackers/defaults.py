@@ -5,7 +5,8 @@ from typing import Literal
 TrackerName = Literal["memory", "association"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 
-MODEL = "vil-uob/sam3-litetext-s0"
+# At a commit, so that nothing changes when its owners push.
+MODEL = "vil-uob/sam3-litetext-s0@b09766e54f5d2eba021119ec7feff13e74c0f8fc"
 DEVICE = "auto"
 PRECISION: PrecisionName = "auto"
 HOT_START_FRAMES = 0

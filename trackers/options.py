@@ -21,7 +21,7 @@ class EngineOptions:
     """Which model runs where, and how it follows.
 
     Attributes:
-        model: `nano`, a folder, or the id of a Hugging Face repository.
+        model: `nano`, a folder, or `owner/name` or `owner/name@revision` of the Hugging Face hub.
         device: `auto`, `cpu`, `cuda:N` or `mps`, see `resolve_device`.
         tracker: `memory` or `association`; None for the best that the checkpoint allows.
         tracker_from: name of a checkpoint whose tracker to take, see `load_checkpoint`; None for the model's own.

@@ -9,7 +9,9 @@ import typer
 from trackers.defaults import PrecisionName, TrackerName
 from trackers.device import DEVICE_NAMES
 
-Model: TypeAlias = Annotated[str, typer.Option(help="Hugging Face id, folder, or nano.")]
+Model: TypeAlias = Annotated[
+    str, typer.Option(help="Hugging Face id (owner/name, or owner/name@revision), folder, or nano.")
+]
 Device: TypeAlias = Annotated[str, typer.Option(help=f"{DEVICE_NAMES}.")]
 Precision: TypeAlias = Annotated[
     PrecisionName,

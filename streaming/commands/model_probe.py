@@ -1,12 +1,11 @@
-"""Find out whether the device and the checkpoint are there, without running a frame or fetching anything."""
+"""Find out whether the device and the checkpoint are there, without running a frame or fetching weights."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from maskcast.errors import MaskcastError, ModelError, UsageError
+from maskcast.errors import MaskcastError, UsageError
 from streaming.commands.probes import Finding, Verdict, failed
 from streaming.settings.model import ModelSettings
 
@@ -37,13 +36,14 @@ def probe_model(model: ModelSettings, prompts: Mapping[str, Sequence[str]]) -> l
 
     try:
         choice = choose(model.options, weights=False)
-    except NotFetchedError as error:
-        return [_absent(str(error))]
+    except NotFetchedError:
+        return [_absent(model)]
     except MaskcastError as error:
         return [failed("model", error)]
     found = choice.checkpoint
-    borrowed = "" if model.tracker_from is None else f", tracker from {model.tracker_from}"
-    detail = f"{model.name}: {found.size / 1e6:.0f} MB, {found.kind}{borrowed}, complete; tracker {choice.tracker}"
+    borrowed = "".join(f", tracker from {origin}" for origin in found.origins[1:])
+    size = f"{found.size / 1e6:.0f} MB"
+    detail = f"{found.origins[0]}: {size}, {found.kind}{borrowed}, complete; tracker {choice.tracker}"
     return [Finding(Verdict.OK, "model", detail), *_probe_prompts(found, prompts)]
 
 
@@ -58,11 +58,18 @@ def probe_nano() -> list[Finding]:
     return [Finding(Verdict.OK, "nano", "the embedded checkpoint loads: try maskcast demo")]
 
 
-def _absent(which: str) -> Finding:
-    if os.environ.get("HF_HUB_OFFLINE", "0").lower() in {"1", "true", "yes", "on"}:
-        detail = f"{which}, and HF_HUB_OFFLINE forbids to fetch it: `hf download` it elsewhere"
-        return Finding(Verdict.FAIL, "model", detail, ModelError.exit_code)
-    return Finding(Verdict.WARN, "model", f"{which}: fetched at the first start, or by `hf download`")
+def _absent(model: ModelSettings) -> Finding:
+    """What is not here: whether the hub would give it, and how much that is."""
+    from trackers.detection.location import Remote, examine, wanted
+
+    try:
+        found = examine(wanted(model.name, model.tracker_from), fetch=True)
+    except MaskcastError as error:
+        return failed("model", error)
+    missing = [place for place in found if isinstance(place, Remote)]
+    size = sum(place.bytes for place in missing) / 1e6
+    names = " and ".join(place.text for place in missing)
+    return Finding(Verdict.WARN, "model", f"{names}: not in the cache, {size:.0f} MB to fetch at the first start")
 
 
 def _probe_prompts(checkpoint: Checkpoint, prompts: Mapping[str, Sequence[str]]) -> list[Finding]:

@@ -23,7 +23,8 @@ class ModelSettings(Table):
 
     name: ModelName = Field(
         default=MODEL,
-        description="Hugging Face id, `nano`, or a folder (`./folder` is beside the settings file).",
+        description="Hugging Face id (`owner/name` or `owner/name@revision`), `nano`, or a folder (`./folder` is "
+        "beside the settings file). A branch stays at the commit that was fetched first.",
     )
     device: Device = Field(default=DEVICE, description="`auto`, `cpu`, `cuda:N` or `mps`.")
     precision: PrecisionName = Field(

@@ -21,9 +21,9 @@ from tests.paths import ROOT
 from tests.shared import once
 from trackers.detection.checkpoint import load_checkpoint
 from trackers.detection.detector import Detector
-from trackers.detection.location import EMBEDDED
 from trackers.detection.text import TextEncoder
 from trackers.engine import Engine
+from trackers.hub.name import EMBEDDED
 from trackers.masks import upscale
 from trackers.options import EngineOptions
 

@@ -12,15 +12,10 @@ from typing import Any
 import torch
 
 from maskcast.errors import ModelError, reason_of
+from trackers.detection.architecture import MODEL, TRACKER, VIDEO_TYPE, kind_of
 from trackers.detection.composition import load_tracker
-from trackers.detection.config import (
-    DETECTOR_TYPE,
-    VIDEO_TYPE,
-    build_config,
-    kind_of,
-    read_config,
-)
-from trackers.detection.location import NotFetchedError, locate
+from trackers.detection.config import build_config, read_config
+from trackers.detection.location import locate, wanted
 from trackers.detection.model_size import check_size
 from trackers.detection.tokenizer import check_prompt, load_tokenizer
 from trackers.detection.weights import Weights
@@ -39,6 +34,8 @@ class Checkpoint:
         tokenizer: the tokenizer saved with it.
         video: what the memory tracker needs, or None if there are no tracker weights: the whole `Sam3VideoModel`
             (whose `detector_model` is `detector`), or the `TrackerWeights` of another checkpoint.
+        origins: where it is from, and the tracker if that is from elsewhere: as the user named them, those of the hub
+            with their commits.
     """
 
     name: str
@@ -48,6 +45,7 @@ class Checkpoint:
     detector: Any
     tokenizer: Any
     video: Any | None
+    origins: tuple[str, ...]
 
     @property
     def context_length(self) -> int:
@@ -67,7 +65,7 @@ def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool
     """Load a SAM3-LiteText checkpoint.
 
     Args:
-        name: `nano`, a folder, or the id of a Hugging Face repository, see `locate`.
+        name: `nano`, a folder, or `owner/name` or `owner/name@revision` of the hub, see `locate`.
         tracker_from: name of a `sam3_video` checkpoint whose tracker to take, for example `facebook/sam3`; None for
             the checkpoint's own, if it has one.
         weights: False to look at everything as for a run, but fetch nothing and read no weights, only their shapes: the
@@ -78,9 +76,10 @@ def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool
             do not share their image encoder.
         NotFetchedError: it would have to be fetched, and `weights` is False.
     """
-    folder = locate(name, fetch=weights)
+    folders = locate(wanted(name, tracker_from), fetch=weights)
+    folder = folders[0]
     found = read_config(folder)
-    kind = kind_of(found, name, kinds=(DETECTOR_TYPE, VIDEO_TYPE), detectors=(DETECTOR_TYPE,))
+    kind = kind_of(found, name, MODEL)
     held = Weights(folder, read=weights)
     with quiet_transformers():
         model = _build(kind, build_config(found, name), held, name)
@@ -88,16 +87,14 @@ def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool
         detector = model if video is None else model.detector_model
         tokenizer = load_tokenizer(folder, int(detector.config.text_config.vocab_size))
         revision = folder.revision() if weights else ""
-        if tracker_from is not None:
+        for source in folders[1:]:
             try:
-                source = locate(tracker_from, fetch=weights)
                 video = load_tracker(source, held, kind, detector.config, read=weights)
-            except NotFetchedError:
-                raise
             except ModelError as error:
-                raise error.advising("without its weights --tracker association remains") from error
+                raise error.advising(str(TRACKER.otherwise)) from error
             revision = hashlib.sha256(f"{revision} {source.revision()}".encode()).hexdigest()[:40] if weights else ""
-    return Checkpoint(name, kind, held.size, revision, detector, tokenizer, video)
+    origins = tuple(found.origin for found in folders)
+    return Checkpoint(name, kind, held.size, revision, detector, tokenizer, video, origins)
 
 
 def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:

@@ -13,14 +13,8 @@ from typing import Any
 import torch
 
 from maskcast.errors import ModelError, reason_of
-from trackers.detection.config import (
-    DETECTOR_TYPE,
-    FULL_DETECTOR_TYPE,
-    VIDEO_TYPE,
-    build_config,
-    kind_of,
-    read_config,
-)
+from trackers.detection.architecture import TRACKER, VIDEO_TYPE, kind_of
+from trackers.detection.config import build_config, read_config
 from trackers.detection.folder import CheckpointFolder
 from trackers.detection.model_size import check_size
 from trackers.detection.weights import Weights
@@ -62,7 +56,7 @@ def load_tracker(
     """
     name = folder.name
     found = read_config(folder)
-    kind_of(found, name, kinds=(VIDEO_TYPE,), detectors=(DETECTOR_TYPE, FULL_DETECTOR_TYPE))
+    kind_of(found, name, TRACKER)
     weights = Weights(folder, read=read)
     _check_encoder(weights, name, own, "detector_model." if own_kind == VIDEO_TYPE else "")
     config = build_config(found, name)

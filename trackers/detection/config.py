@@ -7,13 +7,9 @@ from dataclasses import fields
 from typing import Any
 
 from maskcast.errors import ModelError, reason_of
+from trackers.detection.architecture import DETECTOR_TYPE, VIDEO_TYPE
 from trackers.detection.folder import CONFIG, MOST_CONFIG_BYTES, CheckpointFolder
 from trackers.rules import Rules
-
-DETECTOR_TYPE = "sam3_lite_text"
-VIDEO_TYPE = "sam3_video"
-# SAM 3's own detector, of which only the tracker's side is ever loaded.
-FULL_DETECTOR_TYPE = "sam3"
 
 # Largest values by the words in a key's name; the first that fits counts. Behind each the largest that is published
 # (facebook/sam3, sam3-litetext-l). Products are bounded by `check_size`.
@@ -69,32 +65,6 @@ def read_config(folder: CheckpointFolder) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("model_type"), str):
         raise ModelError(f"{CONFIG} cannot be read: it names no model_type", where=f"model {folder.name}")
     return found
-
-
-def kind_of(found: dict[str, Any], name: str, *, kinds: tuple[str, ...], detectors: tuple[str, ...]) -> str:
-    """The architecture of a checkpoint.
-
-    Args:
-        found: by `read_config`.
-        name: of the checkpoint, for messages.
-        kinds: architectures that will do.
-        detectors: and those of the detector within a `sam3_video` one.
-
-    Raises:
-        ModelError: it is another.
-    """
-    kind = str(found["model_type"])
-    if kind not in kinds:
-        raise ModelError(
-            f"it is a {kind[:80]} checkpoint", where=f"model {name}", advice=f"Maskcast needs {' or '.join(kinds)}"
-        )
-    if kind == VIDEO_TYPE:
-        inner = found.get("detector_config")
-        detector = inner.get("model_type") if isinstance(inner, dict) else None
-        if detector not in detectors:
-            what = f"its detector is {str(detector)[:80]}"
-            raise ModelError(what, where=f"model {name}", advice=f"Maskcast needs {detectors[0]}")
-    return kind
 
 
 def build_config(found: dict[str, Any], name: str) -> Any:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ INDEX = "model.safetensors.index.json"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 FILES = [CONFIG, WEIGHTS, INDEX, "model-*-of-*.safetensors", TOKENIZER, TOKENIZER_CONFIG]
+# What is never loaded, by the endings of its names.
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+# facebook/sam3.1 has `sam3.1_multiplex.pt`, as has what is made of it.
+_SAM_3_1 = "sam3.1"
 _PART = re.compile(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors")
 
 # Of the files that are read whole. CLIP's vocabulary, the largest of them, takes 3.6 MB.
@@ -101,8 +107,7 @@ class CheckpointFolder:
         except FileNotFoundError as error:
             missing = Path(str(error.filename)).name
             if missing == INDEX:
-                advice = "other weight formats are not loaded for safety"
-                raise ModelError(f"no {WEIGHTS} in it", where=f"model {self.name}", advice=advice) from None
+                raise no_weights(os.listdir(self.path), self.name) from None  # noqa: PTH208 - names alone
             advice = "fetch the checkpoint again"
             raise ModelError(f"{missing} is missing", where=f"model {self.name}", advice=advice) from None
 
@@ -131,6 +136,11 @@ class CheckpointFolder:
             raise ModelError(f"{INDEX} names more than {MOST_PARTS} files", where=f"model {self.name}")
         return sorted(names)
 
+    @property
+    def origin(self) -> str:
+        """The name, with the commit if it is the hub's."""
+        return self.name if self.commit is None else f"{self.name.partition('@')[0]}@{self.commit}"
+
     def revision(self) -> str:
         """What changes whenever one of the files that are loaded does: the hub's commit, or a digest of them all."""
         if self.commit is not None:
@@ -141,3 +151,20 @@ class CheckpointFolder:
                 with file.open("rb") as content:
                     digest.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
         return digest.hexdigest()[:40]
+
+
+def no_weights(files: Collection[str], name: str) -> ModelError:
+    """Why a checkpoint has no weights that can be loaded.
+
+    Args:
+        files: names of what it holds.
+        name: of the checkpoint.
+    """
+    if any(file.startswith(_SAM_3_1) for file in files):
+        advice = "Transformers has no model for it yet: take facebook/sam3"
+        return ModelError("it is SAM 3.1, which has another tracker", where=f"model {name}", advice=advice)
+    what = f"no {WEIGHTS} in it"
+    if pickled := sorted(file for file in files if file.endswith(PICKLED)):
+        what = f"{what}, only {pickled[0][:80]}"
+    advice = "other weight formats are not loaded for safety"
+    return ModelError(what, where=f"model {name}", advice=advice)

@@ -56,11 +56,14 @@ def _answered(error: BaseException, response: Any, name: ModelName) -> tuple[str
     if status == 403:
         return _forbidden(code, said, page)
     if code == "RevisionNotFound":
-        return f"it has no revision {name.revision or 'main'}", f"its branches and tags are at {page}/commits"
+        return f"it has no revision {name.ref}", f"its branches and tags are at {page}/commits"
     if status == 404:
         return "no such repository, or a private one", f"check the name at {page}; `hf auth login` for a private one"
     if status == 407:
-        return "the proxy asks for a password", "write it into HTTPS_PROXY as http://user:password@host:port"
+        return (
+            "the proxy asks for a password",
+            "put a user name and a password into HTTPS_PROXY, before its host and an @",
+        )
     if status == 429:
         return f"{hub_host()} takes no more requests from here for now", "wait some minutes; with a token it takes more"
     if status == 511:
@@ -92,7 +95,7 @@ def _forbidden(code: str | None, said: str, page: str) -> tuple[str, str | None]
     if "awaiting" in said or "pending" in said:
         return "its owners have not answered your request for access yet", f"see {page}; it can take weeks"
     if "rejected" in said:
-        return "its owners have refused your request for access", "no other can be made with this account"
+        return "its owners have refused your request for access", f"see {page}; with this account there is no other"
     if code == "GatedRepo":
         advice = f"ask for access at {page} with that account, or use a token of the account that has it"
         return f"it is gated, and the account of the token of {_source()} has no access", advice
@@ -154,5 +157,5 @@ def _elsewhere(name: ModelName) -> str:
     revision = f" --revision {name.revision}" if name.revision else ""
     return (
         f"on a machine with network run `hf download {name.id}{revision} --local-dir FOLDER`, copy FOLDER here and "
-        "use it as the model"
+        "give it in place of the name"
     )

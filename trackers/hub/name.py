@@ -11,6 +11,7 @@ from maskcast.errors import ModelError
 
 EMBEDDED = {"nano": Path(__file__).parents[1] / "nano"}
 
+DEFAULT_BRANCH = "main"
 # Branches, tags, commits and `refs/pr/1`, by Git's own rules (git-check-ref-format) for the characters that are used.
 _REVISION = re.compile(r"[A-Za-z0-9_][\w.+-]*(/[\w+-][\w.+-]*)*", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -30,6 +31,11 @@ class ModelName:
 
     def __str__(self) -> str:
         return self.id if self.revision is None else f"{self.id}@{self.revision}"
+
+    @property
+    def ref(self) -> str:
+        """The revision under which the hub's cache notes its commit."""
+        return self.revision or DEFAULT_BRANCH
 
     @property
     def commit(self) -> str | None:

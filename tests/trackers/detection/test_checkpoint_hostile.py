@@ -142,7 +142,9 @@ def test_the_links_of_a_hubs_cache_are_followed_and_no_others(tiny_checkpoint, t
 def test_what_a_fetch_has_not_brought_yet_is_not_called_wrong(tiny_checkpoint, tmp_path, monkeypatch):
     snapshot = tmp_path / "models--some--one" / "snapshots" / "abc"
     shutil.copytree(tiny_checkpoint, snapshot)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(snapshot))
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert load_checkpoint("some/one", weights=False).kind == "sam3_lite_text"
     divided(snapshot, ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"])
     for name in ("model-00002-of-00002.safetensors", "model.safetensors.index.json", "config.json"):
@@ -229,7 +231,7 @@ CODE = {"AutoConfig": "trap.Config", "AutoModel": "trap.Model", "AutoTokenizer":
         (["experts_implementation"], "someone/kernel"),
         (["dtype"], "os.system"),
         (["torch_dtype"], "__import__('os')"),
-        (["quantization_config"], {"quant_method": "bitsandbytes", "load_in_4bit": True}),
+        (["text_config", "quantization_config"], {"quant_method": "bitsandbytes", "load_in_4bit": True}),
         (["fusion_config"], {"patch_embeddings": True}),
         (["transformers_weights"], "../outside.safetensors"),
         (["base_model_tp_plan"], {"x": "y"}),
