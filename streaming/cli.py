@@ -23,9 +23,13 @@ from sources.settings import DEFAULT_TRANSPORT, Transport
 from streaming.commands import arguments, manual
 from streaming.defaults import SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import configure_logs, redact_stray_lines
-from streaming.process import keep_memory, leave, wait_politely
-from trackers.defaults import DEVICE, HOT_START_FRAMES, MODEL, PRECISION
+from streaming.process import INTERRUPTED, keep_memory, leave, wait_politely
+from trackers.defaults import DEVICE, HOT_START_FRAMES, MAX_TRACKS, MODEL, PRECISION
 from trackers.options import EngineOptions
+
+# Of `bench`: each stream holds memories, some 100 MB with the full-size model.
+MOST_STREAMS = 64
+BENCH_PROMPT = "person"
 
 app = typer.Typer(
     name="maskcast",
@@ -174,6 +178,49 @@ def track(
     except MaskcastError as error:
         fail(error, verbose=verbose)
     raise typer.Exit(code)
+
+
+@app.command(epilog=manual.BENCH)
+def bench(
+    model: arguments.Model = MODEL,
+    device: arguments.Device = DEVICE,
+    precision: arguments.Precision = PRECISION,
+    tracker: arguments.Tracker = None,
+    tracker_from: arguments.TrackerFrom = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompt", "-p", help=f"What to look for; may be given several times; by default {BENCH_PROMPT}."
+        ),
+    ] = None,
+    streams: Annotated[int, typer.Option(min=1, max=MOST_STREAMS, help="Most streams at once.")] = 8,
+    objects: Annotated[int, typer.Option(min=0, max=MAX_TRACKS, help="Most objects in each stream.")] = 10,
+    seconds: Annotated[float, typer.Option(min=1, help="How long to measure, once the model is loaded.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show logs and tracebacks.")] = False,
+) -> None:
+    """Measure how many cameras this machine serves, stage by stage."""
+    import json
+
+    from streaming.commands.bench import run_bench
+    from streaming.commands.bench_report import as_json as report
+    from streaming.commands.bench_report import table
+
+    if verbose:
+        configure_logs("info", "text")
+    options = EngineOptions(model, device, tracker, tracker_from, precision=precision)
+    try:
+        measured = run_bench(
+            options, prompt or [BENCH_PROMPT], streams=streams, objects=objects, seconds=seconds, say=say
+        )
+    except MaskcastError as error:
+        fail(error, verbose=verbose)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    for line in table(measured):
+        typer.echo(shown(line))
+    if as_json:
+        typer.echo(shown(json.dumps(report(measured))))
 
 
 @app.command(epilog=manual.DEMO)

@@ -16,7 +16,7 @@ from maskcast.frame import Frame
 from maskcast.prompts import clean_prompts
 from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
-from trackers.choice import choose
+from trackers.choice import Choice, choose
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import Detections, Detector, ImageFeatures
 from trackers.detection.text import TextEmbedding, TextEncoder
@@ -71,7 +71,7 @@ class Engine:
         """
         self.device = resolve_device(options.device)
         self.precision = dtype = resolve_precision(options.precision, self.device)
-        choice = choose(options)
+        choice = self._choose(options)
         checkpoint, rules = choice.checkpoint, choice.rules
         self._checkpoint = checkpoint
         self.revision = checkpoint.revision
@@ -99,6 +99,10 @@ class Engine:
         name = str(dtype).removeprefix("torch.")
         self.description = f"model {checkpoint.name}, {where}, {name}, {choice.tracker} tracker"
         logger.info(self.description)
+
+    def _choose(self, options: EngineOptions) -> Choice:
+        """The model, and the rules by which it follows."""
+        return choose(options)
 
     def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
         """Clean prompts, see `maskcast.prompts`, and see that the model can read them.

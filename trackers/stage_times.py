@@ -54,7 +54,7 @@ class StageTimes:
 
         Args:
             device: where the stages run.
-            clock: in seconds; not used on CUDA.
+            clock: in seconds; not used on CUDA. On MPS, which has no such events here, it sees the work being queued.
         """
         self._device, self._clock = device, clock
         self._spent: dict[Stage, Spent] = {stage: Spent() for stage in STAGES}

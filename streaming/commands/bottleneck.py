@@ -67,11 +67,22 @@ def _model(spent: Mapping[Stage, Spent], model: float, seconds: float, device: s
     whole = sum(taken.seconds for taken in spent.values())
     if not whole:
         return _share("the model", model, seconds)
-    words, advice = _WORDS[stage]
-    if device == "cpu" and stage in _ON_A_GPU:
-        advice = "use a GPU"
+    words, advice = stage_words(stage, device)
     # Streams that share a pass wait for it together: of the model's time the stage has its share.
     return f"{_share(words, model * spent[stage].seconds / whole, seconds)}; {advice}"
+
+
+def stage_words(stage: Stage, device: str) -> tuple[str, str]:
+    """What a stage of the model does on this type of device, and what would make it shorter."""
+    words, advice = _WORDS[stage]
+    return words, "use a GPU" if device == "cpu" and stage in _ON_A_GPU else advice
+
+
+def a_unit(stage: Stage) -> str:
+    """Such as "a prompt", for what one of the stage's units takes."""
+    from trackers.stage_times import UNITS
+
+    return f"{'an' if UNITS[stage] == 'object' else 'a'} {UNITS[stage]}"
 
 
 def stage_times(spent: Mapping[Stage, Spent]) -> list[str]:
@@ -84,8 +95,7 @@ def stage_times(spent: Mapping[Stage, Spent]) -> list[str]:
         if taken.units and frames:
             each = ""
             if UNITS[stage] != "frame" and taken.units != frames:
-                article = "an" if UNITS[stage] == "object" else "a"
-                each = f" ({taken.seconds / taken.units * 1e3:.1f} {article} {UNITS[stage]})"
+                each = f" ({taken.seconds / taken.units * 1e3:.1f} {a_unit(stage)})"
             parts.append(f"{stage} {taken.seconds / frames * 1e3:.1f} ms{each}")
     return parts
 
