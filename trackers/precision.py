@@ -37,3 +37,11 @@ def resolve_precision(name: PrecisionName, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if native else torch.float16
     types: dict[str, torch.dtype] = {"bfloat16": torch.bfloat16, "float16": torch.float16}
     return types.get(name, torch.float32)
+
+
+def memory_precision(device: torch.device) -> torch.dtype:
+    """What memories of whole frames are kept in: bfloat16, as the reference keeps them whatever it computes in.
+
+    On MPS float32: before macOS 14 there is no bfloat16.
+    """
+    return torch.float32 if device.type == "mps" else torch.bfloat16

@@ -18,6 +18,7 @@ from trackers.masks import mask_iou, non_maximum_suppression
 from trackers.nano_rules import trimmed
 from trackers.rules import Rules
 from trackers.stage_times import measured
+from trackers.upload import upload
 
 # Pairs of frame and prompt decoded together. The mask head holds several (C, 288, 288) maps a pair, about 0.5 GB in
 # float32 at full size, so the number of prompts must not set the memory.
@@ -199,8 +200,8 @@ class Detector:
         chosen = [np.flatnonzero(keep & (places[:, 0] == frame)) for frame in range(frames)]
         result = []
         for rows in chosen:
-            index = torch.from_numpy(rows).to(self.device, non_blocking=True)
-            prompt = torch.from_numpy(places[rows, 1]).to(self.device, non_blocking=True)
+            index = upload(rows, self.device)
+            prompt = upload(places[rows, 1], self.device)
             result.append(Detections(prompt, scores[index], logits[index]))
         return result
 
@@ -208,7 +209,7 @@ class Detector:
         self, features: ImageFeatures, pairs: Sequence[tuple[int, int]], embeddings: Sequence[TextEmbedding]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Scores ``(P, Q)``, mask logits ``(P, Q, h, w)`` and boxes ``(P, Q, 4)`` of P pairs of frame and prompt."""
-        frames = torch.tensor([frame for frame, _ in pairs]).to(self.device, non_blocking=True)
+        frames = upload(np.array([frame for frame, _ in pairs], np.int64), self.device)
         # `forward` drops the last level of what it is given, so it gets a level to drop.
         levels = tuple(level[frames] for level in features.pyramid)
         positions = tuple(level.expand(len(pairs), -1, -1, -1) for level in features.positions)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskcast.picture import Image
+from trackers.upload import upload
 
 
 def preprocess(images: Sequence[Image], size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -35,7 +36,7 @@ def preprocess(images: Sequence[Image], size: int, device: torch.device, dtype: 
 def _resize(image: Image, size: int, device: torch.device) -> Tensor:
     # `from_numpy` refuses read-only arrays with a warning; the copy is what the upload would make anyway.
     array = image if image.flags.writeable else np.array(image)
-    pixels = torch.from_numpy(array).to(device, non_blocking=True).permute(2, 0, 1)[None]
+    pixels = upload(array, device).permute(2, 0, 1)[None]
     if pixels.shape[-2:] == (size, size):
         return pixels[0]
     if device.type == "cpu":

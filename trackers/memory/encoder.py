@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -50,7 +49,7 @@ class MemoryEncoder:
             present: ``(N,)`` bool, False where the object is hidden.
 
         Returns:
-            ``(N, h·w, C)`` bfloat16, as the reference stores it.
+            ``(N, h·w, C)`` in `Propagation.memory_dtype`.
         """
         model, encoder = self._model, self._model.memory_encoder
         scaled = masks * model.config.sigmoid_scale_for_mem_enc + model.config.sigmoid_bias_for_mem_enc
@@ -60,4 +59,4 @@ class MemoryEncoder:
         hidden = model.occlusion_spatial_embedding_parameter
         if hidden is not None:
             memories = memories + (~present)[:, None, None, None] * hidden[..., None, None]
-        return memories.flatten(2).transpose(1, 2).to(torch.bfloat16)  # type: ignore[no-any-return]
+        return memories.flatten(2).transpose(1, 2).to(self._propagation.memory_dtype)  # type: ignore[no-any-return]

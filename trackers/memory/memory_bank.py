@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trackers.upload import upload
+
 FIRST_CAPACITY = 8
 EMPTY = -1
 # Frame of the last occlusion of a track that was never hidden.
@@ -163,7 +165,7 @@ def recall_together(banks: Sequence[MemoryBank], wanted: Sequence[tuple[Ints, in
     width = max(recall.index.shape[1] for recall in recalls)
     recalls = [recall.padded(width) for recall in recalls]
     values = [
-        bank.flat[torch.from_numpy(recall.index).to(bank.values.device, non_blocking=True)]
+        bank.flat[upload(recall.index, bank.values.device)]
         for bank, recall in zip(banks, recalls, strict=True)
         if len(recall.index)
     ]
@@ -187,7 +189,7 @@ class SlotTable:
         shared: ``(slots, slots)`` in how many frames the later track (column) shared a detection with the earlier.
         appearance: ``(slots, C)`` float32, see `trackers.appearance`: running mean over the detections that supported
             the track; ``(slots, 0)`` where lost tracks are not re-identified by it.
-        spatial: memories of whole frames, ``(h·w, C)`` bfloat16 each.
+        spatial: memories of whole frames, ``(h·w, C)`` each.
         pointers: object pointers, ``(C,)`` each.
     """
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trackers.detection.detector import ImageFeatures
+from trackers.precision import memory_precision
 
 # Tracks that go through the model together. Keys and values of one track at full size are 52,000 vectors of 256
 # numbers a layer, in float32 while they are rotated, and its mask is read by the memory encoder at 1,152 x 1,152, so
@@ -111,6 +112,7 @@ class Propagation:
         self._neck: Any = video.tracker_neck
         self.config: Any = self.model.config
         self.device, self.dtype = device, dtype
+        self.memory_dtype = memory_precision(device)
         size = self.model.prompt_encoder.image_embedding_size
         self.height, self.width = int(size[0]), int(size[1])
         attention = self.model.memory_attention

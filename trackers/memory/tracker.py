@@ -41,6 +41,7 @@ from trackers.memory.state import MemoryState
 from trackers.overlap import SUPPRESSED_LOGIT, without_overtaken
 from trackers.rules import Rules
 from trackers.stage_times import measured
+from trackers.upload import upload
 
 # Detections start tracks where their logits reach this: the reference's `_tracker_add_new_objects` compares logits
 # with a threshold for probabilities.
@@ -79,7 +80,7 @@ class MemoryTracker:
                 # -1 means all of them, which would grow without end.
                 max_conditioning=int(config.max_cond_frame_num) if config.max_cond_frame_num > 0 else 4,
                 selective=self.rules.select_memories,
-                dtype=torch.bfloat16,
+                dtype=self.propagation.memory_dtype,
                 device=self.device,
             ),
             MemoryBank(
@@ -172,7 +173,7 @@ class MemoryTracker:
 
     def _upload(self, *arrays: NDArray[Any]) -> Tensor:
         """Arrays, one after the other, on the device."""
-        return torch.from_numpy(np.concatenate(arrays)).to(self.device, non_blocking=True)
+        return upload(np.concatenate(arrays), self.device)
 
     def _frames(self, batch: Sequence[BatchedStream], counts: Sequence[int]) -> Tensor:
         """Each stream's place in the batch, as often as `counts` says."""
