@@ -40,7 +40,7 @@ class Ours:
         **changes: Any,
     ) -> None:
         checkpoint = Checkpoint(
-            "test", "sam3_video", 0, uuid4().hex, video.detector_model, tokenizer or tiny.tokenizer(), video
+            "test", "sam3_video", 0, uuid4().hex, video.detector_model, tokenizer or tiny.tokenizer(), video, ("test",)
         )
         self.rules = rules or Rules.reference(video.config, **changes)
         self.detector = Detector(
