@@ -51,6 +51,7 @@ class Hosted:
         large: how the content of a large file is sent: `whole`; `abort`, cut off after a third each time; `abort once`;
             `stall`, which sends a third and waits; `corrupt`, zeros of the right length.
         ranges: whether parts of a large file can be asked for.
+        tags: as its page shows them.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Hosted:
     private: bool = False
     large: str = "whole"
     ranges: bool = True
+    tags: tuple[str, ...] = ()
 
     @property
     def commit(self) -> str:
@@ -95,6 +97,7 @@ class Hub:
         asked: the requests so far.
         stalled: set when a file that stalls has done so.
         proxied: requests that came as to a proxy.
+        renamed: what repositories are called today, by what they were called.
     """
 
     def __init__(self) -> None:
@@ -102,6 +105,7 @@ class Hub:
         self.tokens = {TOKEN}
         self.asked: list[Asked] = []
         self.proxied = 0
+        self.renamed: dict[str, str] = {}
         self.stalled = threading.Event()
         self.released = threading.Event()
         self.repositories: dict[str, Hosted] = {}
@@ -230,6 +234,9 @@ class _Handler(BaseHTTPRequestHandler):
         found = re.fullmatch(
             r"/(?P<api>api/models/)?(?P<id>[^/]+/[^/]+)(?:/(?P<verb>revision|tree|resolve)/(?P<rest>.+))?", path
         )
+        if found is not None and (today := self.hub.renamed.get(found["id"])) is not None:
+            self._send(307, b"", {"Location": self.path.replace(found["id"], today, 1)})
+            return
         hosted = self.hub.repositories.get(found["id"]) if found else None
         if found is None or hosted is None or (hosted.private and not known):
             self._fail(404 if known else 401, "RepoNotFound", "Repository not found")
@@ -248,9 +255,8 @@ class _Handler(BaseHTTPRequestHandler):
             entries = [_entry(name, content) for name, content in files.items()]
             if "blobs" not in query:
                 entries = [{"rfilename": entry["rfilename"]} for entry in entries]
-            self._json(
-                {"id": hosted.id, "sha": commit, "gated": "manual" if hosted.gate else False, "siblings": entries}
-            )
+            told = {"id": hosted.id, "sha": commit, "gated": "manual" if hosted.gate else False}
+            self._json(told | {"tags": hosted.tags, "siblings": entries})
 
     def _resolve(self, hosted: Hosted, commit: str, name: str, *, known: bool) -> None:
         content = hosted.commits[commit].get(name)

@@ -36,6 +36,8 @@ TRACKER = Role(
     otherwise="without its weights --tracker association remains",
 )
 
+# What the hub tags such a repository by, and the weights themselves name as their format.
+MLX = "mlx"
 # What follows objects and finds none by a phrase.
 _TRACKERS = frozenset(
     {"sam", "sam2", "sam2_video", "sam3_tracker", "sam3_tracker_video", "edgetam", "edgetam_video", "sam_hq"}
@@ -77,6 +79,12 @@ def kind_of(found: dict[str, Any], name: str, role: Role) -> str:
         what = "it was written by a draft of SAM3-LiteText in Transformers, under other names"
         raise ModelError(what, where=f"model {name}", advice="take vil-uob/sam3-litetext-s0, -s1 or -l")
     return kind
+
+
+def of_mlx(name: str) -> ModelError:
+    """Weights for Apple's MLX, also those that are not quantized: their axes are in another order."""
+    advice = "take the checkpoint that it was made from"
+    return ModelError("its weights are made for MLX", where=f"model {name}", advice=advice)
 
 
 def _quantized(found: dict[str, Any]) -> str | None:

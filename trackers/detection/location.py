@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from maskcast.errors import ModelError
-from trackers.detection.architecture import MODEL, TRACKER, Role, kind_of
+from trackers.detection.architecture import MLX, MODEL, TRACKER, Role, kind_of, of_mlx
 from trackers.detection.config import read_config
 from trackers.detection.folder import CONFIG, FILES, INDEX, WEIGHTS, CheckpointFolder, no_weights
 from trackers.hub.cache import Cache
@@ -107,6 +107,8 @@ def judge(name: ModelName, *roles: Role) -> Repository:
     names = [file.name for file in repository.files]
     if not {WEIGHTS, INDEX} & set(names):
         raise no_weights(names, str(name))
+    if MLX in repository.tags:
+        raise of_mlx(str(name))
     config = read_config(CheckpointFolder(str(name), download(repository, [CONFIG]), commit=repository.commit))
     refusals: list[ModelError] = []
     for role in roles:

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from maskcast.errors import ModelError
+from trackers.detection.architecture import MLX, of_mlx
 from trackers.detection.folder import CheckpointFolder
 
 # Types that weights and counters are published in; quantized ones need code that is not here.
@@ -43,6 +44,8 @@ class Weights:
         for file in folder.weights():
             try:
                 with safe_open(file, "pt") as opened:  # compares the header with the length of the file
+                    if (opened.metadata() or {}).get("format") == MLX:
+                        raise of_mlx(self._name)
                     for key in opened.keys():  # noqa: SIM118 - not a dictionary
                         found = opened.get_slice(key)
                         if found.get_dtype() not in TYPES:

@@ -44,11 +44,13 @@ class Repository:
         id: such as `facebook/sam3`.
         commit: 40 hexadecimal digits.
         files: those at its top, by name; what lies in folders is never read.
+        tags: as its page shows them, such as ``mlx``.
     """
 
     id: str
     commit: str
     files: tuple[RemoteFile, ...]
+    tags: frozenset[str] = frozenset()
 
     def file(self, name: str) -> RemoteFile | None:
         """The file of that name, if there is one."""
@@ -90,7 +92,8 @@ def _repository(name: ModelName, found: Any) -> Repository:
     files = [_file(sibling) for sibling in found.siblings or [] if "/" not in sibling.rfilename]
     if not _COMMIT.fullmatch(str(found.sha)) or (name.commit is not None and found.sha != name.commit):
         raise NotTheHubError
-    return Repository(name.id, found.sha, tuple(sorted(files, key=lambda file: file.name)))
+    tags = frozenset(map(str, found.tags or []))
+    return Repository(name.id, found.sha, tuple(sorted(files, key=lambda file: file.name)), tags)
 
 
 def _file(sibling: Any) -> RemoteFile:

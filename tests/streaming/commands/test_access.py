@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from tests import hub as stand_in
 from tests import tiny
 from tests.hub import TOKEN, Hub
 from tests.media import make
+from tests.paths import ROOT
 from tests.ports import free_port
 from tests.tracking import one_line, run
 
@@ -216,3 +219,28 @@ def test_check_asks_the_hub_and_fetches_nothing(hub: Hub, tmp_path: Path) -> Non
     assert (code, line.split()[0]) == (5, "FAIL")
     assert "model some/other: it is gated, and no token was sent" in line
     assert hub.count(".safetensors") == 0
+
+
+def in_its_own_process(film: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "maskcast", "track", str(film), "--prompt", "x", "--device", "cpu", *arguments]
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_environment_is_honoured(tmp_path: Path, film: Path) -> None:
+    """As under systemd: an empty home, another folder for the cache, and the token in a variable."""
+    home, moved, out = tmp_path / "home", tmp_path / "moved", tmp_path / "out.jsonl"
+    home.mkdir()
+    with stand_in.serving() as hub:
+        hub.host("some/one", tiny.save(tmp_path / "model"), gate="open")
+        environment = hub.environment(home) | {"HF_HOME": str(moved)}
+        arguments = ("--model", "some/one", "--out", str(out))
+        done = in_its_own_process(film, environment, *arguments)
+        assert (done.returncode, hub.count(".safetensors")) == (5, 0)
+        assert f"no token was sent (HF_TOKEN is not set and {moved}/token not there)" in one_line(done)
+        done = in_its_own_process(film, environment | {"HF_TOKEN": TOKEN}, *arguments)
+        assert done.returncode == 0, done.stderr
+    assert list((moved / "hub" / "models--some--one" / "snapshots").iterdir())
+    out.unlink()
+    done = in_its_own_process(film, environment | {"HF_HUB_OFFLINE": "1"}, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert not list(home.glob(".cache/huggingface/*")), "nothing lands in the home"

@@ -182,6 +182,22 @@ def test_a_tracker_that_will_not_do(hub, folder):
     assert hub.count(".safetensors") == 0
 
 
+def test_weights_for_mlx(hub, folder, tmp_path):
+    """Also such as are not quantized."""
+    hub.host("some/one", folder, tags=("mlx", "region:us"))
+    assert "its weights are made for MLX; take the checkpoint that it was made from" in refusal("some/one")
+    assert hub.count(".safetensors") == 0
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    save_file(load_file(copy / "model.safetensors"), copy / "model.safetensors", {"format": "mlx"})
+    assert "its weights are made for MLX" in refusal(str(copy))
+
+
+def test_a_repository_that_was_renamed(hub, folder):
+    hosted = hub.host("some/one", folder)
+    hub.renamed["some/old"] = "some/one"
+    assert load_checkpoint("some/old").revision == hosted.commit
+
+
 def test_one_role_is_enough(hub):
     hub.host("some/one", {"config.json": json.dumps(LITE).encode(), "model.safetensors": b"weights"})
     assert judge(ModelName("some/one"), TRACKER, MODEL).id == "some/one"
