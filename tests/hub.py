@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -123,6 +124,13 @@ class Hub:
         hosted = self.repositories[name] = Hosted(name, **behaviour)
         hosted.push(files)
         return hosted
+
+    def encrypt(self, certificate: Path, key: Path) -> None:
+        """Speak TLS from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = self.url.replace("http:", "https:")
 
     def count(self, ending: str, method: str = "GET") -> int:
         """Requests of this kind whose path ends so."""

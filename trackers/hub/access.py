@@ -112,8 +112,8 @@ def _unanswered(error: BaseException, name: ModelName) -> tuple[str, str]:
     host = hub_host()
     if kinds & {"LocalProtocolError", "UnicodeEncodeError"}:  # whose text holds the token
         return f"the token of {_source()} has characters that none has", "make it anew, and mind quotes and blanks"
-    if isinstance(error, PermissionError) and error.filename:
-        what = f"the token in {error.filename} may not be read by this user"
+    if isinstance(error, OSError) and error.filename:  # of all files only the token's is read
+        what = f"the token in {error.filename} cannot be read ({reason_of(error)})"
         return what, "set HF_TOKEN, or HF_HOME to a folder of this user"
     if "OfflineModeIsEnabled" in kinds:
         return "not in the cache, and HF_HUB_OFFLINE forbids to fetch it", _elsewhere(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -114,6 +115,10 @@ CASES: dict[str, tuple[list[Callable[[Hub, Patch, Path], None]], str]] = {
         [token("hf_mistyped\u2026")],
         r"the token of HF_TOKEN has characters that none has; make it anew",
     ),
+    "unreadable file of a token": (
+        [lambda _, __, home: (home / "token").mkdir()],
+        r"the token in <home>/token cannot be read \(Is a directory\); set HF_TOKEN, or HF_HOME to a",
+    ),
     "missing": (
         [lambda hub, *_: hub.repositories.clear()],
         r"no such repository, or a private one, and no token was sent \(.*\); check the name at <hub>/some/one; run",
@@ -167,6 +172,23 @@ def test_one_line_before_anything_is_fetched(
     assert re.match(rf"model some/one: .*{expected}", line), line
     assert not any(secret in done.stderr for secret in (TOKEN, "hf_mistyped", "unspeakable"))
     assert hub.count(".safetensors") == 0
+
+
+def test_a_portal_with_a_certificate_of_its_own(hub: Hub, monkeypatch: Patch, tmp_path: Path, film: Path) -> None:
+    """As one that answers for every host has, and a proxy that opens what is encrypted."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on this machine to make a certificate")
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-out", str(files[0]), "-keyout", str(files[1]), "-days", "2", "-subj", "/CN=hotel"]
+    subprocess.run(command, check=True, capture_output=True)
+    hub.encrypt(*files)
+    endpoint(monkeypatch, hub.url)
+    done = run(film, "--prompt", "person", "--out", tmp_path / "out.jsonl", model="some/one")
+    assert done.exit_code == 5
+    expected = f"what answers at 127.0.0.1:{hub.port} has no certificate that is trusted; log in to this network in a"
+    assert expected in one_line(done)
+    assert "set SSL_CERT_FILE to its certificate" in one_line(done)
 
 
 def test_a_token_that_has_access(hub: Hub, monkeypatch: Patch, tmp_path: Path, film: Path) -> None:
