@@ -246,7 +246,8 @@ class Engine:
 def _beat_between_layers(checkpoint: Checkpoint, beat: Callable[[], None]) -> None:
     """Call `beat` after each layer; the longest of them at full size takes seconds on a CPU."""
     video = checkpoint.video
-    for model in (checkpoint.detector, *((video.tracker_model, video.tracker_neck) if video else ())):
-        for module in model.modules():
+    models = [checkpoint.detector, *((video.tracker_model, video.tracker_neck) if video else ())]
+    for model in models:
+        for module in model.modules() if model is not None else ():
             if next(module.children(), None) is None:
                 module.register_forward_hook(lambda *_: beat())

@@ -66,14 +66,14 @@ def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool
 
     Args:
         name: `nano`, a folder, or `owner/name` or `owner/name@revision` of the hub, see `locate`.
-        tracker_from: name of a `sam3_video` checkpoint whose tracker to take, for example `facebook/sam3`; None for
-            the checkpoint's own, if it has one.
+        tracker_from: name of a `sam3_video` or `sam2_video` checkpoint whose tracker to take, for example
+            `facebook/sam3` or `facebook/sam2.1-hiera-tiny`; None for the checkpoint's own, if it has one.
         weights: False to look at everything as for a run, but fetch nothing and read no weights, only their shapes: the
             models are then made of zeros that take no memory.
 
     Raises:
-        ModelError: one cannot be found or fetched, holds another architecture, its weights do not fit, or the two
-            do not share their image encoder.
+        ModelError: one cannot be found or fetched, holds another architecture, its weights do not fit, or a SAM 3
+            tracker was trained on another image encoder.
         NotFetchedError: it would have to be fetched, and `weights` is False.
     """
     folders = locate(wanted(name, tracker_from), fetch=weights)
@@ -89,7 +89,7 @@ def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool
         revision = folder.revision() if weights else ""
         for source in folders[1:]:
             try:
-                video = load_tracker(source, held, kind, detector.config, read=weights)
+                video = load_tracker(source, held, model.config, read=weights)
             except ModelError as error:
                 raise error.advising(str(TRACKER.otherwise)) from error
             revision = hashlib.sha256(f"{revision} {source.revision()}".encode()).hexdigest()[:40] if weights else ""

@@ -1,19 +1,21 @@
-"""Give a detector the tracker of another checkpoint that was trained on the same image encoder.
+"""Give a detector the tracker of another checkpoint.
 
-LiteText checkpoints are detectors; the tracker's weights are in SAM 3 video checkpoints. The tracker reads the
-detector's image features, so the two must share their image encoder.
+LiteText checkpoints are detectors; the tracker's weights are in others. SAM 3's tracker reads the detector's image
+features, so the two must have been trained on the same image encoder. SAM 2's brings an image encoder of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from maskcast.errors import ModelError, reason_of
-from trackers.detection.architecture import TRACKER, VIDEO_TYPE, kind_of
+from trackers.detection.architecture import SAM2_TYPE, TRACKER, VIDEO_TYPE, kind_of
 from trackers.detection.config import build_config, read_config
 from trackers.detection.folder import CheckpointFolder
 from trackers.detection.model_size import check_size
@@ -26,12 +28,12 @@ RELATIVE_TOLERANCE = 0.01
 
 @dataclass(frozen=True)
 class TrackerWeights:
-    """The parts of a `Sam3VideoModel` that the memory tracker uses, named as there.
+    """The parts of a model that the memory tracker uses, named as in `Sam3VideoModel`.
 
     Attributes:
-        config: a `Sam3VideoConfig`.
-        tracker_model: a `Sam3TrackerVideoModel` without an image encoder.
-        tracker_neck: a `Sam3VisionNeck`.
+        config: a `Sam3VideoConfig`, or another configuration that may have fields of `Rules`.
+        tracker_model: a `Sam3TrackerVideoModel` without an image encoder, or a `Sam2VideoModel`.
+        tracker_neck: a `Sam3VisionNeck`; None if the tracker's own image encoder makes its features.
     """
 
     config: Any
@@ -39,16 +41,13 @@ class TrackerWeights:
     tracker_neck: Any
 
 
-def load_tracker(
-    folder: CheckpointFolder, own: Weights, own_kind: str, detector: Any, *, read: bool = True
-) -> TrackerWeights:
-    """Read only the tracker from a `sam3_video` folder, whatever its detector is.
+def load_tracker(folder: CheckpointFolder, own: Weights, config: Any, *, read: bool = True) -> TrackerWeights:
+    """Read only the tracker from a `sam3_video` folder, whatever its detector is, or from a `sam2_video` one.
 
     Args:
         folder: of the other checkpoint.
         own: weights of the checkpoint whose detector the tracker is to work with.
-        own_kind: its architecture.
-        detector: that detector's configuration, a `Sam3LiteTextConfig`.
+        config: and its configuration, a `Sam3LiteTextConfig` or a `Sam3VideoConfig`.
         read: False to read no weights but the three that are compared; see `Weights`.
 
     Raises:
@@ -56,17 +55,21 @@ def load_tracker(
     """
     name = folder.name
     found = read_config(folder)
-    kind_of(found, name, TRACKER)
+    kind = kind_of(found, name, TRACKER)
     weights = Weights(folder, read=read)
-    _check_encoder(weights, name, own, "detector_model." if own_kind == VIDEO_TYPE else "")
-    config = build_config(found, name)
+    whole = config.model_type == VIDEO_TYPE
+    if kind == VIDEO_TYPE:
+        _check_encoder(weights, name, own, "detector_model." if whole else "")
+    built = build_config(found, name)
     try:
-        return _load(weights, config, name, detector)
+        if kind == SAM2_TYPE:
+            return _load_sam2(weights, built, name, config)
+        return _load_sam3(weights, built, name, config.detector_config if whole else config)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"cannot be loaded: {reason_of(error)}", where=f"tracker {name}") from error
 
 
-def _load(weights: Weights, config: Any, name: str, detector: Any) -> TrackerWeights:
+def _load_sam3(weights: Weights, config: Any, name: str, detector: Any) -> TrackerWeights:
     import transformers
     from transformers.models.sam3.modeling_sam3 import Sam3VisionNeck
 
@@ -81,20 +84,54 @@ def _load(weights: Weights, config: Any, name: str, detector: Any) -> TrackerWei
     modules = []
     for make, prefix in makers:
         check_size(make, weights, prefix, name)
-        module = make()
         # Some versions of Transformers write the prefix twice, and read both.
         tensors = {
-            key.removeprefix(prefix).removeprefix(prefix): tensor.float()
-            for key, tensor in weights.tensors(prefix).items()
+            key.removeprefix(prefix).removeprefix(prefix): tensor for key, tensor in weights.tensors(prefix).items()
         }
-        missing = sorted(module.state_dict().keys() - tensors.keys())
-        if missing:
-            what = f"{len(missing)} weights are missing (first: {prefix}{missing[0]})"
-            advice = "it is no sam3_video checkpoint with a tracker"
-            raise ModelError(what, where=f"tracker {name}", advice=advice)
-        module.load_state_dict(tensors, strict=False)
-        modules.append(module.eval().requires_grad_(requires_grad=False))
+        modules.append(_filled(make(), tensors, name, prefix))
     return TrackerWeights(config, *modules)
+
+
+def _load_sam2(weights: Weights, config: Any, name: str, own: Any) -> TrackerWeights:
+    import transformers
+
+    def make() -> Any:
+        return transformers.Sam2VideoModel(config)
+
+    check_size(lambda: _fitting(make()), weights, "", name)
+    # SAM 2 knows no rules: those of the detector's checkpoint hold, but what two appearances must agree by was measured
+    # on features that this tracker does not see.
+    rules = copy(own)
+    rules.reidentify_appearance = None
+    return TrackerWeights(rules, _filled(make(), weights.tensors(), name, ""), None)
+
+
+def _fitting(model: Any) -> nn.Module:
+    """A `Sam2VideoModel` on the meta device, if its image encoder makes what its tracker reads.
+
+    Raises:
+        ValueError: it does not.
+    """
+    config = model.config
+    size, (height, width) = config.image_size, model.prompt_encoder.image_embedding_size
+    levels = model.vision_encoder(torch.zeros(1, 3, size, size, device="meta")).fpn_hidden_states
+    wanted = [(1, model.hidden_dim, scale * height, scale * width) for scale in (4, 2, 1)]
+    if [tuple(level.shape) for level in levels] != wanted:
+        raise ValueError("its image encoder makes other feature maps than its mask decoder reads")
+    if list(config.memory_attention_rope_feat_sizes) != [height, width]:
+        raise ValueError("memory_attention_rope_feat_sizes are not those of its feature maps")
+    return model  # type: ignore[no-any-return]
+
+
+def _filled(module: Any, tensors: dict[str, Tensor], name: str, prefix: str) -> Any:
+    """A module with these weights, in float32."""
+    missing = sorted(module.state_dict().keys() - tensors.keys())
+    if missing:
+        what = f"{len(missing)} weights are missing (first: {prefix}{missing[0]})"
+        advice = "it is no checkpoint with a whole tracker"
+        raise ModelError(what, where=f"tracker {name}", advice=advice)
+    module.load_state_dict({key: tensor.float() for key, tensor in tensors.items()}, strict=False)
+    return module.eval().requires_grad_(requires_grad=False)
 
 
 def _check_encoder(weights: Weights, name: str, own: Weights, own_prefix: str) -> None:

@@ -7,14 +7,16 @@ from dataclasses import fields
 from typing import Any
 
 from maskcast.errors import ModelError, reason_of
-from trackers.detection.architecture import DETECTOR_TYPE, VIDEO_TYPE
+from trackers.detection.architecture import DETECTOR_TYPE, SAM2_TYPE, VIDEO_TYPE
 from trackers.detection.folder import CONFIG, MOST_CONFIG_BYTES, CheckpointFolder
 from trackers.rules import Rules
 
 # Largest values by the words in a key's name; the first that fits counts. Behind each the largest that is published
-# (facebook/sam3, sam3-litetext-l). Products are bounded by `check_size`.
+# (facebook/sam3, sam3-litetext-l, facebook/sam2.1-hiera-large). Products are bounded by `check_size`.
 _MOST = (
     ("layers", 128),  # 32
+    ("blocks_per_stage", 128),  # 36
+    ("background_size", 288),  # 14
     ("stages", 16),  # 3
     ("depth", 16),  # 3
     ("feature_sizes", 1152),  # 288
@@ -85,6 +87,7 @@ def build_config(found: dict[str, Any], name: str) -> Any:
     config_class = {
         DETECTOR_TYPE: transformers.Sam3LiteTextConfig,
         VIDEO_TYPE: transformers.Sam3VideoConfig,
+        SAM2_TYPE: transformers.Sam2VideoConfig,
     }[found["model_type"]]
     try:
         return config_class(**_clean(found, config_class, name, ""))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from maskcast.picture import Image
@@ -61,6 +62,13 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def resized(self, size: tuple[int, int]) -> Detections:
+        """The same with mask logits of height and width `size`."""
+        if self.logits.shape[-2:] == size:
+            return self
+        logits = F.interpolate(self.logits[:, None], size, mode="bilinear", antialias=True, align_corners=False)
+        return Detections(self.prompt, self.scores, logits[:, 0])
 
 
 @dataclass(frozen=True)

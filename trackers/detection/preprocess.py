@@ -29,8 +29,12 @@ def preprocess(images: Sequence[Image], size: int, device: torch.device, dtype: 
     Returns:
         ``(N, 3, size, size)``, values in [-1, 1].
     """
-    resized = [_resize(image, size, device) for image in images]
-    return (torch.stack(resized).float().sub_(127.5).div_(127.5)).to(dtype)
+    return (resize(images, size, device).float().sub_(127.5).div_(127.5)).to(dtype)
+
+
+def resize(images: Sequence[Image], size: int, device: torch.device) -> Tensor:
+    """Resize pictures alone: ``(N, 3, size, size)`` uint8; see `preprocess`."""
+    return torch.stack([_resize(image, size, device) for image in images])
 
 
 def _resize(image: Image, size: int, device: torch.device) -> Tensor:

@@ -30,9 +30,9 @@ class MemoryEncoder:
         self._propagation = propagation
         model = propagation.model
         self._model = model
-        height, width = model.prompt_encoder.mask_input_size
+        height, width = propagation.mask_size
         # The mask encoder reads masks at four times their resolution: `Sam3TrackerVideoModel._encode_new_memory`.
-        self.size = (int(height) * 4, int(width) * 4)
+        self.size = (height * 4, width * 4)
         self.image_size = (int(model.config.image_size),) * 2
 
     def full(self, logits: Tensor) -> Tensor:

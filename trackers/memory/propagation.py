@@ -1,7 +1,8 @@
 """Find remembered objects in new frames: one memory attention pass and one mask decoder pass for all tracks.
 
-The weights and modules are those of `Sam3TrackerVideoModel`; only what its methods do one object at a time is done
-here for all tracks of all streams together. Tracks whose histories differ in length are padded and masked.
+The weights and modules are those of `Sam3TrackerVideoModel`, or of `Sam2VideoModel`, which are the same classes under
+other names; only what their methods do one object at a time is done here for all tracks of all streams together. Tracks
+whose histories differ in length are padded and masked.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from maskcast.picture import Picture
 from trackers.detection.detector import ImageFeatures
+from trackers.memory.image_encoder import image_encoder
 from trackers.precision import memory_precision
 
 # Tracks that go through the model together. Keys and values of one track at full size are 52,000 vectors of 256
@@ -31,7 +34,7 @@ MASK_PROMPT_SCALE, MASK_PROMPT_BIAS = 20.0, -10.0
 
 @dataclass(frozen=True)
 class TrackerFeatures:
-    """B frames as the tracker sees them, through a neck of its own.
+    """B frames as the tracker sees them, through a neck or an image encoder of its own.
 
     Attributes:
         fine: ``(B, C/8, 4h, 4w)``, projected for the mask decoder.
@@ -103,13 +106,12 @@ def passes(count: int) -> Iterator[slice]:
 
 
 class Propagation:
-    """The tracker part of a `Sam3VideoModel` on a device."""
+    """The tracker part of a `Sam3VideoModel`, or a `Sam2VideoModel`, on a device."""
 
     @torch.inference_mode()
     def __init__(self, video: Any, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the tracker and its neck to `device` in `dtype`; the detector stays where it is."""
+        """Move the tracker and its image encoder or neck to `device` in `dtype`; the detector stays where it is."""
         self.model: Any = video.tracker_model
-        self._neck: Any = video.tracker_neck
         self.config: Any = self.model.config
         self.device, self.dtype = device, dtype
         self.memory_dtype = memory_precision(device)
@@ -121,13 +123,16 @@ class Propagation:
         self._rotation = (cos.to(device), sin.to(device))
         hidden, memory = int(self.model.hidden_dim), int(self.model.mem_dim)
         self._image_positions = self.model.get_image_wide_positional_embeddings().to(device, dtype)
+        self._endless = video.tracker_neck is None
+        self._encoder = image_encoder(video, (self.height, self.width), device, dtype)
         # (h·w, C) each: positions of the image for queries, of a memory for keys.
-        self._query_positions = self._sine(self._neck.position_encoding, hidden)
+        self._query_positions = self._sine(self._encoder.position_encoding, hidden)
         self._memory_positions = self._sine(self.model.memory_encoder.position_encoding, memory)
-        self._neck.to(device=device, dtype=dtype)
         self.model.to(device=device, dtype=dtype)
 
         self.memory_shape = (self.height * self.width, memory)
+        size = self.model.prompt_encoder.mask_input_size
+        self.mask_size = (int(size[0]), int(size[1]))
         self.hidden = hidden
         self._no_prompt = self._empty_prompt(None)
 
@@ -144,12 +149,18 @@ class Propagation:
         sparse, dense = self.model.prompt_encoder(points, labels, None, masks)
         return sparse, dense
 
-    def tracker_features(self, features: ImageFeatures) -> TrackerFeatures:
-        """Run the tracker's neck on the frames that the detector's image encoder has seen."""
-        batch = len(features.tokens)
-        pixels = features.tokens.view(batch, self.height, self.width, -1).permute(0, 3, 1, 2)
-        # The neck's last level is not read by the tracker.
-        fine, middle, coarse = (level(pixels) for level in self._neck.fpn_layers[:3])
+    def pointer_span(self, step: int) -> int:
+        """The age in frames, at least 1, that the pointers' ages are told as shares of, in frame number `step`.
+
+        `Sam2VideoModel` takes the longest that there can be from the first frame of a stream on, the tracker of
+        `Sam3VideoModel` the longest that there can be by now (`_get_object_pointers`).
+        """
+        longest = int(self.config.max_object_pointers_in_encoder) - 1
+        return max(longest if self._endless else min(step, longest), 1)
+
+    def tracker_features(self, features: ImageFeatures, pictures: Sequence[Picture]) -> TrackerFeatures:
+        """Encode the frames of which the detector's image encoder has made `features`."""
+        fine, middle, coarse = self._encoder.pyramid(features, pictures)
         decoder = self.model.mask_decoder
         tokens = coarse.flatten(2).transpose(1, 2) + POSITION_WEIGHT * self._query_positions
         queries = self._self_attention(self.model.memory_attention.layers[0], tokens)
@@ -188,11 +199,10 @@ class Propagation:
         size = (int(self.config.image_size),) * 2
         full = F.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=True, align_corners=False)
         prompts = self.model.mask_downsample(full.to(self.dtype))
-        wanted = self.model.prompt_encoder.mask_input_size
-        if prompts.shape[-2:] != wanted:
-            prompts = F.interpolate(prompts.float(), wanted, mode="bilinear", antialias=True, align_corners=False).to(
-                self.dtype
-            )
+        if prompts.shape[-2:] != self.mask_size:
+            prompts = F.interpolate(
+                prompts.float(), self.mask_size, mode="bilinear", antialias=True, align_corners=False
+            ).to(self.dtype)
         decoded = self._decode(features, frames, features.coarse[frames], self._empty_prompt(prompts), several=True)
         present = masks.flatten(1).any(1)
         pointers = torch.where(present[:, None], decoded.pointers, self.model.no_object_pointer)

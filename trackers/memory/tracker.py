@@ -16,10 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskcast.errors import TooLargeError
 from maskcast.frame import Frame
 from maskcast.mask import Mask
 from maskcast.result import Event, Result, Track, TrackState
 from trackers.detection.detector import Detections, ImageFeatures
+from trackers.device_errors import device_error, out_of_memory
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import upscale
 from trackers.memory.batch import MEASURES, BatchedStream, batched, chunked, fetched, measure
@@ -54,10 +56,10 @@ class MemoryTracker:
     """Follows the objects of any number of streams; all it remembers is in their states."""
 
     def __init__(self, video: Any, device: torch.device, dtype: torch.dtype, rules: Rules | None = None) -> None:
-        """Move the tracker part of a `Sam3VideoModel` to a device.
+        """Move the tracker part of a model to a device.
 
         Args:
-            video: the model; its detector stays where it is.
+            video: a `Sam3VideoModel`, whose detector stays where it is, or `TrackerWeights`.
             device: where to run.
             dtype: of weights and activations.
             rules: None for those of the model's config.
@@ -126,6 +128,7 @@ class MemoryTracker:
         features: ImageFeatures,
     ) -> list[list[Result]]:
         """See `Tracker.follow`: a result a frame at once, or held back for `Rules.hot_start` frames."""
+        detections = [part.resized(self.propagation.mask_size) for part in detections]
         batch = batched(states, frames, detections)
         if not batch:
             return []
@@ -135,8 +138,10 @@ class MemoryTracker:
             return [self._report(stream, masks, masks) for stream in batch]
 
         followed = batch[-1].tracks.stop
+        # The detector's pass has counted the frames.
+        with measured("encode", 0):
+            seen = self._look(features, frames)
         with measured("propagate", followed):
-            seen = self.propagation.tracker_features(features)
             tracks = self._propagate(seen, batch)
             logits = fill_holes(tracks.logits, self.rules.fill_hole_area)
         with measured("associate", len(batch)):
@@ -171,6 +176,15 @@ class MemoryTracker:
             first += len(stream.plan.starts)
         return results
 
+    def _look(self, features: ImageFeatures, frames: Sequence[Frame]) -> TrackerFeatures:
+        """The frames as the tracker sees them."""
+        try:
+            return self.propagation.tracker_features(features, [frame.picture for frame in frames])
+        except RuntimeError as error:
+            if out_of_memory(error):  # the states are as they were: fewer frames can be tried
+                raise device_error(self.device, self._dtype, error, TooLargeError) from error
+            raise
+
     def _upload(self, *arrays: NDArray[Any]) -> Tensor:
         """Arrays, one after the other, on the device."""
         return upload(np.concatenate(arrays), self.device)
@@ -181,10 +195,9 @@ class MemoryTracker:
 
     def _propagate(self, seen: TrackerFeatures, batch: Sequence[BatchedStream]) -> Propagated:
         """Find all tracks of all streams in their new frames."""
-        height, width = self.propagation.model.prompt_encoder.mask_input_size
         if batch[-1].tracks.stop == 0:
             return Propagated(
-                torch.zeros(0, height, width, device=self.device),
+                torch.zeros(0, *self.propagation.mask_size, device=self.device),
                 torch.zeros(0, device=self.device),
                 torch.zeros(0, self.propagation.hidden, device=self.device, dtype=self._dtype),
                 torch.zeros(0, device=self.device),
@@ -200,10 +213,9 @@ class MemoryTracker:
         pointers, ages = recall_together([table.pointers for table in tables], recalls)
         config = self.propagation.config
         last = int(config.num_maskmem) - 1
-        # Offsets are relative to the longest that the stream can have by now.
-        spans = [min(stream.state.step, int(config.max_object_pointers_in_encoder) - 1) for stream in batch]
+        spans = [self.propagation.pointer_span(stream.state.step) for stream in batch]
         counts = [len(rows) for _, rows in chunk]
-        span = np.repeat(np.maximum(np.array(spans), 1), counts)
+        span = np.repeat(np.array(spans), counts)
         memories = Memories(
             spatial=spatial,
             place=self._upload(np.where(places.conditioning, last, np.clip(places.age - 1, 0, last))),
