@@ -12,8 +12,10 @@ from maskcast.errors import UsageError
 from maskcast.read_ahead import read_ahead
 from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
+from streaming.defaults import LOWEST_MAX_RATE
 from streaming.pipeline.reader import READ_AHEAD_FRAMES
 from streaming.pipeline.stage import Stage, staged
+from streaming.pipeline.thinning import ThinnedSource
 from trackers.options import EngineKeywords, options_of
 
 
@@ -24,6 +26,7 @@ def track(
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
+    max_rate: float | None = None,
     max_pixels: int = MAX_PIXELS,
     **options: Unpack[EngineKeywords],
 ) -> Iterator[Result]:
@@ -39,6 +42,7 @@ def track(
         stream: id of the stream; by default made from the source's name.
         live: True to drop all but the newest frame when the model is late; by default only for live sources.
         max_frames: stop after this many.
+        max_rate: most frames a second of the video; the others are left out, see `ThinnedSource`. None for all.
         max_pixels: largest picture that is decoded, width times height.
         options: `model`, `device` and the others of `trackers.options.EngineOptions`.
 
@@ -55,8 +59,11 @@ def track(
 
     if max_frames is not None and max_frames < 1:
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
+    if max_rate is not None and not max_rate >= LOWEST_MAX_RATE:
+        raise UsageError(f"max_rate must be at least {LOWEST_MAX_RATE}, not {max_rate}")
     stages: Sequence[Stage] = ()  # as `Job.stages`
-    with closing(open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels), stream=stream)) as opened:
+    opened = open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels), stream=stream)
+    with closing(ThinnedSource(opened, max_rate) if max_rate else opened) as opened:
         engine = Engine(options_of(options))
         tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
         live, name = opened.info.live, f"read {opened.info.stream}"

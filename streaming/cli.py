@@ -21,7 +21,7 @@ from sinks.video.container import HIGHEST_CRF
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from sources.settings import DEFAULT_TRANSPORT, Transport
 from streaming.commands import arguments, manual
-from streaming.defaults import SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
+from streaming.defaults import HIGHEST_MAX_RATE, LOWEST_MAX_RATE, SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import configure_logs, redact_stray_lines
 from streaming.process import INTERRUPTED, keep_memory, leave, wait_politely
 from trackers.defaults import DEVICE, HOT_START_FRAMES, MAX_TRACKS, MODEL, PRECISION
@@ -113,6 +113,7 @@ def track(
     model: arguments.Model = MODEL,
     device: arguments.Device = DEVICE,
     precision: arguments.Precision = PRECISION,
+    threshold: arguments.Threshold = None,
     tracker: arguments.Tracker = None,
     tracker_from: arguments.TrackerFrom = None,
     hot_start: arguments.HotStart = HOT_START_FRAMES,
@@ -128,7 +129,15 @@ def track(
     ] = SAVE_INTERVAL_SECONDS,
     stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
     max_frames: Annotated[
-        int | None, typer.Option(min=1, help="Stop after this many frames; by default at the end.")
+        int | None, typer.Option(min=1, help="Stop after this many tracked frames; by default at the end.")
+    ] = None,
+    max_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=LOWEST_MAX_RATE,
+            max=HIGHEST_MAX_RATE,
+            help="Track at most so many frames a second of the video, and leave the others out; by default all.",
+        ),
     ] = None,
     live: Annotated[
         bool | None,
@@ -164,10 +173,11 @@ def track(
             sources,
             prompt or [],
             outputs,
-            EngineOptions(model, device, tracker, tracker_from, hot_start, precision=precision),
+            EngineOptions(model, device, tracker, tracker_from, hot_start, precision=precision, threshold=threshold),
             stream=stream,
             live=live,
             max_frames=max_frames,
+            max_rate=max_rate,
             rtsp_transport=rtsp_transport,
             max_pixels=max_pixels,
             track_states=state,

@@ -6,3 +6,5 @@ MAX_BATCH = 4
 BATCH_WAIT_SECONDS = 0.005
 # Between two savings of a track state, and at least.
 SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS = 10.0, 0.1
+# Frames a second that a highest rate may be.
+LOWEST_MAX_RATE, HIGHEST_MAX_RATE = 0.01, 1000.0

@@ -42,6 +42,11 @@ def choose(options: EngineOptions, *, weights: bool = True) -> Choice:
     checkpoint = load_checkpoint(options.model, options.tracker_from, weights=weights)
     rules = Rules.from_config(checkpoint.video.config) if checkpoint.video else Rules()
     rules = replace(rules, hot_start=options.hot_start, lost_after=options.lost_after)
+    if (threshold := options.threshold) is not None:
+        if not 0 <= threshold < 1:
+            raise UsageError(f"threshold must be at least 0 and below 1, not {threshold}")
+        # Both: a match between the two would be found and never start a track.
+        rules = replace(rules, score_threshold_detection=threshold, new_det_thresh=threshold)
     return Choice(checkpoint, rules, _tracker(options.tracker, checkpoint, rules))
 
 

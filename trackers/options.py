@@ -27,6 +27,7 @@ class EngineOptions:
         tracker_from: name of a checkpoint whose tracker to take, see `load_checkpoint`; None for the model's own.
         hot_start: frames by which the memory tracker holds results back, see `Rules.hot_start`.
         lost_after: seconds of media time after which a lost track ends, see `Rules.lost_after`.
+        threshold: score in [0, 1) above which detections count and start tracks; None for the checkpoint's own two.
         precision: `auto`, `float32`, `bfloat16` or `float16`, see `resolve_precision`.
     """
 
@@ -37,6 +38,7 @@ class EngineOptions:
     hot_start: int = HOT_START_FRAMES
     lost_after: float = LOST_AFTER_SECONDS
     precision: PrecisionName = PRECISION
+    threshold: float | None = None
 
 
 class EngineKeywords(TypedDict, total=False):
@@ -49,6 +51,7 @@ class EngineKeywords(TypedDict, total=False):
     hot_start: int | None
     lost_after: float | None
     precision: PrecisionName | None
+    threshold: float | None
 
 
 def options_of(keywords: EngineKeywords) -> EngineOptions:

@@ -30,9 +30,15 @@ class RecordingSettings(BaseModel):
     segment_seconds: float = Field(default=600.0, ge=1.0, le=_DAY_SECONDS, description="Longest segment, in seconds.")
     segment_bytes: Size = Field(default=ByteSize(500_000_000), description="Largest segment.")
     keep_files: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="Segments to keep; the oldest are deleted."
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Segments to keep; the oldest are deleted. Either this or `keep_bytes` is needed.",
     )
-    keep_bytes: Size | None = Field(default=None, description="Space to keep them in; the oldest are deleted.")
+    keep_bytes: Size | None = Field(
+        default=None,
+        description="Space to keep them in; the oldest are deleted. Either this or `keep_files` is needed.",
+    )
     min_free_bytes: Annotated[ByteSize, Field(ge=0, le=_MOST_BYTES)] = Field(
         default=ByteSize(500_000_000),
         description="Left free on the disk: first the oldest segments are deleted, then recording waits for room.",

@@ -24,3 +24,11 @@ TrackerFrom: TypeAlias = Annotated[
 HotStart: TypeAlias = Annotated[
     int, typer.Option(min=0, help="Hold results back by so many frames to take false tracks back; 0: at once.")
 ]
+Threshold: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        help="Score above which a match counts and starts a track; default: the model's own two, 0.5 and, with tracker "
+        "weights, 0.7.",
+    ),
+]

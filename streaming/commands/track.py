@@ -39,6 +39,7 @@ def run_track(
     stream: str | None = None,
     live: bool | None = None,
     max_frames: int | None = None,
+    max_rate: float | None = None,
     rtsp_transport: Transport = DEFAULT_TRANSPORT,
     max_pixels: int = MAX_PIXELS,
     track_states: Path | None = None,
@@ -78,6 +79,7 @@ def run_track(
             open_sinks=lambda info: outputs.open(info, source, prompts),
             controls=Controls(prompts),
             max_frames=max_frames,
+            max_rate=max_rate,
             notify=partial(_tell, display, problem),
             track_state=TrackStateFile(track_state_file(track_states, name), save_seconds) if track_states else None,
         )

@@ -25,7 +25,7 @@ class Job:
         controls: what to look for, and whether it is paused; may change meanwhile.
         stages: what results pass through before the sinks, in this order.
         max_frames: stop after this many frames; None for all.
-        max_rate: most frames a second to track; None for all.
+        max_rate: most frames a second to track, of media time where the source can wait; None for all.
         weight: share of the model when there is not enough for all.
         track_state: where to keep the track state; None to keep none.
         known: what subscribers know of earlier tracks of the stream; None if it had none.

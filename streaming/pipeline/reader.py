@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from maskcast.errors import MaskcastError, SourceError, unforeseen
 from maskcast.frame import Frame
-from maskcast.notices import FramesDropped, Notify
+from maskcast.notices import FramesDropped
 from maskcast.threads import in_daemon_thread
 from sources.source import Source
+from streaming.pipeline.job import Job
 from streaming.pipeline.mailbox import Closed, Mailbox
 from streaming.pipeline.stopping import unless
+from streaming.pipeline.thinning import ThinnedSource
 
 # Frames decoded ahead of the model.
 READ_AHEAD_FRAMES = 4
@@ -20,13 +22,13 @@ READ_AHEAD_FRAMES = 4
 CLOSE_SECONDS = 2.0
 
 
-async def open_reader(open_source: Callable[[], Source], notify: Notify, stop: asyncio.Event) -> Reader | None:
-    """Open a source, unless `stop` is set before it is open; it is closed then when it comes.
+async def open_reader(job: Job, stop: asyncio.Event) -> Reader | None:
+    """Open the source of a job, unless `stop` is set before it is open; it is closed then when it comes.
 
     Raises:
         MaskcastError: it cannot be opened.
     """
-    opening = in_daemon_thread(open_source, "open source", unwanted=lambda source: source.close())
+    opening = in_daemon_thread(job.open_source, "open source", unwanted=lambda source: source.close())
     try:
         source = await unless(stop, opening)
     except MaskcastError:
@@ -34,7 +36,7 @@ async def open_reader(open_source: Callable[[], Source], notify: Notify, stop: a
     except Exception as error:
         raise SourceError(unforeseen(error), where="source") from error
     if source is not None:
-        return Reader(source, notify)
+        return Reader(source, job)
     if not opening.cancelled() and opening.exception() is None:  # it was opened in the moment of the stop
         _close(opening.result())
     return None
@@ -49,12 +51,20 @@ class Reader:
         seconds: that the source has taken so far to give its frames.
     """
 
-    def __init__(self, source: Source, notify: Notify) -> None:
-        """Prepare; `notify` is told of the frames that a live stream drops."""
+    def __init__(self, source: Source, job: Job) -> None:
+        """Prepare.
+
+        Args:
+            source: of the job, open. If it can wait it is thinned to `Job.max_rate`; of a live one the newest frame is
+                taken when the next is due.
+            job: whose `notify` is told of the frames that a live stream drops.
+        """
+        if job.max_rate and not source.info.live:
+            source = ThinnedSource(source, job.max_rate)
         self.info = source.info
         self.frames: Mailbox[Frame] = Mailbox(1 if self.info.live else READ_AHEAD_FRAMES, drop_oldest=self.info.live)
         self.seconds = 0.0
-        self._source, self._notify = source, notify
+        self._source, self._notify = source, job.notify
         self._threads: list[asyncio.Future[None]] = []
 
     def start(self) -> None:

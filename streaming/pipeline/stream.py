@@ -41,7 +41,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
     Raises:
         MaskcastError: it could not begin. What goes wrong later is in the report, next to what was delivered.
     """
-    reader = await open_reader(job.open_source, job.notify, stop)
+    reader = await open_reader(job, stop)
     if reader is None:
         return Report(stream="", interrupted=True)
     try:
@@ -163,7 +163,7 @@ class _Run:
             if take is None:
                 self.report.interrupted, self.reason = True, "interrupted"
                 return
-            if self._job.max_rate:
+            if self._job.max_rate and self.info.live:
                 due = max(due + 1 / self._job.max_rate, time.monotonic())
             tracked = await self._worker.step(self._lane, partial(self.converter.begin, take))
             self.report.model_seconds += tracked.done - tracked.taken

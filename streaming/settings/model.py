@@ -48,6 +48,14 @@ class ModelSettings(Table):
         default=LOST_AFTER_SECONDS, ge=0.0, le=DAY_SECONDS, description="Seconds after which a lost track ends."
     )
 
+    threshold: float | None = Field(
+        default=None,
+        ge=0.0,
+        lt=1.0,
+        description="Score above which a match counts and starts a track; by default the model's own two, which are "
+        "0.5 and, with tracker weights, 0.7.",
+    )
+
     @property
     def options(self) -> EngineOptions:
         """For the engine."""
@@ -59,4 +67,5 @@ class ModelSettings(Table):
             hot_start=self.hot_start,
             lost_after=self.lost_after,
             precision=self.precision,
+            threshold=self.threshold,
         )

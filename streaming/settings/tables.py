@@ -36,6 +36,8 @@ from sources.settings import (
 )
 from streaming.defaults import (
     BATCH_WAIT_SECONDS,
+    HIGHEST_MAX_RATE,
+    LOWEST_MAX_RATE,
     MAX_BATCH,
     SAVE_INTERVAL_SECONDS,
     SHORTEST_SAVE_INTERVAL_SECONDS,
@@ -219,7 +221,12 @@ class StreamSettings(Table):
     weight: float = Field(
         default=1.0, ge=0.01, le=100.0, description="Share of the model when there are too many frames."
     )
-    max_rate: float | None = Field(default=None, ge=0.01, le=1000.0, description="Most frames a second.")
+    max_rate: float | None = Field(
+        default=None,
+        ge=LOWEST_MAX_RATE,
+        le=HIGHEST_MAX_RATE,
+        description="Most frames a second that are tracked, and so published and recorded; the others are left out.",
+    )
     control: Actions = Field(
         default=ACTIONS,
         description="What may be asked for on the topic `control`; `[]` switches it off.",
@@ -229,7 +236,11 @@ class StreamSettings(Table):
         description="Files to write as well, of sources that end; `coco:name` where its suffix does not say the "
         "format. `{stream}` stands for the stream's id.",
     )
-    recording: RecordingTable | None = Field(default=None, description="Record annotated video.")
+    recording: RecordingTable | None = Field(
+        default=None,
+        description="Record annotated video of the frames that are tracked: not of those that `max_rate` leaves out, "
+        "or that are dropped because the model is too slow.",
+    )
 
     @model_validator(mode="before")
     @classmethod

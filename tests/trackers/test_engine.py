@@ -185,3 +185,17 @@ def test_every_precision_follows_the_same_objects(folders, precision):
         [[result]] = engine.step([stream], [frame(index, image)])
     assert {track.prompt for track in result.tracks} == {"person", "a car"}
     assert all(0 < track.score <= 1 and track.mask.area for track in result.tracks)
+
+
+@pytest.mark.parametrize("tracker", ["memory", "association"])
+def test_a_threshold_holds_for_what_is_found_and_for_what_starts_a_track(folders, tracker):
+    engine = Engine(EngineOptions(str(folders[1]), "cpu", tracker, threshold=0.125))
+    assert engine._detector.score_threshold == 0.125
+    if tracker == "memory":
+        assert engine._tracker.rules.new_det_thresh == 0.125
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0, float("nan")])
+def test_a_threshold_is_a_probability(folders, threshold):
+    with pytest.raises(UsageError, match="threshold must be at least 0 and below 1"):
+        Engine(EngineOptions(str(folders[1]), "cpu", threshold=threshold))

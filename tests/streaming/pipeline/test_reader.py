@@ -6,16 +6,17 @@ import threading
 import pytest
 
 from maskcast.errors import SourceError, UsageError
-from maskcast.notices import FramesDropped, ignore
+from maskcast.notices import FramesDropped
 from streaming.pipeline.mailbox import Closed
 from streaming.pipeline.reader import READ_AHEAD_FRAMES, Reader, open_reader
 from tests.patience import eventually_async
-from tests.pipelines import Frames
+from tests.pipelines import Frames, job
 
 
 async def test_of_a_live_source_the_newest_frame_waits_and_each_that_is_dropped_is_told():
     told = []
-    reader = Reader(Frames(20, live=True), told.append)
+    source = Frames(20, live=True)
+    reader = Reader(source, job(source, notify=told.append))
     reader.start()
     assert await reader.failure() is None
     assert (await reader.frames.get()).index == 19
@@ -26,7 +27,7 @@ async def test_of_a_live_source_the_newest_frame_waits_and_each_that_is_dropped_
 
 async def test_a_recording_is_read_a_few_frames_ahead_and_waits():
     source = Frames(20)
-    reader = Reader(source, ignore)
+    reader = Reader(source, job(source))
     reader.start()
     await eventually_async(lambda: source.read > READ_AHEAD_FRAMES)
     await asyncio.sleep(0.05)
@@ -37,7 +38,8 @@ async def test_a_recording_is_read_a_few_frames_ahead_and_waits():
 
 
 async def test_why_a_source_ended_is_a_source_error_in_one_line():
-    reader = Reader(Frames(0, error=ValueError("first\nsecond")), ignore)
+    source = Frames(0, error=ValueError("first\nsecond"))
+    reader = Reader(source, job(source))
     reader.start()
     failure = await reader.failure()
     assert isinstance(failure, SourceError)
@@ -52,7 +54,7 @@ async def test_opening_ends_with_the_stop_and_says_what_is_wrong():
         go.wait()
         return source
 
-    assert await open_reader(late, ignore, stop) is None
+    assert await open_reader(job(late), stop) is None
     go.set()
     await eventually_async(source.closed.is_set)
 
@@ -60,4 +62,4 @@ async def test_opening_ends_with_the_stop_and_says_what_is_wrong():
         raise UsageError("no such scheme")
 
     with pytest.raises(UsageError, match="no such scheme"):
-        await open_reader(wrong, ignore, asyncio.Event())
+        await open_reader(job(wrong), asyncio.Event())

@@ -258,6 +258,15 @@ async def test_a_highest_rate_leaves_frames_out_evenly():
     assert report.dropped_before_model == 100 - len(sink.indices)
 
 
+async def test_of_a_recording_a_highest_rate_takes_frames_by_their_times_and_delays_none():
+    source, sink = Frames(100), Record()
+    (report,) = await run([job(source, sink, max_rate=10.0)])
+    each_tenth = [start + more for start in range(0, 100, 10) for more in (0, 3, 5, 8)]
+    assert sink.indices == each_tenth, "of 25 frames a second"
+    assert report.dropped_before_model == 0, "nobody wanted the others"
+    assert report.seconds < 4 * 0.9 * patient(1), "the recording lasts 4 s"
+
+
 async def test_without_a_sink_frames_are_tracked_all_the_same():
     model = Model()
     await run([job(Frames(7))], model)
