@@ -97,7 +97,8 @@ class Engine:
         except RuntimeError as error:
             raise device_error(self.device, dtype, error) from error
         name = str(dtype).removeprefix("torch.")
-        self.description = f"model {checkpoint.name}, {where}, {name}, {choice.tracker} tracker"
+        origin = ", tracker from ".join(checkpoint.origins)
+        self.description = f"model {origin}, {where}, {name}, {choice.tracker} tracker"
         logger.info(self.description)
 
     def _choose(self, options: EngineOptions) -> Choice:

@@ -109,7 +109,8 @@ def judge(name: ModelName, *roles: Role) -> Repository:
         raise no_weights(names, str(name))
     if MLX in repository.tags:
         raise of_mlx(str(name))
-    config = read_config(CheckpointFolder(str(name), download(repository, [CONFIG]), commit=repository.commit))
+    snapshot = download(repository, [CONFIG], lambda _: None)  # too small to tell of
+    config = read_config(CheckpointFolder(str(name), snapshot, commit=repository.commit))
     refusals: list[ModelError] = []
     for role in roles:
         try:

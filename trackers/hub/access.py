@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from maskcast.errors import ModelError, reason_of
 from trackers.hub.name import ModelName
-from trackers.hub.token import token_source, why_no_token
+from trackers.hub.token import login, token_source, why_no_token
 
 # What an answer is read as that is none of the hub's: no JSON, or other JSON.
 _FOREIGN = frozenset(
@@ -58,7 +58,7 @@ def _answered(error: BaseException, response: Any, name: ModelName) -> tuple[str
     if code == "RevisionNotFound":
         return f"it has no revision {name.ref}", f"its branches and tags are at {page}/commits"
     if status == 404:
-        return "no such repository, or a private one", f"check the name at {page}; `hf auth login` for a private one"
+        return "no such repository, or a private one", f"check the name at {page}; {login()} for a private one"
     if status == 407:
         return (
             "the proxy asks for a password",
@@ -76,9 +76,7 @@ def _answered(error: BaseException, response: Any, name: ModelName) -> tuple[str
 def _unauthorized(response: Any, code: str | None, page: str) -> tuple[str, str]:
     tokens = f"{hub_host()}/settings/tokens"
     if response.request.headers.get("Authorization"):
-        advice = (
-            f"make a new one at {tokens}, then `hf auth login` or HF_TOKEN; without one, models that are not gated work"
-        )
+        advice = f"make a new one at {tokens}, then {login()} or HF_TOKEN; without one, models that are not gated work"
         return f"the hub does not know the token of {_source()}: it is mistyped, revoked or has expired", advice
     why, advice = why_no_token()
     if code == "GatedRepo":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
+import sys
 from pathlib import Path
 
 
@@ -34,8 +36,14 @@ def why_no_token() -> tuple[str, str]:
         return what, f"there is one in {other}: set HF_TOKEN_PATH={other}, or HF_TOKEN"
     return (
         f"HF_TOKEN is not set and {constants.HF_TOKEN_PATH} not there",
-        "run `hf auth login`, or set HF_TOKEN (under systemd and in containers)",
+        f"run {login()}, or set HF_TOKEN (under systemd and in containers)",
     )
+
+
+def login() -> str:
+    """The command that logs in: huggingface_hub's, which pipx and uv install without making it known to the shell."""
+    beside = Path(sys.executable).with_name("hf")
+    return f"`{beside if shutil.which('hf') is None and beside.is_file() else 'hf'} auth login`"
 
 
 def token_elsewhere() -> Path | None:

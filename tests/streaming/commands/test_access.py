@@ -20,6 +20,7 @@ from tests.media import make
 from tests.paths import ROOT
 from tests.ports import free_port
 from tests.tracking import one_line, run
+from trackers.hub.token import login
 
 Patch = pytest.MonkeyPatch
 FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
@@ -125,7 +126,7 @@ CASES: dict[str, tuple[list[Callable[[Hub, Patch, Path], None]], str]] = {
     ),
     "missing, with a token": (
         [lambda hub, *_: hub.repositories.clear(), token(TOKEN)],
-        r"no such repository, or a private one; check the name at <hub>/some/one; `hf auth login` for a private one",
+        r"no such repository, or a private one; check the name at <hub>/some/one; `.*hf auth login` for a private one",
     ),
     "down": ([mood("down")], rf"<hub> is out of order \(answers 503\); try again later, or {ELSEWHERE}"),
     "captive portal": ([mood("portal")], r"what answers at <hub> is not the hub; log in to this network in a browser"),
@@ -266,3 +267,14 @@ def test_the_environment_is_honoured(tmp_path: Path, film: Path) -> None:
     done = in_its_own_process(film, environment | {"HF_HUB_OFFLINE": "1"}, *arguments)
     assert done.returncode == 0, done.stderr
     assert not list(home.glob(".cache/huggingface/*")), "nothing lands in the home"
+
+
+def test_the_command_that_logs_in_is_one_that_is_found(tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "pipx" / "python"))
+    assert login() == "`hf auth login`"
+    (tmp_path / "pipx").mkdir()
+    (tmp_path / "pipx" / "hf").touch()
+    assert login() == f"`{tmp_path}/pipx/hf auth login`"
+    (tmp_path / "hf").touch(mode=0o755)
+    assert login() == "`hf auth login`"
