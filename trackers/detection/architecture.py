@@ -71,6 +71,8 @@ def kind_of(found: dict[str, Any], name: str, role: Role) -> str:
         what, needed = f"it is a {kind[:80]} checkpoint", f"Maskcast needs {' or '.join(role.kinds)}"
         if role == MODEL and kind in _TRACKERS:
             what = f"{what}, which finds nothing by a phrase"
+        if role == MODEL and kind in TRACKER.kinds:
+            needed = f"--tracker-from takes it; as a model {needed}"
         raise ModelError(what, where=f"model {name}", advice=needed)
     inner = found.get("detector_config") if kind == VIDEO_TYPE else found
     detector = inner.get("model_type") if isinstance(inner, dict) else None

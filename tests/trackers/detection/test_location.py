@@ -125,7 +125,7 @@ def test_an_error_of_a_kind_that_nobody_knows(hub, monkeypatch):
         ),
         (
             {"model_type": "sam2_video"},
-            "it is a sam2_video checkpoint, which finds nothing by a phrase; Maskcast needs",
+            "it is a sam2_video checkpoint, which finds nothing by a phrase; --tracker-from takes it; as a model",
         ),
         ({"model_type": "edgetam"}, "it is a edgetam checkpoint, which finds nothing by a phrase; Maskcast needs"),
         ({"model_type": "grounding-dino"}, "it is a grounding-dino checkpoint; Maskcast needs sam3_lite_text"),
@@ -178,7 +178,7 @@ def test_a_tracker_that_will_not_do(hub, folder):
     hub.host("some/other", {"config.json": json.dumps(LITE).encode(), "model.safetensors": b"weights"})
     expected = "model some/other: it is a sam3_lite_text checkpoint; Maskcast needs sam3_video"
     assert refusal("some/one", "some/other").startswith(expected)
-    assert "without its weights --tracker association remains" in refusal("some/one", "some/other")
+    assert refusal("some/one", "some/other").endswith(f"; {TRACKER.otherwise}")
     assert hub.count(".safetensors") == 0
 
 
