@@ -92,7 +92,8 @@ class Hub:
 
     Attributes:
         url: for `HF_ENDPOINT`.
-        mood: `up`; `down`, 503 to all; `portal`, a page of HTML to all; `silent`, no answer to anything;
+        mood: `up`; `down`, 503 to all; `portal`, a page of HTML to all; `silent`, no answer to anything; `trickle`, a
+            byte now and then;
             `proxy password`, what a proxy says that wants one.
         tokens: those that are valid.
         asked: the requests so far.
@@ -224,6 +225,8 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.mood == "silent":
             hub.released.wait()
             self.close_connection = True
+        elif hub.mood == "trickle":
+            self._trickle()
         elif hub.mood == "down":
             self._fail(503, None, "Service Unavailable")
         elif hub.mood == "proxy password":
@@ -237,6 +240,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(401, None, "Invalid credentials in Authorization header")
         else:
             self._answer(path, parse_qs(url.query), known=authorization is not None)
+
+    def _trickle(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        while not self.hub.released.wait(0.05):
+            self.wfile.write(b" ")
+            self.wfile.flush()
 
     def _answer(self, path: str, query: dict[str, list[str]], *, known: bool) -> None:
         found = re.fullmatch(

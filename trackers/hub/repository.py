@@ -6,9 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from maskcast.threads import SerialThread
 from trackers.hub.access import NotTheHubError, refused
 from trackers.hub.name import ModelName
 
+# Longest wait for both answers, as a multiple of that for a sign of either.
+_PATIENCE = 4
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -60,15 +63,29 @@ class Repository:
 def describe(name: ModelName) -> Repository:
     """Ask the hub for the files of a repository, and whether this user may fetch them.
 
-    Two small requests, each of which waits for the hub `HF_HUB_ETAG_TIMEOUT` seconds at most (10 unless set). The hub
-    is the one at `HF_ENDPOINT`, the token that of `HF_TOKEN` or of `hf auth login`.
+    Two small requests, each of which waits for a sign of the hub `HF_HUB_ETAG_TIMEOUT` seconds at most (10 unless set),
+    and four times as long together, also where names are not resolved or an answer comes by drops. The hub is the one
+    at `HF_ENDPOINT`, the token that of `HF_TOKEN` or of `hf auth login`.
 
     Raises:
         ModelError: it cannot be fetched, with advice for the case; see `trackers.hub.access`.
     """
-    from huggingface_hub import HfApi, constants, hf_hub_url
+    from huggingface_hub import constants
 
-    hub, seconds = HfApi(), float(constants.HF_HUB_ETAG_TIMEOUT)
+    seconds = float(constants.HF_HUB_ETAG_TIMEOUT)
+    thread = SerialThread("ask the hub")
+    try:
+        return thread.submit(lambda: _ask(name, seconds)).result(_PATIENCE * seconds)
+    except TimeoutError as error:  # nothing interrupts the thread, which waits on by itself
+        raise refused(error, name) from error
+    finally:
+        thread.close()
+
+
+def _ask(name: ModelName, seconds: float) -> Repository:
+    from huggingface_hub import HfApi, hf_hub_url
+
+    hub = HfApi()
     try:
         found = hub.model_info(name.id, revision=name.revision, files_metadata=True, timeout=seconds)
         repository = _repository(name, found)

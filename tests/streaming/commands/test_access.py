@@ -50,9 +50,12 @@ def wrong_file(_: Hub, patch: Patch, home: Path) -> None:
     (home / "token").write_text("hf_mistyped")
 
 
-def silent(hub: Hub, patch: Patch, _: Path) -> None:
-    patch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 1)
-    hub.mood = "silent"
+def slow(mood: str) -> Callable[[Hub, Patch, Path], None]:
+    def set_in(hub: Hub, patch: Patch, _: Path) -> None:
+        patch.setattr("huggingface_hub.constants.HF_HUB_ETAG_TIMEOUT", 1)
+        hub.mood = mood
+
+    return set_in
 
 
 def endpoint(patch: Patch, url: str) -> None:
@@ -131,7 +134,8 @@ CASES: dict[str, tuple[list[Callable[[Hub, Patch, Path], None]], str]] = {
     ),
     "down": ([mood("down")], rf"<hub> is out of order \(answers 503\); try again later, or {ELSEWHERE}"),
     "captive portal": ([mood("portal")], r"what answers at <hub> is not the hub; log in to this network in a browser"),
-    "silent": ([silent], rf"<hub> takes connections and does not answer; try again later, or {ELSEWHERE}"),
+    "silent": ([slow("silent")], rf"<hub> takes connections and does not answer; try again later, or {ELSEWHERE}"),
+    "by drops": ([slow("trickle")], r"<hub> takes connections and does not answer; try again later"),
     "no network": (
         [lambda _, patch, __: endpoint(patch, "http://hub.invalid")],
         rf"hub\.invalid cannot be reached \(.*\); check the network, or {ELSEWHERE}",
