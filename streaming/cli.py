@@ -24,7 +24,7 @@ from streaming.commands import arguments, manual
 from streaming.defaults import HIGHEST_MAX_RATE, LOWEST_MAX_RATE, SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import configure_logs, redact_stray_lines
 from streaming.process import INTERRUPTED, keep_memory, leave, wait_politely
-from trackers.defaults import DEVICE, HOT_START_FRAMES, MAX_TRACKS, MODEL, PRECISION
+from trackers.defaults import CONTEXT_TOKENS, DEVICE, HOT_START_FRAMES, MAX_TRACKS, MODEL, PRECISION
 from trackers.options import EngineOptions
 
 # Of `bench`: each stream holds memories, some 100 MB with the full-size model.
@@ -117,6 +117,7 @@ def track(
     tracker: arguments.Tracker = None,
     tracker_from: arguments.TrackerFrom = None,
     hot_start: arguments.HotStart = HOT_START_FRAMES,
+    context_tokens: arguments.ContextTokens = CONTEXT_TOKENS,
     state: Annotated[
         Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids; by default none.")
     ] = None,
@@ -173,7 +174,16 @@ def track(
             sources,
             prompt or [],
             outputs,
-            EngineOptions(model, device, tracker, tracker_from, hot_start, precision=precision, threshold=threshold),
+            EngineOptions(
+                model,
+                device,
+                tracker,
+                tracker_from,
+                hot_start,
+                precision=precision,
+                threshold=threshold,
+                context_tokens=context_tokens,
+            ),
             stream=stream,
             live=live,
             max_frames=max_frames,

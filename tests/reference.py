@@ -1,16 +1,20 @@
-"""Run `transformers.Sam3VideoModel` frame by frame, as its users stream, on what our own preprocessing hands it."""
+"""Run `transformers.Sam3VideoModel` frame by frame, as its users stream, on what our own preprocessing hands it.
+
+Prompts reach it by `Sam3VideoProcessor.add_text_prompt` itself, which pads them to 32 tokens whatever the model is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from transformers import Sam3VideoModel
 from transformers.models.sam3_video.modeling_sam3_video import Sam3VideoInferenceSession
+from transformers.models.sam3_video.processing_sam3_video import Sam3VideoProcessor
 
 from maskcast.picture import Image
 from trackers.detection.preprocess import preprocess
@@ -34,7 +38,17 @@ class ReferenceFrame:
 class Reference:
     """One streaming session."""
 
-    def __init__(self, video: Sam3VideoModel, tokenizer: Any, prompts: Sequence[str]) -> None:
+    def __init__(
+        self, video: Sam3VideoModel, tokenizer: Any, prompts: Sequence[str], *, tokens: int | None = None
+    ) -> None:
+        """Begin.
+
+        Args:
+            video: the model.
+            tokenizer: of its prompts.
+            prompts: what to look for.
+            tokens: to which prompts are padded, for a model that was trained so; None for the processor's own number.
+        """
         self.video = video
         parameter = next(video.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
@@ -44,12 +58,13 @@ class Reference:
             video_storage_device=self.device,
             dtype=self.dtype,
         )
-        length = video.config.detector_config.text_config.max_position_embeddings
-        for prompt in prompts:
-            index = self.session.add_prompt(prompt)
-            tokens = tokenizer(prompt, padding="max_length", max_length=length, return_tensors="pt").to(self.device)
-            self.session.prompt_input_ids[index] = tokens.input_ids
-            self.session.prompt_attention_masks[index] = tokens.attention_mask.bool()
+        length = {} if tokens is None else {"max_length": tokens}
+        # The method reads nothing of the processor but this; to make a whole one takes torchvision.
+        Sam3VideoProcessor.add_text_prompt(
+            SimpleNamespace(tokenizer=lambda text, **how: tokenizer(text, **(how | length))),
+            self.session,
+            list(prompts),
+        )
 
     def step(self, image: Image) -> ReferenceFrame:
         """Process the next frame, ``(H, W, 3)`` uint8 RGB."""
@@ -61,13 +76,3 @@ class Reference:
             dict(self.session.obj_id_to_prompt_id),
             {i: float(score) for i, score in output.obj_id_to_score.items()},
         )
-
-
-def run(
-    video: Sam3VideoModel, tokenizer: Any, prompts: Sequence[str], images: Sequence[Image]
-) -> Iterator[ReferenceFrame]:
-    """The reference's answer for each of a clip's frames."""
-    session = Reference(video, tokenizer, prompts)
-    with torch.inference_mode():
-        for image in images:
-            yield session.step(image)

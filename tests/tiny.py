@@ -14,7 +14,7 @@ from transformers import (
     Sam3VideoModel,
 )
 
-CONTEXT = 16
+POSITIONS = 77
 IMAGE_SIZE = 112
 HIDDEN = 128
 
@@ -62,7 +62,7 @@ def configuration() -> Sam3LiteTextConfig:
             "projection_dim": 32,
             "num_hidden_layers": 3,
             "num_attention_heads": 2,
-            "max_position_embeddings": CONTEXT,
+            "max_position_embeddings": 16,
         },
         geometry_encoder_config={"num_layers": 1, "intermediate_size": 32, "roi_size": 2, **shared},
         detr_encoder_config={"num_layers": 1, "intermediate_size": 64, **shared},
@@ -71,10 +71,20 @@ def configuration() -> Sam3LiteTextConfig:
     )
 
 
+def _lengthen(detector: Sam3LiteTextModel) -> None:
+    """Give the text encoder as many positions as the published ones have; no other weight is drawn otherwise for it."""
+    table = detector.text_encoder.embeddings.position_embedding
+    width = table.position_embedding.shape[-1]
+    drawn = torch.randn(1, 1, POSITIONS, width, generator=torch.Generator().manual_seed(0))
+    table.position_embedding = torch.nn.Parameter(drawn * width**-0.5)
+    detector.config.text_config.max_position_embeddings = POSITIONS
+
+
 def model(seed: int = 0) -> Sam3LiteTextModel:
     """A detector that finds things: its weights are random, but its scores are spread around the threshold."""
     torch.manual_seed(seed)
     detector = Sam3LiteTextModel(configuration()).eval()
+    _lengthen(detector)
     for name, parameter in detector.named_parameters():
         # Fresh weights of std 0.02 let nothing through; fan-in scale makes every path carry signal.
         if parameter.ndim > 1 and "embed" not in name:
@@ -125,6 +135,7 @@ def video_model(seed: int = 2, **rules: float) -> Sam3VideoModel:
     """Detector and tracker with random weights, adjusted so that detections and tracks live."""
     torch.manual_seed(seed)
     video = Sam3VideoModel(video_configuration(**rules)).eval()
+    _lengthen(video.detector_model)
     for name, parameter in video.named_parameters():
         if parameter.ndim > 1 and "embed" not in name:
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)

@@ -39,7 +39,7 @@ def choose(options: EngineOptions, *, weights: bool = True) -> Choice:
             length.
         ModelError: the checkpoint cannot be used.
     """
-    checkpoint = load_checkpoint(options.model, options.tracker_from, weights=weights)
+    checkpoint = load_checkpoint(options.model, options.tracker_from, options.context_tokens, weights=weights)
     rules = Rules.from_config(checkpoint.video.config) if checkpoint.video else Rules()
     rules = replace(rules, hot_start=options.hot_start, lost_after=options.lost_after)
     if (threshold := options.threshold) is not None:

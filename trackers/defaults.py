@@ -4,11 +4,14 @@ from typing import Literal
 
 TrackerName = Literal["memory", "association"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
+ContextTokens = Literal[16, 32, 77]
 
 # At a commit, so that nothing changes when its owners push.
 MODEL = "vil-uob/sam3-litetext-s0@b09766e54f5d2eba021119ec7feff13e74c0f8fc"
 DEVICE = "auto"
 PRECISION: PrecisionName = "auto"
+# What `Sam3Processor` of Transformers pads every prompt to.
+CONTEXT_TOKENS: ContextTokens = 32
 HOT_START_FRAMES = 0
 LOST_AFTER_SECONDS = 3.0
 # SORT's `min_hits` (Bewley et al. 2016).

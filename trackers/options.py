@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from trackers.defaults import (
+    CONTEXT_TOKENS,
     DEVICE,
     HOT_START_FRAMES,
     LOST_AFTER_SECONDS,
     MODEL,
     PRECISION,
+    ContextTokens,
     PrecisionName,
     TrackerName,
 )
@@ -29,6 +31,8 @@ class EngineOptions:
         lost_after: seconds of media time after which a lost track ends, see `Rules.lost_after`.
         threshold: score in [0, 1) above which detections count and start tracks; None for the checkpoint's own two.
         precision: `auto`, `float32`, `bfloat16` or `float16`, see `resolve_precision`.
+        context_tokens: tokens to which LiteText pads every prompt, start and end included: 32 as Transformers does, 16
+            as the authors' code does, 77 for the longest prompts; see `trackers.detection.context`.
     """
 
     model: str = MODEL
@@ -39,6 +43,7 @@ class EngineOptions:
     lost_after: float = LOST_AFTER_SECONDS
     precision: PrecisionName = PRECISION
     threshold: float | None = None
+    context_tokens: ContextTokens = CONTEXT_TOKENS
 
 
 class EngineKeywords(TypedDict, total=False):
@@ -52,6 +57,7 @@ class EngineKeywords(TypedDict, total=False):
     lost_after: float | None
     precision: PrecisionName | None
     threshold: float | None
+    context_tokens: ContextTokens | None
 
 
 def options_of(keywords: EngineKeywords) -> EngineOptions:

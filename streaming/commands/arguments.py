@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from trackers import defaults
 from trackers.defaults import PrecisionName, TrackerName
 from trackers.device import DEVICE_NAMES
 
@@ -31,4 +32,8 @@ Threshold: TypeAlias = Annotated[
         help="Score above which a match counts and starts a track; default: the model's own two, 0.5 and, with tracker "
         "weights, 0.7.",
     ),
+]
+ContextTokens: TypeAlias = Annotated[
+    defaults.ContextTokens,
+    typer.Option(help="Tokens of a prompt for LiteText: 32 as Transformers does, 16 as its authors, 77 for long ones."),
 ]

@@ -7,11 +7,13 @@ from pydantic import Field
 from streaming.settings.table import DAY_SECONDS, Table
 from streaming.settings.values import Device, ModelName
 from trackers.defaults import (
+    CONTEXT_TOKENS,
     DEVICE,
     HOT_START_FRAMES,
     LOST_AFTER_SECONDS,
     MODEL,
     PRECISION,
+    ContextTokens,
     PrecisionName,
     TrackerName,
 )
@@ -47,7 +49,11 @@ class ModelSettings(Table):
     lost_after: float = Field(
         default=LOST_AFTER_SECONDS, ge=0.0, le=DAY_SECONDS, description="Seconds after which a lost track ends."
     )
-
+    context_tokens: ContextTokens = Field(
+        default=CONTEXT_TOKENS,
+        description="Tokens to which LiteText pads every prompt: 32 as Transformers does, 16 as its authors do, 77 for "
+        "the longest prompts.",
+    )
     threshold: float | None = Field(
         default=None,
         ge=0.0,
@@ -68,4 +74,5 @@ class ModelSettings(Table):
             lost_after=self.lost_after,
             precision=self.precision,
             threshold=self.threshold,
+            context_tokens=self.context_tokens,
         )

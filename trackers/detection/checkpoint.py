@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from maskcast.errors import ModelError, reason_of
+from trackers.defaults import CONTEXT_TOKENS
 from trackers.detection.architecture import MODEL, TRACKER, VIDEO_TYPE, kind_of
 from trackers.detection.composition import load_tracker
 from trackers.detection.config import build_config, read_config
+from trackers.detection.context import context_length, longest_context
 from trackers.detection.location import locate, wanted
 from trackers.detection.model_size import check_size
 from trackers.detection.tokenizer import check_prompt, load_tokenizer
@@ -36,6 +38,7 @@ class Checkpoint:
             (whose `detector_model` is `detector`), or the `TrackerWeights` of another checkpoint.
         origins: where it is from, and the tracker if that is from elsewhere: as the user named them, those of the hub
             with their commits.
+        context_tokens: see `EngineOptions`.
     """
 
     name: str
@@ -46,10 +49,15 @@ class Checkpoint:
     tokenizer: Any
     video: Any | None
     origins: tuple[str, ...]
+    context_tokens: int = CONTEXT_TOKENS
 
     @property
     def context_length(self) -> int:
         """Tokens that the text encoder reads, start and end included."""
+        return context_length(self._positions, self.context_tokens, self.name)
+
+    @property
+    def _positions(self) -> int:
         return int(self.detector.config.text_config.max_position_embeddings)
 
     def check_prompt(self, prompt: str) -> None:
@@ -58,31 +66,38 @@ class Checkpoint:
         Raises:
             UsageError: see `trackers.detection.tokenizer.check_prompt`.
         """
-        check_prompt(self.tokenizer, self.context_length, prompt.strip())
+        check_prompt(self.tokenizer, self.context_length, longest_context(self._positions), prompt.strip())
 
 
-def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool = True) -> Checkpoint:
+def load_checkpoint(
+    name: str, tracker_from: str | None = None, context_tokens: int = CONTEXT_TOKENS, *, weights: bool = True
+) -> Checkpoint:
     """Load a SAM3-LiteText checkpoint.
 
     Args:
         name: `nano`, a folder, or `owner/name` or `owner/name@revision` of the hub, see `locate`.
         tracker_from: name of a `sam3_video` or `sam2_video` checkpoint whose tracker to take, for example
             `facebook/sam3` or `facebook/sam2.1-hiera-tiny`; None for the checkpoint's own, if it has one.
+        context_tokens: see `EngineOptions`.
         weights: False to look at everything as for a run, but fetch nothing and read no weights, only their shapes: the
             models are then made of zeros that take no memory.
 
     Raises:
         ModelError: one cannot be found or fetched, holds another architecture, its weights do not fit, or a SAM 3
             tracker was trained on another image encoder.
+        UsageError: it cannot read prompts of `context_tokens`.
         NotFetchedError: it would have to be fetched, and `weights` is False.
     """
     folders = locate(wanted(name, tracker_from), fetch=weights)
     folder = folders[0]
     found = read_config(folder)
     kind = kind_of(found, name, MODEL)
+    config = build_config(found, name)
+    text_config = (config.detector_config if kind == VIDEO_TYPE else config).text_config
+    context_length(int(text_config.max_position_embeddings), context_tokens, name)
     held = Weights(folder, read=weights)
     with quiet_transformers():
-        model = _build(kind, build_config(found, name), held, name)
+        model = _build(kind, config, held, name)
         video = model if kind == VIDEO_TYPE else None
         detector = model if video is None else model.detector_model
         tokenizer = load_tokenizer(folder, int(detector.config.text_config.vocab_size))
@@ -94,7 +109,7 @@ def load_checkpoint(name: str, tracker_from: str | None = None, *, weights: bool
                 raise error.advising(str(TRACKER.otherwise)) from error
             revision = hashlib.sha256(f"{revision} {source.revision()}".encode()).hexdigest()[:40] if weights else ""
     origins = tuple(found.origin for found in folders)
-    return Checkpoint(name, kind, held.size, revision, detector, tokenizer, video, origins)
+    return Checkpoint(name, kind, held.size, revision, detector, tokenizer, video, origins, context_tokens)
 
 
 def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:

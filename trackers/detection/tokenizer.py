@@ -53,16 +53,17 @@ def load_tokenizer(folder: CheckpointFolder, vocabulary: int) -> Any:
     return tokenizer
 
 
-def check_prompt(tokenizer: Any, context: int, prompt: str) -> None:
+def check_prompt(tokenizer: Any, context: int, longest: int, prompt: str) -> None:
     """Refuse a prompt that the model cannot read.
 
     Args:
         tokenizer: of the checkpoint.
-        context: tokens that the model reads, start and end included.
+        context: tokens that are read, start and end included.
+        longest: what `context` could be.
         prompt: without blanks around it.
 
     Raises:
-        UsageError: it is empty, longer than the model's context, or nothing that the tokenizer takes.
+        UsageError: it is empty, longer than the context, or nothing that the tokenizer takes.
     """
     if not prompt:
         raise UsageError("the prompt is empty", advice="say what to look for, for example --prompt person")
@@ -74,8 +75,9 @@ def check_prompt(tokenizer: Any, context: int, prompt: str) -> None:
         what = f"the tokenizer cannot read the prompt {prompt[:60]!r}"
         raise UsageError(what, advice="write it in other words") from error
     if tokens > context:
-        bound = f"{tokens} tokens, the model reads {context} (start and end included)"
-        raise UsageError(f"prompt too long: {bound}: {prompt[:60]!r}", advice="shorten it")
+        bound = f"{tokens} tokens, the context is {context} (start and end included)"
+        advice = f"shorten it, or set context_tokens to {longest}" if context < longest else "shorten it"
+        raise UsageError(f"prompt too long: {bound}: {prompt[:60]!r}", advice=advice)
 
 
 def _is_damage(error: BaseException) -> bool:

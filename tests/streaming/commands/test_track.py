@@ -205,7 +205,7 @@ def test_a_stderr_that_nobody_reads_costs_no_output(tiny_checkpoint, short, tmp_
         (["none.mp4", "--prompt", "cat"], 3, "none.mp4: no such file"),
         (["short.mp4"], 2, "no prompt"),
         (["short.mp4", "--prompt", " "], 2, "no prompt"),
-        (["short.mp4", "--prompt", "x" * 40], 2, "prompt too long: 42 tokens, the model reads 16"),
+        (["short.mp4", "--prompt", "x" * 40], 2, "prompt too long: 42 tokens, the context is 32"),
         (["short.mp4", "--prompt", "cat", "--out", "short.mp4"], 2, "is the input itself"),
         (["short.mp4", "--prompt", "cat", "--out", "coco:short.mp4"], 2, "is the input itself"),
         (["short.mp4", "--prompt", "cat", "--out", "coco:a.x", "--out", "mot:./a.x"], 2, "are one file"),

@@ -1,9 +1,11 @@
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.models.sam3.processing_sam3 import Sam3Processor
 
 from maskcast.errors import UsageError
 from tests import tiny
@@ -33,6 +35,12 @@ def images(count):
     return [rng.integers(0, 256, (90, 120 + 10 * i, 3), dtype=np.uint8) for i in range(count)]
 
 
+def as_the_processor(tokenizer, prompt):
+    """What `Sam3Processor` itself makes of a prompt; to make a whole one takes torchvision."""
+    whole = SimpleNamespace(tokenizer=tokenizer, _resolve_text_prompts=lambda text, _: text)
+    return Sam3Processor.__call__(whole, text=prompt, return_tensors="pt")
+
+
 def test_equals_transformers_own_forward(checkpoint, text):
     """One prompt at a time through `Sam3LiteTextModel.forward`, against all prompts of two frames at once."""
     detector = Detector(checkpoint, CPU, torch.float32, nms_iou=0.0)
@@ -42,7 +50,7 @@ def test_equals_transformers_own_forward(checkpoint, text):
     for picture, found, count in zip(pictures, together, (4, 2), strict=True):
         pixels = preprocess([picture], tiny.IMAGE_SIZE, CPU, torch.float32)
         for index, prompt in enumerate(PROMPTS[:count]):
-            tokens = checkpoint.tokenizer(prompt, padding="max_length", max_length=tiny.CONTEXT, return_tensors="pt")
+            tokens = as_the_processor(checkpoint.tokenizer, prompt)
             with torch.inference_mode():
                 expected = checkpoint.detector(
                     pixel_values=pixels, input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
@@ -178,12 +186,16 @@ def test_prompts_of_strangers_do_not_fill_the_disk(checkpoint, monkeypatch):
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(checkpoint, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
     text = TextEncoder(checkpoint, CPU, torch.float32)
-    assert text.embed("cat").features.shape == (tiny.CONTEXT, tiny.HIDDEN)
+    assert text.embed("cat").features.shape == (32, tiny.HIDDEN)
 
 
 @pytest.mark.parametrize(
     ("prompt", "message"),
-    [("", "empty"), ("  \n", "empty"), ("x" * 20, r"too long: 22 tokens, the model reads 16")],
+    [
+        ("", "empty"),
+        ("  \n", "empty"),
+        ("x" * 31, r"too long: 33 tokens, the context is 32 .*set context_tokens to 77"),
+    ],
 )
 def test_prompts_that_cannot_be_read(text, prompt, message):
     with pytest.raises(UsageError, match=message) as caught:
@@ -192,7 +204,7 @@ def test_prompts_that_cannot_be_read(text, prompt, message):
 
 
 def test_the_longest_prompt_that_fits_is_read_whole(text):
-    assert text.embed("x" * (tiny.CONTEXT - 2)).mask.all()
+    assert text.embed("x" * 30).mask.all()
 
 
 def test_half_precision_keeps_the_positions_exact_and_finds_the_same(tiny_checkpoint):

@@ -14,9 +14,7 @@ from trackers.options import EngineOptions
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_one_frame_of_the_full_size_model(tmp_path):
-    configuration = Sam3LiteTextConfig(
-        text_config={"num_hidden_layers": 6, "max_position_embeddings": tiny.CONTEXT, "vocab_size": 49408}
-    )
+    configuration = Sam3LiteTextConfig(text_config={"num_hidden_layers": 6, "vocab_size": 49408})
     torch.manual_seed(0)
     model = Sam3LiteTextModel(configuration)
     count = sum(parameter.numel() for parameter in model.parameters())

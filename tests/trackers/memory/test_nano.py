@@ -44,7 +44,7 @@ def follow(nano, frames, prompts):
     """Least IoU over all frames, ids seen, and pairs compared."""
     ours = Ours(nano.video, nano.tokenizer)
     state = ours.tracker.new_state(prompts)
-    theirs = Reference(nano.video, nano.tokenizer, prompts)
+    theirs = Reference(nano.video, nano.tokenizer, prompts, tokens=16)
     worst, seen, pairs = 1.0, set(), 0
     for index, image in enumerate(frames):
         expected, result = theirs.step(image), ours.step([state], [image])[0][0]
