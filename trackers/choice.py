@@ -54,7 +54,7 @@ def _tracker(name: TrackerName | None, checkpoint: Checkpoint, rules: Rules) -> 
     if name not in (None, *get_args(TrackerName)):
         raise UsageError(f"unknown tracker {name!r}", advice=f"use {' or '.join(get_args(TrackerName))}")
     if name == "memory" and checkpoint.video is None:
-        advice = "use --tracker association or a sam3_video model"
+        advice = "use --tracker association, or --tracker-from facebook/sam2.1-hiera-tiny"
         raise UsageError(f"model {checkpoint.name} has no memory tracker weights", advice=advice)
     if name == "association" or checkpoint.video is None:
         if rules.hot_start:

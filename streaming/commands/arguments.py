@@ -20,7 +20,10 @@ Precision: TypeAlias = Annotated[
 ]
 Tracker: TypeAlias = Annotated[TrackerName | None, typer.Option(help="Default: the best that the model allows.")]
 TrackerFrom: TypeAlias = Annotated[
-    str | None, typer.Option(help="Checkpoint with tracker weights, where --model has none: facebook/sam3.")
+    str | None,
+    typer.Option(
+        help="Checkpoint with tracker weights, where --model has none: facebook/sam2.1-hiera-tiny, facebook/sam3."
+    ),
 ]
 HotStart: TypeAlias = Annotated[
     int, typer.Option(min=0, help="Hold results back by so many frames to take false tracks back; 0: at once.")

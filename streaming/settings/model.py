@@ -38,7 +38,10 @@ class ModelSettings(Table):
         default=None, description="How objects are followed; by default the best that the model allows."
     )
     tracker_from: ModelName | None = Field(
-        default=None, description="Checkpoint with tracker weights, where `name` has none: `facebook/sam3`."
+        default=None,
+        description=(
+            "Checkpoint with tracker weights, where `name` has none: `facebook/sam2.1-hiera-tiny`, or `facebook/sam3`."
+        ),
     )
     hot_start: int = Field(
         default=HOT_START_FRAMES,

@@ -35,7 +35,8 @@ MODEL = Role(kinds=(DETECTOR_TYPE, VIDEO_TYPE), detectors=(DETECTOR_TYPE,))
 TRACKER = Role(
     kinds=(VIDEO_TYPE, SAM2_TYPE),
     detectors=(DETECTOR_TYPE, FULL_DETECTOR_TYPE),
-    otherwise="without its weights --tracker association remains",
+    otherwise="without its weights --tracker-from facebook/sam2.1-hiera-tiny, which is open, or --tracker association "
+    "remains",
 )
 
 # What the hub tags such a repository by, and the weights themselves name as their format.

@@ -98,6 +98,18 @@ def test_a_stream_from_pixels_to_track_state(detector, original, tmp_path, hot_s
         other.resume_stream(tmp_path / "state", ["person"])
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_it_computes_in_the_precision_of_the_engine(detector, original, precision):
+    options = EngineOptions(str(detector), "cpu", tracker_from=str(original), precision=precision)
+    engine = Engine(options)
+    stream = engine.open_stream(["person"])
+    for index, image in enumerate(scene(3)):
+        [[result]] = engine.step([stream], [frame(index, image)])
+    assert result.tracks
+    kinds = {parameter.dtype for parameter in engine._tracker.propagation.model.parameters()}
+    assert kinds == {getattr(torch, precision)}
+
+
 def test_a_configuration_of_the_first_release(tiny_checkpoint, copy):
     """As facebook/sam2.1-hiera-tiny has it: an older name of the rotation's base."""
     change(copy, "rope_parameters", value=None)
