@@ -6,6 +6,7 @@ from pathlib import Path
 
 from docs.generate.asyncapi import asyncapi_text
 from docs.generate.markdown import renewed
+from docs.generate.memory import memory_table
 from docs.generate.messages import MESSAGES, TABLES, schema_text
 from docs.generate.metrics import metrics_table
 from docs.generate.settings import settings_tables
@@ -19,8 +20,8 @@ def documents() -> dict[Path, str]:
     Raises:
         KeyError: a mark in a page names nothing that is generated.
     """
-    tables = {**TABLES, "settings": settings_tables, "metrics": metrics_table}
-    pages = [DOCS / name for name in ("mqtt.md", "settings.md", "metrics.md")]
+    tables = {**TABLES, "settings": settings_tables, "metrics": metrics_table, "memory": memory_table}
+    pages = [DOCS / name for name in ("mqtt.md", "settings.md", "metrics.md", "memory.md")]
     return {
         **{DOCS / "schema" / f"{name}.json": schema_text(message) for name, message in MESSAGES.items()},
         DOCS / "asyncapi.yaml": asyncapi_text(),

@@ -1,0 +1,45 @@
+"""What is computed from shapes is what is allocated."""
+
+import pytest
+import torch
+
+from docs.generate.memory import full_size
+from tests import tiny
+from trackers.memory.memory_bank import FIRST_CAPACITY, MemoryBank
+from trackers.memory.tracker import MemoryTracker
+from trackers.memory_need import entries, pass_bytes, prompt_bytes, track_bytes, tracks_that_fit
+from trackers.rules import Rules
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("selective", [True, False])
+def test_a_track_takes_what_its_slots_take(dtype, selective):
+    video = tiny.video_model()
+    rules = Rules.from_config(video.config, select_memories=selective)
+    tracker = MemoryTracker(video, torch.device("cpu"), dtype, rules)
+    table = tracker.new_table()
+    allocated = table.spatial.values.nbytes + table.pointers.values.nbytes
+    memory = table.spatial.values.element_size()
+    computed = track_bytes(tracker.propagation.config, rules, dtype.itemsize, memory)
+    assert FIRST_CAPACITY * computed == allocated
+
+
+def test_a_track_of_full_size():
+    """Against a bank that is really allocated; its pointers are less than a hundredth of it."""
+    config, rules = full_size().tracker_model.config, Rules()
+    frames, _ = entries(config, rules)
+    shape, most = (72 * 72, 64), {"max_recent": 6, "max_conditioning": 4, "selective": True}
+    bank = MemoryBank(shape, **most, dtype=torch.bfloat16, device=torch.device("cpu"))
+    assert bank.values.shape[1] == frames
+    assert track_bytes(config, rules, 2) == pytest.approx(bank.values.nbytes / FIRST_CAPACITY, rel=0.01)
+
+
+def test_a_prompt_takes_its_embedding():
+    features, mask = torch.zeros(16, 128), torch.ones(16, dtype=torch.bool)
+    assert prompt_bytes(16, 128, 4) == features.nbytes + mask.nbytes
+
+
+def test_what_fits():
+    assert tracks_that_fit(free=1_000, passing=300, track=70) == 10
+    assert tracks_that_fit(free=100, passing=300, track=70) == 0
+    assert pass_bytes(8, 256, 288, 2) == pytest.approx(1.66e9, rel=0.05), "as counted at full size"

@@ -1,0 +1,49 @@
+"""How much memory of its device the memory tracker takes, from the shapes of a model: before anything is allocated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trackers.rules import Rules
+
+# Feature maps at the size of a mask that the decoder's mask head holds at once for a pair of frame and prompt: counted
+# from the tensors alive during `Detector._decode` at full size, 208 MB in bfloat16, which is 4.9 such maps.
+MAPS_A_PAIR = 5
+
+
+def entries(config: Any, rules: Rules) -> tuple[int, int]:
+    """Frames that a track remembers, and object pointers; see `MemoryTracker.new_table`."""
+    conditioning = int(config.max_cond_frame_num) if config.max_cond_frame_num > 0 else 4
+    hidden_too = int(rules.select_memories)
+    frames = int(config.num_maskmem) - 1 + conditioning + hidden_too
+    return frames, int(config.max_object_pointers_in_encoder) - 1 + rules.conditioning_pointers + hidden_too
+
+
+def track_bytes(config: Any, rules: Rules, itemsize: int, memory_itemsize: int = 2) -> int:
+    """What one track of a stream keeps, in bytes. A stream has slots for 8 tracks at first, then for twice as many.
+
+    Args:
+        config: a `Sam3TrackerVideoConfig`.
+        rules: of the tracker.
+        itemsize: bytes of a number in the model's precision, which pointers have.
+        memory_itemsize: and of the memories of frames.
+    """
+    frames, pointers = entries(config, rules)
+    side = int(config.image_size) // int(config.prompt_encoder_config.patch_size)
+    frame = side * side * int(config.memory_encoder_output_channels) * memory_itemsize
+    return frames * frame + pointers * int(config.memory_attention_hidden_size) * itemsize
+
+
+def prompt_bytes(context: int, hidden: int, itemsize: int) -> int:
+    """What the embedding of a prompt takes: its tokens, and which of them count."""
+    return context * (hidden * itemsize + 1)
+
+
+def pass_bytes(pairs: int, hidden: int, mask_side: int, itemsize: int) -> int:
+    """What the decoder holds at its peak for so many pairs of frame and prompt: the most of all stages at full size."""
+    return pairs * MAPS_A_PAIR * hidden * mask_side * mask_side * itemsize
+
+
+def tracks_that_fit(free: int, passing: int, track: int) -> int:
+    """Tracks for which there is room beside a pass, in what is free once the model is loaded."""
+    return max(free - passing, 0) // track
