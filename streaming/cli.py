@@ -275,6 +275,35 @@ def run(
     raise typer.Exit(code)
 
 
+@app.command(epilog=manual.FETCH)
+def fetch(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Hugging Face id, with @revision or without, or a settings file (.toml), which stands for the models "
+            "that it names.",
+            show_default=MODEL,
+        ),
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read all files, and fetch damaged ones again.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Ask whether a branch has moved, also if the model is here.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
+) -> None:
+    """Bring models into the cache; one that was interrupted goes on where it was, and what is there stays."""
+    from streaming.commands.fetch import run_fetch
+
+    try:
+        lines, code = run_fetch(models or [MODEL], update=update, verify=verify, say=say)
+    except MaskcastError as error:
+        fail(error, verbose=verbose)
+    for line in lines:
+        typer.echo(shown(line))
+    raise typer.Exit(code)
+
+
 @app.command(epilog=manual.CHECK)
 def check(
     settings: Annotated[

@@ -5,11 +5,13 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
 from collections import defaultdict
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 import yaml
@@ -21,18 +23,20 @@ from streaming.service.metrics import Metrics
 from streaming.service.web import Health, WebServer
 from streaming.settings.tables import HttpSettings, StateSettings
 from tests.paths import ROOT
-from tests.patience import patient
+from tests.patience import eventually, patient
 
 DEPLOY = ROOT / "deploy"
+ENTRYPOINT = DEPLOY / "entrypoint.sh"
+FETCH = "maskcast-fetch.service"
 README = (DEPLOY / "README.md").read_text(encoding="utf-8")
 # Known to systemd from 254 on; older ones ignore them with a warning.
 NEW_KEYS = ("RestartSteps", "RestartMaxDelaySec")
 
 
-def unit():
+def unit(name="maskcast.service"):
     """Values by section and key; a key may be given several times."""
     values, section = defaultdict(list), ""
-    for line in (DEPLOY / "maskcast.service").read_text(encoding="utf-8").splitlines():
+    for line in (DEPLOY / name).read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             section = line.strip("[]")
         elif line and not line.startswith("#"):
@@ -54,15 +58,84 @@ def snippets(language):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_systemd_accepts_the_unit(tmp_path):
-    copy = tmp_path / "maskcast.service"
-    text = (DEPLOY / "maskcast.service").read_text(encoding="utf-8")
-    copy.write_text(text.replace("/opt/maskcast/bin/maskcast run", f"{shutil.which('true')} run"), encoding="utf-8")
+def test_systemd_accepts_the_units(tmp_path):
+    copies = [tmp_path / name for name in ("maskcast.service", FETCH)]
+    for copy in copies:
+        text = (DEPLOY / copy.name).read_text(encoding="utf-8")
+        copy.write_text(text.replace("/opt/maskcast/bin/maskcast ", f"{shutil.which('true')} "), encoding="utf-8")
     done = subprocess.run(
-        ["systemd-analyze", "verify", copy], check=False, capture_output=True, text=True, timeout=patient(60)
+        ["systemd-analyze", "verify", *copies], check=False, capture_output=True, text=True, timeout=patient(60)
     )
-    complaints = [line for line in done.stderr.splitlines() if "maskcast.service" in line]
+    complaints = [line for line in done.stderr.splitlines() if "maskcast" in line]
     assert [line for line in complaints if not any(key in line for key in NEW_KEYS)] == []
+
+
+def test_the_model_is_fetched_before_the_start_and_without_a_limit():
+    fetch, run = unit(FETCH), unit()
+    for order in ("Wants", "After"):
+        assert FETCH in run["Unit", order][0].split()
+    assert fetch["Service", "Type"] == ["oneshot"]
+    assert fetch["Service", "TimeoutStartSec"] == ["infinity"]
+    # Or it would not be started again before the next start.
+    assert not fetch["Service", "RemainAfterExit"]
+    (command,), (start,) = fetch["Service", "ExecStart"], run["Service", "ExecStart"]
+    assert command == start.replace(" run ", " fetch ")
+
+
+@pytest.mark.parametrize(
+    "key", ["User", "Group", "UMask", "StateDirectory", "CacheDirectory", "Environment", "EnvironmentFile"]
+)
+def test_both_units_see_the_same_cache_token_and_proxy(key):
+    assert set(unit(FETCH)["Service", key]) <= set(unit()["Service", key])
+    assert unit(FETCH)["Service", key]
+
+
+def entered(folder, *arguments, fetch="exit 0"):
+    """What the container's entry point starts, with a `maskcast` that says how it was called."""
+    (folder / "maskcast").write_text(
+        f'#!/bin/sh\necho "$@" >>{folder}/calls\nls {folder}\n[ "$1" != fetch ] || {fetch}\n'
+    )
+    (folder / "maskcast").chmod(0o755)
+    script = ENTRYPOINT.read_text(encoding="utf-8").replace("/var/lib/maskcast/", f"{folder}/")
+    process = subprocess.Popen(
+        ["sh", "-c", script, "entrypoint", *arguments],
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return process, lambda: (folder / "calls").read_text().splitlines() if (folder / "calls").exists() else []
+
+
+def test_the_container_fetches_before_it_runs(tmp_path):
+    process, calls = entered(tmp_path, "run", "/etc/maskcast/cameras.toml")
+    said, _ = process.communicate(timeout=patient(60))
+    assert process.returncode == 0
+    assert calls() == ["fetch /etc/maskcast/cameras.toml", "run /etc/maskcast/cameras.toml"]
+    # Marked for the health check, which has nothing to ask yet, and only then.
+    assert said.split().count("fetching") == 1
+    assert "/var/lib/maskcast/fetching" in dict(instructions())["HEALTHCHECK"]
+
+
+def test_a_container_that_cannot_fetch_does_not_run(tmp_path):
+    process, calls = entered(tmp_path, "run", "file", fetch="exit 5")
+    process.communicate(timeout=patient(60))
+    assert (process.returncode, calls()) == (5, ["fetch file"])
+    assert not (tmp_path / "fetching").exists()
+
+
+def test_a_container_passes_other_commands_on(tmp_path):
+    process, calls = entered(tmp_path, "check", "file")
+    process.communicate(timeout=patient(60))
+    assert (process.returncode, calls()) == (0, ["check file"])
+
+
+def test_a_container_that_is_stopped_while_it_fetches_ends_at_once(tmp_path):
+    process, calls = entered(tmp_path, "run", "file", fetch="exec sleep 600")
+    eventually(calls)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=patient(60))
+    assert (process.returncode != 0, calls()) == (True, ["fetch file"])
+    assert not (tmp_path / "fetching").exists()
 
 
 def test_the_unit_says_what_months_unattended_need():
@@ -109,7 +182,10 @@ def test_the_container_runs_what_the_unit_runs_but_not_as_root():
     for name, arguments in instructions():
         given[name].append(arguments)
     (start,) = unit()["Service", "ExecStart"]
-    assert json.loads(given["ENTRYPOINT"][0]) + json.loads(given["CMD"][0]) == ["maskcast", *start.split()[1:]]
+    (entry,) = json.loads(given["ENTRYPOINT"][0])
+    assert ["maskcast", *json.loads(given["CMD"][0])] == ["maskcast", *start.split()[1:]]
+    assert ("COPY", f"--chmod=755 deploy/entrypoint.sh {Path(entry).parent}/") in instructions()
+    assert Path(entry).name == ENTRYPOINT.name
     assert int(given["USER"][-1].split(":")[0]) > 0
     assert given["VOLUME"] == ["/var/lib/maskcast"]
     # By digest, which the build has to be given: without one there is no such reference.
@@ -199,7 +275,8 @@ def test_the_lists_hold_what_is_needed_in_the_versions_that_are_tested():
 
 
 def test_the_container_copies_what_there_is_and_every_package():
-    copied = [word for name, rest in instructions() if name == "COPY" for word in shlex.split(rest)[:-1]]
+    words = [word for name, rest in instructions() if name == "COPY" for word in shlex.split(rest)[:-1]]
+    copied = [word for word in words if not word.startswith("--")]
     assert [name for name in copied if not (ROOT / name).exists()] == []
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packages = settings["tool"]["setuptools"]["packages"]["find"]["include"]

@@ -45,3 +45,9 @@ DEMO = f"Needs the broker that is installed with Maskcast's extra [demo].\n\n{EX
 RUN = f"A settings file begins like this:\n\n{_as_it_is(LEAST_SETTINGS)}\n\n{EXIT_CODES}"
 CHECK = _examples("maskcast check", "maskcast check cameras.toml")
 BENCH = _examples("maskcast bench --model nano", "maskcast bench --objects 20 --streams 16 --seconds 60 --json")
+FETCH = _examples(
+    "maskcast fetch",
+    "maskcast fetch cameras.toml",
+    "maskcast fetch facebook/sam3@main --update",
+    "maskcast fetch --verify vil-uob/sam3-litetext-s1",
+)

@@ -15,6 +15,7 @@ from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, s
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_TRANSPORT, Transport
 from streaming.commands.bottleneck import explained
+from streaming.commands.fetch import fetch_first
 from streaming.commands.outputs import Outputs
 from streaming.commands.progress import ProgressDisplay
 from streaming.defaults import SAVE_INTERVAL_SECONDS
@@ -85,8 +86,10 @@ def run_track(
         )
 
     async def main(stop: asyncio.Event) -> list[Report]:
+        await fetch_first(options, stop, say)
         worker = Worker(engine_loader(options))
-        await unless(stop, worker.start())
+        if not stop.is_set():
+            await unless(stop, worker.start())
         if stop.is_set():
             return [Report(stream="", interrupted=True)]
         engine = worker.thread.engine

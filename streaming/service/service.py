@@ -29,6 +29,7 @@ from streaming.service.streams import Streams
 from streaming.service.watchdog import Heartbeat, Notifier, watch
 from streaming.service.web import Health, WebServer
 from streaming.settings.tables import Settings, load_settings, restart_needed
+from trackers.options import EngineOptions
 
 logger = logging.getLogger(__name__)
 
@@ -214,6 +215,20 @@ async def _first_of(events: Sequence[asyncio.Event], tasks: Sequence[asyncio.Tas
             task.cancel()
 
 
+def _require_fetched(options: EngineOptions, file: Path) -> None:
+    """Refuse to serve what would have to be downloaded first: whoever starts us gives a start some minutes only.
+
+    Raises:
+        ModelError: a model is not in the cache, or not whole.
+    """
+    from trackers.detection.location import NotFetchedError, locate, wanted
+
+    try:
+        locate(wanted(options.model, options.tracker_from), fetch=False)
+    except NotFetchedError as error:
+        raise error.advising(f"run `maskcast fetch {file}` first, which takes as long as it takes") from None
+
+
 def run_service(file: Path) -> int:
     """Serve a settings file until SIGINT or SIGTERM; SIGHUP reads it again.
 
@@ -224,6 +239,7 @@ def run_service(file: Path) -> int:
         MaskcastError: see `Service.run`.
     """
     settings = load_settings(file)
+    _require_fetched(settings.model.options, file)
     configure_logs(settings.log.level, settings.log.format)
 
     async def main(stop: asyncio.Event) -> None:

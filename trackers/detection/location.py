@@ -15,6 +15,7 @@ from trackers.detection.folder import CONFIG, FILES, INDEX, WEIGHTS, CheckpointF
 from trackers.hub.cache import Cache
 from trackers.hub.download import download
 from trackers.hub.name import EMBEDDED, ModelName, parse
+from trackers.hub.progress import Report
 from trackers.hub.repository import Repository, describe
 
 
@@ -48,12 +49,13 @@ def wanted(model: str, tracker_from: str | None) -> list[tuple[str, Role]]:
     return [(model, MODEL), *([] if tracker_from is None else [(tracker_from, TRACKER)])]
 
 
-def locate(names: Sequence[tuple[str, Role]], *, fetch: bool) -> list[CheckpointFolder]:
+def locate(names: Sequence[tuple[str, Role]], *, fetch: bool, report: Report | None = None) -> list[CheckpointFolder]:
     """Find checkpoints, and fetch those that are not here, none before it is known of all that they can be used.
 
     Args:
         names: see `examine`.
         fetch: False to fetch nothing, and not to ask the hub.
+        report: see `trackers.hub.download.download`.
 
     Returns:
         The folder of each.
@@ -63,7 +65,7 @@ def locate(names: Sequence[tuple[str, Role]], *, fetch: bool) -> list[Checkpoint
         NotFetchedError: one would have to be fetched, and `fetch` is False.
     """
     found = examine(names, fetch=fetch)
-    return [_fetched(place) if isinstance(place, Remote) else place for place in found]
+    return [_fetched(place, report) if isinstance(place, Remote) else place for place in found]
 
 
 def examine(names: Sequence[tuple[str, Role]], *, fetch: bool) -> list[CheckpointFolder | Remote]:
@@ -141,10 +143,10 @@ def _find(name: str, role: Role, *, fetch: bool) -> CheckpointFolder | Remote:
     return Remote(name, place.ref, judge(asked, role))
 
 
-def _fetched(remote: Remote) -> CheckpointFolder:
+def _fetched(remote: Remote, report: Report | None) -> CheckpointFolder:
     """Fetch a checkpoint. Its branch is noted when it is whole: from then on it is found by it, and not asked for."""
     commit = remote.repository.commit
-    snapshot = download(remote.repository, FILES)
+    snapshot = download(remote.repository, FILES, report)
     with suppress(OSError):  # then it is asked for once more
         Cache(remote.repository.id).remember(remote.ref, commit)
     return CheckpointFolder(remote.text, snapshot, commit=commit)

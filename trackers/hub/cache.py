@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -118,10 +118,11 @@ class Cache:
         self._locks.mkdir(parents=True, exist_ok=True)
         return self._locks / f"{digest}.lock"
 
-    def tidy(self) -> None:
+    def tidy(self, kept: Collection[str]) -> None:
         """Remove what interrupted downloads have left and no process works on.
 
-        Of ours, all; of huggingface_hub's, what is older than a day: it begins each time with a new one.
+        Of ours, all but that of these checksums; of huggingface_hub's, what is older than a day: it begins each time
+        with a new one.
         """
         for file in (self.folder / "blobs").glob("*"):
             with suppress(OSError):
@@ -131,7 +132,11 @@ class Cache:
                     digest = file.name.partition(".")[0]
                 else:
                     continue
-                if is_checksum(digest) and (descriptor := open_locked(self._lock(digest), os.O_RDWR | os.O_CREAT)):
+                if (
+                    is_checksum(digest)
+                    and digest not in kept
+                    and (descriptor := open_locked(self._lock(digest), os.O_RDWR | os.O_CREAT))
+                ):
                     try:
                         file.unlink()
                     finally:

@@ -17,7 +17,7 @@ from maskcast.files import partial_name, publish
 from trackers.hub.cache import Cache, length
 from trackers.hub.checksum import matches
 from trackers.hub.name import ModelName
-from trackers.hub.progress import MEGABYTE, Progress, ProgressLog, Report
+from trackers.hub.progress import MEGABYTE, Progress, ProgressLines, Report
 from trackers.hub.repository import RemoteFile, Repository
 from trackers.hub.transfer import transfer
 
@@ -45,10 +45,10 @@ def download(repository: Repository, names: Collection[str], report: Report | No
     try:
         if missing:
             _check_space(repository, cache, missing)
-            fetching = _Fetching(repository, cache, wanted, report or ProgressLog())
+            fetching = _Fetching(repository, cache, wanted, report or ProgressLines())
             for file in missing:
                 fetching.fetch(file)
-            cache.tidy()
+            cache.tidy({file.etag for file in repository.files})
     except OSError as error:
         advice = "make room or give this user the right to write there, or set HF_HOME to another folder"
         what = f"cannot be written to {cache.folder}: {reason_of(error)}"

@@ -1,4 +1,4 @@
-"""How far a download is, and the lines that tell a log of it."""
+"""How far a download is, and the lines that tell of it where nobody looks at a terminal."""
 
 from __future__ import annotations
 
@@ -37,30 +37,29 @@ class Progress:
 Report: TypeAlias = Callable[[Progress], None]
 
 
-class ProgressLog:
-    """A line a minute in the log, one when it begins, and one for each new hindrance."""
+class ProgressLines:
+    """A line a minute, one when it begins, and one for each new hindrance."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` tells seconds."""
-        self._clock = clock
+    def __init__(self, say: Callable[[str], None] = logger.info, clock: Callable[[], float] = time.monotonic) -> None:
+        """`say` is given the lines; `clock` tells seconds."""
+        self._say, self._clock = say, clock
         self._model = self._hindrance = ""
         self._time, self._done = 0.0, 0
 
     def __call__(self, progress: Progress) -> None:
-        """Log it, if it is time to."""
-        now = self._clock()
-        of = f"{progress.done // MEGABYTE} of {progress.total // MEGABYTE} MB"
+        """Say it, if it is time to."""
+        now, news = self._clock(), progress.hindrance if progress.hindrance != self._hindrance else ""
+        self._hindrance = progress.hindrance
         if progress.model != self._model:
-            logger.info("fetching %s: %s are here", progress.model, of)
-            self._model = progress.model
-        elif progress.hindrance and progress.hindrance != self._hindrance:
-            logger.warning("fetching %s: %s, %s", progress.model, of, progress.hindrance)
+            self._model, said = progress.model, "are here"
+        elif news:
+            said = news
         elif now - self._time >= LINE_SECONDS:
             rate = (progress.done - self._done) / (now - self._time)
             left = f"{(progress.total - progress.done) / rate:.0f} s left" if rate > 0 else "nothing comes"
-            logger.info("fetching %s: %s, %.1f MB/s, %s", progress.model, of, rate / MEGABYTE, left)
+            said = f"{rate / MEGABYTE:.1f} MB/s, {left}"
         else:
-            self._hindrance = progress.hindrance
             return
-        self._hindrance = progress.hindrance
+        here = f"{progress.done // MEGABYTE} of {progress.total // MEGABYTE} MB"
+        self._say(f"fetching {progress.model}: {here}{' ' if said == 'are here' else ', '}{said}")
         self._time, self._done = now, progress.done

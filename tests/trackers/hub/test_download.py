@@ -288,6 +288,16 @@ def test_left_overs_that_nobody_works_on_are_removed(hub, hosted):
     assert left == {busy.name, young.name, foreign.name}
 
 
+def test_what_is_wanted_later_is_no_left_over(hub, hosted):
+    repository = describe(ModelName("some/one"))
+    part = partial_name(Cache("some/one").blob(repository.file("model.safetensors").etag))
+    part.parent.mkdir(parents=True)
+    part.write_bytes(WEIGHTS[:1000])
+    download(repository, ["config.json"])
+    fetch()
+    assert ranges(hub) == ["bytes=1000-"]
+
+
 def test_where_there_are_no_links_the_file_itself_goes_there(hub, hosted, monkeypatch):
     def refuse(*_):
         raise OSError("no links here")
