@@ -18,12 +18,13 @@ from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
 from trackers.choice import Choice, choose
 from trackers.detection.checkpoint import Checkpoint
-from trackers.detection.detector import Detections, Detector, ImageFeatures
+from trackers.detection.detector import MAX_PAIRS, Detections, Detector, ImageFeatures
 from trackers.detection.text import TextEmbedding, TextEncoder
-from trackers.device import describe, resolve_device
+from trackers.device import describe, free_bytes, resolve_device
 from trackers.device_errors import device_error, out_of_memory
 from trackers.memory import track_state
 from trackers.memory.tracker import MemoryTracker
+from trackers.memory_need import pass_bytes, tracks_that_fit
 from trackers.options import EngineOptions
 from trackers.precision import resolve_precision
 from trackers.stage_times import StageTimes
@@ -98,8 +99,21 @@ class Engine:
             raise device_error(self.device, dtype, error) from error
         name = str(dtype).removeprefix("torch.")
         origin = ", tracker from ".join(checkpoint.origins)
-        self.description = f"model {origin}, {where}, {name}, {choice.tracker} tracker"
+        self.description = f"model {origin}, {where}, {name}, {choice.tracker} tracker{self._room()}"
         logger.info(self.description)
+
+    def _room(self) -> str:
+        """What fits beside the model, for a person; nothing on a CPU, whose memory is everybody's.
+
+        Raises:
+            ModelError: the device cannot be used.
+        """
+        if self.device.type == "cpu" or not isinstance(self._tracker, MemoryTracker):
+            return ""
+        table, seen = self._tracker.new_table(), self._tracker.propagation
+        track = (table.spatial.values.nbytes + table.pointers.values.nbytes) // table.capacity
+        passing = pass_bytes(MAX_PAIRS, seen.hidden, seen.mask_size[0], self.precision.itemsize)
+        return f", room for about {tracks_that_fit(free_bytes(self.device), passing, track)} tracks of all streams"
 
     def _choose(self, options: EngineOptions) -> Choice:
         """The model, and the rules by which it follows."""

@@ -5,9 +5,11 @@ import torch
 
 from docs.generate.memory import full_size
 from tests import tiny
+from trackers.engine import Engine
 from trackers.memory.memory_bank import FIRST_CAPACITY, MemoryBank
 from trackers.memory.tracker import MemoryTracker
 from trackers.memory_need import entries, pass_bytes, prompt_bytes, track_bytes, tracks_that_fit
+from trackers.options import EngineOptions
 from trackers.rules import Rules
 
 
@@ -43,3 +45,18 @@ def test_what_fits():
     assert tracks_that_fit(free=1_000, passing=300, track=70) == 10
     assert tracks_that_fit(free=100, passing=300, track=70) == 0
     assert pass_bytes(8, 256, 288, 2) == pytest.approx(1.66e9, rel=0.05), "as counted at full size"
+
+
+def test_an_engine_on_a_gpu_says_how_many_tracks_fit(video_checkpoint, monkeypatch):
+    engine = Engine(EngineOptions(str(video_checkpoint), "cpu"))
+    assert engine._room() == "", "the memory beside a CPU is everybody's"
+    passing = pass_bytes(8, tiny.HIDDEN, 32, 4)
+    track = track_bytes(engine._tracker.propagation.config, engine._tracker.rules, 4)
+    monkeypatch.setattr("trackers.engine.free_bytes", lambda _: passing + 5 * track)
+    engine.device = torch.device("cuda", 0)  # there is none here
+    assert engine._room() == ", room for about 5 tracks of all streams"
+    monkeypatch.setattr("trackers.engine.free_bytes", lambda _: 0)
+    assert "about 0 tracks" in engine._room()
+    other = Engine(EngineOptions(str(video_checkpoint), "cpu", "association"))
+    other.device = engine.device
+    assert other._room() == "", "it keeps next to nothing of a track"
