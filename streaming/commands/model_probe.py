@@ -68,8 +68,9 @@ def _absent(model: ModelSettings) -> Finding:
         return failed("model", error)
     missing = [place for place in found if isinstance(place, Remote)]
     size = sum(place.bytes for place in missing) / 1e6
-    names = " and ".join(place.text for place in missing)
-    return Finding(Verdict.WARN, "model", f"{names}: not in the cache, {size:.0f} MB to fetch at the first start")
+    names = [place.text for place in missing]
+    detail = f"{' and '.join(names)}: not in the cache, {size:.0f} MB to fetch: `maskcast fetch {' '.join(names)}`"
+    return Finding(Verdict.WARN, "model", detail)
 
 
 def _probe_prompts(checkpoint: Checkpoint, prompts: Mapping[str, Sequence[str]]) -> list[Finding]:

@@ -239,7 +239,7 @@ def test_check_asks_the_hub_and_fetches_nothing(hub: Hub, tmp_path: Path) -> Non
     hub.host("some/one", tmp_path / "model")
     code, line = checked(tmp_path)
     assert line.startswith("warn"), line
-    assert f"some/one: not in the cache, {size / 1e6:.0f} MB to fetch at the first start" in line
+    assert f"some/one: not in the cache, {size / 1e6:.0f} MB to fetch: `maskcast fetch some/one`" in line
     hub.host("some/other", FILES, gate="pending")
     code, line = checked(tmp_path, 'tracker_from = "some/other"')
     assert (code, line.split()[0]) == (5, "FAIL")
