@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from maskcast.errors import TooLargeError, UsageError
@@ -77,7 +78,7 @@ class Engine:
         self._checkpoint = checkpoint
         self.revision = checkpoint.revision
         self.stage_times = StageTimes(self.device)
-        self._text = TextEncoder(checkpoint, self.device, dtype)
+        self._text = TextEncoder(checkpoint, self.device, torch.float32)
         if beat is not None and self.device.type == "cpu":
             _beat_between_layers(checkpoint, beat)
         where = describe(self.device)  # before the model takes its share

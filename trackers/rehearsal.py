@@ -24,6 +24,7 @@ from trackers.detection.detector import Detections, ImageFeatures
 from trackers.detection.preprocess import preprocess
 from trackers.engine import Engine, TrackedStream
 from trackers.options import EngineOptions
+from trackers.precision import products
 
 # Sure enough to start a track under any rules; and too unsure to start one or to recondition it.
 STARTING_SCORE, LATER_SCORE = 0.99, 0.0
@@ -79,28 +80,28 @@ class RehearsalEngine(Engine):
         It keeps every frame, so it is to be dropped after a few.
 
         Returns:
-            None where the checkpoint is no `Sam3VideoModel`.
+            None where the checkpoint is no `Sam3VideoModel`, and in float16: its memories are in bfloat16 always.
         """
         from transformers import Sam3VideoModel
 
         video = self._checkpoint.video
-        if not isinstance(video, Sam3VideoModel):
+        if not isinstance(video, Sam3VideoModel) or self.precision == torch.float16:
             return None
-        return _Peer(video, self._stream(self.check_prompts(prompts), None), objects, self.device, self._detector.dtype)
+        return _Peer(video, self._stream(self.check_prompts(prompts), None), objects, self.device, self.precision)
 
 
 class _Peer:
     """A streaming session of `Sam3VideoModel`, whose detector is told as ours is."""
 
     def __init__(
-        self, video: Any, stream: TrackedStream, objects: int, device: torch.device, dtype: torch.dtype
+        self, video: Any, stream: TrackedStream, objects: int, device: torch.device, precision: torch.dtype
     ) -> None:
         from transformers.models.sam3_video.modeling_sam3_video import Sam3VideoInferenceSession
 
-        self._video, self._device, self._dtype = video, device, dtype
+        self._video, self._device, self._precision = video, device, precision
         self._objects, self._known = objects, False
         self._session: Any = Sam3VideoInferenceSession(
-            inference_device=device, inference_state_device=device, video_storage_device=device, dtype=dtype
+            inference_device=device, inference_state_device=device, video_storage_device=device, dtype=torch.float32
         )
         for prompt, embedding in zip(stream.prompts, stream.embeddings, strict=True):
             index = self._session.add_prompt(prompt)
@@ -109,11 +110,12 @@ class _Peer:
 
     @torch.inference_mode()
     def __call__(self, image: Image) -> None:
-        pixels = preprocess([image], int(self._video.config.image_size), self._device, self._dtype)
+        pixels = preprocess([image], int(self._video.config.image_size), self._device, torch.float32)
         itself = self._video.run_detection
         self._video.run_detection = lambda **named: self._told(itself(**named))
         try:
-            self._video(inference_session=self._session, frame=pixels[0])
+            with products(self._device, self._precision):
+                self._video(inference_session=self._session, frame=pixels[0])
         finally:
             del self._video.run_detection  # the instance's own; the class's comes forth again
 

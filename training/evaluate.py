@@ -69,7 +69,7 @@ def library_pipeline(folder: Path) -> Pipeline:
     return run
 
 
-def product_pipeline(folder: Path) -> Pipeline:
+def product_pipeline(folder: Path, precision: Any = "auto") -> Pipeline:
     """Maskcast's own engine with its memory tracker."""
     # Imported here so that the rest can be measured without the package; the path serves an uninstalled checkout.
     sys.path.append(str(_HERE.parent))
@@ -78,7 +78,7 @@ def product_pipeline(folder: Path) -> Pipeline:
     from trackers.engine import Engine
     from trackers.options import EngineOptions
 
-    engine = Engine(EngineOptions(str(folder), "cpu", "memory"))
+    engine = Engine(EngineOptions(str(folder), "cpu", "memory", precision=precision))
 
     def run(frames: NDArray[np.uint8], text: str) -> Tracks:
         stream = engine.open_stream([text])
@@ -94,7 +94,7 @@ def product_pipeline(folder: Path) -> Pipeline:
     return run
 
 
-PIPELINES: dict[str, Callable[[Path], Pipeline]] = {"maskcast": product_pipeline, "transformers": library_pipeline}
+PIPELINES: dict[str, Callable[..., Pipeline]] = {"maskcast": product_pipeline, "transformers": library_pipeline}
 
 
 def evaluate_tracking(pipeline: Pipeline, clips: int, occlusions: int, seed: int) -> dict[str, dict[str, float]]:
@@ -140,6 +140,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--occlusions", type=int, default=40)
     parser.add_argument("--pipeline", action="append", choices=sorted(PIPELINES), help="default: all")
+    parser.add_argument("--precision", default="auto", help="of the pipeline maskcast: float32, bfloat16 or float16")
     parser.add_argument("--seed", type=int, default=900_001, help="training never uses seeds from 900,000 on")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=_HERE / "results" / "nano.json")
@@ -156,7 +157,8 @@ def main() -> None:
     report["tracking"] = {}
     for name in options.pipeline or sorted(PIPELINES):
         if options.clips or options.occlusions:
-            pipeline = PIPELINES[name](options.model)
+            own = {"precision": options.precision} if name == "maskcast" else {}
+            pipeline = PIPELINES[name](options.model, **own)
             report["tracking"][name] = evaluate_tracking(pipeline, options.clips, options.occlusions, options.seed)
             print_table(f"tracking, {name}", report["tracking"][name])
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -99,15 +99,17 @@ def test_mps_has_every_operator_and_type_of_a_pass(tracker, operators, tmp_path,
     monkeypatch.setattr("trackers.memory.propagation.memory_precision", lambda _: memory_precision(MPS))
     engine = Engine(EngineOptions(str(tiny.save_video(tmp_path / "model")), "cpu", tracker))
     stream = engine.open_stream(["person", "a car"])
+    seen = 0
     with Watch(operators) as watch:
         # On every device but a CPU, pictures are resized in float32.
         preprocess([scene(1)[0]], 56, torch.device("meta"), torch.float32)
         for index, image in enumerate(scene(4)):
             [[result]] = engine.step([stream], [frame(index, image)])
+            seen += len(result.tracks)
         if tracker == "memory":
             engine.save_stream(stream, final=True).write(tmp_path / "state")
             engine.resume_stream(tmp_path / "state", ["person", "a car"])
-    assert result.tracks, "a pass that finds nothing calls little"
+    assert seen, "a pass that finds nothing calls little"
     assert len(watch.seen) > 60
     assert "_upsample_bilinear2d_aa" in watch.seen
     assert {name for name in watch.seen if operators.lacking(name)} == set()

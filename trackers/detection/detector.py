@@ -17,6 +17,7 @@ from trackers.detection.preprocess import preprocess
 from trackers.detection.text import TextEmbedding
 from trackers.masks import mask_iou, non_maximum_suppression
 from trackers.nano_rules import trimmed
+from trackers.precision import narrow, products
 from trackers.rules import Rules
 from trackers.stage_times import measured
 from trackers.upload import upload
@@ -125,7 +126,7 @@ class Detector:
         Args:
             checkpoint: whose detector to use.
             device: where to run.
-            dtype: of weights and activations.
+            dtype: of matrix products, see `trackers.precision`.
             score_threshold: detections must score above it.
             nms_iou: mask IoU above which the lower of two matches of one prompt falls; 0 switches NMS off.
             box_margin: see `Rules.box_margin`.
@@ -133,15 +134,11 @@ class Detector:
         self._model: Any = checkpoint.detector
         for name, module in self._model.named_children():
             if name not in {"text_encoder", "text_projection"}:
-                module.to(device=device)
-                # Buffers stay as they are: `to(dtype=...)` would round the ViT's rotary frequencies and positions,
-                # which the reference keeps in float32 whatever the weights are.
-                for parameter in module.parameters():
-                    parameter.data = parameter.data.to(dtype)
+                narrow(module.to(device=device), dtype)
         neck = self._model.vision_encoder.neck
         if not isinstance(neck.position_encoding, _Positions):
             neck.position_encoding = _Positions(neck.position_encoding)
-        self.device, self.dtype = device, dtype
+        self.device, self.precision = device, dtype
         self.image_size = int(self._model.config.image_size)
         self.score_threshold, self.nms_iou, self.box_margin = score_threshold, nms_iou, box_margin
 
@@ -149,8 +146,8 @@ class Detector:
     def encode(self, images: Sequence[Image]) -> ImageFeatures:
         """Run the image encoder once over a batch of ``(H, W, 3)`` uint8 RGB pictures of any size."""
         with measured("preprocess", len(images)):
-            pixels = preprocess(images, self.image_size, self.device, self.dtype)
-        with measured("encode", len(images)):
+            pixels = preprocess(images, self.image_size, self.device, torch.float32)
+        with measured("encode", len(images)), products(self.device, self.precision):
             output = self._model.vision_encoder(pixels)
         # The coarsest level is not read by the detector: `Sam3LiteTextModel.forward` drops it.
         return ImageFeatures(
@@ -228,10 +225,11 @@ class Detector:
             torch.arange(height, device=device, dtype=dtype) / height,
             torch.arange(width, device=device, dtype=dtype) / width,
         )
-        output = self._model(
-            vision_embeds=_VisionEmbeds((*levels, levels[-1]), (*positions, positions[-1])),
-            text_embeds=_TextEmbeds(torch.stack([embedding.features for embedding in embeddings])),
-            attention_mask=torch.stack([embedding.mask for embedding in embeddings]),
-        )
+        with products(self.device, self.precision):
+            output = self._model(
+                vision_embeds=_VisionEmbeds((*levels, levels[-1]), (*positions, positions[-1])),
+                text_embeds=_TextEmbeds(torch.stack([embedding.features for embedding in embeddings])),
+                attention_mask=torch.stack([embedding.mask for embedding in embeddings]),
+            )
         scores = output.pred_logits.float().sigmoid() * output.presence_logits.float().sigmoid()
         return scores, output.pred_masks, output.pred_boxes

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trackers.memory.propagation import Propagation, TrackerFeatures
+from trackers.precision import computed_narrowly
 
 
 def soft_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -28,6 +29,7 @@ class MemoryEncoder:
     def __init__(self, propagation: Propagation) -> None:
         """Use the modules of `propagation`, where they are."""
         self._propagation = propagation
+        self.device, self.precision = propagation.device, propagation.precision
         model = propagation.model
         self._model = model
         height, width = propagation.mask_size
@@ -39,6 +41,7 @@ class MemoryEncoder:
         """Decoder logits ``(N, h, w)`` at the model's resolution, as the reference keeps them for binary memories."""
         return F.interpolate(logits[:, None], self.image_size, mode="bilinear", align_corners=False)[:, 0]
 
+    @computed_narrowly
     def encode(self, features: TrackerFeatures, frames: Tensor, masks: Tensor, present: Tensor) -> Tensor:
         """Remember N masks, at most `MAX_TRACKS_A_PASS`: one takes about 60 MB on the way at full size in float32.
 

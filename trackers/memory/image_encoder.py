@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from maskcast.picture import Picture
 from trackers.detection.detector import ImageFeatures
 from trackers.detection.preprocess import resize
+from trackers.precision import narrow
 
 # Feature maps `(B, C, h_i, w_i)` of strides 4, 8 and 16, in units of the tracker's own patches.
 Pyramid: TypeAlias = tuple[Tensor, Tensor, Tensor]
@@ -50,10 +51,11 @@ class SharedEncoder:
             neck: the one.
             size: height and width of the ViT's output, in tokens.
             device: where to run.
-            dtype: of weights and activations.
+            dtype: of matrix products, see `trackers.precision`.
         """
         self.position_encoding = neck.position_encoding
-        self._neck = neck.to(device=device, dtype=dtype)
+        self._neck = neck.to(device=device)
+        narrow(self._neck, dtype)
         self._size = size
 
     def pyramid(self, features: ImageFeatures, pictures: Sequence[Picture]) -> Pyramid:  # noqa: ARG002 - seen already
@@ -74,12 +76,13 @@ class OwnEncoder:
             encoder: the one.
             image_size: side of its square input in pixels.
             device: where to run.
-            dtype: of weights and activations.
+            dtype: of matrix products, see `trackers.precision`.
         """
         self.position_encoding = encoder.neck.position_encoding
         encoder.neck.position_encoding = _NoPositions()
-        self._encoder = encoder.to(device=device, dtype=dtype)
-        self._image_size, self._device, self._dtype = image_size, device, dtype
+        self._encoder = encoder.to(device=device)
+        narrow(self._encoder, dtype)
+        self._image_size, self._device = image_size, device
         self._mean = 255 * torch.tensor(MEAN, device=device).view(3, 1, 1)
         self._deviation = 255 * torch.tensor(DEVIATION, device=device).view(3, 1, 1)
 
@@ -87,7 +90,7 @@ class OwnEncoder:
         """See `ImageEncoder.pyramid`."""
         pixels = resize([picture.rgb() for picture in pictures], self._image_size, self._device)
         normalised = (pixels.float() - self._mean) / self._deviation
-        fine, middle, coarse = self._encoder(normalised.to(self._dtype)).fpn_hidden_states
+        fine, middle, coarse = self._encoder(normalised).fpn_hidden_states
         return fine, middle, coarse
 
 
@@ -105,7 +108,7 @@ def image_encoder(video: Any, size: tuple[int, int], device: torch.device, dtype
         video: a `Sam3VideoModel` or `TrackerWeights`.
         size: height and width of the coarsest feature map.
         device: where to run.
-        dtype: of weights and activations.
+        dtype: of matrix products, see `trackers.precision`.
     """
     if video.tracker_neck is None:
         return OwnEncoder(video.tracker_model.vision_encoder, int(video.tracker_model.config.image_size), device, dtype)

@@ -18,7 +18,7 @@ from torch import Tensor
 from maskcast.picture import Picture
 from trackers.detection.detector import ImageFeatures
 from trackers.memory.image_encoder import image_encoder
-from trackers.precision import memory_precision
+from trackers.precision import computed_narrowly, memory_precision, narrow
 
 # Tracks that go through the model together. Keys and values of one track at full size are 52,000 vectors of 256
 # numbers a layer, in float32 while they are rotated, and its mask is read by the memory encoder at 1,152 x 1,152, so
@@ -110,10 +110,10 @@ class Propagation:
 
     @torch.inference_mode()
     def __init__(self, video: Any, device: torch.device, dtype: torch.dtype) -> None:
-        """Move the tracker and its image encoder or neck to `device` in `dtype`; the detector stays where it is."""
+        """Move the tracker and its image encoder or neck to `device`; `dtype` is that of products."""
         self.model: Any = video.tracker_model
         self.config: Any = self.model.config
-        self.device, self.dtype = device, dtype
+        self.device, self.precision = device, dtype
         self.memory_dtype = memory_precision(device)
         size = self.model.prompt_encoder.image_embedding_size
         self.height, self.width = int(size[0]), int(size[1])
@@ -122,13 +122,13 @@ class Propagation:
         cos, sin = attention.rotary_emb(torch.zeros(1, dtype=torch.float32), attention.position_ids.cpu())
         self._rotation = (cos.to(device), sin.to(device))
         hidden, memory = int(self.model.hidden_dim), int(self.model.mem_dim)
-        self._image_positions = self.model.get_image_wide_positional_embeddings().to(device, dtype)
+        self._image_positions = self.model.get_image_wide_positional_embeddings().to(device)
         self._endless = video.tracker_neck is None
         self._encoder = image_encoder(video, (self.height, self.width), device, dtype)
         # (h·w, C) each: positions of the image for queries, of a memory for keys.
         self._query_positions = self._sine(self._encoder.position_encoding, hidden)
         self._memory_positions = self._sine(self.model.memory_encoder.position_encoding, memory)
-        self.model.to(device=device, dtype=dtype)
+        narrow(self.model.to(device=device), dtype)
 
         self.memory_shape = (self.height * self.width, memory)
         size = self.model.prompt_encoder.mask_input_size
@@ -139,12 +139,12 @@ class Propagation:
     def _sine(self, encoding: Any, channels: int) -> Tensor:
         shape = torch.Size((1, channels, self.height, self.width))
         positions: Tensor = encoding(shape, torch.device("cpu"), torch.float32)[0].flatten(1).T
-        return positions.to(self.device, self.dtype).contiguous()
+        return positions.to(self.device).contiguous()
 
     def _empty_prompt(self, masks: Tensor | None) -> tuple[Tensor, Tensor]:
         """Embeddings of a prompt without points; of `masks` ``(N, 1, H, W)`` if given."""
         count = 1 if masks is None else len(masks)
-        points = torch.zeros(count, 1, 1, 2, device=self.device, dtype=self.dtype)
+        points = torch.zeros(count, 1, 1, 2, device=self.device)
         labels = -torch.ones(count, 1, 1, device=self.device, dtype=torch.int32)
         sparse, dense = self.model.prompt_encoder(points, labels, None, masks)
         return sparse, dense
@@ -158,6 +158,7 @@ class Propagation:
         longest = int(self.config.max_object_pointers_in_encoder) - 1
         return max(longest if self._endless else min(step, longest), 1)
 
+    @computed_narrowly
     def tracker_features(self, features: ImageFeatures, pictures: Sequence[Picture]) -> TrackerFeatures:
         """Encode the frames of which the detector's image encoder has made `features`."""
         fine, middle, coarse = self._encoder.pyramid(features, pictures)
@@ -166,6 +167,7 @@ class Propagation:
         queries = self._self_attention(self.model.memory_attention.layers[0], tokens)
         return TrackerFeatures(decoder.conv_s0(fine), decoder.conv_s1(middle), coarse, queries)
 
+    @computed_narrowly
     def propagate(self, features: TrackerFeatures, frames: Tensor, memories: Memories) -> Propagated:
         """Find N tracks in their new frames, at most `MAX_TRACKS_A_PASS`.
 
@@ -185,6 +187,7 @@ class Propagation:
         prompt = sparse.expand(len(frames), -1, -1, -1), dense.expand(len(frames), -1, -1, -1)
         return self._decode(features, frames, conditioned, prompt, several=bool(several))
 
+    @computed_narrowly
     def from_masks(self, features: TrackerFeatures, frames: Tensor, masks: Tensor) -> Propagated:
         """Start N tracks from masks, at most `MAX_TRACKS_A_PASS`.
 
@@ -198,11 +201,11 @@ class Propagation:
         """
         size = (int(self.config.image_size),) * 2
         full = F.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=True, align_corners=False)
-        prompts = self.model.mask_downsample(full.to(self.dtype))
+        prompts = self.model.mask_downsample(full)
         if prompts.shape[-2:] != self.mask_size:
             prompts = F.interpolate(
                 prompts.float(), self.mask_size, mode="bilinear", antialias=True, align_corners=False
-            ).to(self.dtype)
+            )
         decoded = self._decode(features, frames, features.coarse[frames], self._empty_prompt(prompts), several=True)
         present = masks.flatten(1).any(1)
         pointers = torch.where(present[:, None], decoded.pointers, self.model.no_object_pointer)
@@ -238,11 +241,11 @@ class Propagation:
         count, _, places, _ = memories.spatial.shape
         time = self.model.memory_temporal_positional_encoding[:, 0][memories.place]  # (N, W, 1, C)
         positions = (self._memory_positions + time).flatten(1, 2)
-        tokens = memories.spatial.to(self.dtype).flatten(1, 2)
+        tokens = memories.spatial.float().flatten(1, 2)
         channels = tokens.shape[-1]
 
         splits = self.hidden // channels
-        pointers = memories.pointers.to(self.dtype).reshape(count, -1, channels)
+        pointers = memories.pointers.float().reshape(count, -1, channels)
         pointer_positions = self._pointer_positions(memories.offset).repeat_interleave(splits, dim=1)
 
         used = torch.cat(
@@ -262,10 +265,10 @@ class Propagation:
     def _pointer_positions(self, offset: Tensor) -> Tensor:
         """Positions in time, ``(N, P, C)``, of pointers of age ``(N, P)``."""
         if not self.config.enable_temporal_pos_encoding_for_object_pointers:
-            return torch.zeros(*offset.shape, int(self.model.mem_dim), device=self.device, dtype=self.dtype)
+            return torch.zeros(*offset.shape, int(self.model.mem_dim), device=self.device)
         from transformers.models.sam3_tracker_video.modeling_sam3_tracker_video import get_1d_sine_pe
 
-        waves = get_1d_sine_pe(offset, dim=self.hidden).to(self.dtype)  # type: ignore[no-untyped-call]
+        waves = get_1d_sine_pe(offset, dim=self.hidden)  # type: ignore[no-untyped-call]
         return self.model.temporal_positional_encoding_projection_layer(waves)  # type: ignore[no-any-return]
 
     def _cross_attention(

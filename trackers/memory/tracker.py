@@ -61,14 +61,13 @@ class MemoryTracker:
         Args:
             video: a `Sam3VideoModel`, whose detector stays where it is, or `TrackerWeights`.
             device: where to run.
-            dtype: of weights and activations.
+            dtype: of matrix products, see `trackers.precision`.
             rules: None for those of the model's config.
         """
         self.rules = rules or Rules.from_config(video.config)
         self.propagation = Propagation(video, device, dtype)
         self.encoder = MemoryEncoder(self.propagation)
         self.device = device
-        self._dtype = dtype
         self._reidentifies = self.rules.reidentify_appearance is not None
 
     def new_table(self) -> SlotTable:
@@ -90,7 +89,7 @@ class MemoryTracker:
                 max_recent=int(config.max_object_pointers_in_encoder) - 1,
                 max_conditioning=self.rules.conditioning_pointers,
                 selective=self.rules.select_memories,
-                dtype=self._dtype,
+                dtype=torch.float32,
                 device=self.device,
             ),
             self.propagation.hidden if self._reidentifies else 0,
@@ -182,7 +181,7 @@ class MemoryTracker:
             return self.propagation.tracker_features(features, [frame.picture for frame in frames])
         except RuntimeError as error:
             if out_of_memory(error):  # the states are as they were: fewer frames can be tried
-                raise device_error(self.device, self._dtype, error, TooLargeError) from error
+                raise device_error(self.device, self.propagation.precision, error, TooLargeError) from error
             raise
 
     def _upload(self, *arrays: NDArray[Any]) -> Tensor:
@@ -199,7 +198,7 @@ class MemoryTracker:
             return Propagated(
                 torch.zeros(0, *self.propagation.mask_size, device=self.device),
                 torch.zeros(0, device=self.device),
-                torch.zeros(0, self.propagation.hidden, device=self.device, dtype=self._dtype),
+                torch.zeros(0, self.propagation.hidden, device=self.device),
                 torch.zeros(0, device=self.device),
             )
         return Propagated.join([self._pass(seen, chunk) for chunk in chunked(batch, MAX_TRACKS_A_PASS)])

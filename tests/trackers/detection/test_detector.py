@@ -208,16 +208,18 @@ def test_the_longest_prompt_that_fits_is_read_whole(text):
 
 
 def test_half_precision_keeps_the_positions_exact_and_finds_the_same(tiny_checkpoint):
-    """What runs on a GPU, on the CPU: bfloat16 weights, float32 rotary frequencies."""
+    """What runs on a GPU, on the CPU: products in bfloat16, all else in float32, rotary frequencies and norms too."""
     found = []
     for dtype in (torch.float32, torch.bfloat16):
         checkpoint = load_checkpoint(str(tiny_checkpoint))
-        text = TextEncoder(checkpoint, CPU, dtype)
+        text = TextEncoder(checkpoint, CPU, torch.float32)
         detector = Detector(checkpoint, CPU, dtype, score_threshold=0.0, nms_iou=0.0)
         buffers = dict(checkpoint.detector.vision_encoder.named_buffers())
         assert all(buffer.dtype == torch.float32 for buffer in buffers.values())
-        assert next(checkpoint.detector.vision_encoder.parameters()).dtype == dtype
+        parameters = dict(checkpoint.detector.vision_encoder.named_parameters())
+        assert parameters["backbone.layers.0.mlp.fc1.weight"].dtype == dtype
+        assert parameters["backbone.layers.0.layer_norm1.weight"].dtype == torch.float32
         found.append(detector.detect(detector.encode(images(1)), [[text.embed("cat")]])[0])
     exact, rounded = found
     assert len(exact) == len(rounded) > 0
-    assert (exact.scores - rounded.scores).abs().mean() < 0.1
+    assert (exact.scores - rounded.scores).abs().mean() < 0.02
