@@ -1,22 +1,52 @@
-# Everything sets itself up: `make demo` and `make test` need only Python ≥ 3.11 and make.
+# Everything sets itself up: `make demo`, `make install` and `make test` need only Python ≥ 3.11 and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where `make install` puts the command: $(PREFIX)/bin/maskcast, with an environment of its own beside.
+PREFIX ?= $(HOME)/.local
+INSTALLED := $(PREFIX)/share/maskcast
+# Which torch: cuda for NVIDIA GPUs, or cpu. On Linux pip's usual index has it with 2.7 GB of libraries for GPUs alone.
+TORCH ?= $(shell [ -e /proc/driver/nvidia/version ] || command -v nvidia-smi >/dev/null && echo cuda || echo cpu)
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 SYSTEM_PACKAGES := mosquitto ffmpeg gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 # Many tests wait for servers and clocks: three processes keep two processors busy, with one thread each for the model.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
-.PHONY: setup system-packages check test test-busy slow-test requirements demo clean
+.PHONY: setup system-packages check test test-busy slow-test requirements demo install uninstall clean
 
 setup: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Maskcast needs Python 3.11 or newer")'
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
-		apt-get install -y -qq python3-venv; } || { echo "install python3-venv first"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+# An environment with pip: $(call environment,FOLDER)
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Maskcast needs Python 3.11 or newer")'
+@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	apt-get install -y -qq python3-venv; } || { echo "install python3-venv first"; exit 1; }
+$(PYTHON) -m venv $(1)
+endef
+
+# Maskcast with an extra into an environment, in the versions that are tested: $(call packages,FOLDER,WHAT)
+define packages
+@case $(TORCH) in \
+cpu) echo "torch for CPUs, as there is no NVIDIA GPU or TORCH=cpu says so: 0.4 GB to download in all (TORCH=cuda: 3 GB)" ;; \
+cuda) echo "torch for NVIDIA GPUs: 3 GB to download in all (TORCH=cpu: 0.4 GB)" ;; \
+*) echo "TORCH is cpu or cuda, not $(TORCH)"; exit 2 ;; esac
+@if [ $(TORCH) = cpu ] && [ "$$(uname)" = Linux ] && ! $(1)/bin/python -c 'import torch' 2>/dev/null; then \
+	$(1)/bin/pip install --disable-pip-version-check --retries 1 --no-deps --constraint constraints.txt \
+		--index-url $(TORCH_CPU_INDEX) torch || echo "$(TORCH_CPU_INDEX) has none: taking torch from pip's own index"; fi
+$(1)/bin/pip install --disable-pip-version-check --constraint constraints.txt $(2)
+endef
+
+$(BIN)/pip:
+	$(call environment,$(VENV))
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/pip
+	$(call packages,$(VENV),--quiet --editable '.[dev]')
+	touch $@ $(VENV)/demo
+
+# Without the tools of development; `make test` adds them.
+$(VENV)/demo: pyproject.toml constraints.txt | $(BIN)/pip
+	$(call packages,$(VENV),--editable '.[demo]')
 	touch $@
 
 # Real servers for the tests. Without root the tests that need them skip and say why.
@@ -50,8 +80,25 @@ requirements: setup
 		--python-platform x86_64-manylinux_2_28 --output-file deploy/requirements-cuda.txt
 	awk '/^[a-z]/ {left = /^(torch|triton|nvidia-|cuda-)/} !left' deploy/requirements-cuda.txt >deploy/requirements.txt
 
-demo: setup
+demo: $(VENV)/demo
 	$(BIN)/maskcast demo
+	@echo "the command is $(BIN)/maskcast, such as: $(BIN)/maskcast track VIDEO --prompt person --out masks.mp4"
+	@echo "(make install puts it into $(PREFIX)/bin)"
+
+# `build` may hold modules of an older checkout, which would be installed with the rest.
+install:
+	@[ ! -e $(PREFIX)/bin/maskcast ] || [ $(PREFIX)/bin/maskcast -ef $(INSTALLED)/bin/maskcast ] || \
+		{ echo "$(PREFIX)/bin/maskcast is of another installation: uninstall that first"; exit 1; }
+	$(call environment,$(INSTALLED))
+	rm -rf build
+	$(call packages,$(INSTALLED),'.[demo]')
+	mkdir -p $(PREFIX)/bin
+	ln -sf $(INSTALLED)/bin/maskcast $(PREFIX)/bin/maskcast
+	@echo "installed: $(PREFIX)/bin/maskcast"
+	@case ":$$PATH:" in *":$(PREFIX)/bin:"*) ;; *) echo "$(PREFIX)/bin is not in your PATH" ;; esac
+
+uninstall:
+	rm -rf $(INSTALLED) $(PREFIX)/bin/maskcast
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -292,7 +292,7 @@ def fetch(
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
-    """Bring models into the cache; one that was interrupted goes on where it was, and what is there stays."""
+    """Bring models into the cache, from where a download ended before."""
     from streaming.commands.fetch import run_fetch
 
     try:

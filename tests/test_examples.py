@@ -58,9 +58,12 @@ def test_subscribe(tmp_path, tiny_checkpoint):
 def test_the_readme_shows_commands_that_exist():
     text = (EXAMPLES.parent / "README.md").read_text()
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
-    shown = subprocess.run(
-        [sys.executable, "-m", "maskcast", "track", "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    shown = "".join(
+        subprocess.run(
+            [sys.executable, "-m", "maskcast", *command, "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for command in ([], ["track"])
+    )
     unknown = {option for option in options if option not in shown}
     assert not unknown
 
