@@ -5,10 +5,12 @@ mark=/var/lib/maskcast/fetching
 if [ "$1" = run ]; then
     shift
     : >"$mark"
+    fetching='' stopped=''
+    # The first process of a container gets no signal that it does not ask for.
+    trap 'stopped=1; [ -z "$fetching" ] || kill "$fetching"' INT TERM
     maskcast fetch "$@" &
     fetching=$!
-    # The first process of a container gets no signal that it does not ask for.
-    trap 'kill "$fetching"' INT TERM
+    [ -z "$stopped" ] || kill "$fetching"
     wait "$fetching"
     code=$?
     rm -f "$mark"

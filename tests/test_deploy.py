@@ -333,7 +333,7 @@ def test_the_alerts_ask_for_metrics_and_labels_that_exist():
 def test_the_documentation_names_files_that_exist():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (DEPLOY / target).exists(), target
-    for name in re.findall(r"\bdeploy/[\w.]+", README):
+    for name in re.findall(r"\bdeploy/[\w.-]+", README):
         assert (ROOT / name).exists(), name
 
 

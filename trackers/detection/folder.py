@@ -47,6 +47,11 @@ class CheckpointFolder:
     path: Path
     commit: str | None = None
 
+    @property
+    def mending(self) -> str:
+        """What to do when a file is damaged or missing, as advice."""
+        return "fetch the checkpoint again" if self.commit is None else f"run `maskcast fetch --verify {self.name}`"
+
     def file(self, name: str, most_bytes: int | None = None) -> Path:
         """The real path of a file in the folder.
 
@@ -108,7 +113,7 @@ class CheckpointFolder:
             missing = Path(str(error.filename)).name
             if missing == INDEX:
                 raise no_weights(os.listdir(self.path), self.name) from None  # noqa: PTH208 - names alone
-            advice = "fetch the checkpoint again"
+            advice = self.mending
             raise ModelError(f"{missing} is missing", where=f"model {self.name}", advice=advice) from None
 
     def is_whole(self) -> bool:
@@ -126,7 +131,7 @@ class CheckpointFolder:
         index = self.json(INDEX)
         weights = index.get("weight_map") if isinstance(index, dict) else None
         if not isinstance(weights, dict) or not weights:
-            advice = "fetch the checkpoint again"
+            advice = self.mending
             raise ModelError(f"{INDEX} names no files", where=f"model {self.name}", advice=advice)
         names = set(map(str, weights.values()))
         if foreign := sorted(name for name in names if not _PART.fullmatch(name)):

@@ -56,7 +56,7 @@ class Weights:
                 self.size += file.stat().st_size
             except (OSError, SafetensorError) as error:
                 what = f"cannot be loaded: {file.name} is damaged or cut off"
-                raise ModelError(what, where=f"model {self._name}", advice="fetch it again") from error
+                raise ModelError(what, where=f"model {self._name}", advice=folder.mending) from error
 
     def tensors(self, prefix: str = "") -> dict[str, Tensor]:
         """Those whose names begin so; as zeros if only shapes were asked for.

@@ -9,12 +9,15 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
+from maskcast.errors import ModelError
 from streaming.cli import app
 from tests import hub as stand_in
 from tests import processes
 from tests.patience import eventually, patient
 from tests.settings_files import MINIMAL
 from tests.tracking import one_line, run
+from trackers.detection.folder import CheckpointFolder
+from trackers.detection.weights import Weights
 
 FILES = {
     "config.json": json.dumps({"model_type": "sam3_lite_text"}).encode(),
@@ -203,6 +206,13 @@ def test_track_fetches_first_and_tells_of_it(hub, hosted, tmp_path):
     done = run(film, "-p", "cat", model="some/one")
     assert "fetching some/one: 0 of 0 MB are here" in done.stderr.splitlines()
     assert downloads(hub) == [None]
+
+
+def test_a_damaged_model_names_the_command_that_mends_it(hub, hosted, tmp_path):
+    fetch("some/one")
+    folder = CheckpointFolder("some/one", weights(hosted, tmp_path).parent, commit=hosted.commit)
+    with pytest.raises(ModelError, match=r"damaged or cut off; run `maskcast fetch --verify some/one`"):
+        Weights(folder)
 
 
 def test_the_default_model_is_fetched_unless_another_is_named(hub):
