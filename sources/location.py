@@ -18,6 +18,7 @@ from maskcast.redaction import UNCLEAR, is_unclear, place_of, without_named_secr
 STDIN = "-"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"})
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp"})
+RTSP_SCHEMES = frozenset({"rtsp", "rtsps"})
 HTTP_SCHEMES = frozenset({"http", "https"})
 
 DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "rtmps": 443, "http": 80, "https": 443}
@@ -50,6 +51,8 @@ def kind_of(spec: str) -> Kind:
         return Kind.CAMERA
     if spec.startswith("camera:") and not os.path.lexists(spec):
         raise UsageError("cameras are numbered", where=spec, advice="write camera:0 or /dev/video0")
+    if re.fullmatch(r"[0-9]{1,2}", spec) and not os.path.lexists(spec):
+        raise UsageError("no such file", where=spec, advice=f"for a camera write camera:{spec}")
     if "://" in spec:
         _check_url(spec)
         return Kind.NETWORK
@@ -76,7 +79,7 @@ def is_hls(url: str) -> bool:
     return scheme_of(url) in HTTP_SCHEMES and re.split("[?#]", url, maxsplit=1)[0].lower().endswith(".m3u8")
 
 
-def _host_and_port(url: str) -> tuple[str | None, int | None]:
+def host_and_port(url: str) -> tuple[str | None, int | None]:
     """Host and port of a URL, whatever its password holds.
 
     Raises:
@@ -95,7 +98,7 @@ def _check_url(url: str) -> None:
     if is_unclear(url):
         raise UsageError(UNCLEAR, where=shown)
     try:
-        host, port = _host_and_port(url)
+        host, port = host_and_port(url)
     except ValueError:  # its text quotes what may be a password
         what, advice = "not a source: its host or port cannot be read", f"write {scheme}://host:554"
         raise UsageError(what, where=shown, advice=advice) from None
@@ -153,7 +156,7 @@ def stream_id(spec: str) -> str:
 
 def _name_of_url(url: str) -> str:
     """Host and unusual port; what else tells one camera from another may be secret, and is a digest."""
-    host, number = _host_and_port(url)
+    host, number = host_and_port(url)
     port = f"-{number}" if number and number != DEFAULT_PORTS.get(scheme_of(url)) else ""
     rest = re.sub("^[^/?#]*", "", url.partition("://")[2])
     digest = f"-{sha256(without_named_secrets(rest).encode()).hexdigest()[:8]}" if rest.strip("/?#") else ""

@@ -13,9 +13,10 @@ from av.format import ContainerFormat
 from maskcast.errors import SourceError
 from maskcast.redaction import redact
 from sources.failure import NO_STREAM, explain, nothing_came
-from sources.location import HTTP_SCHEMES, scheme_of
+from sources.location import HTTP_SCHEMES, RTSP_SCHEMES, scheme_of
 from sources.pixels import MAX_PIXELS
 from sources.redirect import MOST_REDIRECTS, redirection
+from sources.rtsp_answer import speaks_rtsp
 
 # Keeps FFmpeg from taking a colon in a file's name for a protocol.
 FILE = "file:"
@@ -122,12 +123,15 @@ def _redirection(opening: Opening, error: Exception) -> str | None:
 def _meaning(opening: Opening, error: Exception, seconds: float) -> SourceError:
     """What is wrong, after an attempt that took `seconds`."""
     options = opening.options or {}
-    if getattr(error, "errno", None) == EIO and (authorities := options.get("ca_file")):
-        # FFmpeg says no more of a certificate that it does not trust.
-        return SourceError(f"cannot be reached, or its certificate is none that {authorities} vouches for")
     # FFmpeg takes an RTSP server's silence for a bad answer.
     if isinstance(error, av.InvalidDataError) and opening.timeout and seconds > 0.8 * min(opening.timeout):
         return explain(TimeoutError())
+    if scheme_of(opening.url) in RTSP_SCHEMES and _is_bad_answer(error) and speaks_rtsp(opening.url) is False:
+        over = " over TLS" if scheme_of(opening.url) == "rtsps" else ""
+        return SourceError(f"did not answer as RTSP{over}", advice="check host, port and path")
+    if getattr(error, "errno", None) == EIO and (authorities := options.get("ca_file")):
+        # FFmpeg says no more of a certificate that it does not trust.
+        return SourceError(f"cannot be reached, or its certificate is none that {authorities} vouches for")
     if "allowed_media_types" in options and isinstance(error, av.HTTPOtherClientError | av.InvalidDataError):
         # Nothing was asked for, which servers answer each in their way.
         kinds = _kinds(opening)
@@ -136,6 +140,12 @@ def _meaning(opening: Opening, error: Exception, seconds: float) -> SourceError:
     if isinstance(error, av.InvalidDataError):
         return nothing_came() if opening.piped else what_it_is(_head(opening)) or explain(error)
     return explain(error)
+
+
+def _is_bad_answer(error: Exception) -> bool:
+    """Whether FFmpeg got an answer that may be none of RTSP; over TLS it says no more than that it cannot read."""
+    kinds = av.InvalidDataError, av.HTTPServerError, av.EOFError, ConnectionResetError
+    return isinstance(error, kinds) or getattr(error, "errno", None) == EIO
 
 
 def _kinds(opening: Opening) -> list[str]:

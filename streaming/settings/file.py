@@ -20,6 +20,10 @@ _FIELD = re.compile(r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 # Keys whose values are URLs, if they hold a `://`.
 URL_KEYS = frozenset({"source", "url"})
 _NO_TEXT = "holds a control character, or is not UTF-8"
+# A key whose value, or the first of a list, begins with none of the quotes, brackets and signs that TOML knows.
+_UNQUOTED = re.compile(
+    r"""\s*(?P<key>[A-Za-z0-9_.-]+)\s*=\s*(?P<list>\[\s*)?(?!true\b|false\b|inf\b|nan\b)[^\s"'\[\]{}#=+-]"""
+)
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -54,11 +58,22 @@ def read_toml(file: Path) -> dict[str, Any]:
         where = re.search(r" \(at (line \d+)(, column \d+)?\)$", str(error))
         reason = str(error)[: where.start()] if where else str(error).removesuffix(" (at end of document)")
         line_text = f"{where[1]}{where[2] or ''}" if where else "at its end"
-        raise UsageError(f"not TOML: {shown(reason, 200)}", where=f"{name}: {line_text}") from None
+        quotes = _unquoted(content.decode("utf-8-sig"), int(where[1].removeprefix("line "))) if where else None
+        raise UsageError(f"not TOML: {shown(reason, 200)}", where=f"{name}: {line_text}", advice=quotes) from None
     except RecursionError:
         raise UsageError("nested too deeply", where=name) from None
     except ValueError:  # a number of thousands of digits
         raise UsageError("a number in it is too long", where=name) from None
+
+
+def _unquoted(text: str, number: int) -> str | None:
+    """What to do if a line gives a text without quotes. The text is not shown: it may be a password."""
+    lines = text.split("\n")
+    written = _UNQUOTED.match(lines[number - 1]) if number <= len(lines) else None
+    if written is None:
+        return None
+    example = '["...", "..."]' if written["list"] else '"..."'
+    return f"texts stand in quotes: {shown(written['key'], 40)} = {example}"
 
 
 def fill_in(document: dict[str, Any], environment: Mapping[str, str], name: str) -> dict[str, Any]:

@@ -43,6 +43,14 @@ def test_specs_that_can_never_be_right(spec):
     assert raised.value.exit_code == 2
 
 
+def test_a_bare_number_is_a_camera_to_opencv_and_a_file_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"^0: no such file; for a camera write camera:0$"):
+        kind_of("0")
+    (tmp_path / "0").touch()
+    assert kind_of("0") is Kind.FILE
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_is_a_kind_or_a_usage_error(spec):

@@ -30,6 +30,13 @@ def test_passwords_of_the_file_itself_are_shown_nowhere(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[model]\nname = \n", "cameras.toml: line 2, column 8: not TOML: Invalid value"),
+        (
+            "[model]\nname = nano\n",
+            'statement; texts stand in quotes: name = "..."',
+        ),
+        ("[model]\ndevice = cpu", 'not TOML: Invalid value; texts stand in quotes: device = "..."'),
+        ("prompts = [person]", 'Invalid value; texts stand in quotes: prompts = ["...", "..."]'),
+        ("ip = 192.168.0.7", 'texts stand in quotes: ip = "..."'),
         ("a = 1\na = 2", "cameras.toml: at its end: not TOML: Cannot overwrite a value"),
         (b"[model]\n# caf\xe9\n", "cameras.toml: line 2: not UTF-8 text"),
         ("a = " + "9" * 5000, "cameras.toml: a number in it is too long"),
