@@ -26,7 +26,7 @@ def probe_device(model: ModelSettings) -> list[Finding]:
         return [failed("device", error)]
     if device.type != "cpu" or model.name == "nano":
         return [Finding(Verdict.OK, "device", detail)]
-    return [Finding(Verdict.WARN, "device", f"{detail}: a full-size model takes seconds a frame; use a GPU, or nano")]
+    return [Finding(Verdict.WARN, "device", f"{detail}: a full-size model takes seconds a frame; use a GPU")]
 
 
 def probe_model(model: ModelSettings, prompts: Mapping[str, Sequence[str]]) -> list[Finding]:
@@ -81,5 +81,8 @@ def _probe_prompts(checkpoint: Checkpoint, prompts: Mapping[str, Sequence[str]])
                 checkpoint.check_prompt(phrase)
             except UsageError as error:
                 findings.append(failed("prompts", error.at(f"streams.{stream}.prompts[{number}]")))
+            else:
+                if doubt := checkpoint.doubt(phrase):
+                    findings.append(Finding(Verdict.WARN, "prompts", f"streams.{stream}.prompts[{number}]: {doubt}"))
     count = len({phrase for phrases in prompts.values() for phrase in phrases})
     return findings or ([Finding(Verdict.OK, "prompts", f"{count} different, all readable")] if count else [])

@@ -13,13 +13,14 @@ import torch
 
 from maskcast.errors import ModelError, reason_of
 from trackers.defaults import CONTEXT_TOKENS
+from trackers.defaults import MODEL as DEFAULT_MODEL
 from trackers.detection.architecture import MODEL, TRACKER, VIDEO_TYPE, kind_of
 from trackers.detection.composition import load_tracker
 from trackers.detection.config import build_config, read_config
 from trackers.detection.context import context_length, longest_context
 from trackers.detection.location import locate, wanted
 from trackers.detection.model_size import check_size
-from trackers.detection.tokenizer import check_prompt, load_tokenizer
+from trackers.detection.tokenizer import check_prompt, load_tokenizer, unknown_words
 from trackers.detection.weights import Weights
 
 
@@ -67,6 +68,16 @@ class Checkpoint:
             UsageError: see `trackers.detection.tokenizer.check_prompt`.
         """
         check_prompt(self.tokenizer, self.context_length, longest_context(self._positions), prompt.strip())
+
+    def doubt(self, prompt: str) -> str | None:
+        """Why a readable prompt will hardly find what was meant; None if nothing speaks against it."""
+        unknown = " and ".join(map(repr, unknown_words(self.tokenizer, prompt)))
+        if unknown:
+            what = f"prompt {prompt!r}: the model {self.name} does not know {unknown} and may find nothing"
+            return f"{what}; use other words, or a model that reads all, such as {DEFAULT_MODEL.partition('@')[0]}"
+        if "," in prompt:
+            return f"prompt {prompt!r} is one phrase; if several were meant, give each as a prompt of its own"
+        return None
 
 
 def load_checkpoint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from torch import Tensor
 from maskcast.files import write_whole
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.context import encode_prompt
+
+logger = logging.getLogger(__name__)
 
 # Of a safetensors file with two tensors.
 _MOST_HEAD_BYTES = 4096
@@ -69,6 +72,8 @@ class TextEncoder:
         prompt = prompt.strip()
         if prompt not in self._memory:
             self._checkpoint.check_prompt(prompt)
+            if doubt := self._checkpoint.doubt(prompt):
+                logger.warning(doubt)
             digest = hashlib.sha256(prompt.encode()).hexdigest()
             file = self._folder / f"{digest}-{self._checkpoint.context_length}.safetensors"
             features, mask = self._load(file) or self._encode(prompt, file)

@@ -80,6 +80,18 @@ def check_prompt(tokenizer: Any, context: int, longest: int, prompt: str) -> Non
         raise UsageError(f"prompt too long: {bound}: {prompt[:60]!r}", advice=advice)
 
 
+def unknown_words(tokenizer: Any, prompt: str) -> tuple[str, ...]:
+    """The words of a readable prompt that the tokenizer maps to its token for unknown ones, each once; no punctuation.
+
+    Tokenizers that read every text by its bytes, as those of the full-size checkpoints, have none.
+    """
+    encoding = tokenizer(prompt, return_offsets_mapping=True)
+    read = zip(encoding.input_ids, encoding.offset_mapping, strict=True)
+    # Start and end, which stand for nothing in the text, may have the same token as what is unknown.
+    words = [prompt[start:end] for token, (start, end) in read if token == tokenizer.unk_token_id and start < end]
+    return tuple(dict.fromkeys(word for word in words if any(map(str.isalnum, word))))
+
+
 def _is_damage(error: BaseException) -> bool:
     """Errors, and the panics of Rust, which are no `Exception`."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"

@@ -80,8 +80,7 @@ def settings(folder: Path, text: str) -> Path:
     return file
 
 
-def stream(source: str, name: str = "door", more: str = "") -> str:
-    prompts = '["person"]'
+def stream(source: str, name: str = "door", more: str = "", prompts: str = '["star"]') -> str:
     return f"[streams.{name}]\nsource = {json.dumps(source)}\nprompts = {prompts}\n{more}\n"
 
 
@@ -349,11 +348,20 @@ def test_models_that_are_missing_or_damaged(tmp_path: Path, film: Path, tiny_che
 
 
 def test_prompts_that_the_model_cannot_read(tmp_path: Path, film: Path) -> None:
-    text = stream(str(film)).replace('"person"', json.dumps("a very long phrase " * 20))
+    text = stream(str(film), prompts=json.dumps(["a very long phrase " * 20]))
     lines, code = check(settings(tmp_path, text))
     assert code == 2
     assert "streams.door.prompts[0]:" in about(lines, "prompts")[0]
     assert "shorten it" in about(lines, "prompts")[0]
+
+
+def test_words_that_the_model_does_not_know(tmp_path: Path, film: Path) -> None:
+    lines, code = check(settings(tmp_path, stream(str(film), prompts='["star", "person"]')))
+    assert code == 0, lines
+    (line,) = about(lines, "prompts")
+    assert line.startswith("warn streams.door.prompts[1]: ")
+    assert "nano does not know 'person'" in line
+    assert not any("use nano" in line or "or nano" in line for line in lines)
 
 
 def test_a_device_that_is_not_there(tmp_path: Path, film: Path) -> None:
