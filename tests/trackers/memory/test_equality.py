@@ -57,8 +57,9 @@ def test_same_ids_and_masks_where_tracks_start_hide_and_return():
     ids=["renewed by their own masks", "renewed by detections in every frame"],
 )
 def test_same_ids_and_masks_where_memories_are_renewed(rules):
-    # The reference never drops a conditioning frame's pointer.
-    happened = lockstep(tiny.video_model(**rules), 1, frames=30, conditioning_pointers=40)
+    # The reference never drops a conditioning frame's pointer. The scene is one without a tie: in others two candidate
+    # masks of a random decoder score so nearly the same that it hangs on the processor's instructions which is taken.
+    happened = lockstep(tiny.video_model(**rules), 9, frames=30, conditioning_pointers=40)
     assert happened["renewed"] >= 3
 
 
