@@ -24,7 +24,7 @@ from trackers.options import EngineOptions
 def folders(tmp_path_factory):
     """A detector, and a video model with the same image encoder."""
     base = tmp_path_factory.mktemp("models")
-    return tiny.save(base / "detector", seed=2), tiny.save_video(base / "video", seed=2)
+    return tiny.save(base / "detector", seed=0), tiny.save_video(base / "video", seed=0)
 
 
 def tracker_of(*arguments, **named):
