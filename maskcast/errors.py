@@ -109,6 +109,12 @@ class SinkError(MaskcastError):
     exit_code = 4
 
 
+class ReaderLeftError(SinkError):
+    """Who read the standard output has closed it, as ``| head`` does: the work is over, and that is no failure."""
+
+    exit_code = 0
+
+
 class ModelError(MaskcastError):
     """The checkpoint or the device cannot be used, or the model failed on a frame."""
 

@@ -107,7 +107,7 @@ def track(
             "--out",
             "-o",
             help=f"{known_formats()}; name:target, such as coco:target, where the suffix does not say the format. "
-            f"Default: {STDOUT}. {STREAM_FIELD} stands for the stream's id.",
+            f"Default: {STDOUT}, or on a terminal a line a second to read. {STREAM_FIELD} stands for the stream's id.",
         ),
     ] = None,
     model: arguments.Model = MODEL,
@@ -166,7 +166,7 @@ def track(
     from streaming.commands.outputs import Outputs
     from streaming.commands.track import run_track
 
-    outputs = Outputs(out or [STDOUT], codec, quality)
+    outputs = Outputs(out or [], codec, quality)
     try:
         if verbose:
             configure_logs("info", "text")

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from maskcast.errors import SinkError, reason_of
+from maskcast.errors import ReaderLeftError, SinkError, reason_of
 from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
 from sinks.datasets.lines import LineFile
@@ -14,7 +14,7 @@ from sinks.messages.frame import frame_message
 from sinks.sink import BlockingSink
 
 STANDARD_OUTPUT = "standard output"
-_failure: str | None = None  # why the standard output is of no use, to all streams that share it
+_failure: SinkError | None = None  # why the standard output is of no use, to all streams that share it
 
 
 class JsonLinesSink(BlockingSink):
@@ -45,7 +45,8 @@ class StdoutSink(BlockingSink):
     """One `maskcast.frame` object a line on the standard output, each written at once, for pipes.
 
     Raises:
-        SinkError: the reader has closed the pipe (``| head``), or the output cannot be written.
+        ReaderLeftError: the reader has closed the pipe (``| head``).
+        SinkError: the output cannot be written.
     """
 
     def __init__(self) -> None:
@@ -57,25 +58,25 @@ class StdoutSink(BlockingSink):
 
     def write_blocking(self, result: Result) -> None:
         if _failure is not None:
-            raise SinkError(_failure, where=STANDARD_OUTPUT)
+            raise _failure
         try:
             sys.stdout.buffer.write(frame_message(result).json_bytes() + b"\n")
             sys.stdout.buffer.flush()
         except BrokenPipeError as error:
             # An error and not silence: the model must not go on for hours on behalf of nobody.
-            raise _give_up_stdout("its reader closed the pipe") from error
+            raise _give_up_stdout(ReaderLeftError("its reader closed the pipe", where=STANDARD_OUTPUT)) from error
         except OSError as error:
-            raise _give_up_stdout(f"cannot write: {reason_of(error)}") from error
+            raise _give_up_stdout(SinkError(f"cannot write: {reason_of(error)}", where=STANDARD_OUTPUT)) from error
 
     def finish_blocking(self, reason: str | None) -> None:
         """Every line is out already."""
 
 
-def _give_up_stdout(failure: str) -> SinkError:
+def _give_up_stdout(failure: SinkError) -> SinkError:
     """Point the standard output at nothing, or Python complains about the unwritten rest when it exits."""
     global _failure  # noqa: PLW0603 - there is one standard output a process
     _failure = failure
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
-    return SinkError(failure, where=STANDARD_OUTPUT)
+    return failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from maskcast.errors import UsageError
 from maskcast.stream_info import StreamInfo
 from sinks import open_sink
 from sinks.filename import STREAM_FIELD, with_stream
-from sinks.formats import Output, parse_output
+from sinks.formats import STDOUT, Output, parse_output
 from sinks.partial import partial_path
 from sinks.sink import Sink
 from sinks.through import destination
 from sources import STDIN
+from streaming.commands.readable import ReadableSink
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Outputs:
     """Where results go.
 
     Attributes:
-        specs: sinks as on the command line; `{stream}` in one stands for the stream's id.
+        specs: sinks as on the command line; `{stream}` in one stands for the stream's id. None: JSON Lines on the
+            standard output, or where that is a terminal a line that a person can read.
         codec, quality: of annotated video.
     """
 
@@ -78,7 +81,9 @@ class Outputs:
         Raises:
             UsageError: the name made from the stream's id is that of the input, or would be while it is written.
         """
-        specs = [with_stream(spec, info.stream) for spec in self.specs]
+        if not self.specs and sys.stdout and sys.stdout.isatty():
+            return [ReadableSink()]
+        specs = [with_stream(spec, info.stream) for spec in self.specs or [STDOUT]]
         for spec in specs:
             _check_other(parse_output(spec), source)
         return [open_sink(spec, prompts=prompts, codec=self.codec, quality=self.quality) for spec in specs]

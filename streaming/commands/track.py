@@ -8,7 +8,7 @@ from functools import partial
 from glob import has_magic
 from pathlib import Path
 
-from maskcast.errors import MaskcastError, SourceError, UsageError
+from maskcast.errors import MaskcastError, ReaderLeftError, SourceError, UsageError
 from maskcast.notices import Notice, Problem
 from maskcast.prompts import clean_prompts
 from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, stream_id
@@ -113,7 +113,8 @@ def run_track(
 
 def _tell(display: ProgressDisplay, problem: Callable[[MaskcastError], None], notice: Notice) -> None:
     if isinstance(notice, Problem):
-        problem(notice.error)
+        if not isinstance(notice.error, ReaderLeftError):
+            problem(notice.error)
     else:
         display.notify(notice)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from maskcast.errors import MaskcastError
+from maskcast.errors import MaskcastError, ReaderLeftError
 from maskcast.notices import Problem
 from streaming.pipeline.job import Job
 from streaming.pipeline.report import Report
@@ -37,8 +37,8 @@ async def run_jobs(
 
 
 def exit_code(reports: Sequence[Report]) -> int:
-    """The first error's code; else 130 if anything was interrupted; else 0."""
-    errors = [error for report in reports for error in report.errors]
+    """The first failure's code; else 130 if anything was interrupted; else 0."""
+    errors = [error for report in reports for error in report.errors if not isinstance(error, ReaderLeftError)]
     if errors:
         return errors[0].exit_code
     return INTERRUPTED if any(report.interrupted for report in reports) else 0

@@ -51,7 +51,7 @@ except SinkError as error:
         assert json.loads(process.stdout.readline())["frame"] == 0
         process.stdout.close()
         errors = process.stderr.read().decode().splitlines()
-        assert process.wait() == 4
+        assert process.wait() == 0, "as `head` does it"
     assert errors == ["standard output: its reader closed the pipe"]
 
 
