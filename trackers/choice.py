@@ -11,6 +11,9 @@ from trackers.detection.checkpoint import Checkpoint, load_checkpoint
 from trackers.options import EngineOptions
 from trackers.rules import Rules
 
+# The least checkpoint with weights of a memory tracker for which nobody has to ask.
+OPEN_TRACKER = "facebook/sam2.1-hiera-tiny"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -50,16 +53,22 @@ def choose(options: EngineOptions, *, weights: bool = True) -> Choice:
     return Choice(checkpoint, rules, _tracker(options.tracker, checkpoint, rules))
 
 
+def how_to_remember(checkpoint: Checkpoint) -> str:
+    """Advice for who needs the memory tracker and has another."""
+    if checkpoint.video is not None:
+        return "use --tracker memory"
+    return f"use --tracker-from {OPEN_TRACKER}, which is open to all"
+
+
 def _tracker(name: TrackerName | None, checkpoint: Checkpoint, rules: Rules) -> TrackerName:
     if name not in (None, *get_args(TrackerName)):
         raise UsageError(f"unknown tracker {name!r}", advice=f"use {' or '.join(get_args(TrackerName))}")
     if name == "memory" and checkpoint.video is None:
-        advice = "use --tracker association, or --tracker-from facebook/sam2.1-hiera-tiny"
+        advice = f"use --tracker association, or --tracker-from {OPEN_TRACKER}"
         raise UsageError(f"model {checkpoint.name} has no memory tracker weights", advice=advice)
     if name == "association" or checkpoint.video is None:
         if rules.hot_start:
-            advice = "use --tracker memory with a sam3_video model"
-            raise UsageError("a hot start needs the memory tracker", advice=advice)
+            raise UsageError("a hot start needs the memory tracker", advice=how_to_remember(checkpoint))
         return "association"
     # A track can be missed or doubled in at most one frame less than it is held back.
     shortest = max(rules.hotstart_unmatch_thresh, rules.hotstart_dup_thresh) + 1

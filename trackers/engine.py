@@ -17,7 +17,7 @@ from maskcast.frame import Frame
 from maskcast.prompts import clean_prompts
 from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
-from trackers.choice import Choice, choose
+from trackers.choice import Choice, choose, how_to_remember
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import MAX_PAIRS, Detections, Detector, ImageFeatures
 from trackers.detection.text import TextEmbedding, TextEncoder
@@ -250,8 +250,7 @@ class Engine:
             UsageError: only the memory tracker has track states.
         """
         if not isinstance(self._tracker, MemoryTracker):
-            advice = "use --tracker memory with a sam3_video model"
-            raise UsageError("track states need the memory tracker", advice=advice)
+            raise UsageError("track states need the memory tracker", advice=how_to_remember(self._checkpoint))
         return self._tracker
 
     def close_stream(self, stream: TrackedStream) -> list[Result]:

@@ -46,8 +46,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ({"name": "video", "tracker_from": "video"}, None),
         ({"name": "detector", "tracker_from": "full"}, None),  # as with facebook/sam3
         ({"name": "detector", "tracker": "memory"}, "no memory tracker weights"),
-        ({"name": "detector", "hot_start": 15}, "needs the memory tracker"),
-        ({"name": "video", "tracker": "association", "hot_start": 15}, "needs the memory tracker"),
+        (
+            {"name": "detector", "hot_start": 15},
+            "needs the memory tracker; use --tracker-from facebook/sam2.1-hiera-tiny",
+        ),
+        ({"name": "video", "tracker": "association", "hot_start": 15}, "the memory tracker; use --tracker memory"),
         *(({"name": "video", "hot_start": frames}, "could take no track back") for frames in (1, 3, 8)),
         ({"name": "detector", "tracker_from": "detector"}, "needs sam3_video"),
         ({"name": "other", "tracker_from": "video"}, "another image encoder"),

@@ -125,7 +125,7 @@ def test_a_resumed_track_that_was_told_of_is_not_taken_back(folders, tmp_path):
 
 def test_association_has_no_track_states(folders, tmp_path):
     engine = Engine(EngineOptions(str(folders[0]), "cpu"))
-    with pytest.raises(UsageError, match="track states need the memory tracker"):
+    with pytest.raises(UsageError, match="need the memory tracker; use --tracker-from"):
         engine.save_stream(engine.open_stream(["person"]), final=True)
 
 
