@@ -205,8 +205,10 @@ def bench(
     model: arguments.Model = MODEL,
     device: arguments.Device = DEVICE,
     precision: arguments.Precision = PRECISION,
+    threshold: arguments.Threshold = None,
     tracker: arguments.Tracker = None,
     tracker_from: arguments.TrackerFrom = None,
+    context_tokens: arguments.ContextTokens = CONTEXT_TOKENS,
     prompt: Annotated[
         list[str] | None,
         typer.Option(
@@ -228,7 +230,9 @@ def bench(
 
     if verbose:
         configure_logs("info", "text")
-    options = EngineOptions(model, device, tracker, tracker_from, precision=precision)
+    options = EngineOptions(
+        model, device, tracker, tracker_from, precision=precision, threshold=threshold, context_tokens=context_tokens
+    )
     try:
         measured = run_bench(
             options, prompt or [BENCH_PROMPT], streams=streams, objects=objects, seconds=seconds, say=say

@@ -86,6 +86,19 @@ def test_the_command(tmp_path):
     assert not list(folder.iterdir()), "it leaves nothing behind"
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--threshold", "1"), "threshold must be at least 0 and below 1"),
+        (("--context-tokens", "64"), "'16', '32', '77'"),
+    ],
+)
+def test_options_of_the_model_reach_it(given, said, tmp_path):
+    done = forked.run("bench", "--model", "nano", "--device", "cpu", *given, folder=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
 def test_a_model_that_is_too_slow_is_told_after_the_first_frame(tiny_checkpoint):
     said = []
     options = EngineOptions(str(tiny_checkpoint), "cpu")
