@@ -72,7 +72,7 @@ def repair(fetched: Fetched, report: Report | None = None) -> Fetched:
         return fetched
     cache, exact = Cache(name.id), replace(name, revision=folder.commit)
     try:
-        repository = describe(exact)
+        repository = describe(exact, FILES)
     except ModelError as error:
         found = _read(cache, folder, None)
         if found.damaged:

@@ -105,7 +105,7 @@ def judge(name: ModelName, *roles: Role) -> Repository:
     Raises:
         ModelError: it may not be fetched, or is of no use.
     """
-    repository = describe(name)
+    repository = describe(name, FILES)
     names = [file.name for file in repository.files]
     if not {WEIGHTS, INDEX} & set(names):
         raise no_weights(names, str(name))

@@ -32,13 +32,27 @@ def test_files_with_their_sizes_and_digests(hub):
     assert found.file("folder/config.json") is None, "what lies in folders is never read"
 
 
-def test_two_small_requests_and_nothing_of_the_weights(hub):
+def test_a_few_small_requests_and_nothing_of_the_weights(hub):
+    commit = hub.host("some/one", FILES).commit
+    lists = [("GET", "/api/models/some/one/revision/main"), ("GET", f"/api/models/some/one/tree/{commit}")]
+    probe = ("HEAD", f"/some/one/resolve/{commit}/config.json")
+    for names, asked in ((), [probe]), (["model.safetensors"], [probe]), (["config.json", "*.safetensors"], [probe]):
+        describe(ModelName("some/one"), names)
+        assert [(request.method, request.path) for request in hub.asked] == [*lists, *asked]
+        hub.asked.clear()
+
+
+def test_a_mirror_that_names_all_files_by_sha256(hub, monkeypatch):
     hub.host("some/one", FILES)
-    describe(ModelName("some/one"))
-    assert [(asked.method, asked.path.rpartition("/")[2]) for asked in hub.asked] == [
-        ("GET", "one"),
-        ("HEAD", "config.json"),
-    ]
+    monkeypatch.setattr(stand_in, "git_sha1", lambda content: hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(stand_in, "_tree_entry", shortened)
+    found = describe(ModelName("some/one"), ["config.json"])
+    assert found.file("config.json").etag == hashlib.sha256(b"{}").hexdigest()
+    assert found.file("README.md").sha256 is None
+
+
+def shortened(name, content):
+    return {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha256(content).hexdigest()[:40]}
 
 
 def test_branches_tags_and_commits(hub):
@@ -62,19 +76,21 @@ def test_an_empty_repository(hub):
 @pytest.mark.parametrize(
     "entry",
     [
-        {"rfilename": "..", "size": 1, "blobId": "0" * 40},
-        {"rfilename": "config.json", "size": None, "blobId": "0" * 40},
-        {"rfilename": "config.json", "size": -1, "blobId": "0" * 40},
-        {"rfilename": "config.json", "size": 1, "blobId": "../../x"},
-        {"rfilename": "config.json", "size": 1},
-        {"size": 1},
-        {"rfilename": "w", "size": 1, "blobId": "0" * 40, "lfs": {"sha256": "../x", "size": 1, "pointerSize": 1}},
-        {"rfilename": "w", "size": 1, "blobId": "0" * 40, "lfs": 3},
+        {"path": ".."},
+        {"size": None},
+        {"size": -1},
+        {"oid": "../../x"},
+        {"oid": None},
+        {"lfs": {"oid": "../x", "size": 1, "pointerSize": 1}},
+        {"lfs": 3},
         3,
     ],
 )
 def test_a_list_that_no_hub_would_give(hub, monkeypatch, entry):
     hub.host("some/one", {"config.json": b""})
-    monkeypatch.setattr(stand_in, "_entry", lambda *_: entry)
+    sound = {"type": "file", "path": "config.json", "size": 1, "oid": "0" * 40}
+    if isinstance(entry, dict):
+        entry = {**sound, **entry}
+    monkeypatch.setattr(stand_in, "_tree_entry", lambda *_: entry)
     with pytest.raises(ModelError, match=f"what answers at 127.0.0.1:{hub.port} is not the hub"):
         describe(ModelName("some/one"))
