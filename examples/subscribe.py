@@ -1,5 +1,6 @@
 """Print what Maskcast publishes: `python examples/subscribe.py BROKER [PORT]`. Needs only aiomqtt and pycocotools."""
 
+import argparse
 import asyncio
 import json
 import sys
@@ -8,9 +9,8 @@ import aiomqtt
 from pycocotools import mask
 
 
-async def main() -> None:
+async def listen(host: str, port: int) -> None:
     """Subscribe to every stream."""
-    host, port = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1883
     async with aiomqtt.Client(host, port) as client:
         await client.subscribe("maskcast/+/tracks")
         async for message in client.messages:
@@ -20,4 +20,13 @@ async def main() -> None:
                 print(frame["stream"], frame["frame"], track["id"], track["prompt"], int(pixels.sum()), flush=True)
 
 
-asyncio.run(main())
+parser = argparse.ArgumentParser(description="Print what Maskcast publishes.")
+parser.add_argument("broker")
+parser.add_argument("port", type=int, nargs="?", default=1883)
+given = parser.parse_args()
+try:
+    asyncio.run(listen(given.broker, given.port))
+except (aiomqtt.MqttError, OSError, ValueError) as error:
+    sys.exit(f"{given.broker}:{given.port}: {error}")
+except KeyboardInterrupt:
+    sys.exit(130)

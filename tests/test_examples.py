@@ -4,8 +4,11 @@ import asyncio
 import json
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import aiomqtt
 import pytest
@@ -21,10 +24,13 @@ from sinks.mqtt.home_assistant import discovery
 from tests import broker, processes, sinks_media
 from tests.paths import ROOT
 from tests.patience import eventually, patient
+from tests.ports import free_port
 from tests.publishing import answered
 from tests.tracking import run
 
 EXAMPLES = ROOT / "examples"
+DEMO = ROOT / "streaming" / "commands" / "demo.mp4"
+CLOSED = "a port where nobody listens"
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
 EVENT_ID = "0123456789abcdef" * 2 + "-41"
@@ -55,6 +61,78 @@ def test_subscribe(tmp_path, tiny_checkpoint):
             assert re.fullmatch(r"clip \d+ \d+ cat \d+\n", subscriber.stdout.readline())
 
 
+def example(name, *arguments, folder):
+    """Run an example to its end."""
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, timeout=patient(60))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "code", "said"),
+    [
+        ("count.py", [], 2, "required: video, phrase"),
+        ("count.py", ["nowhere.mp4"], 2, "required: phrase"),
+        ("count.py", ["nowhere.mp4", "cat", "nano", "more"], 2, "unrecognized arguments: more"),
+        ("count.py", ["nowhere.mp4", "cat", "nano"], 3, "nowhere.mp4: no such file"),
+        ("count.py", [DEMO, "cat", "./nowhere"], 5, "no such folder"),
+        ("count.py", [DEMO, "", "nano"], 2, "prompt"),
+        ("subscribe.py", [], 2, "required: broker"),
+        ("subscribe.py", ["127.0.0.1", "many"], 2, "invalid int value: 'many'"),
+        ("subscribe.py", ["127.0.0.1", "99999"], 1, "127.0.0.1:99999: "),
+        ("subscribe.py", ["127.0.0.1", CLOSED], 1, "refused"),
+        ("subscribe.py", ["nowhere.invalid"], 1, "nowhere.invalid:1883: "),
+        ("control.py", [], 2, "required: broker, port, stream, prompt"),
+        ("control.py", ["127.0.0.1", "1883", "door"], 2, "required: prompt"),
+        ("control.py", ["127.0.0.1", "many", "door", "cat"], 2, "invalid int value: 'many'"),
+        ("control.py", ["127.0.0.1", CLOSED, "door", "cat"], 1, "refused"),
+        ("control.py", ["nowhere.invalid", "1883", "door", "cat"], 1, "nowhere.invalid:1883: "),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_a_code(name, arguments, code, said, tmp_path):
+    given = [str(free_port()) if argument is CLOSED else argument for argument in arguments]
+    done = example(name, *given, folder=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert not done.stdout
+    *usage, line = done.stderr.splitlines()
+    assert said in line
+    assert all(one.startswith(("usage: ", " ")) for one in usage), (
+        "an error is one line, under the usage where that is it"
+    )
+    assert bool(usage) == ("argument" in line)
+
+
+def interrupted(name, *arguments, busy, folder):
+    """How an example ends that gets Ctrl-C once `busy` has come back."""
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with processes.running(command, text=True, cwd=folder, **pipes) as process:
+        busy()
+        process.send_signal(signal.SIGINT)
+        printed = process.communicate(timeout=patient(60))
+    return process.returncode, *printed
+
+
+def test_ctrl_c_while_it_waits_for_a_source(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as callers:
+        silent.settimeout(patient(60))
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/door.mp4"
+
+        def busy():
+            callers.enter_context(silent.accept()[0])
+
+        assert interrupted("count.py", url, "cat", "nano", busy=busy, folder=tmp_path) == (130, "", "")
+
+
+@pytest.mark.parametrize(("name", "more"), [("subscribe.py", []), ("control.py", ["door", "cat"])])
+def test_ctrl_c_while_it_listens(name, more, tmp_path):
+    with broker.running(tmp_path / "broker", lines=["log_type subscribe"]) as server:
+
+        def busy():
+            eventually(lambda: "maskcast/" in server.log(), what="it subscribes")
+
+        assert interrupted(name, "127.0.0.1", server.port, *more, busy=busy, folder=tmp_path) == (130, "", "")
+
+
 def test_the_readme_shows_commands_that_exist():
     text = (EXAMPLES.parent / "README.md").read_text()
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
@@ -62,7 +140,7 @@ def test_the_readme_shows_commands_that_exist():
         subprocess.run(
             [sys.executable, "-m", "maskcast", *command, "--help"], capture_output=True, text=True, check=True
         ).stdout
-        for command in ([], ["track"])
+        for command in ([], ["track"], ["fetch"])
     )
     unknown = {option for option in options if option not in shown}
     assert not unknown
