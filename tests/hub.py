@@ -145,27 +145,32 @@ class Hub:
         return {**kept, "HOME": str(home), "HF_ENDPOINT": self.url}
 
     def use(self, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-        """Let this process use this hub, with the cache of an empty `home` and without a token."""
-        from huggingface_hub import constants
-
-        huggingface_hub.close_session()  # which knows the proxy of before
-        monkeypatch.setattr(constants, "ENDPOINT", self.url)
-        template = f"{self.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HOME", str(home))
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
-        monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(home / "stored_tokens"))
-        monkeypatch.setenv("HOME", str(home))
-        for variable in (*TOKENS, *PROXIES, "HF_HUB_OFFLINE", "SUDO_USER", "USER", "XDG_CACHE_HOME"):
-            monkeypatch.delenv(variable, raising=False)
+        """See `use`."""
+        use(self.url, monkeypatch, home)
 
     def close(self) -> None:
         self.released.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
+
+
+def use(url: str, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """Let this process use the hub at this URL, with the cache of an empty `home` and without a token."""
+    from huggingface_hub import constants
+
+    huggingface_hub.close_session()  # which knows the proxy of before
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HOME", str(home))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
+    monkeypatch.setattr(constants, "HF_STORED_TOKENS_PATH", str(home / "stored_tokens"))
+    monkeypatch.setenv("HOME", str(home))
+    for variable in (*TOKENS, *PROXIES, "HF_HUB_OFFLINE", "SUDO_USER", "USER", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @contextmanager
