@@ -113,7 +113,7 @@ class Engine:
             return ""
         table, seen = self._tracker.new_table(), self._tracker.propagation
         track = (table.spatial.values.nbytes + table.pointers.values.nbytes) // table.capacity
-        passing = pass_bytes(MAX_PAIRS, seen.hidden, seen.mask_size[0], self.precision.itemsize)
+        passing = pass_bytes(MAX_PAIRS, seen.hidden, seen.mask_size[0])
         return f", room for about {tracks_that_fit(free_bytes(self.device), passing, track)} tracks of all streams"
 
     def _choose(self, options: EngineOptions) -> Choice:

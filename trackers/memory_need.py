@@ -7,8 +7,10 @@ from typing import Any
 from trackers.rules import Rules
 
 # Feature maps at the size of a mask that the decoder's mask head holds at once for a pair of frame and prompt: counted
-# from the tensors alive during `Detector._decode` at full size, 208 MB in bfloat16, which is 4.9 such maps.
+# from the tensors alive during `Detector._decode` at full size, which are 4.9 such maps.
 MAPS_A_PAIR = 5
+# Between its products the model holds float32, whatever its precision; see `trackers.precision`.
+NUMBER_BYTES = 4
 
 
 def entries(config: Any, rules: Rules) -> tuple[int, int]:
@@ -19,29 +21,28 @@ def entries(config: Any, rules: Rules) -> tuple[int, int]:
     return frames, int(config.max_object_pointers_in_encoder) - 1 + rules.conditioning_pointers + hidden_too
 
 
-def track_bytes(config: Any, rules: Rules, itemsize: int, memory_itemsize: int = 2) -> int:
+def track_bytes(config: Any, rules: Rules, memory_itemsize: int = 2) -> int:
     """What one track of a stream keeps, in bytes. A stream has slots for 8 tracks at first, then for twice as many.
 
     Args:
         config: a `Sam3TrackerVideoConfig`.
         rules: of the tracker.
-        itemsize: bytes of a number in the model's precision, which pointers have.
-        memory_itemsize: and of the memories of frames.
+        memory_itemsize: bytes of a number in the memories of frames.
     """
     frames, pointers = entries(config, rules)
     side = int(config.image_size) // int(config.prompt_encoder_config.patch_size)
     frame = side * side * int(config.memory_encoder_output_channels) * memory_itemsize
-    return frames * frame + pointers * int(config.memory_attention_hidden_size) * itemsize
+    return frames * frame + pointers * int(config.memory_attention_hidden_size) * NUMBER_BYTES
 
 
-def prompt_bytes(context: int, hidden: int, itemsize: int) -> int:
+def prompt_bytes(context: int, hidden: int) -> int:
     """What the embedding of a prompt takes: its tokens, and which of them count."""
-    return context * (hidden * itemsize + 1)
+    return context * (hidden * NUMBER_BYTES + 1)
 
 
-def pass_bytes(pairs: int, hidden: int, mask_side: int, itemsize: int) -> int:
-    """What the decoder holds at its peak for so many pairs of frame and prompt: the most of all stages at full size."""
-    return pairs * MAPS_A_PAIR * hidden * mask_side * mask_side * itemsize
+def pass_bytes(pairs: int, hidden: int, mask_side: int) -> int:
+    """What the decoder holds at its peak for so many pairs of frame and prompt: more than the image encoder does."""
+    return pairs * MAPS_A_PAIR * hidden * mask_side * mask_side * NUMBER_BYTES
 
 
 def tracks_that_fit(free: int, passing: int, track: int) -> int:

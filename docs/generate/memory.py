@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from docs.generate.markdown import table
 
+if TYPE_CHECKING:
+    import torch
+
 # As published: 32 tokens a prompt, masks of 288 x 288, 8 pairs of frame and prompt decoded together.
 CONTEXT, MASK_SIDE = 32, 288
-PRECISIONS = {"bfloat16, float16": 2, "float32": 4}
+PRECISIONS = ("bfloat16", "float32")
 
 
 @cache
@@ -25,6 +29,8 @@ def full_size() -> Any:
 
 def memory_table() -> str:
     """Megabytes by part and precision."""
+    import torch
+
     from trackers.detection.detector import MAX_PAIRS
     from trackers.memory.memory_bank import FIRST_CAPACITY
     from trackers.memory_need import pass_bytes, prompt_bytes, track_bytes
@@ -35,30 +41,31 @@ def memory_table() -> str:
     config, hidden = video.tracker_model.config, int(video.tracker_model.hidden_dim)
     text = {"text_encoder", "text_projection"}
     parts = [part for name, part in video.detector_model.named_children() if name not in text]
-    detector = sum(_numbers(part) for part in parts)
-    tracker = _numbers(video.tracker_model) + _numbers(video.tracker_neck)
+    tracker = [video.tracker_model, video.tracker_neck]
 
-    def row(name: str, bytes_of: Mapping[int, float]) -> tuple[str, ...]:
-        return (name, *(_megabytes(bytes_of[size]) for size in PRECISIONS.values()))
+    def row(name: str, bytes_of: Callable[[torch.dtype], float]) -> tuple[str, ...]:
+        return (name, *(_megabytes(bytes_of(getattr(torch, precision))) for precision in PRECISIONS))
 
-    sizes = PRECISIONS.values()
-    tracks = {size: track_bytes(config, rules, size) for size in sizes}
+    track = track_bytes(config, rules)
     rows = [
-        row("weights of the detector, the same for S0, S1 and L", {size: detector * size for size in sizes}),
-        row("weights of SAM 3's tracker", {size: tracker * size for size in sizes}),
-        row("a stream with up to 8 tracks", {size: FIRST_CAPACITY * tracks[size] for size in sizes}),
-        row("a track", tracks),
-        row("a prompt", {size: prompt_bytes(CONTEXT, hidden, size) for size in sizes}),
-        row(
-            "a pass at its peak: 8 pairs of frame and prompt",
-            {size: pass_bytes(MAX_PAIRS, hidden, MASK_SIDE, size) for size in sizes},
-        ),
+        row("weights of the detector, the same for S0, S1 and L", lambda dtype: _weights(parts, dtype)),
+        row("weights of SAM 3's tracker", lambda dtype: _weights(tracker, dtype)),
+        row("a stream with up to 8 tracks", lambda _: FIRST_CAPACITY * track),
+        row("a track", lambda _: track),
+        row("a prompt", lambda _: prompt_bytes(CONTEXT, hidden)),
+        row("the detector in a pass: 8 pairs of frame and prompt", lambda _: pass_bytes(MAX_PAIRS, hidden, MASK_SIDE)),
     ]
-    return table(("MB", *PRECISIONS), rows)
+    return table(("MB", "bfloat16, float16", "float32"), rows)
 
 
-def _numbers(module: Any) -> int:
-    return sum(int(tensor.numel()) for tensor in module.parameters())
+def _weights(modules: Sequence[Any], dtype: torch.dtype) -> int:
+    """Bytes of the weights of some modules as the engine holds them."""
+    from trackers.precision import narrow
+
+    copies = [copy.deepcopy(module) for module in modules]
+    for module in copies:
+        narrow(module, dtype)
+    return sum(tensor.nbytes for module in copies for tensor in module.parameters())
 
 
 def _megabytes(count: float) -> str:

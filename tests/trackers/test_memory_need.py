@@ -22,7 +22,7 @@ def test_a_track_takes_what_its_slots_take(dtype, selective):
     table = tracker.new_table()
     allocated = table.spatial.values.nbytes + table.pointers.values.nbytes
     memory = table.spatial.values.element_size()
-    computed = track_bytes(tracker.propagation.config, rules, dtype.itemsize, memory)
+    computed = track_bytes(tracker.propagation.config, rules, memory)
     assert FIRST_CAPACITY * computed == allocated
 
 
@@ -33,25 +33,25 @@ def test_a_track_of_full_size():
     shape, most = (72 * 72, 64), {"max_recent": 6, "max_conditioning": 4, "selective": True}
     bank = MemoryBank(shape, **most, dtype=torch.bfloat16, device=torch.device("cpu"))
     assert bank.values.shape[1] == frames
-    assert track_bytes(config, rules, 2) == pytest.approx(bank.values.nbytes / FIRST_CAPACITY, rel=0.01)
+    assert track_bytes(config, rules) == pytest.approx(bank.values.nbytes / FIRST_CAPACITY, rel=0.01)
 
 
 def test_a_prompt_takes_its_embedding():
     features, mask = torch.zeros(16, 128), torch.ones(16, dtype=torch.bool)
-    assert prompt_bytes(16, 128, 4) == features.nbytes + mask.nbytes
+    assert prompt_bytes(16, 128) == features.nbytes + mask.nbytes
 
 
 def test_what_fits():
     assert tracks_that_fit(free=1_000, passing=300, track=70) == 10
     assert tracks_that_fit(free=100, passing=300, track=70) == 0
-    assert pass_bytes(8, 256, 288, 2) == pytest.approx(1.66e9, rel=0.05), "as counted at full size"
+    assert pass_bytes(8, 256, 288) == pytest.approx(3.32e9, rel=0.05), "as counted at full size"
 
 
 def test_an_engine_on_a_gpu_says_how_many_tracks_fit(video_checkpoint, monkeypatch):
     engine = Engine(EngineOptions(str(video_checkpoint), "cpu"))
     assert engine._room() == "", "the memory beside a CPU is everybody's"
-    passing = pass_bytes(8, tiny.HIDDEN, 32, 4)
-    track = track_bytes(engine._tracker.propagation.config, engine._tracker.rules, 4)
+    passing = pass_bytes(8, tiny.HIDDEN, 32)
+    track = track_bytes(engine._tracker.propagation.config, engine._tracker.rules)
     monkeypatch.setattr("trackers.engine.free_bytes", lambda _: passing + 5 * track)
     engine.device = torch.device("cuda", 0)  # there is none here
     assert engine._room() == ", room for about 5 tracks of all streams"

@@ -98,7 +98,7 @@ def test_the_table_tells_operators_that_mps_has_from_those_that_it_lacks(operato
 def test_mps_has_every_operator_and_type_of_a_pass(tracker, operators, tmp_path, monkeypatch):
     monkeypatch.setattr("trackers.memory.propagation.memory_precision", lambda _: memory_precision(MPS))
     engine = Engine(EngineOptions(str(tiny.save_video(tmp_path / "model")), "cpu", tracker))
-    stream = engine.open_stream(["person", "a car"])
+    stream = engine.open_stream(["dog", "cat"])
     seen = 0
     with Watch(operators) as watch:
         # On every device but a CPU, pictures are resized in float32.
@@ -108,7 +108,7 @@ def test_mps_has_every_operator_and_type_of_a_pass(tracker, operators, tmp_path,
             seen += len(result.tracks)
         if tracker == "memory":
             engine.save_stream(stream, final=True).write(tmp_path / "state")
-            engine.resume_stream(tmp_path / "state", ["person", "a car"])
+            engine.resume_stream(tmp_path / "state", ["dog", "cat"])
     assert seen, "a pass that finds nothing calls little"
     assert len(watch.seen) > 60
     assert "_upsample_bilinear2d_aa" in watch.seen
