@@ -68,7 +68,7 @@ class Service:
             UsageError: a port that the settings name cannot be used.
             SinkError: another process uses the state folder.
             ModelError: the model cannot be loaded, fails again and again, or its thread has died.
-            MaskcastError: a stream was given up that should run.
+            MaskcastError: a stream was given up that should run; or all have ended, one of them by this error.
         """
         settings = self._settings
         async with AsyncExitStack() as ending:
@@ -159,6 +159,8 @@ class Service:
             raise MaskcastError(
                 f"given up: {', '.join(sorted(streams.given_up))}", advice="see the log, and start again"
             )
+        if not stop.is_set() and (failures := streams.failures()):
+            raise min(failures, key=lambda failure: failure.exit_code)  # as `check` chooses among its own
 
     async def _apply(self, streams: Streams, settings: Settings) -> None:
         streams.apply(settings.streams)
@@ -233,7 +235,7 @@ def run_service(file: Path) -> int:
     """Serve a settings file until SIGINT or SIGTERM; SIGHUP reads it again.
 
     Returns:
-        The exit code: 0 after a signal or when all streams have ended.
+        The exit code: 0 after a signal or when all streams have come to their end.
 
     Raises:
         MaskcastError: see `Service.run`.

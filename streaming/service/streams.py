@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from maskcast.errors import MaskcastError
 from streaming.service.removal import Removal
 from streaming.service.resources import Resources
 from streaming.service.supervisor import Supervisor
@@ -47,6 +48,11 @@ class Streams:
     def unfinished(self) -> list[asyncio.Task[None]]:
         """Those in the settings that have not come to an end."""
         return [task for _, task in self._running.values() if not task.done()]
+
+    def failures(self) -> list[MaskcastError]:
+        """What ended those in the settings that did not come to their end."""
+        found = ((name, supervisor.failure) for name, supervisor in self.supervisors().items())
+        return [failure.at(name) for name, failure in found if failure]
 
     def measure(self) -> tuple[float, float]:
         """Bring their metrics up to date: frames a second that they want of the model, and that it tracks."""

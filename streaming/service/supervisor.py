@@ -7,7 +7,7 @@ import logging
 import time
 
 from maskcast.backoff import Backoff
-from maskcast.errors import ModelError
+from maskcast.errors import MaskcastError, ModelError
 from streaming.pipeline.stopping import first, unless
 from streaming.service.resources import Resources
 from streaming.service.served_stream import ServedStream
@@ -30,12 +30,14 @@ class Supervisor:
         name: id of the stream.
         settings: of the stream.
         stream: itself.
+        failure: what ended the last attempt, if that was an error.
     """
 
     def __init__(self, name: str, settings: StreamSettings, resources: Resources) -> None:
         """Prepare; nothing runs before `run`."""
         self.name, self.settings = name, settings
         self._stop, self._removed = asyncio.Event(), False
+        self.failure: MaskcastError | None = None
         self._one_by_one = resources.one_by_one
         self.stream = ServedStream(name, settings, resources, self._stop)
 
@@ -97,4 +99,5 @@ class Supervisor:
             self._one_by_one.release()
 
     async def _once(self) -> bool:
-        return not isinstance(await self.stream.attempt(), ModelError)
+        self.failure = await self.stream.attempt()
+        return not isinstance(self.failure, ModelError)
