@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from maskcast.errors import MaskcastError
+from maskcast.errors import MaskcastError, UsageError
 from maskcast.printable import printable
 from maskcast.redaction import redact
 from sinks.filename import STREAM_FIELD
@@ -313,13 +313,24 @@ def check(
     settings: Annotated[
         Path | None, typer.Argument(metavar="[SETTINGS]", help="TOML to check; without it, what works on this machine.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead, load this model, fetched if need be, and compare what it finds in two pictures with what "
+            "the published one is known to find."
+        ),
+    ] = None,
+    device: arguments.Device = DEVICE,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
-    """Say what works here, or whether a settings file can be served."""
+    """Say what works here, whether a settings file can be served, or whether a model is the published one."""
+    from streaming.commands.acceptance import run_acceptance
     from streaming.commands.check import run_check
 
     try:
-        lines, code = run_check(settings)
+        if settings and model:
+            raise UsageError("--model and a settings file are two checks", advice="run them one after the other")
+        lines, code = run_acceptance(EngineOptions(model, device), say) if model else run_check(settings)
     except MaskcastError as error:
         fail(error, verbose=verbose)
     for line in lines:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from maskcast.picture import Image
@@ -169,6 +170,19 @@ class Detector:
         """
         with measured("decode", sum(map(len, prompts))):
             return self._detect(features, prompts)
+
+    @torch.inference_mode()
+    def matches(
+        self, features: ImageFeatures, prompt: TextEmbedding, threshold: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """All matches of one prompt in one frame, in the decoder's order of queries, without NMS.
+
+        Returns:
+            Scores ``(N,)`` above `threshold`, and boxes ``(N, 4)``: left, top, right, bottom as shares of the frame.
+        """
+        scores, _, boxes = self._decode(features, [(0, 0)], [prompt])
+        kept = scores[0] > threshold
+        return scores[0][kept].cpu().numpy(), boxes[0][kept].float().cpu().numpy()
 
     def _detect(self, features: ImageFeatures, prompts: Sequence[Sequence[TextEmbedding]]) -> list[Detections]:
         pairs = [(frame, index) for frame, listed in enumerate(prompts) for index in range(len(listed))]

@@ -1,0 +1,126 @@
+"""`maskcast check --model`: whether a checkpoint, on this machine, finds what the published one is known to find."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from maskcast.errors import ModelError, SourceError, reason_of
+from maskcast.files import write_whole
+from maskcast.threads import in_daemon_thread
+from streaming.commands.fetch import fetch_first
+from streaming.event_loop import run_until_stopped
+from streaming.pipeline.stopping import unless
+from streaming.process import INTERRUPTED
+from trackers.options import EngineOptions
+
+if TYPE_CHECKING:
+    from maskcast.picture import Image
+    from trackers.detection.acceptance import Match
+
+PICTURES_URL = "http://images.cocodataset.org/val2017"
+FETCH_SECONDS = 30.0
+MOST_PICTURE_BYTES = 4 << 20  # COCO's are below 1 MB
+MOST_PICTURE_PIXELS = 1 << 20  # and 640 x 640 at most
+
+
+def run_acceptance(options: EngineOptions, say: Callable[[str], None]) -> tuple[list[str], int]:
+    """Ask a model for what is known of two pictures, with each length of context that it can read.
+
+    The model is fetched first if it is not in the cache; so are the pictures, into the cache folder of Maskcast.
+
+    Returns:
+        A line for each answer, the verdict, and the exit code: 0 also for a model of which nothing is known.
+
+    Raises:
+        SourceError: a picture cannot be had.
+        ModelError: the model cannot be had, or answers otherwise than the published one.
+        UsageError: an option cannot be served.
+    """
+    lines: list[str] = []
+
+    async def main(stop: asyncio.Event) -> None:
+        await fetch_first(options, stop, say)
+        if not stop.is_set():
+            found = await unless(stop, in_daemon_thread(lambda: _asked(options), "accept"))
+            lines.extend(found or [])
+
+    run_until_stopped(main)
+    return lines, 0 if lines else INTERRUPTED
+
+
+def _asked(options: EngineOptions) -> list[str]:
+    from trackers.detection import acceptance
+    from trackers.detection.checkpoint import load_checkpoint
+    from trackers.device import resolve_device
+
+    pictures = [_picture(question.picture) for question in acceptance.QUESTIONS]
+    device = resolve_device(options.device)
+    known = acceptance.KNOWN.get(options.model.partition("@")[0])
+    wanted: Sequence[Match | None] = known or [None] * len(pictures)
+    found = acceptance.answers(load_checkpoint(options.model), device, pictures, wanted)
+    lines = []
+    for question, number in zip(acceptance.QUESTIONS, range(len(pictures)), strict=True):
+        for context, matches in found.items():
+            lines.append(f"{question.phrase!r}, {context} tokens: {_shown(matches[number])}")
+        if known:
+            lines.append(f"{question.phrase!r}, expected: {_shown(known[number])}")
+    if not known:
+        return [*lines, f"nothing is known of {options.model} to compare with"]
+
+    def far(context: int) -> float:
+        return sum(acceptance.distance(*pair) for pair in zip(found[context], known, strict=True))
+
+    best = min(found, key=far)
+    if not all(acceptance.fits(*pair) for pair in zip(found[best], known, strict=True)):
+        what = f"it does not find what the published one finds: {'; '.join(lines)}"
+        advice = f"try `maskcast fetch --verify {options.model}`, and --device cpu"
+        raise ModelError(what, where=f"model {options.model}", advice=advice)
+    score, iou = acceptance.SCORE_TOLERANCE, acceptance.LEAST_BOX_IOU
+    fit = f"it finds what the published one finds (scores within {score}, boxes at IoU {iou} or more)"
+    return [*lines, f"{fit}; {best} tokens fit best"]
+
+
+def _shown(match: Match | None) -> str:
+    if match is None:
+        return "nothing"
+    return f"score {match.score:.4f}, box {', '.join(f'{side:.2f}' for side in match.box)}"
+
+
+def _picture(name: str) -> Image:
+    """One of COCO's pictures, from the cache folder or else from COCO's host.
+
+    Raises:
+        SourceError: it cannot be fetched, or is no picture.
+    """
+    from sources import SourceSettings, open_source
+    from trackers.detection.text import cache_folder
+
+    file = cache_folder().with_name("pictures") / name
+    if not file.is_file():
+        _fetch(f"{PICTURES_URL}/{name}", file)
+    source = open_source(str(file), SourceSettings(max_pixels=MOST_PICTURE_PIXELS))
+    try:
+        return next(iter(source)).picture.rgb()
+    except StopIteration:
+        raise SourceError("is no picture", where=file, advice="delete it") from None
+    finally:
+        source.close()
+
+
+def _fetch(url: str, file: Path) -> None:
+    advice = f"fetch it on another machine and put it there: {file}"
+    try:
+        with urlopen(url, timeout=FETCH_SECONDS) as response:  # noqa: S310 - the URL is ours
+            content = response.read(MOST_PICTURE_BYTES + 1)
+        if not content.startswith(b"\xff\xd8") or len(content) > MOST_PICTURE_BYTES:
+            raise SourceError("what came is not the picture", where=url, advice=advice)
+        write_whole(file, lambda part: Path(part).write_bytes(content))
+    except (OSError, ValueError) as error:
+        if isinstance(error, HTTPError):
+            error.close()  # it is the response, too
+        raise SourceError(f"cannot be fetched: {reason_of(error)}", where=url, advice=advice) from error
