@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from maskcast.errors import UsageError
-from trackers.defaults import TrackerName
+from trackers.defaults import MOST_HOT_START_FRAMES, TrackerName
 from trackers.detection.checkpoint import Checkpoint, load_checkpoint
 from trackers.options import EngineOptions
 from trackers.rules import Rules
@@ -38,19 +38,28 @@ def choose(options: EngineOptions, *, weights: bool = True) -> Choice:
         weights: False to find out whether it would work, see `load_checkpoint`.
 
     Raises:
-        UsageError: there is no such tracker, the checkpoint has no weights for it, or it knows no hot start of that
-            length.
+        UsageError: a number is out of its bounds, there is no such tracker, the checkpoint has no weights for it, or
+            it knows no hot start of that length.
         ModelError: the checkpoint cannot be used.
     """
+    _check_bounds(options)
     checkpoint = load_checkpoint(options.model, options.tracker_from, options.context_tokens, weights=weights)
     rules = Rules.from_config(checkpoint.video.config) if checkpoint.video else Rules()
     rules = replace(rules, hot_start=options.hot_start, lost_after=options.lost_after)
     if (threshold := options.threshold) is not None:
-        if not 0 <= threshold < 1:
-            raise UsageError(f"threshold must be at least 0 and below 1, not {threshold}")
         # Both: a match between the two would be found and never start a track.
         rules = replace(rules, score_threshold_detection=threshold, new_det_thresh=threshold)
     return Choice(checkpoint, rules, _tracker(options.tracker, checkpoint, rules))
+
+
+def _check_bounds(options: EngineOptions) -> None:
+    """Refuse numbers that no model can serve, before one is loaded."""
+    if options.threshold is not None and not 0 <= options.threshold < 1:
+        raise UsageError(f"threshold must be at least 0 and below 1, not {options.threshold}")
+    if not 0 <= options.hot_start <= MOST_HOT_START_FRAMES:
+        raise UsageError(f"hot start must be 0 to {MOST_HOT_START_FRAMES} frames, not {options.hot_start}")
+    if not options.lost_after >= 0:  # NaN is none either
+        raise UsageError(f"lost_after must be 0 or more seconds, not {options.lost_after}")
 
 
 def how_to_remember(checkpoint: Checkpoint) -> str:

@@ -13,6 +13,8 @@ PRECISION: PrecisionName = "auto"
 # What `Sam3Processor` of Transformers pads every prompt to.
 CONTEXT_TOKENS: ContextTokens = 32
 HOT_START_FRAMES = 0
+# So many results of a stream, masks and pictures included, wait in memory.
+MOST_HOT_START_FRAMES = 1000
 LOST_AFTER_SECONDS = 3.0
 # SORT's `min_hits` (Bewley et al. 2016).
 CONFIRM_AFTER_FRAMES = 3

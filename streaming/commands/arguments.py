@@ -26,7 +26,12 @@ TrackerFrom: TypeAlias = Annotated[
     ),
 ]
 HotStart: TypeAlias = Annotated[
-    int, typer.Option(min=0, help="Hold results back by so many frames to take false tracks back; 0: at once.")
+    int,
+    typer.Option(
+        min=0,
+        max=defaults.MOST_HOT_START_FRAMES,
+        help="Hold results back by so many frames to take false tracks back; 0: at once.",
+    ),
 ]
 Threshold: TypeAlias = Annotated[
     float | None,

@@ -12,6 +12,7 @@ from trackers.defaults import (
     HOT_START_FRAMES,
     LOST_AFTER_SECONDS,
     MODEL,
+    MOST_HOT_START_FRAMES,
     PRECISION,
     ContextTokens,
     PrecisionName,
@@ -46,7 +47,7 @@ class ModelSettings(Table):
     hot_start: int = Field(
         default=HOT_START_FRAMES,
         ge=0,
-        le=1000,
+        le=MOST_HOT_START_FRAMES,
         description="Frames by which results are held back to take false tracks back.",
     )
     lost_after: float = Field(

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from maskcast.errors import MaskcastError
+from maskcast.errors import MaskcastError, UsageError
 from streaming.commands.model_probe import probe_model
 from streaming.commands.probes import Verdict
 from streaming.settings.model import ModelSettings
 from tests import tiny
+from trackers.choice import choose
 from trackers.engine import Engine
 from trackers.options import EngineOptions
 
@@ -75,6 +76,22 @@ def test_check_says_what_run_does(folders: dict[str, str], asked: dict[str, obje
         Engine(EngineOptions(name, "cpu", tracker, **named))
     assert (found[0].verdict, found[0].exit_code) == (Verdict.FAIL, caught.value.exit_code)
     assert said in found[0].detail
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"threshold": 1.0}, "threshold must be at least 0 and below 1"),
+        ({"threshold": float("nan")}, "threshold must be"),
+        ({"hot_start": -1}, "hot start must be 0 to 1000 frames, not -1"),
+        ({"hot_start": 1001}, "hot start must be 0 to 1000 frames, not 1001"),
+        ({"lost_after": -1.0}, "lost_after must be 0 or more seconds"),
+        ({"lost_after": float("nan")}, "lost_after must be"),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused_before_a_model_is_loaded(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        choose(EngineOptions("/nowhere", "cpu", **options))
 
 
 @pytest.mark.parametrize("prompt", ["a" * 31, "x" * 500])
