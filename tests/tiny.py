@@ -8,8 +8,10 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     PreTrainedTokenizerFast,
+    Sam3Config,
     Sam3LiteTextConfig,
     Sam3LiteTextModel,
+    Sam3Model,
     Sam3VideoConfig,
     Sam3VideoModel,
 )
@@ -75,16 +77,36 @@ def _lengthen(detector: Sam3LiteTextModel) -> None:
     """Give the text encoder as many positions as the published ones have; no other weight is drawn otherwise for it."""
     table = detector.text_encoder.embeddings.position_embedding
     width = table.position_embedding.shape[-1]
-    drawn = torch.randn(1, 1, POSITIONS, width, generator=torch.Generator().manual_seed(0))
+    drawn = torch.randn(1, 1, POSITIONS, width, generator=torch.Generator().manual_seed(1))
     table.position_embedding = torch.nn.Parameter(drawn * width**-0.5)
     detector.config.text_config.max_position_embeddings = POSITIONS
 
 
-def model(seed: int = 0) -> Sam3LiteTextModel:
+def full_configuration() -> Sam3Config:
+    """The same with SAM 3's own kind of text encoder, CLIP's, for 32 tokens."""
+    text = {
+        "model_type": "clip_text_model",
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "projection_dim": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 32,
+        "hidden_act": "gelu",
+    }
+    lite = configuration().to_dict()
+    return Sam3Config(
+        text_config=text, **{key: lite[key] for key in Sam3Config.sub_configs_defaults if key != "text_config"}
+    )
+
+
+def model(seed: int = 0, *, full: bool = False) -> Sam3LiteTextModel | Sam3Model:
     """A detector that finds things: its weights are random, but its scores are spread around the threshold."""
     torch.manual_seed(seed)
-    detector = Sam3LiteTextModel(configuration()).eval()
-    _lengthen(detector)
+    detector = Sam3Model(full_configuration()).eval() if full else Sam3LiteTextModel(configuration()).eval()
+    if not full:
+        _lengthen(detector)
     for name, parameter in detector.named_parameters():
         # Fresh weights of std 0.02 let nothing through; fan-in scale makes every path carry signal.
         if parameter.ndim > 1 and "embed" not in name:
@@ -95,15 +117,15 @@ def model(seed: int = 0) -> Sam3LiteTextModel:
     return detector
 
 
-def save(folder: Path, seed: int = 0) -> Path:
-    model(seed).save_pretrained(folder)
+def save(folder: Path, seed: int = 0, *, full: bool = False) -> Path:
+    model(seed, full=full).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
 
 
-def video_configuration(**rules: float) -> Sam3VideoConfig:
+def video_configuration(*, full: bool = False, **rules: float) -> Sam3VideoConfig:
     """The tiny detector with a tiny tracker; `rules` are fields of `Sam3VideoConfig`."""
-    detector = configuration()
+    detector = full_configuration() if full else configuration()
     side = IMAGE_SIZE // 14
     tracker = {
         "model_type": "sam3_tracker_video",
@@ -131,15 +153,16 @@ def video_configuration(**rules: float) -> Sam3VideoConfig:
     )
 
 
-def video_model(seed: int = 2, **rules: float) -> Sam3VideoModel:
+def video_model(seed: int = 2, *, full: bool = False, **rules: float) -> Sam3VideoModel:
     """Detector and tracker with random weights, adjusted so that detections and tracks live."""
     torch.manual_seed(seed)
-    video = Sam3VideoModel(video_configuration(**rules)).eval()
-    _lengthen(video.detector_model)
+    video = Sam3VideoModel(video_configuration(full=full, **rules)).eval()
+    if not full:
+        _lengthen(video.detector_model)
     for name, parameter in video.named_parameters():
         if parameter.ndim > 1 and "embed" not in name:
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
-    video.detector_model.load_state_dict(model(seed).state_dict())
+    video.detector_model.load_state_dict(model(seed, full=full).state_dict())
     tracker = video.tracker_model
     with torch.no_grad():
         # With these gains memory matters, so that tracks of one frame differ, but not so much that the recurrent
@@ -163,8 +186,8 @@ def video_model(seed: int = 2, **rules: float) -> Sam3VideoModel:
     return video
 
 
-def save_video(folder: Path, seed: int = 2, **rules: float) -> Path:
+def save_video(folder: Path, seed: int = 2, *, full: bool = False, **rules: float) -> Path:
     """One `sam3_video` folder: detector, tracker and tokenizer."""
-    video_model(seed, **rules).save_pretrained(folder)
+    video_model(seed, full=full, **rules).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder

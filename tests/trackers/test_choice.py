@@ -57,7 +57,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         ({"name": "other", "tracker_from": "video"}, "another image encoder"),
         ({"name": "detector", "tracker_from": "headless"}, "weights are missing"),
         ({"name": "headless"}, "weights are missing"),
-        ({"name": "full"}, "its detector is sam3"),
+        ({"name": "full"}, "do not belong together"),
         ({"name": "mute"}, "no tokenizer.json"),
         ({"name": "detector", "tracker_from": "/nowhere"}, "no such folder"),
         ({"name": "someone/unknown"}, "not in the cache"),

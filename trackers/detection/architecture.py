@@ -9,7 +9,7 @@ from maskcast.errors import ModelError
 
 DETECTOR_TYPE = "sam3_lite_text"
 VIDEO_TYPE = "sam3_video"
-# SAM 3's own detector, of which only the tracker's side is ever loaded.
+# SAM 3's own detector, with a full text encoder.
 FULL_DETECTOR_TYPE = "sam3"
 # SAM 2 and 2.1, of which the tracker is loaded, image encoder included.
 SAM2_TYPE = "sam2_video"
@@ -31,7 +31,7 @@ class Role:
 
 
 # By `--model` and by `--tracker-from`.
-MODEL = Role(kinds=(DETECTOR_TYPE, VIDEO_TYPE), detectors=(DETECTOR_TYPE,))
+MODEL = Role(kinds=(DETECTOR_TYPE, FULL_DETECTOR_TYPE, VIDEO_TYPE), detectors=(DETECTOR_TYPE, FULL_DETECTOR_TYPE))
 TRACKER = Role(
     kinds=(VIDEO_TYPE, SAM2_TYPE),
     detectors=(DETECTOR_TYPE, FULL_DETECTOR_TYPE),

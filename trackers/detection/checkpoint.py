@@ -14,7 +14,7 @@ import torch
 from maskcast.errors import ModelError, reason_of
 from trackers.defaults import CONTEXT_TOKENS
 from trackers.defaults import MODEL as DEFAULT_MODEL
-from trackers.detection.architecture import MODEL, TRACKER, VIDEO_TYPE, kind_of
+from trackers.detection.architecture import DETECTOR_TYPE, FULL_DETECTOR_TYPE, MODEL, TRACKER, VIDEO_TYPE, kind_of
 from trackers.detection.composition import load_tracker
 from trackers.detection.config import build_config, read_config
 from trackers.detection.context import context_length, longest_context
@@ -30,10 +30,10 @@ class Checkpoint:
 
     Attributes:
         name: as the user named it.
-        kind: its architecture, `sam3_lite_text` or `sam3_video`.
+        kind: its architecture, `sam3_lite_text`, `sam3` or `sam3_video`.
         size: of its weights' files, in bytes.
         revision: changes whenever a file of it does; a hub commit or a digest. Empty if the weights were not read.
-        detector: a `Sam3LiteTextModel`.
+        detector: a `Sam3LiteTextModel`, or a `Sam3Model`, which differs in the text encoder alone.
         tokenizer: the tokenizer saved with it.
         video: what the memory tracker needs, or None if there are no tracker weights: the whole `Sam3VideoModel`
             (whose `detector_model` is `detector`), or the `TrackerWeights` of another checkpoint.
@@ -83,7 +83,7 @@ class Checkpoint:
 def load_checkpoint(
     name: str, tracker_from: str | None = None, context_tokens: int = CONTEXT_TOKENS, *, weights: bool = True
 ) -> Checkpoint:
-    """Load a SAM3-LiteText checkpoint.
+    """Load a SAM3-LiteText or SAM 3 checkpoint.
 
     Args:
         name: `nano`, a folder, or `owner/name` or `owner/name@revision` of the hub, see `locate`.
@@ -127,7 +127,11 @@ def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:
     """The model of a configuration, filled with these weights and no others."""
     import transformers
 
-    model_class: Any = transformers.Sam3VideoModel if kind == VIDEO_TYPE else transformers.Sam3LiteTextModel
+    model_class: Any = {
+        DETECTOR_TYPE: transformers.Sam3LiteTextModel,
+        FULL_DETECTOR_TYPE: transformers.Sam3Model,
+        VIDEO_TYPE: transformers.Sam3VideoModel,
+    }[kind]
     check_size(lambda: model_class(config), weights, "", name)
     try:
         # Without a folder: it would look for files of its own choice there.

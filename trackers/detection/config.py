@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from maskcast.errors import ModelError, reason_of
-from trackers.detection.architecture import DETECTOR_TYPE, SAM2_TYPE, VIDEO_TYPE
+from trackers.detection.architecture import DETECTOR_TYPE, FULL_DETECTOR_TYPE, SAM2_TYPE, VIDEO_TYPE
 from trackers.detection.folder import CONFIG, MOST_CONFIG_BYTES, CheckpointFolder
 from trackers.rules import Rules
 
@@ -86,6 +86,7 @@ def build_config(found: dict[str, Any], name: str) -> Any:
 
     config_class = {
         DETECTOR_TYPE: transformers.Sam3LiteTextConfig,
+        FULL_DETECTOR_TYPE: transformers.Sam3Config,
         VIDEO_TYPE: transformers.Sam3VideoConfig,
         SAM2_TYPE: transformers.Sam2VideoConfig,
     }[found["model_type"]]

@@ -14,6 +14,7 @@ from torch.func import functional_call
 
 from maskcast.errors import UsageError
 from trackers.defaults import CONTEXT_TOKENS, ContextTokens
+from trackers.detection.architecture import DETECTOR_TYPE
 
 # What the authors' code pads with, and takes for padding afterwards: `SimpleTokenizer` in `tokenizer_ve.py`,
 # `TextStudentEncoder.forward` in `text_encoder_student.py` of SimonZeng7108/efficientsam3.
@@ -68,7 +69,8 @@ def encode_prompt(detector: Any, tokenizer: Any, prompt: str, tokens: int) -> tu
     Returns:
         ``(L, C)`` float32 features, projected to the detector's hidden size, and ``(L,)`` bool, False for padding.
     """
-    if tokens == AUTHORS_TOKENS < detector.config.text_config.max_position_embeddings:
+    lite = detector.config.model_type == DETECTOR_TYPE
+    if lite and tokens == AUTHORS_TOKENS < detector.config.text_config.max_position_embeddings:
         return _as_the_authors(detector, tokenizer(prompt).input_ids)
     given = tokenizer(prompt, padding="max_length", max_length=tokens, return_tensors="pt")
     mask = given.attention_mask.bool()

@@ -61,9 +61,9 @@ def test_another_architecture(copy):
 
 def test_a_video_model_with_another_detector(copy):
     (copy / "config.json").write_text(
-        json.dumps({"model_type": "sam3_video", "detector_config": {"model_type": "sam3"}})
+        json.dumps({"model_type": "sam3_video", "detector_config": {"model_type": "owlv2"}})
     )
-    assert "its detector is sam3" in error_of(copy)
+    assert "its detector is owlv2" in error_of(copy)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", "null"])

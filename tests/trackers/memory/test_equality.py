@@ -68,7 +68,7 @@ def test_same_ids_and_masks_with_a_real_detector():
     video = tiny.video_model(new_det_thresh=0.8, score_threshold_detection=0.6)
     # Twelve all but equal masks a prompt: which of them gets a pixel hangs on the last bits, which are the same in one
     # pass only.
-    prompts = ("dog",)
+    prompts = PROMPTS[:1]
     ours = Ours(video)
     state = ours.tracker.new_state(prompts)
     theirs = Reference(video, tiny.tokenizer(), prompts)
