@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from maskcast.printable import printable
@@ -120,15 +121,22 @@ def progress_shown(say: Callable[[str], None]) -> Iterator[Report]:
         console=console,
     )
     tasks: dict[str, TaskID] = {}
+    lock, ended = Lock(), Event()
 
     def report(progress: Progress) -> None:
-        bars.start()
-        if progress.model not in tasks:
-            tasks[progress.model] = bars.add_task(progress.model, completed=progress.done, hindrance="")
-        task = tasks[progress.model]
-        bars.update(task, completed=progress.done, total=progress.total, hindrance=printable(progress.hindrance))
+        with lock:
+            # An interrupted download's thread reports on, and bars that start again would leave the cursor hidden.
+            if ended.is_set():
+                return
+            bars.start()
+            if progress.model not in tasks:
+                tasks[progress.model] = bars.add_task(progress.model, completed=progress.done, hindrance="")
+            task = tasks[progress.model]
+            bars.update(task, completed=progress.done, total=progress.total, hindrance=printable(progress.hindrance))
 
     try:
         yield report
     finally:
-        bars.stop()
+        with lock:
+            ended.set()
+            bars.stop()

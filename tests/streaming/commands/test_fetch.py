@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from maskcast.errors import ModelError
 from streaming.cli import app
+from streaming.commands.fetch import progress_shown
 from tests import hub as stand_in
 from tests import processes
 from tests.patience import eventually, patient
@@ -18,6 +19,7 @@ from tests.settings_files import MINIMAL
 from tests.tracking import one_line, run
 from trackers.detection.folder import CheckpointFolder
 from trackers.detection.weights import Weights
+from trackers.hub.progress import Progress
 
 FILES = {
     "config.json": json.dumps({"model_type": "sam3_lite_text"}).encode(),
@@ -218,3 +220,15 @@ def test_a_damaged_model_names_the_command_that_mends_it(hub, hosted, tmp_path):
 def test_the_default_model_is_fetched_unless_another_is_named(hub):
     line = one_line(CliRunner().invoke(app, ["fetch"]))
     assert "model vil-uob/sam3-litetext-s0" in line
+
+
+def test_a_download_that_outlives_its_bar_does_not_hide_the_cursor_again(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with progress_shown(print) as report:
+        report(Progress("some/one", "model.safetensors", 1, 3))
+    shown = capsys.readouterr().err
+    report(Progress("some/one", "model.safetensors", 2, 3))
+    assert "some/one" in shown
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
+    assert capsys.readouterr().err == ""
