@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
@@ -75,7 +76,7 @@ class Tracker:
             none yet.
 
         Raises:
-            UsageError: it is no such picture, or its time is not later.
+            UsageError: it is no such picture, or its time is not finite, or not later.
             ModelError: the model failed.
         """
         from sources.picture import ArrayPicture
@@ -86,6 +87,8 @@ class Tracker:
         pts = self._pts + 1 / FRAMES_PER_SECOND if pts is None else pts
         if self._frames and not pts > self._pts:
             raise UsageError(f"pts must increase: {pts} comes after {self._pts}")
+        if not isfinite(pts):  # after which no other time would be later
+            raise UsageError(f"pts is a finite number of seconds, not {pts}")
         picture = ArrayPicture(np.array(image, order="C"))
         frame = Frame(self._stream, self._frames, pts, datetime.now(UTC), picture)
         self._frames, self._pts = self._frames + 1, pts

@@ -84,6 +84,14 @@ def test_times_must_increase(tracker):
             one.update(circle(100), pts)
 
 
+@pytest.mark.parametrize("pts", [float("nan"), float("inf"), float("-inf")])
+def test_a_time_that_is_none_does_not_spoil_the_next(tracker, pts):
+    one = tracker.another("red circle")
+    with pytest.raises(UsageError, match="finite"):
+        one.update(circle(100), pts)
+    assert one.update(circle(100), 0.0)
+
+
 def test_every_option_of_the_engine_is_a_keyword():
     options, keywords = get_type_hints(EngineOptions), get_type_hints(EngineKeywords)
     assert {name: kind | None for name, kind in options.items()} == keywords

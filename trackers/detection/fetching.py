@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def fetch(text: str, *roles: Role, update: bool = False, report: Report | None =
     repository = judge(asked, *roles)
     path = download(repository, FILES, report)
     if name.commit is None:
-        cache.remember(name.ref, repository.commit)
+        with suppress(OSError):  # then it is asked for once more
+            cache.remember(name.ref, repository.commit)
     return Fetched(CheckpointFolder(text, path, commit=repository.commit), came=True)
 
 

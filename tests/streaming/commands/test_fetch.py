@@ -19,6 +19,7 @@ from tests.settings_files import MINIMAL
 from tests.tracking import one_line, run
 from trackers.detection.folder import CheckpointFolder
 from trackers.detection.weights import Weights
+from trackers.hub.cache import Cache
 from trackers.hub.progress import Progress
 
 FILES = {
@@ -232,3 +233,10 @@ def test_a_download_that_outlives_its_bar_does_not_hide_the_cursor_again(monkeyp
     assert "some/one" in shown
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1
     assert capsys.readouterr().err == ""
+
+
+def test_a_model_is_fetched_where_its_branch_cannot_be_noted(hosted):
+    cache = Cache("some/one")
+    cache.folder.mkdir(parents=True)
+    (cache.folder / "refs").touch()
+    assert fetch("some/one").code == 0
