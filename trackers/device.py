@@ -137,7 +137,8 @@ def describe(device: torch.device) -> str:
     import torch
 
     if device.type == "cpu":
-        return f"{device} ({torch.get_num_threads()} threads)"
+        threads = torch.get_num_threads()
+        return f"{device} ({threads} thread{'s' * (threads != 1)})"
     free, total = _memory(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "Apple GPU, untested"
     return f"{device} ({name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free)"

@@ -37,7 +37,7 @@ HOT_START_FRAMES = 15
 FAREWELL_SECONDS = 2.0
 NOTICE = (
     f"the model `{MODEL}` only knows six shapes in six colours, on rendered scenes; for footage of the real world let "
-    f"`maskcast track` take its default model, {DEFAULT_MODEL}, which it downloads"
+    f"`maskcast track` take its default model, {DEFAULT_MODEL.partition('@')[0]}, which it downloads"
 )
 
 

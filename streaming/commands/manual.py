@@ -44,7 +44,9 @@ TRACK = _examples(
 DEMO = f"Needs the broker that is installed with Maskcast's extra [demo].\n\n{EXIT_CODES}"
 RUN = f"A settings file begins like this:\n\n{_as_it_is(LEAST_SETTINGS)}\n\n{EXIT_CODES}"
 CHECK = _examples("maskcast check", "maskcast check cameras.toml", "maskcast check --model vil-uob/sam3-litetext-s0")
-BENCH = _examples("maskcast bench --model nano", "maskcast bench --objects 20 --streams 16 --seconds 60 --json")
+BENCH = _examples(
+    "maskcast bench --model nano --prompt star", "maskcast bench --objects 20 --streams 16 --seconds 60 --json"
+)
 FETCH = _examples(
     "maskcast fetch",
     "maskcast fetch cameras.toml",

@@ -62,7 +62,9 @@ def test_memory_of_a_cpu():
 
 
 def test_what_a_device_is(monkeypatch):
-    assert describe(CPU) == f"cpu ({torch.get_num_threads()} threads)"
+    for threads, said in ((1, "cpu (1 thread)"), (2, "cpu (2 threads)")):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert describe(CPU) == said
     pretend(monkeypatch, Gpu())
     assert describe(torch.device("cuda", 0)) == "cuda:0 (NVIDIA L4, 20.0 of 22.0 GiB free)"
     assert free_bytes(torch.device("cuda", 0)) == 20 * GIB

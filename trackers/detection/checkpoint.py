@@ -71,13 +71,13 @@ class Checkpoint:
 
     def doubt(self, prompt: str) -> str | None:
         """Why a readable prompt will hardly find what was meant; None if nothing speaks against it."""
-        unknown = " and ".join(map(repr, unknown_words(self.tokenizer, prompt)))
-        if unknown:
-            what = f"prompt {prompt!r}: the model {self.name} does not know {unknown} and may find nothing"
-            return f"{what}; use other words, or a model that reads all, such as {DEFAULT_MODEL.partition('@')[0]}"
+        doubts = []
+        if unknown := " and ".join(map(repr, unknown_words(self.tokenizer, prompt))):
+            doubts.append(f"the model {self.name} does not know {unknown} and may find nothing")
+            doubts.append(f"use other words, or a model that reads all, such as {DEFAULT_MODEL.partition('@')[0]}")
         if "," in prompt:
-            return f"prompt {prompt!r} is one phrase; if several were meant, give each as a prompt of its own"
-        return None
+            doubts.append("it is one phrase; if several were meant, give each as a prompt of its own")
+        return f"prompt {prompt!r}: {'; '.join(doubts)}" if doubts else None
 
 
 def load_checkpoint(

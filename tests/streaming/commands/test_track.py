@@ -42,7 +42,7 @@ def test_the_shown_run(tmp_path, tiny_checkpoint):
     done = subprocess.run(fresh, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     start, summary, *times = done.stderr.splitlines()
-    assert re.fullmatch(r"model .+, cpu \(\d+ threads\), float32, association tracker", start)
+    assert re.fullmatch(r"model .+, cpu \(\d+ threads?\), float32, association tracker", start)
     assert re.fullmatch(r"19_cyclist: 241 frames, \d+ tracks, [\d.]+ frames/s", summary)
     assert [line.split(":")[0] for line in times] == ["time a frame", "of the model", "what limits"]
     assert done.stdout == ""

@@ -50,7 +50,7 @@ def test_a_list_within_one_prompt_is_asked_about(tiny_checkpoint: Path) -> None:
     checkpoint = load_checkpoint(str(tiny_checkpoint))
     assert checkpoint.doubt("dog") is None
     assert checkpoint.doubt("dog, cat") == (
-        "prompt 'dog, cat' is one phrase; if several were meant, give each as a prompt of its own"
+        "prompt 'dog, cat': it is one phrase; if several were meant, give each as a prompt of its own"
     )
 
 
