@@ -12,7 +12,8 @@ from pathlib import Path
 from maskcast import files
 from maskcast.errors import SinkError, reason_of
 from maskcast.lock import open_locked
-from sinks.through import destination
+from sinks.folder import make_folder
+from sinks.through import destination, kind_of_target
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class PartialFile:
         Raises:
             SinkError: the file cannot be created, or somebody else is writing it.
         """
-        check_target(path)
+        prepare_target(path)
         self.path = destination(path)
         self.part = partial_path(self.path)
         try:
@@ -121,20 +122,28 @@ def keep_leftover(part: Path) -> Path | None:
     return free
 
 
-def check_target(path: Path) -> None:
-    """Refuse a target that could not be renamed into place at the end, hours later.
+def prepare_target(path: Path) -> None:
+    """Make the folder of a target, and refuse one that could not be renamed into place at the end, hours later.
+
+    What is written through, such as a pipe, is left to whoever opens it.
 
     Raises:
-        SinkError: the target is a folder, or its folder is missing or not writable.
+        SinkError: the target is a folder, or its folder cannot be made or is not writable.
+    """
+    if kind_of_target(path):
+        return
+    make_folder(destination(path).parent)
+    refuse_folder(path)
+
+
+def refuse_folder(path: Path) -> None:
+    """Refuse a target that is a folder.
+
+    Raises:
+        SinkError: it is one.
     """
     if path.is_dir():
         raise SinkError("is a folder", where=path, advice="name a file in it")
-    folder = destination(path).parent
-    if not folder.is_dir():
-        what = f"cannot write: the folder {folder} does not exist"
-        raise SinkError(what, where=path, advice="create it first")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise SinkError(f"cannot write: no permission to write in the folder {folder}", where=path)
 
 
 def write_error(path: Path, error: OSError) -> SinkError:

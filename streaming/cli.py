@@ -110,6 +110,10 @@ def track(
             f"Default: {STDOUT}, or on a terminal a line a second to read. {STREAM_FIELD} stands for the stream's id.",
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace files of --out that exist; they are refused without it."),
+    ] = False,
     model: arguments.Model = MODEL,
     device: arguments.Device = DEVICE,
     precision: arguments.Precision = PRECISION,
@@ -166,7 +170,7 @@ def track(
     from streaming.commands.outputs import Outputs
     from streaming.commands.track import run_track
 
-    outputs = Outputs(out or [], codec, quality)
+    outputs = Outputs(out or [], codec, quality, force)
     try:
         if verbose:
             configure_logs("info", "text")

@@ -10,7 +10,9 @@ from pathlib import Path
 from maskcast.errors import MaskcastError, ModelError, SettingsError, SinkError, SourceError, UsageError
 from maskcast.redaction import redact
 from maskcast.threads import in_daemon_thread
+from sinks.filename import with_stream
 from sinks.formats import parse_output
+from sinks.through import destination, kind_of_target
 from sinks.video.recording_settings import RecordingSettings
 from streaming.commands import model_probe, probes
 from streaming.commands.probes import Finding, Verdict, failed
@@ -152,8 +154,10 @@ def _outputs(settings: Settings) -> list[Probe]:
     codecs = dict.fromkeys(recording.codec for those in recordings.values() for _, recording in those)
     if codecs:
         todo.append(Probe("encoder", lambda: probes.probe_encoders(codecs), LOCAL_SECONDS, SinkError))
-    paths = (parse_output(out).path for stream in settings.streams.values() for out in stream.out)
-    folders = dict.fromkeys(path.parent for path in paths if path)
+    specs = (with_stream(out, name) for name, stream in settings.streams.items() for out in stream.out)
+    paths = [path for path in (parse_output(spec).path for spec in specs) if path and not kind_of_target(path)]
+    todo.append(Probe("out", lambda: probes.probe_targets("out", paths), LOCAL_SECONDS, SinkError))
+    folders = dict.fromkeys(destination(path).parent for path in paths)
     todo += [
         Probe("out", lambda folder=folder: probes.probe_folder("out", folder), LOCAL_SECONDS, SinkError)  # type: ignore[misc]
         for folder in folders

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from maskcast.errors import SinkError, UsageError, reason_of
+from maskcast.errors import UsageError
+from sinks.partial import prepare_target
 from streaming.commands.progress import ProgressDisplay
 from streaming.event_loop import run_until_stopped
 from streaming.pipeline.controls import Controls
@@ -99,10 +100,8 @@ def run_demo(folder: Path) -> tuple[list[str], int]:
         MaskcastError: it could not begin.
     """
     started = time.monotonic()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SinkError(f"the folder cannot be made: {reason_of(error)}", where=folder) from error
+    for output in folder / "demo.mp4", folder / "demo.jsonl":  # of an earlier demo; they are replaced
+        prepare_target(output)
     heard = Heard()
 
     async def main(stop: asyncio.Event) -> list[Report]:

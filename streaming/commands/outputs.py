@@ -13,11 +13,28 @@ from maskcast.stream_info import StreamInfo
 from sinks import open_sink
 from sinks.filename import STREAM_FIELD, with_stream
 from sinks.formats import STDOUT, Output, parse_output
-from sinks.partial import partial_path
+from sinks.partial import partial_path, prepare_target
 from sinks.sink import Sink
-from sinks.through import destination
+from sinks.through import destination, kind_of_target
 from sources import STDIN
 from streaming.commands.readable import ReadableSink
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """A file that a sink writes.
+
+    Attributes:
+        path: of it.
+        stream: whose results it holds.
+        spec: of the sink, with the stream's id.
+        sink: its name, see `sinks.sink.Sink`.
+    """
+
+    path: Path
+    stream: str
+    spec: str
+    sink: str
 
 
 @dataclass(frozen=True)
@@ -28,11 +45,13 @@ class Outputs:
         specs: sinks as on the command line; `{stream}` in one stands for the stream's id. None: JSON Lines on the
             standard output, or where that is a terminal a line that a person can read.
         codec, quality: of annotated video.
+        force: whether files that exist are replaced.
     """
 
     specs: Sequence[str]
     codec: str | None = None
     quality: int | None = None
+    force: bool = False
 
     def check(self, sources: Sequence[str], streams: Sequence[str] = (), prompts: Sequence[str] = ()) -> None:
         """Refuse, before anything is opened, outputs that would destroy an input or each other.
@@ -66,14 +85,36 @@ class Outputs:
             UsageError: which.
         """
         taken: dict[Path, str] = {}
-        for spec in (with_stream(spec, stream) for stream in streams for spec in self.specs):
-            output = parse_output(spec)
-            for file in output.files(prompts):
-                name = spec if file == output.path else str(file)
-                place = Path(os.path.realpath(file))
-                if other := taken.get(place) or taken.get(partial_path(place)):
-                    raise UsageError(f"the outputs {other} and {name} are one file", advice="choose another name")
-                taken[place] = taken[partial_path(place)] = name
+        for file in self.files(streams, prompts):
+            name = file.spec if str(file.path) == file.sink else str(file.path)
+            place = Path(os.path.realpath(file.path))
+            if other := taken.get(place) or taken.get(partial_path(place)):
+                raise UsageError(f"the outputs {other} and {name} are one file", advice="choose another name")
+            taken[place] = taken[partial_path(place)] = name
+
+    def files(self, streams: Sequence[str], prompts: Sequence[str]) -> list[OutputFile]:
+        """All files that are written; pipes and devices among them."""
+        specs = [(stream, with_stream(spec, stream)) for stream in streams for spec in self.specs]
+        outputs = [(stream, spec, parse_output(spec)) for stream, spec in specs]
+        return [
+            OutputFile(file, stream, spec, str(output.path))
+            for stream, spec, output in outputs
+            for file in output.files(prompts)
+        ]
+
+    def prepare(self, streams: Sequence[str], prompts: Sequence[str]) -> None:
+        """Refuse files that exist and are not to be replaced, and make the folders.
+
+        Raises:
+            UsageError: a file holds something already, and `force` is not set.
+            SinkError: see `sinks.partial.prepare_target`.
+        """
+        files = [file.path for file in self.files(streams, prompts)]
+        for file in files:
+            if not self.force and holds_something(file):
+                raise UsageError("exists already", where=file, advice="choose another name, or replace it with --force")
+        for file in files:
+            prepare_target(file)
 
     def open(self, info: StreamInfo, source: str, prompts: Sequence[str]) -> list[Sink]:
         """The sinks of the stream of `source`, not yet started.
@@ -104,6 +145,14 @@ def _check_other(output: Output, source: str) -> None:
     if _same_file(part, medium):
         what = f"output {output.path} is written to {part.name}, the input itself"
         raise UsageError(what, advice="choose another name")
+
+
+def holds_something(path: Path) -> bool:
+    """Whether there is a file that is not empty: none that is written through, as a pipe is."""
+    try:
+        return not kind_of_target(path) and path.is_file() and path.stat().st_size > 0
+    except OSError:  # whoever opens it says why
+        return False
 
 
 def _same_file(one: Path, other: Path) -> bool:

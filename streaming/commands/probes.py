@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 from maskcast.errors import MaskcastError, SinkError, SourceError, UsageError, reason_of
 from maskcast.redaction import place_of
+from sinks.filename import file_name
+from sinks.partial import refuse_folder
 from sources import Kind, kind_of, open_source
 from sources.location import scheme_of
 
@@ -189,7 +191,7 @@ class _Nothing:
 def probe_folder(what: str, folder: Path) -> list[Finding]:
     """Write and delete a temporary file in a folder, or where it would be made; tell the free space."""
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    while not os.path.lexists(existing) and existing != existing.parent:
         existing = existing.parent
     try:
         if not existing.is_dir():
@@ -207,11 +209,25 @@ def probe_folder(what: str, folder: Path) -> list[Finding]:
     return [Finding(verdict, what, f"{folder}: {state}, {free / GIB:.1f} GiB free")]
 
 
+def probe_targets(what: str, paths: Iterable[Path]) -> list[Finding]:
+    """Files that are to be written: none of them is a folder; fine ones are not told."""
+    findings = []
+    for path in paths:
+        try:
+            refuse_folder(path)
+        except SinkError as error:
+            findings.append(failed(what, error))
+    return findings
+
+
 def probe_recordings(folder: Path, recordings: Sequence[tuple[str, RecordingSettings]]) -> list[Finding]:
     """A folder that streams record into: can they write, and is there room for all that they are told to keep?"""
     findings = probe_folder("recording", folder)
     if findings[0].verdict is Verdict.FAIL:
         return findings
+    for name, _ in recordings:
+        if os.path.lexists(own := folder / file_name(name)):
+            findings += [finding for finding in probe_folder("recording", own) if finding.verdict is Verdict.FAIL]
     wanted = sum(_most(recording) for _, recording in recordings)
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     with suppress(OSError):

@@ -18,6 +18,7 @@ from streaming.commands.bottleneck import explained
 from streaming.commands.fetch import fetch_first
 from streaming.commands.outputs import Outputs
 from streaming.commands.progress import ProgressDisplay
+from streaming.commands.written import WrittenFiles
 from streaming.defaults import SAVE_INTERVAL_SECONDS
 from streaming.event_loop import run_until_stopped
 from streaming.pipeline.controls import Controls
@@ -71,6 +72,8 @@ def run_track(
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
     outputs.check(expanded, streams, prompts)
     _check_presence(expanded)
+    outputs.prepare(streams, prompts)
+    written = WrittenFiles(outputs.files(streams, prompts))
 
     settings = SourceSettings(live=live, transport=rtsp_transport, max_pixels=max_pixels)
 
@@ -103,7 +106,8 @@ def run_track(
             reports = await run_jobs(worker, at_once, one_by_one, stop)
         worker.close()
         lines = [report.summary() for report in reports if report.stream]
-        for line in (*lines, *explained(reports, engine.stage_times.totals(), engine.device.type)):
+        lines += [*explained(reports, engine.stage_times.totals(), engine.device.type), *written.lines(reports)]
+        for line in lines:
             say(line)
         return reports
 

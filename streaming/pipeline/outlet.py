@@ -46,6 +46,7 @@ class Outlet:
         self._problem = problem
         self.sink = sink
         self.seconds = 0.0  # that the sink has taken to write
+        self.frames = 0  # results that it has taken
         self.error: SinkError | None = None
         self._hung = False
         self._impatient = asyncio.Event()
@@ -108,7 +109,8 @@ class Outlet:
                 result = await self._mailbox.get()
                 if await self._ready():
                     began = time.monotonic()
-                    await self._managed(self.sink.write(result), WRITE_SECONDS, "writing", patient=self._info.live)
+                    writing = self.sink.write(result)
+                    self.frames += await self._managed(writing, WRITE_SECONDS, "writing", patient=self._info.live)
                     self.seconds += time.monotonic() - began
                 else:
                     self._unready += 1

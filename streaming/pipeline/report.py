@@ -22,6 +22,8 @@ class Report:
         source_seconds: of these, those in which the source decoded, or waited for its camera.
         model_seconds: those in which frames were with the model.
         sink_seconds: those in which each sink wrote, by its name. All three work beside each other.
+        sink_frames: results that each sink took, by its name.
+        failed_sinks: names of those that failed.
         interrupted: whether it was stopped from outside.
         errors: what went wrong, in order; empty after a clean run.
     """
@@ -36,6 +38,8 @@ class Report:
     source_seconds: float = 0.0
     model_seconds: float = 0.0
     sink_seconds: dict[str, float] = field(default_factory=dict)
+    sink_frames: dict[str, int] = field(default_factory=dict)
+    failed_sinks: frozenset[str] = frozenset()
     interrupted: bool = False
     errors: list[MaskcastError] = field(default_factory=list)
 

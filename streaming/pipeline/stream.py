@@ -114,6 +114,8 @@ class _Run:
         self.report.seconds = time.monotonic() - self.started
         self.report.source_seconds = self._reader.seconds
         self.report.sink_seconds = {outlet.sink.name: outlet.seconds for outlet in self.outlets}
+        self.report.sink_frames = {outlet.sink.name: outlet.frames for outlet in self.outlets}
+        self.report.failed_sinks = frozenset(outlet.sink.name for outlet in self.outlets if outlet.error)
         self.report.dropped_before_model = self._reader.frames.dropped
         self._count_dropped()
         return self.report

@@ -234,12 +234,14 @@ class StreamSettings(Table):
     out: Outs = Field(
         default=(),
         description="Files to write as well, of sources that end; `coco:name` where its suffix does not say the "
-        "format. `{stream}` stands for the stream's id.",
+        "format. `{stream}` stands for the stream's id. Folders are made, and a file that exists is replaced, so that "
+        "a service starts again by itself.",
     )
     recording: RecordingTable | None = Field(
         default=None,
         description="Record annotated video of the frames that are tracked: not of those that `max_rate` leaves out, "
-        "or that are dropped because the model is too slow.",
+        "or that are dropped because the model is too slow. No file replaces another: its name is the time of its "
+        "first frame.",
     )
 
     @model_validator(mode="before")

@@ -74,7 +74,7 @@ def test_a_run_says_what_runs_where_and_what_took_the_time(tmp_path):
     done = forked.run(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    *logs, start, summary, times, stages, limit = done.stderr.splitlines()
+    *logs, start, summary, times, stages, limit, wrote = done.stderr.splitlines()
     assert all(re.match(r"\S+ INFO [a-z_.]+: ", log) for log in logs)
     assert re.fullmatch(r"\S+ INFO streaming\.pipeline\.model_thread: the model is loaded, after [\d.]+ s", logs[-1])
     assert re.fullmatch(r"model nano, cpu \(\d+ threads?\), float32, memory tracker", start)
@@ -82,3 +82,4 @@ def test_a_run_says_what_runs_where_and_what_took_the_time(tmp_path):
     assert re.fullmatch(rf"time a frame: source [\d.]+ ms, model [\d.]+ ms, {re.escape(str(out))} [\d.]+ ms", times)
     assert re.match(r"of the model: preprocess [\d.]+ ms, encode [\d.]+ ms, decode [\d.]+ ms, ", stages)
     assert re.match(r"what limits: .+, \d+% of the time", limit)
+    assert re.fullmatch(rf"wrote {re.escape(str(out))} \([\d.]+ (bytes|kB), 3 frames\)", wrote)

@@ -44,7 +44,10 @@ def test_the_shown_run(tmp_path, tiny_checkpoint):
     start, summary, *times = done.stderr.splitlines()
     assert re.fullmatch(r"model .+, cpu \(\d+ threads?\), float32, association tracker", start)
     assert re.fullmatch(r"19_cyclist: 241 frames, \d+ tracks, [\d.]+ frames/s", summary)
+    *times, wrote_video, wrote_lines = times
     assert [line.split(":")[0] for line in times] == ["time a frame", "of the model", "what limits"]
+    assert re.fullmatch(rf"wrote {re.escape(str(video))} \([\d.]+ [kM]B, 241 frames\)", wrote_video)
+    assert re.fullmatch(rf"wrote {re.escape(str(lines))} \([\d.]+ [kM]B, 241 frames\)", wrote_lines)
     assert done.stdout == ""
 
     show = ("-show_entries", "stream=width,height,duration,nb_frames,codec_name,pix_fmt")
@@ -179,6 +182,8 @@ def test_full_disk(tiny_checkpoint, short, tmp_path):
     done = run(short, "--prompt", "person", "--out", tmp_path / "out.jsonl", model=tiny_checkpoint)
     assert done.exit_code == 4, done.stderr
     assert one_line(done)
+    assert f"incomplete {tmp_path / 'out.jsonl'}" in done.stderr.splitlines()
+    assert "wrote" not in done.stderr
 
 
 @needs_ffmpeg
@@ -216,7 +221,10 @@ def test_a_stderr_that_nobody_reads_costs_no_output(tiny_checkpoint, short, tmp_
         (["short.mp4", "short.mp4", "--prompt", "cat", "--out", "a.mp4"], 2, "cannot share the output"),
         (["short.mp4", "short.mp4", "--prompt", "cat", "--stream", "x"], 2, "--stream names one stream"),
         (["short.mp4", "--prompt", "cat", "--stream", "../x"], 2, "stream id"),
-        (["short.mp4", "--prompt", "cat", "--out", "nowhere/a.mp4"], 4, "nowhere"),
+        (["short.mp4", "--prompt", "cat", "--out", "short.mp4/a.mp4"], 4, "the folder cannot be made: File exists"),
+        (["short.mp4", "--prompt", "cat", "--out", "kept.txt"], 2, "kept.txt: exists already; .* --force"),
+        (["short.mp4", "-p", "cat", "-p", "dog", "--out", "new/a.txt", "--out", "mot:kept.x"], 2, "kept.dog.x: exists"),
+        (["short.mp4", "--prompt", "cat", "--out", "coco:empty", "--force"], 4, "empty: is a folder"),
         (["short.mp4", "--prompt", "cat", "--tracker", "memory"], 2, "no memory tracker weights"),
         (["empty", "--prompt", "cat"], 3, "no images"),
         (["foo://host/x", "--prompt", "cat"], 2, "unknown scheme"),
@@ -231,6 +239,8 @@ def test_a_stderr_that_nobody_reads_costs_no_output(tiny_checkpoint, short, tmp_
 def test_bad_input(tmp_path, monkeypatch, tiny_checkpoint, short, arguments, code, message):
     shutil.copy(short, tmp_path / "short.mp4")
     (tmp_path / "empty").mkdir()
+    for name in ("kept.txt", "kept.dog.x"):
+        (tmp_path / name).write_text("worth keeping")
     monkeypatch.chdir(tmp_path)
     done = run(*arguments, model=tiny_checkpoint)
     assert done.exit_code == code, done.stderr
@@ -238,6 +248,8 @@ def test_bad_input(tmp_path, monkeypatch, tiny_checkpoint, short, arguments, cod
     assert re.search(message, line)
     assert "secret" not in done.output
     assert (tmp_path / "short.mp4").read_bytes() == short.read_bytes()
+    assert {(tmp_path / name).read_text() for name in ("kept.txt", "kept.dog.x")} == {"worth keeping"}
+    assert not (tmp_path / "new").exists(), "nothing is made for a run that is refused"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_ids_survive_a_kill(tmp_path, video_checkpoint):
 
 def test_a_track_state_of_another_model_is_refused(tmp_path, video_checkpoint, tmp_path_factory):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=1)
-    shared = (clip, "--prompt", "cat", "--max-frames", 3, "--state", tmp_path, "--out", tmp_path / "x.jsonl")
+    shared = (clip, "--prompt", "cat", "--max-frames", 3, "--state", tmp_path, "--out", tmp_path / "x.jsonl", "--force")
     assert run(*shared, model=video_checkpoint).exit_code == 0
     other = tiny.save_video(tmp_path_factory.mktemp("other"), seed=1)
     done = run(*shared, model=other)
