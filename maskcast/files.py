@@ -14,6 +14,12 @@ PARTIAL, DAMAGED = ".partial", ".damaged"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
+def cache_of(kind: str) -> Path:
+    """Where files of one kind are kept that can be had again: `$XDG_CACHE_HOME` or `~/.cache`, then `maskcast/KIND`."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "maskcast" / kind
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it, that only its owner may enter; one that is there stays as it is.
 

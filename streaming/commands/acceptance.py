@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
-from maskcast.errors import ModelError, SourceError, reason_of
-from maskcast.files import write_whole
+from maskcast.errors import ModelError
 from maskcast.threads import in_daemon_thread
 from streaming.commands.fetch import fetch_first
+from streaming.commands.reference_pictures import reference_picture
 from streaming.event_loop import run_until_stopped
 from streaming.pipeline.stopping import unless
 from streaming.process import INTERRUPTED
 from trackers.options import EngineOptions
 
 if TYPE_CHECKING:
-    from maskcast.picture import Image
     from trackers.detection.acceptance import Match
-
-PICTURES_URL = "http://images.cocodataset.org/val2017"
-FETCH_SECONDS = 30.0
-MOST_PICTURE_BYTES = 4 << 20  # COCO's are below 1 MB
-MOST_PICTURE_PIXELS = 1 << 20  # and 640 x 640 at most
 
 
 def run_acceptance(options: EngineOptions, say: Callable[[str], None]) -> tuple[list[str], int]:
@@ -58,7 +49,7 @@ def _asked(options: EngineOptions) -> list[str]:
     from trackers.detection.checkpoint import load_checkpoint
     from trackers.device import resolve_device
 
-    pictures = [_picture(question.picture) for question in acceptance.QUESTIONS]
+    pictures = [reference_picture(question.picture) for question in acceptance.QUESTIONS]
     device = resolve_device(options.device)
     known = acceptance.KNOWN.get(options.model.partition("@")[0])
     wanted: Sequence[Match | None] = known or [None] * len(pictures)
@@ -89,38 +80,3 @@ def _shown(match: Match | None) -> str:
     if match is None:
         return "nothing"
     return f"score {match.score:.4f}, box {', '.join(f'{side:.2f}' for side in match.box)}"
-
-
-def _picture(name: str) -> Image:
-    """One of COCO's pictures, from the cache folder or else from COCO's host.
-
-    Raises:
-        SourceError: it cannot be fetched, or is no picture.
-    """
-    from sources import SourceSettings, open_source
-    from trackers.detection.text import cache_folder
-
-    file = cache_folder().with_name("pictures") / name
-    if not file.is_file():
-        _fetch(f"{PICTURES_URL}/{name}", file)
-    source = open_source(str(file), SourceSettings(max_pixels=MOST_PICTURE_PIXELS))
-    try:
-        return next(iter(source)).picture.rgb()
-    except StopIteration:
-        raise SourceError("is no picture", where=file, advice="delete it") from None
-    finally:
-        source.close()
-
-
-def _fetch(url: str, file: Path) -> None:
-    advice = f"fetch it on another machine and put it there: {file}"
-    try:
-        with urlopen(url, timeout=FETCH_SECONDS) as response:  # noqa: S310 - the URL is ours
-            content = response.read(MOST_PICTURE_BYTES + 1)
-        if not content.startswith(b"\xff\xd8") or len(content) > MOST_PICTURE_BYTES:
-            raise SourceError("what came is not the picture", where=url, advice=advice)
-        write_whole(file, lambda part: Path(part).write_bytes(content))
-    except (OSError, ValueError) as error:
-        if isinstance(error, HTTPError):
-            error.close()  # it is the response, too
-        raise SourceError(f"cannot be fetched: {reason_of(error)}", where=url, advice=advice) from error

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from maskcast.files import write_whole
+from maskcast.files import cache_of, write_whole
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.context import encode_prompt
 
@@ -38,9 +38,8 @@ class TextEmbedding:
 
 
 def cache_folder() -> Path:
-    """Where embeddings are kept: `$XDG_CACHE_HOME` or `~/.cache`, then `maskcast/text`."""
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "maskcast" / "text"
+    """Where embeddings are kept."""
+    return cache_of("text")
 
 
 class TextEncoder:

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from streaming.cli import app
-from streaming.commands import acceptance as command
+from streaming.commands import reference_pictures
 from tests import tiny
 from trackers.detection import acceptance
 from trackers.detection.acceptance import Match, box_iou
@@ -41,7 +41,7 @@ def pictures(monkeypatch):
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(command, "PICTURES_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(reference_pictures, "HOST", f"http://127.0.0.1:{server.server_port}")
         yield given
         server.shutdown()
 
@@ -110,9 +110,9 @@ def test_a_model_that_finds_something_else_fails(pictures, model, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "cannot be fetched: HTTP Error 404"),
-        (b"<html>please log in</html>", "what came is not the picture"),
-        (b"\xff\xd8" + bytes(5 << 20), "what came is not the picture"),
+        (None, "cannot be fetched: the server answers 404"),
+        (b"<html>please log in</html>", "what came is no JPEG"),
+        (b"\xff\xd8" + bytes(5 << 20), "longer than 2 MiB"),
     ],
 )
 def test_pictures_that_cannot_be_had(pictures, model, content, said):
@@ -120,11 +120,11 @@ def test_pictures_that_cannot_be_had(pictures, model, content, said):
     done = check(model)
     assert done.exit_code == 3
     assert said in done.output
-    assert "put it there: " in done.output
+    assert "can be put there by hand: " in done.output
 
 
 def test_without_a_network(monkeypatch, model):
-    monkeypatch.setattr(command, "PICTURES_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(reference_pictures, "HOST", "http://127.0.0.1:9")
     done = check(model)
     assert done.exit_code == 3
     assert "cannot be fetched" in done.output
