@@ -334,6 +334,8 @@ def check(
     try:
         if settings and model:
             raise UsageError("--model and a settings file are two checks", advice="run them one after the other")
+        if device != DEVICE and not model:
+            raise UsageError("--device goes with --model")
         lines, code = run_acceptance(EngineOptions(model, device), say) if model else run_check(settings)
     except MaskcastError as error:
         fail(error, verbose=verbose)

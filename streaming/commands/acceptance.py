@@ -35,6 +35,9 @@ def run_acceptance(options: EngineOptions, say: Callable[[str], None]) -> tuple[
     lines: list[str] = []
 
     async def main(stop: asyncio.Event) -> None:
+        from trackers.device import resolve_device
+
+        resolve_device(options.device)  # one that is not there is told before two gigabytes are fetched
         await fetch_first(options, stop, say)
         if not stop.is_set():
             found = await unless(stop, in_daemon_thread(lambda: _asked(options), "accept"))
@@ -63,11 +66,12 @@ def _asked(options: EngineOptions) -> list[str]:
     if not known:
         return [*lines, f"nothing is known of {options.model} to compare with"]
 
-    def far(context: int) -> float:
-        return sum(acceptance.distance(*pair) for pair in zip(found[context], known, strict=True))
+    def rank(context: int) -> tuple[bool, float]:
+        pairs = list(zip(found[context], known, strict=True))
+        return not all(acceptance.fits(*pair) for pair in pairs), sum(acceptance.distance(*pair) for pair in pairs)
 
-    best = min(found, key=far)
-    if not all(acceptance.fits(*pair) for pair in zip(found[best], known, strict=True)):
+    best = min(found, key=rank)
+    if rank(best)[0]:
         what = f"it does not find what the published one finds: {'; '.join(lines)}"
         advice = f"try `maskcast fetch --verify {options.model}`, and --device cpu"
         raise ModelError(what, where=f"model {options.model}", advice=advice)

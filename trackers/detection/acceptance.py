@@ -16,6 +16,7 @@ from trackers.defaults import ContextTokens
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import Detector
 from trackers.detection.text import TextEncoder
+from trackers.device_errors import device_error
 
 # Other decoders of JPEG, other processors and precisions move a score and a box by less. The reference's own test
 # takes 1e-4.
@@ -80,7 +81,17 @@ def answers(
 
     Raises:
         UsageError: it cannot read the phrases.
+        ModelError: the device failed, such as for want of memory.
     """
+    try:
+        return _answers(checkpoint, device, pictures, known)
+    except RuntimeError as error:
+        raise device_error(device, torch.float32, error) from error
+
+
+def _answers(
+    checkpoint: Checkpoint, device: torch.device, pictures: Sequence[Image], known: Sequence[Match | None]
+) -> dict[int, list[Match | None]]:
     detector = Detector(checkpoint, device, torch.float32)
     encoded = [detector.encode([picture]) for picture in pictures]
     found: dict[int, list[Match | None]] = {}

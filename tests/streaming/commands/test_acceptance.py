@@ -7,14 +7,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from streaming.cli import app
+from streaming.commands import acceptance as command
 from streaming.commands import reference_pictures
 from tests import tiny
+from tests.tracking import one_line
 from trackers.detection import acceptance
 from trackers.detection.acceptance import Match, box_iou
+from trackers.detection.detector import Detector
 
 
 def jpeg(seed, size=(160, 96)):
@@ -128,6 +132,38 @@ def test_without_a_network(monkeypatch, model):
     done = check(model)
     assert done.exit_code == 3
     assert "cannot be fetched" in done.output
+
+
+def test_one_context_that_fits_goes_before_one_that_is_nearer_in_sum(pictures, monkeypatch, model):
+    box = (10.0, 10.0, 50.0, 50.0)
+    known = (Match(0.9, box), Match(0.6, box))
+    given = {16: [Match(0.9, box), Match(0.579, box)], 32: [Match(0.881, box), Match(0.581, box)]}
+    monkeypatch.setitem(acceptance.KNOWN, model, known)
+    monkeypatch.setattr(acceptance, "answers", lambda *_: given)
+    done = check(model)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1].endswith("32 tokens fit best")
+
+
+def test_of_a_device_that_fails_one_line_tells(pictures, monkeypatch, model):
+    def failing(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(Detector, "encode", failing)
+    done = check(model)
+    assert done.exit_code == 5
+    assert "cpu is out of memory" in one_line(done)
+
+
+def test_a_device_that_is_not_there_is_told_before_anything_is_fetched(monkeypatch):
+    monkeypatch.setattr(command, "fetch_first", lambda *_: pytest.fail("fetched first"))
+    done = CliRunner().invoke(app, ["check", "--model", "owner/name", "--device", "cuda:99"])
+    assert (done.exit_code, "cuda:99" in one_line(done)) == (2, True)
+
+
+def test_a_device_without_a_model_is_not_passed_over():
+    done = CliRunner().invoke(app, ["check", "--device", "cpu"])
+    assert (done.exit_code, one_line(done)) == (2, "--device goes with --model")
 
 
 def test_settings_and_a_model_are_two_checks(tmp_path, model):
