@@ -327,7 +327,7 @@ def check(
     device: arguments.Device = DEVICE,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
-    """Say what works here, whether a settings file can be served, or whether a model is the published one."""
+    """Say what works here, or try a settings file or a model."""
     from streaming.commands.acceptance import run_acceptance
     from streaming.commands.check import run_check
 
