@@ -13,6 +13,7 @@ from streaming.commands.reference_pictures import reference_picture
 from streaming.event_loop import run_until_stopped
 from streaming.pipeline.stopping import unless
 from streaming.process import INTERRUPTED
+from trackers.hub.name import without_revision
 from trackers.options import EngineOptions
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _asked(options: EngineOptions) -> list[str]:
 
     pictures = [reference_picture(question.picture) for question in acceptance.QUESTIONS]
     device = resolve_device(options.device)
-    known = acceptance.KNOWN.get(options.model.partition("@")[0])
+    known = acceptance.KNOWN.get(without_revision(options.model))
     wanted: Sequence[Match | None] = known or [None] * len(pictures)
     found = acceptance.answers(load_checkpoint(options.model), device, pictures, wanted)
     lines = []

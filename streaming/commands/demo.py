@@ -23,6 +23,7 @@ from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.report import Report
 from streaming.pipeline.worker import Worker, engine_loader
 from trackers.defaults import MODEL as DEFAULT_MODEL
+from trackers.hub.name import without_revision
 from trackers.options import EngineOptions
 
 CLIP = Path(__file__).with_name("demo.mp4")
@@ -38,7 +39,7 @@ HOT_START_FRAMES = 15
 FAREWELL_SECONDS = 2.0
 NOTICE = (
     f"the model `{MODEL}` only knows six shapes in six colours, on rendered scenes; for footage of the real world let "
-    f"`maskcast track` take its default model, {DEFAULT_MODEL.partition('@')[0]}, which it downloads"
+    f"`maskcast track` take its default model, {without_revision(DEFAULT_MODEL)}, which it downloads"
 )
 
 

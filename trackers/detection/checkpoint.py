@@ -22,6 +22,7 @@ from trackers.detection.location import locate, wanted
 from trackers.detection.model_size import check_size
 from trackers.detection.tokenizer import check_prompt, load_tokenizer, unknown_words
 from trackers.detection.weights import Weights
+from trackers.hub.name import without_revision
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Checkpoint:
         doubts = []
         if unknown := " and ".join(map(repr, unknown_words(self.tokenizer, prompt))):
             doubts.append(f"the model {self.name} does not know {unknown} and may find nothing")
-            doubts.append(f"use other words, or a model that reads all, such as {DEFAULT_MODEL.partition('@')[0]}")
+            doubts.append(f"use other words, or a model that reads all, such as {without_revision(DEFAULT_MODEL)}")
         if "," in prompt:
             doubts.append("it is one phrase; if several were meant, give each as a prompt of its own")
         return f"prompt {prompt!r}: {'; '.join(doubts)}" if doubts else None

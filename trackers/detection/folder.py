@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from maskcast.errors import ModelError, reason_of
+from trackers.hub.name import without_revision
 
 # Pickled weights can run code when they are loaded, and other files can name them: only these are ever fetched or read.
 CONFIG = "config.json"
@@ -144,7 +145,7 @@ class CheckpointFolder:
     @property
     def origin(self) -> str:
         """The name, with the commit if it is the hub's."""
-        return self.name if self.commit is None else f"{self.name.partition('@')[0]}@{self.commit}"
+        return self.name if self.commit is None else f"{without_revision(self.name)}@{self.commit}"
 
     def revision(self) -> str:
         """What changes whenever one of the files that are loaded does: the hub's commit, or a digest of them all."""

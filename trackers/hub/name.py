@@ -43,6 +43,11 @@ class ModelName:
         return self.revision if self.revision is not None and _COMMIT.fullmatch(self.revision) else None
 
 
+def without_revision(text: str) -> str:
+    """The name alone of `owner/name` or `owner/name@revision`; any other text without what follows an @."""
+    return text.partition("@")[0]
+
+
 def parse(text: str) -> ModelName | Path:
     """What a name stands for. Nothing is asked of the hub, and of the disk only whether there is such a folder.
 
