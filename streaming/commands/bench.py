@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,6 @@ from trackers.rehearsal import RehearsalEngine
 from trackers.stage_times import STAGES, Spent, Stage, StageTimes
 
 if TYPE_CHECKING:
-    from maskcast.picture import Image
     from trackers.engine import TrackedStream
 
 # Frames until each track remembers as many frames as it can, seven with SAM 3.
@@ -207,12 +207,20 @@ class _Rehearsal:
 
     def _timed(self, streams: Sequence[TrackedStream], objects: int) -> tuple[float, float]:
         """Seconds, and those of the processors, in which each stream gets on by a frame."""
+
+        def work() -> None:
+            for start in range(0, len(streams), MAX_BATCH):
+                part = streams[start : start + MAX_BATCH]
+                frame = self._next()
+                self._engine.rehearse(part, [frame] * len(part), objects)
+
+        return self._spent(work)
+
+    def _spent(self, work: Callable[[], None]) -> tuple[float, float]:
+        """Seconds, and those of the processors, until the device has done some work."""
         self._wait()
         began, worked = time.perf_counter(), time.process_time()
-        for start in range(0, len(streams), MAX_BATCH):
-            part = streams[start : start + MAX_BATCH]
-            frame = self._next()
-            self._engine.rehearse(part, [frame] * len(part), objects)
+        work()
         self._wait()
         return time.perf_counter() - began, time.process_time() - worked
 
@@ -252,7 +260,7 @@ class _Rehearsal:
         try:
             for number in count():
                 image = self._next().picture.rgb()
-                spent = {"peer": self._peer(peer, image), "ours": self._timed([ours], objects)}
+                spent = {"peer": self._spent(partial(peer, image)), "ours": self._timed([ours], objects)}
                 if number >= WARM_UP:
                     for name, (wall, work) in spent.items():
                         times[name].append(work if processor else wall)
@@ -266,13 +274,6 @@ class _Rehearsal:
         if len(times["ours"]) < FEWEST:
             return "no time was left"
         return Peer(objects, len(times["ours"]), statistics.median(times["peer"]), statistics.median(times["ours"]))
-
-    def _peer(self, peer: Callable[[Image], None], image: Image) -> tuple[float, float]:
-        self._wait()
-        began, worked = time.perf_counter(), time.process_time()
-        peer(image)
-        self._wait()
-        return time.perf_counter() - began, time.process_time() - worked
 
 
 def _clock(device: torch.device) -> Callable[[], float]:
