@@ -137,6 +137,10 @@ class Hub:
         """Requests of this kind whose path ends so."""
         return sum(asked.method == method and asked.path.endswith(ending) for asked in list(self.asked))
 
+    def downloads(self) -> list[str | None]:
+        """The range of each request for weights, which lie on a host of their own; None for the whole file."""
+        return [asked.range for asked in self.asked if asked.path.startswith("/cdn/")]
+
     def environment(self, home: Path) -> dict[str, str]:
         """Of a process that uses this hub and has `home` for its home, without a token. Hand it to no other process."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "XDG_"))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -165,15 +166,7 @@ def video_model(seed: int = 2, *, full: bool = False, **rules: float) -> Sam3Vid
     video.detector_model.load_state_dict(model(seed, full=full).state_dict())
     tracker = video.tracker_model
     with torch.no_grad():
-        # With these gains memory matters, so that tracks of one frame differ, but not so much that the recurrent
-        # network is chaotic: then rounding errors of 1e-7 would be other masks after twenty frames.
-        for layer in tracker.memory_attention.layers:
-            layer.cross_attn_image.q_proj.weight.mul_(0.5)
-            layer.cross_attn_image.o_proj.weight.mul_(1.5)
-        tracker.memory_encoder.mask_downsampler.final_conv.weight.mul_(4.0)
-        tracker.mask_decoder.conv_s0.weight.mul_(0.3)
-        tracker.mask_decoder.conv_s1.weight.mul_(0.3)
-        tracker.mask_decoder.pred_obj_score_head.proj_out.weight.mul_(30.0)
+        let_memory_matter(tracker)
         tracker.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(-16.0)
         # Learned from zero, these would say nothing.
         for parameter in (
@@ -184,6 +177,22 @@ def video_model(seed: int = 2, *, full: bool = False, **rules: float) -> Sam3Vid
         ):
             torch.nn.init.normal_(parameter, std=0.5)
     return video
+
+
+@torch.no_grad()
+def let_memory_matter(tracker: Any) -> None:
+    """Set the gains of a random tracker, of SAM 3 or SAM 2.
+
+    With these memory matters, so that tracks of one frame differ, but not so much that the recurrent network is
+    chaotic: then rounding errors of 1e-7 would be other masks after twenty frames.
+    """
+    for layer in tracker.memory_attention.layers:
+        layer.cross_attn_image.q_proj.weight.mul_(0.5)
+        layer.cross_attn_image.o_proj.weight.mul_(1.5)
+    tracker.memory_encoder.mask_downsampler.final_conv.weight.mul_(4.0)
+    tracker.mask_decoder.conv_s0.weight.mul_(0.3)
+    tracker.mask_decoder.conv_s1.weight.mul_(0.3)
+    tracker.mask_decoder.pred_obj_score_head.proj_out.weight.mul_(30.0)
 
 
 def save_video(folder: Path, seed: int = 2, *, full: bool = False, **rules: float) -> Path:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
+from tests import tiny
+
 # Not the tiny detector's: each looks at the pictures at its own size, and its masks have their own.
 IMAGE_SIZE = 128
 HIDDEN = 128
@@ -54,20 +56,14 @@ def configuration(**changes: Any) -> Sam2VideoConfig:
 
 
 def model(seed: int = 0, **changes: Any) -> Sam2VideoModel:
-    """Weights that let memory matter, but not so much that rounding errors would soon be other masks."""
+    """Weights of which `tiny.let_memory_matter` has set the gains."""
     torch.manual_seed(seed)
     tracker = Sam2VideoModel(configuration(**changes)).eval()
     for name, parameter in tracker.named_parameters():
         if parameter.ndim > 1 and "embed" not in name:
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
     with torch.no_grad():
-        for layer in tracker.memory_attention.layers:
-            layer.cross_attn_image.q_proj.weight.mul_(0.5)
-            layer.cross_attn_image.o_proj.weight.mul_(1.5)
-        tracker.memory_encoder.mask_downsampler.final_conv.weight.mul_(4.0)
-        tracker.mask_decoder.conv_s0.weight.mul_(0.3)
-        tracker.mask_decoder.conv_s1.weight.mul_(0.3)
-        tracker.mask_decoder.pred_obj_score_head.proj_out.weight.mul_(30.0)
+        tiny.let_memory_matter(tracker)
         # Learned from zero, these would say nothing.
         for learned in (
             tracker.vision_encoder.backbone.pos_embed,

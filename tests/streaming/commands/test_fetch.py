@@ -54,10 +54,6 @@ def fetch(*arguments):
     return Done(done.stdout.splitlines(), done.stderr.splitlines(), done.exit_code)
 
 
-def downloads(hub):
-    return [asked.range for asked in hub.asked if asked.path.startswith("/cdn/")]
-
-
 def weights(hosted, home, commit=None):
     return home / "home/hub/models--some--one/snapshots" / (commit or hosted.commit) / "model.safetensors"
 
@@ -115,7 +111,7 @@ def test_what_cannot_be_used_is_not_fetched(hub):
     done = fetch("some/other")
     assert done.code == 5
     assert "bert" in done.err[-1]
-    assert not downloads(hub)
+    assert not hub.downloads()
 
 
 def test_a_branch_that_has_moved_is_followed_only_when_told_to(hub, hosted, tmp_path):
@@ -139,7 +135,7 @@ def test_a_killed_fetch_goes_on(hub, hosted, tmp_path):
     hub.asked.clear()
     assert fetch("some/one").code == 0
     assert weights(hosted, tmp_path).read_bytes() == FILES["model.safetensors"]
-    (rest,) = downloads(hub)
+    (rest,) = hub.downloads()
     assert LENGTH // 4 <= int(rest.removeprefix("bytes=").removesuffix("-")) <= LENGTH // 3
 
 
@@ -208,7 +204,7 @@ def test_track_fetches_first_and_tells_of_it(hub, hosted, tmp_path):
     film.touch()
     done = run(film, "-p", "cat", model="some/one")
     assert "fetching some/one: 0 of 0 MB are here" in done.stderr.splitlines()
-    assert downloads(hub) == [None]
+    assert hub.downloads() == [None]
 
 
 def test_a_damaged_model_names_the_command_that_mends_it(hub, hosted, tmp_path):

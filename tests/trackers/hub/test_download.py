@@ -43,11 +43,6 @@ def fetch(report=None):
     return download(describe(ModelName("some/one")), NAMES, report or (lambda _: None))
 
 
-def ranges(hub):
-    """What was asked of the weights' own host."""
-    return [asked.range for asked in hub.asked if asked.path.startswith("/cdn/")]
-
-
 def blobs():
     return sorted(file.name for file in (Cache("some/one").folder / "blobs").iterdir())
 
@@ -98,7 +93,7 @@ def test_a_killed_download_goes_on_where_it_was(hub, hosted, tmp_path):
     seen = []
     folder = fetch(seen.append)
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
-    assert ranges(hub) == [f"bytes={len(WEIGHTS) // 3}-"], "only the rest is transferred"
+    assert hub.downloads() == [f"bytes={len(WEIGHTS) // 3}-"], "only the rest is transferred"
     # The configuration was whole.
     assert not [asked for asked in hub.asked if asked.path.endswith("config.json") and asked.method == "GET"]
     assert seen[0].done == 2 + len(WEIGHTS) // 3
@@ -109,7 +104,7 @@ def test_a_killed_download_goes_on_where_it_was(hub, hosted, tmp_path):
 def test_a_connection_that_breaks_is_resumed(hub, hosted):
     hosted.large = "abort once"
     assert (fetch() / "model.safetensors").read_bytes() == WEIGHTS
-    assert ranges(hub) == [None, f"bytes={len(WEIGHTS) // 3}-"]
+    assert hub.downloads() == [None, f"bytes={len(WEIGHTS) // 3}-"]
 
 
 def test_a_server_without_ranges_is_read_from_the_beginning(hub, hosted):
@@ -121,11 +116,11 @@ def test_one_that_breaks_again_and_again_is_given_up_and_kept(hub, hosted):
     hosted.large = "abort"
     with pytest.raises(ModelError, match=r"6 times in a row.*`maskcast fetch some/one` goes on from there"):
         fetch()
-    assert len(ranges(hub)) == transfer.MOST_ATTEMPTS
+    assert len(hub.downloads()) == transfer.MOST_ATTEMPTS
     hosted.large = "whole"
     hub.asked.clear()
     assert (fetch() / "model.safetensors").read_bytes() == WEIGHTS
-    (rest,) = ranges(hub)
+    (rest,) = hub.downloads()
     assert int(rest.removeprefix("bytes=").removesuffix("-")) > len(WEIGHTS) // 2
 
 
@@ -134,7 +129,7 @@ def test_one_that_stands_still_is_resumed_then_given_up(hub, hosted, monkeypatch
     hosted.large = "stall"
     with pytest.raises(ModelError, match=r"nothing has come for 0\.2 s, 6 times in a row.*HF_HUB_DOWNLOAD_TIMEOUT"):
         fetch()
-    assert len(ranges(hub)) == transfer.MOST_ATTEMPTS
+    assert len(hub.downloads()) == transfer.MOST_ATTEMPTS
 
 
 def test_attempts_that_bring_something_are_not_counted(hub, hosted, monkeypatch):
@@ -142,7 +137,7 @@ def test_attempts_that_bring_something_are_not_counted(hub, hosted, monkeypatch)
     hosted.large = "abort"  # a third of the rest each time
     with pytest.raises(ModelError, match="6 times in a row"):
         fetch()
-    assert len(ranges(hub)) > 2 * transfer.MOST_ATTEMPTS
+    assert len(hub.downloads()) > 2 * transfer.MOST_ATTEMPTS
 
 
 def test_a_wrong_beginning_is_discarded_once(hub, hosted):
@@ -150,7 +145,7 @@ def test_a_wrong_beginning_is_discarded_once(hub, hosted):
     part.parent.mkdir(parents=True)
     part.write_bytes(b"wrong")
     assert (fetch() / "model.safetensors").read_bytes() == WEIGHTS
-    assert ranges(hub) == ["bytes=5-", None]
+    assert hub.downloads() == ["bytes=5-", None]
 
 
 def test_a_beginning_that_is_too_long_is_discarded(hub, hosted):
@@ -158,14 +153,14 @@ def test_a_beginning_that_is_too_long_is_discarded(hub, hosted):
     part.parent.mkdir(parents=True)
     part.write_bytes(WEIGHTS + b"more")
     assert (fetch() / "model.safetensors").read_bytes() == WEIGHTS
-    assert ranges(hub) == [None]
+    assert hub.downloads() == [None]
 
 
 def test_what_comes_damaged_never_gets_its_name(hub, hosted):
     hosted.large = "corrupt"
     with pytest.raises(ModelError, match="came damaged, twice"):
         fetch()
-    assert len(ranges(hub)) == 2
+    assert len(hub.downloads()) == 2
     assert blobs() == [describe(ModelName("some/one")).file("config.json").etag]
     hosted.large = "whole"
     assert (fetch() / "model.safetensors").read_bytes() == WEIGHTS
@@ -206,7 +201,7 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_comes(hub, hosted, 
     monkeypatch.setattr(module, "SPARE_BYTES", 900_000_000)
     with pytest.raises(ModelError, match=r"0 MB are to be fetched and 900 MB to be left over, but .* has 900 MB free"):
         download(found, NAMES)
-    assert not ranges(hub)
+    assert not hub.downloads()
 
 
 def test_a_folder_that_may_not_be_written_says_which(hub, hosted, monkeypatch, tmp_path):
@@ -263,7 +258,7 @@ def test_one_process_fetches_a_file_and_the_others_wait(hub, hosted):
         cache.blob(weights.etag).write_bytes(WEIGHTS)
     thread.join(patient(60))
     assert (folders[0] / "model.safetensors").read_bytes() == WEIGHTS
-    assert not ranges(hub)
+    assert not hub.downloads()
 
 
 def test_left_overs_that_nobody_works_on_are_removed(hub, hosted):
@@ -295,7 +290,7 @@ def test_what_is_wanted_later_is_no_left_over(hub, hosted):
     part.write_bytes(WEIGHTS[:1000])
     download(repository, ["config.json"])
     fetch()
-    assert ranges(hub) == ["bytes=1000-"]
+    assert hub.downloads() == ["bytes=1000-"]
 
 
 def test_where_there_are_no_links_the_file_itself_goes_there(hub, hosted, monkeypatch):
@@ -308,4 +303,4 @@ def test_where_there_are_no_links_the_file_itself_goes_there(hub, hosted, monkey
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     hub.asked.clear()
     fetch()
-    assert not ranges(hub)
+    assert not hub.downloads()
