@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from maskcast.printable import check_printable
 
 # Of a live stream or a settings file: each costs a share of the decoder's pass, and all streams share the model.
 MOST_PROMPTS = 32
+
+
+def listed(prompts: str | Sequence[str]) -> Sequence[str]:
+    """Several prompts, where one alone may have been given as it is."""
+    return [prompts] if isinstance(prompts, str) else prompts
 
 
 def clean_prompt(prompt: str) -> str:

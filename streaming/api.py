@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from maskcast.errors import UsageError
+from maskcast.prompts import listed
 from maskcast.read_ahead import read_ahead
 from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
@@ -65,7 +66,7 @@ def track(
     opened = open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels), stream=stream)
     with closing(ThinnedSource(opened, max_rate) if max_rate else opened) as opened:
         engine = Engine(options_of(options))
-        tracked = engine.open_stream([prompts] if isinstance(prompts, str) else prompts)
+        tracked = engine.open_stream(listed(prompts))
         live, name = opened.info.live, f"read {opened.info.stream}"
         with closing(read_ahead(opened, name, ahead=1 if live else READ_AHEAD_FRAMES, newest=live)) as frames:
             for frame in islice(frames, max_frames):

@@ -12,6 +12,7 @@ import numpy as np
 from maskcast.errors import UsageError
 from maskcast.frame import Frame
 from maskcast.picture import Image
+from maskcast.prompts import listed
 from maskcast.result import Event, Result
 from streaming.pipeline.stage import Stage, staged
 from trackers.options import EngineKeywords, options_of
@@ -58,7 +59,7 @@ class Tracker:
 
     def _begin(self, engine: Engine, prompts: str | Sequence[str], stream: str) -> None:
         self._engine = engine
-        self._tracked = engine.open_stream(_several(prompts))
+        self._tracked = engine.open_stream(listed(prompts))
         self._stages: Sequence[Stage] = ()  # as `Job.stages`
         self._stream = stream
         self._frames, self._pts = 0, -1 / FRAMES_PER_SECOND
@@ -103,7 +104,7 @@ class Tracker:
         Raises:
             UsageError: the model cannot read them; nothing is changed.
         """
-        return self._engine.set_prompts(self._tracked, _several(prompts))
+        return self._engine.set_prompts(self._tracked, listed(prompts))
 
     def finish(self) -> list[Result]:
         """The results that a `hot_start` still holds back, after the last picture."""
@@ -111,7 +112,3 @@ class Tracker:
 
     def _staged(self, results: Iterable[Result]) -> list[Result]:
         return list(staged(list(results), self._stages))
-
-
-def _several(prompts: str | Sequence[str]) -> Sequence[str]:
-    return [prompts] if isinstance(prompts, str) else prompts
