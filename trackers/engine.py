@@ -1,22 +1,27 @@
-"""One model on one device, shared by all streams: frames in, tracks out, one batched pass over whatever is ready."""
+"""One model on one device, shared by all streams: frames in, tracks out, one batched pass over whatever is ready.
+
+A pass has two halves: `Engine.see` encodes the frames and finds what matches the prompts, `Engine.follow` finds the
+tracks again and decides. The first knows nothing of tracks, so the next frames can be seen while these are followed.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from maskcast.errors import TooLargeError, UsageError
 from maskcast.frame import Frame
 from maskcast.prompts import clean_prompts
 from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
+from trackers.attention_kernels import few_kernels
 from trackers.choice import Choice, choose, how_to_remember
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import MAX_PAIRS, Detections, Detector, ImageFeatures
@@ -31,10 +36,6 @@ from trackers.precision import resolve_precision
 from trackers.stage_times import StageTimes
 from trackers.tracker import Tracker
 
-# Without cuDNN's, which plans each new shape for tens of milliseconds and keeps the plan for good
-# (pytorch/pytorch#155958): tracks come, go and remember more from frame to frame.
-_ATTENTION = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
-
 logger = logging.getLogger(__name__)
 
 
@@ -47,8 +48,25 @@ class TrackedStream:
     state: Any
 
 
+@dataclass(frozen=True)
+class Seen:
+    """Frames between the two halves of a pass.
+
+    Attributes:
+        streams: N different streams.
+        frames: one of each.
+        detections: of each frame; their prompt indices refer to the stream's prompts, which stay until it is followed.
+        features: of the N frames.
+    """
+
+    streams: Sequence[TrackedStream]
+    frames: Sequence[Frame]
+    detections: Sequence[Detections]
+    features: ImageFeatures
+
+
 class Engine:
-    """Detects and follows. Not thread-safe: one thread calls it.
+    """Detects and follows. One thread may `see` while another follows; all else is called while neither does.
 
     Attributes:
         device: where it runs.
@@ -189,17 +207,40 @@ class Engine:
             TooLargeError: there is not enough memory for all frames at once; no stream has been advanced.
             ModelError: the model failed.
         """
+        return self.follow(self.see(streams, frames))
+
+    def see(self, streams: Sequence[TrackedStream], frames: Sequence[Frame]) -> Seen:
+        """The first half of `step`: find what matches the streams' prompts. Their tracks are not looked at.
+
+        Raises:
+            TooLargeError, ModelError: see `step`.
+        """
+        with self._half():
+            try:
+                features = self._detector.encode([frame.picture.rgb() for frame in frames])
+                return Seen(streams, frames, self._detect(features, streams), features)
+            except RuntimeError as error:
+                if out_of_memory(error):
+                    raise device_error(self.device, self.precision, error, TooLargeError) from error
+                raise
+
+    def follow(self, seen: Seen) -> list[list[Result]]:
+        """The second half of `step`. What was seen of a stream is followed in the order of its frames.
+
+        Raises:
+            TooLargeError, ModelError: see `step`.
+        """
+        with self._half():
+            states = [stream.state for stream in seen.streams]
+            return self._tracker.follow(states, seen.frames, seen.detections, seen.features)
+
+    @contextmanager
+    def _half(self) -> Iterator[None]:
+        """Half of a pass: timed, and with what torch raises, for want of memory too, as a `ModelError`."""
         try:
-            with self.stage_times.running(), sdpa_kernel(list(_ATTENTION)):
-                try:
-                    features = self._detector.encode([frame.picture.rgb() for frame in frames])
-                    detections = self._detect(features, streams)
-                except RuntimeError as error:
-                    if out_of_memory(error):
-                        raise device_error(self.device, self.precision, error, TooLargeError) from error
-                    raise
-                return self._tracker.follow([stream.state for stream in streams], frames, detections, features)
-        except RuntimeError as error:  # what torch raises, for want of memory too
+            with self.stage_times.running(), few_kernels():
+                yield
+        except RuntimeError as error:
             raise device_error(self.device, self.precision, error) from error
 
     def _detect(self, features: ImageFeatures, streams: Sequence[TrackedStream]) -> list[Detections]:

@@ -7,6 +7,7 @@ which are read when the device has passed them: nothing waits for it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ class Spent:
 
 
 class StageTimes:
-    """Adds up the times of an engine's stages. One thread measures; any may read `totals`."""
+    """Adds up the times of an engine's stages. Any thread may measure, and read `totals`."""
 
     def __init__(self, device: torch.device, clock: Callable[[], float] = time.perf_counter) -> None:
         """Begin at zero.
@@ -59,6 +60,7 @@ class StageTimes:
         self._device, self._clock = device, clock
         self._spent: dict[Stage, Spent] = {stage: Spent() for stage in STAGES}
         self._open: deque[tuple[Stage, int, Any, Any]] = deque(maxlen=MOST_OPEN)
+        self._lock = threading.Lock()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -72,7 +74,8 @@ class StageTimes:
 
     def totals(self) -> dict[Stage, Spent]:
         """A copy of what each stage has taken so far, as far as the device has got."""
-        return {stage: replace(spent) for stage, spent in self._spent.items()}
+        with self._lock:
+            return {stage: replace(spent) for stage, spent in self._spent.items()}
 
     def mark(self) -> Any:
         """A moment of the device."""
@@ -84,15 +87,17 @@ class StageTimes:
 
     def add(self, stage: Stage, units: int, begin: Any, end: Any) -> None:
         """Count a stage between two moments."""
-        if self._device.type == "cuda":
-            self._open.append((stage, units, begin, end))
-        else:
-            self._count(stage, units, end - begin)
+        with self._lock:
+            if self._device.type == "cuda":
+                self._open.append((stage, units, begin, end))
+            else:
+                self._count(stage, units, end - begin)
 
     def _collect(self) -> None:
-        while self._open and self._open[0][3].query():
-            stage, units, begin, end = self._open.popleft()
-            self._count(stage, units, begin.elapsed_time(end) / 1e3)
+        with self._lock:
+            while self._open and self._open[0][3].query():
+                stage, units, begin, end = self._open.popleft()
+                self._count(stage, units, begin.elapsed_time(end) / 1e3)
 
     def _count(self, stage: Stage, units: int, seconds: float) -> None:
         spent = self._spent[stage]

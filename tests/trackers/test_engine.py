@@ -201,3 +201,19 @@ def test_a_threshold_holds_for_what_is_found_and_for_what_starts_a_track(folders
 def test_a_threshold_is_a_probability(folders, threshold):
     with pytest.raises(UsageError, match="threshold must be at least 0 and below 1"):
         Engine(EngineOptions(str(folders[1]), "cpu", threshold=threshold))
+
+
+@pytest.mark.parametrize("folder", [0, 1], ids=["association", "memory"])
+def test_frames_may_be_seen_before_earlier_ones_are_followed(folders, folder):
+    """What is found does not depend on tracks: seen ahead, frames have the tracks that they have one by one."""
+    engine = Engine(EngineOptions(str(folders[folder]), "cpu"))
+    images = scene(5)
+    frames = [frame(index, image) for index, image in enumerate(images)]
+    one, ahead = (engine.open_stream(["person", "a car"]) for _ in range(2))
+    expected = [engine.step([one], [each])[0][0] for each in frames]
+    actual = [engine.follow(seen)[0][0] for seen in [engine.see([ahead], [each]) for each in frames]]
+    assert any(result.tracks for result in expected)
+    for want, got in zip(expected, actual, strict=True):
+        assert [(t.id, t.score, t.state) for t in got.tracks] == [(t.id, t.score, t.state) for t in want.tracks]
+        assert all((a.mask.full() == b.mask.full()).all() for a, b in zip(got.tracks, want.tracks, strict=True))
+        assert got.events == want.events

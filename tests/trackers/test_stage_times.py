@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 import torch
@@ -102,6 +103,41 @@ def test_on_cuda_the_device_is_not_waited_for(monkeypatch):
             with measured("decode", 1):
                 pass
     assert len(times._open) == MOST_OPEN, "a device that hangs fills no memory"
+
+
+def test_two_threads_that_collect_at_once_count_each_stage_once(monkeypatch):
+    meet = threading.Barrier(2)
+
+    class Slow(FakeEvent):
+        def query(self):
+            with suppress(
+                threading.BrokenBarrierError
+            ):  # where the other thread asks for the same event meanwhile, both would take it
+                meet.wait(0.05)
+            return True
+
+    monkeypatch.setattr(torch.cuda, "Event", Slow)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"stream of {device}")
+    times = StageTimes(torch.device("cuda", 1))
+    times.add("encode", 4, *(Slow(enable_timing=True) for _ in range(2)))
+    times._open[0][2].record("stream of cuda:1")
+    times._open[0][3].record("stream of cuda:1")
+    failures = []
+
+    def collect():
+        try:
+            with times.running():
+                pass
+        except IndexError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=collect) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert times.totals()["encode"] == Spent(1.0, 4)
 
 
 @pytest.fixture
