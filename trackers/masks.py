@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,21 +49,40 @@ def non_maximum_suppression(
     return keep
 
 
-@lru_cache(maxsize=32)
-def _taps(source: int, target: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """For each of `target` samples its two neighbours among `source`, and the second one's bilinear weight.
+# Samples that are interpolated at once: so few stay in the processor's second-level cache, where several passes over
+# them cost less than one through main memory.
+BAND_SAMPLES = 1 << 16
 
-    Pixel centres lie at half-integers (`align_corners=False`).
+
+class _Taps(NamedTuple):
+    """For each sample along an axis its two neighbours in the source, and the second one's bilinear weight.
+
+    Attributes:
+        low, high: ``(n,)`` int64.
+        weight: ``(n,)`` float32.
     """
+
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    weight: NDArray[np.float32]
+
+    def part(self, samples: slice) -> _Taps:
+        """Those of some samples."""
+        return _Taps(self.low[samples], self.high[samples], self.weight[samples])
+
+
+@lru_cache(maxsize=32)
+def _taps(source: int, target: int) -> _Taps:
+    """Of `target` samples among `source`. Pixel centres lie at half-integers (`align_corners=False`)."""
     centres = np.maximum((np.arange(target) + 0.5) * source / target - 0.5, 0)
     low = np.minimum(centres.astype(np.int64), source - 1)
-    return low, np.minimum(low + 1, source - 1), (centres - low).astype(np.float32)
+    return _Taps(low, np.minimum(low + 1, source - 1), (centres - low).astype(np.float32))
 
 
-def _window(cells: NDArray[np.int64], source: int, target: int) -> tuple[slice, slice]:
-    """The source range that can influence set pixels, one cell wider than the `cells` set, and its target range."""
+def _window(cells: NDArray[np.int64], source: int, target: int) -> slice:
+    """The target range that the `cells` set can influence, one cell wider than they are."""
     start, stop = max(int(cells[0]) - 1, 0), min(int(cells[-1]) + 2, source)
-    return slice(start, stop), slice(start * target // source, -(-stop * target // source))
+    return slice(start * target // source, -(-stop * target // source))
 
 
 def upscale(logits: NDArray[np.float32], size: tuple[int, int]) -> Mask:
@@ -76,29 +96,31 @@ def upscale(logits: NDArray[np.float32], size: tuple[int, int]) -> Mask:
         logits: ``(h, w)``.
         size: ``(H, W)`` of the frame in pixels.
     """
-    set_rows, set_columns = np.flatnonzero(logits.max(axis=1) > 0), np.flatnonzero(logits.max(axis=0) > 0)
+    seen = logits > 0
+    set_rows, set_columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if set_rows.size == 0:
         return Mask(size, 0, 0, np.zeros((0, 0), np.bool_))
-    rows, out_rows = _window(set_rows, logits.shape[0], size[0])
-    columns, out_columns = _window(set_columns, logits.shape[1], size[1])
-    # Along the rows first: gathers of single numbers from the few rows there are, then copies of whole rows. Neighbours
-    # outside the block are as little set as those at its border.
-    low, high, weight = _taps(logits.shape[1], size[1])
-    places = low[out_columns] - columns.start, high[out_columns] - columns.start
-    wide = _between(logits[rows, columns], *places, weight[out_columns], axis=1)
-    low, high, weight = _taps(logits.shape[0], size[0])
-    places = low[out_rows] - rows.start, high[out_rows] - rows.start
-    crop = _between(wide, *places, weight[out_rows, None], axis=0)
-    return Mask.from_array(crop > 0, size, out_columns.start, out_rows.start)
+    rows = _window(set_rows, logits.shape[0], size[0])
+    columns = _window(set_columns, logits.shape[1], size[1])
+    down, across = _taps(logits.shape[0], size[0]).part(rows), _taps(logits.shape[1], size[1]).part(columns)
+    crop = np.empty((len(down.low), len(across.low)), np.bool_)
+    step = max(BAND_SAMPLES // max(crop.shape[1], 1), 1)
+    for start in range(0, len(crop), step):
+        band = slice(start, start + step)
+        low, high, weight = down.part(band)
+        first = int(low[0])
+        # Along the rows first: gathers of single numbers from the few rows there are, then copies of whole rows.
+        wide = _between(logits[first : int(high[-1]) + 1], across, axis=1)
+        values = _between(wide, _Taps(low - first, high - first, weight[:, None]), axis=0)
+        np.greater(values, 0, out=crop[band])
+    return Mask.from_array(crop, size, columns.start, rows.start)
 
 
-def _between(
-    values: NDArray[np.float32], low: NDArray[np.int64], high: NDArray[np.int64], weight: NDArray[np.float32], axis: int
-) -> NDArray[np.float32]:
-    """Linear interpolation between the entries `low` and `high` of an axis."""
-    lower = values.take(low, axis, mode="clip")
-    result = values.take(high, axis, mode="clip")
+def _between(values: NDArray[np.float32], taps: _Taps, axis: int) -> NDArray[np.float32]:
+    """Linear interpolation along an axis."""
+    lower = values.take(taps.low, axis)
+    result = values.take(taps.high, axis)
     result -= lower
-    result *= weight
+    result *= taps.weight
     result += lower
     return result

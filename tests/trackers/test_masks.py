@@ -30,6 +30,32 @@ def test_upscale_equals_torch_interpolate(seed, low, size):
     assert not wrong.any()
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    st.tuples(st.integers(1, 700), st.integers(1, 400)),
+    st.sampled_from([[0.0, -0.0], [3e38, -3e38], [np.inf], [-np.inf]]),
+)
+def test_upscale_touches_a_part_and_equals_the_whole(seed, low, size, rare):
+    """To the last bit, in whichever bands it is done: up and down, in single rows and columns, at huge logits."""
+    rng = np.random.default_rng(seed)
+    logits = (rng.normal(size=low) - rng.uniform(-1, 3)).astype(np.float32)
+    logits[rng.random(low) < 0.05] = rng.choice(rare)
+    values = logits
+    for axis in (1, 0):
+        centres = ((np.arange(size[axis]) + 0.5) * low[axis] / size[axis] - 0.5).clip(0)
+        first = centres.astype(int).clip(max=low[axis] - 1)
+        weight = (centres - first).astype(np.float32)
+        values = np.moveaxis(values, axis, 0)
+        before, after = values[first], values[(first + 1).clip(max=low[axis] - 1)]
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = np.moveaxis((after - before) * weight[:, None] + before, 0, axis)
+    with np.errstate(invalid="ignore", over="ignore"):
+        mask = upscale(logits, size)
+    assert np.array_equal(mask.full(), values > 0)
+
+
 def test_upscale_of_nothing_is_empty():
     mask = upscale(np.full((32, 32), -1, np.float32), (100, 200))
     assert mask.area == 0
