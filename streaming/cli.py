@@ -122,6 +122,7 @@ def track(
     tracker_from: arguments.TrackerFrom = None,
     hot_start: arguments.HotStart = HOT_START_FRAMES,
     context_tokens: arguments.ContextTokens = CONTEXT_TOKENS,
+    resolution: arguments.Resolution = None,
     state: Annotated[
         Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids; by default none.")
     ] = None,
@@ -187,6 +188,7 @@ def track(
                 precision=precision,
                 threshold=threshold,
                 context_tokens=context_tokens,
+                resolution=resolution,
             ),
             stream=stream,
             live=live,
@@ -213,6 +215,7 @@ def bench(
     tracker: arguments.Tracker = None,
     tracker_from: arguments.TrackerFrom = None,
     context_tokens: arguments.ContextTokens = CONTEXT_TOKENS,
+    resolution: arguments.Resolution = None,
     prompt: Annotated[
         list[str] | None,
         typer.Option(
@@ -235,7 +238,14 @@ def bench(
     if verbose:
         configure_logs("info", "text")
     options = EngineOptions(
-        model, device, tracker, tracker_from, precision=precision, threshold=threshold, context_tokens=context_tokens
+        model,
+        device,
+        tracker,
+        tracker_from,
+        precision=precision,
+        threshold=threshold,
+        context_tokens=context_tokens,
+        resolution=resolution,
     )
     try:
         measured = run_bench(

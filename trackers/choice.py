@@ -39,11 +39,13 @@ def choose(options: EngineOptions, *, weights: bool = True) -> Choice:
 
     Raises:
         UsageError: a number is out of its bounds, there is no such tracker, the checkpoint has no weights for it, or
-            it knows no hot start of that length.
+            it knows no hot start of that length or no such resolution.
         ModelError: the checkpoint cannot be used.
     """
     _check_bounds(options)
-    checkpoint = load_checkpoint(options.model, options.tracker_from, options.context_tokens, weights=weights)
+    checkpoint = load_checkpoint(
+        options.model, options.tracker_from, options.context_tokens, resolution=options.resolution, weights=weights
+    )
     rules = Rules.from_config(checkpoint.video.config) if checkpoint.video else Rules()
     rules = replace(rules, hot_start=options.hot_start, lost_after=options.lost_after)
     if (threshold := options.threshold) is not None:

@@ -12,6 +12,8 @@ DEVICE = "auto"
 PRECISION: PrecisionName = "auto"
 # What `Sam3Processor` of Transformers pads every prompt to.
 CONTEXT_TOKENS: ContextTokens = 32
+# Four times that of the published models.
+MOST_RESOLUTION = 4032
 HOT_START_FRAMES = 0
 # So many results of a stream, masks and pictures included, wait in memory.
 MOST_HOT_START_FRAMES = 1000

@@ -33,6 +33,8 @@ class EngineOptions:
         precision: `auto`, `float32`, `bfloat16` or `float16`, see `resolve_precision`.
         context_tokens: tokens to which LiteText pads every prompt, start and end included: 32 as Transformers does, 16
             as the authors' code does, 77 for the longest prompts; see `trackers.detection.context`.
+        resolution: side in pixels of what the model looks at, whole windows of patches; None for its own, see
+            `trackers.detection.resolution`.
     """
 
     model: str = MODEL
@@ -44,6 +46,7 @@ class EngineOptions:
     precision: PrecisionName = PRECISION
     threshold: float | None = None
     context_tokens: ContextTokens = CONTEXT_TOKENS
+    resolution: int | None = None
 
 
 class EngineKeywords(TypedDict, total=False):
@@ -58,6 +61,7 @@ class EngineKeywords(TypedDict, total=False):
     precision: PrecisionName | None
     threshold: float | None
     context_tokens: ContextTokens | None
+    resolution: int | None
 
 
 def options_of(keywords: EngineKeywords) -> EngineOptions:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # As published: 32 tokens a prompt, masks of 288 x 288, 8 pairs of frame and prompt decoded together.
 CONTEXT, MASK_SIDE = 32, 288
+# Smaller ones that a full-size model has beside its own.
+RESOLUTIONS, PATCH = (672, 336), 14
 PRECISIONS = ("bfloat16", "float32")
 
 
@@ -32,6 +34,7 @@ def memory_table() -> str:
     import torch
 
     from trackers.detection.detector import MAX_PAIRS
+    from trackers.detection.resolution import MASK_PIXELS_A_PATCH, resize_tracker
     from trackers.memory.memory_bank import FIRST_CAPACITY
     from trackers.memory_need import pass_bytes, prompt_bytes, track_bytes
     from trackers.rules import Rules
@@ -55,6 +58,15 @@ def memory_table() -> str:
         row("a prompt", lambda _: prompt_bytes(CONTEXT, hidden)),
         row("the detector in a pass: 8 pairs of frame and prompt", lambda _: pass_bytes(MAX_PAIRS, hidden, MASK_SIDE)),
     ]
+    for resolution in RESOLUTIONS:
+        smaller = copy.deepcopy(config)
+        resize_tracker(smaller, resolution)
+        side = MASK_PIXELS_A_PATCH * resolution // PATCH
+        for name, count in (
+            ("a track", track_bytes(smaller, rules)),
+            ("the pass", pass_bytes(MAX_PAIRS, hidden, side)),
+        ):
+            rows.append((f"at {resolution} pixels: {name}", *[_megabytes(count)] * len(PRECISIONS)))
     return table(("MB", "bfloat16, float16", "float32"), rows)
 
 

@@ -45,3 +45,12 @@ ContextTokens: TypeAlias = Annotated[
     defaults.ContextTokens,
     typer.Option(help="Tokens of a prompt for LiteText: 32 as Transformers does, 16 as its authors, 77 for long ones."),
 ]
+Resolution: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=defaults.MOST_RESOLUTION,
+        help="Side in pixels of what the model looks at, 336, 672 or 1008 for full-size models; default: its own. Less "
+        "is faster and sees less.",
+    ),
+]

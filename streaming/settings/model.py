@@ -13,6 +13,7 @@ from trackers.defaults import (
     LOST_AFTER_SECONDS,
     MODEL,
     MOST_HOT_START_FRAMES,
+    MOST_RESOLUTION,
     PRECISION,
     ContextTokens,
     PrecisionName,
@@ -58,6 +59,13 @@ class ModelSettings(Table):
         description="Tokens to which LiteText pads every prompt: 32 as Transformers does, 16 as its authors do, 77 for "
         "the longest prompts.",
     )
+    resolution: int | None = Field(
+        default=None,
+        ge=1,
+        le=MOST_RESOLUTION,
+        description="Side in pixels of what the model looks at: 336, 672 or 1008 for full-size models; by default the "
+        "model's own. Less is faster and sees less.",
+    )
     threshold: float | None = Field(
         default=None,
         ge=0.0,
@@ -79,4 +87,5 @@ class ModelSettings(Table):
             precision=self.precision,
             threshold=self.threshold,
             context_tokens=self.context_tokens,
+            resolution=self.resolution,
         )

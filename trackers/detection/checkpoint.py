@@ -20,6 +20,7 @@ from trackers.detection.config import build_config, read_config
 from trackers.detection.context import context_length, longest_context
 from trackers.detection.location import locate, wanted
 from trackers.detection.model_size import check_size
+from trackers.detection.resolution import at_resolution
 from trackers.detection.tokenizer import check_prompt, load_tokenizer, unknown_words
 from trackers.detection.weights import Weights
 from trackers.hub.name import without_revision
@@ -33,7 +34,8 @@ class Checkpoint:
         name: as the user named it.
         kind: its architecture, `sam3_lite_text`, `sam3` or `sam3_video`.
         size: of its weights' files, in bytes.
-        revision: changes whenever a file of it does; a hub commit or a digest. Empty if the weights were not read.
+        revision: changes whenever a file of it or its resolution does; a hub commit or a digest. Empty if the weights
+            were not read.
         detector: a `Sam3LiteTextModel`, or a `Sam3Model`, which differs in the text encoder alone.
         tokenizer: the tokenizer saved with it.
         video: what the memory tracker needs, or None if there are no tracker weights: the whole `Sam3VideoModel`
@@ -82,7 +84,12 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    name: str, tracker_from: str | None = None, context_tokens: int = CONTEXT_TOKENS, *, weights: bool = True
+    name: str,
+    tracker_from: str | None = None,
+    context_tokens: int = CONTEXT_TOKENS,
+    *,
+    resolution: int | None = None,
+    weights: bool = True,
 ) -> Checkpoint:
     """Load a SAM3-LiteText or SAM 3 checkpoint.
 
@@ -91,13 +98,14 @@ def load_checkpoint(
         tracker_from: name of a `sam3_video` or `sam2_video` checkpoint whose tracker to take, for example
             `facebook/sam3` or `facebook/sam2.1-hiera-tiny`; None for the checkpoint's own, if it has one.
         context_tokens: see `EngineOptions`.
+        resolution: see `EngineOptions`.
         weights: False to look at everything as for a run, but fetch nothing and read no weights, only their shapes: the
             models are then made of zeros that take no memory.
 
     Raises:
         ModelError: one cannot be found or fetched, holds another architecture, its weights do not fit, or a SAM 3
             tracker was trained on another image encoder.
-        UsageError: it cannot read prompts of `context_tokens`.
+        UsageError: it cannot read prompts of `context_tokens`, or has no such resolution.
         NotFetchedError: it would have to be fetched, and `weights` is False.
     """
     folders = locate(wanted(name, tracker_from), fetch=weights)
@@ -105,6 +113,7 @@ def load_checkpoint(
     found = read_config(folder)
     kind = kind_of(found, name, MODEL)
     config = build_config(found, name)
+    resized = at_resolution(config, resolution, name)
     text_config = (config.detector_config if kind == VIDEO_TYPE else config).text_config
     context_length(int(text_config.max_position_embeddings), context_tokens, name)
     held = Weights(folder, read=weights)
@@ -120,6 +129,8 @@ def load_checkpoint(
             except ModelError as error:
                 raise error.advising(str(TRACKER.otherwise)) from error
             revision = hashlib.sha256(f"{revision} {source.revision()}".encode()).hexdigest()[:40] if weights else ""
+    if resized and weights:  # memories are of another size and of other features
+        revision = hashlib.sha256(f"{revision} at {resolution}".encode()).hexdigest()[:40]
     origins = tuple(found.origin for found in folders)
     return Checkpoint(name, kind, held.size, revision, detector, tokenizer, video, origins, context_tokens)
 

@@ -19,6 +19,7 @@ from trackers.detection.architecture import SAM2_TYPE, TRACKER, VIDEO_TYPE, kind
 from trackers.detection.config import build_config, read_config
 from trackers.detection.folder import CheckpointFolder
 from trackers.detection.model_size import check_size
+from trackers.detection.resolution import resize_tracker
 from trackers.detection.weights import Weights
 
 BACKBONE = "vision_encoder.backbone."
@@ -73,7 +74,7 @@ def _load_sam3(weights: Weights, config: Any, name: str, detector: Any) -> Track
     import transformers
     from transformers.models.sam3.modeling_sam3 import Sam3VisionNeck
 
-    config.tracker_config.image_size = detector.image_size
+    resize_tracker(config.tracker_config, detector.image_size)
     makers: tuple[tuple[Callable[[], Any], str], ...] = (
         (
             lambda: transformers.Sam3TrackerVideoModel(config.tracker_config, remove_vision_encoder=True),

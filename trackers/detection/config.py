@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from maskcast.errors import ModelError, reason_of
+from trackers.defaults import MOST_RESOLUTION
 from trackers.detection.architecture import DETECTOR_TYPE, FULL_DETECTOR_TYPE, SAM2_TYPE, VIDEO_TYPE
 from trackers.detection.folder import CONFIG, MOST_CONFIG_BYTES, CheckpointFolder
 from trackers.rules import Rules
@@ -21,7 +22,7 @@ _MOST = (
     ("depth", 16),  # 3
     ("feature_sizes", 1152),  # 288
     ("feat_sizes", 1152),  # 72
-    ("image_size", 4032),  # 1008
+    ("image_size", MOST_RESOLUTION),  # 1008
     ("patch_size", 64),  # 14
     ("window_size", 288),  # 24
     ("low_res_mask_size", 1152),  # 288

@@ -47,6 +47,7 @@ def check(folder: Path, text: str) -> int:
         (2, model('name = "nano"\ndevice = "cuda:999"')),
         (2, model('name = "nano"\ntracker = "association"\nhot_start = 20')),
         (2, model('name = "nano"\ncontext_tokens = 77')),
+        (2, model('name = "nano"\nresolution = 112')),
         (2, NANO + stream(prompt="a very long phrase " * 20)),
         (2, f'{NANO}[http]\nlisten = "127.0.0.1:{TAKEN}"\n{stream()}'),
         (3, NANO + stream("nowhere.mp4")),
