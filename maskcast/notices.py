@@ -43,12 +43,14 @@ class TrackedFrame:
         frame: the frame; of a live stream the newest when the model took it.
         results: those that are certain now, of this frame or of earlier ones.
         taken, done: `time.monotonic` when the model took the frame and when it was done with it.
+        pace: seconds that the longer of the model's two stages took, which work beside each other.
     """
 
     frame: Frame
     results: list[Result]
     taken: float
     done: float
+    pace: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,4 +42,4 @@ def tracked(*ids):
     """A frame in which the model has seen cats with these ids."""
     mask = Mask.from_array(np.ones((2, 2), np.bool_), (96, 160), 1, 1)
     tracks = tuple(Track(number, "cat", TrackState.CONFIRMED, 0.9, mask) for number in ids)
-    return TrackedFrame(frame(0), [Result(frame(0), tracks)], 0.0, 0.0)
+    return TrackedFrame(frame(0), [Result(frame(0), tracks)], 0.0, 0.0, 0.0)

@@ -76,6 +76,13 @@ class Model:
             results.append(ready)
         return results
 
+    def see(self, streams, frames):
+        """Nothing: a test says in `step` what a pass does."""
+        return streams, frames
+
+    def follow(self, seen):
+        return self.step(*seen)
+
     def set_prompts(self, stream, prompts):
         stream.prompts = tuple(prompts)
         self.changes.append(stream.prompts)
@@ -136,6 +143,11 @@ async def run(jobs, model=None, *, live=(), stop_after=None):
         return await asyncio.wait_for(run_jobs(worker, live, jobs, stop), patient(30))
     finally:
         worker.close()
+
+
+async def tracked(worker, lane, begin):
+    """What becomes of a frame in both stages of the model."""
+    return await asyncio.wrap_future(await worker.see(lane, begin))
 
 
 def ready(one):

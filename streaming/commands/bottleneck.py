@@ -1,6 +1,7 @@
 """Why a run is no faster, in words: what each part took of a frame, and which of them the others waited for.
 
-Source, model and sinks work beside each other, so the slowest of them sets the pace of them all.
+Source, model and sinks work beside each other, so the slowest of them sets the pace of them all; in the model, the
+slower of its two halves.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ _WORDS: dict[Stage, tuple[str, str]] = {
     "remember": ("remembering the objects", "fewer objects, or --tracker association, take less"),
     "publish": ("cutting the masks out", "fewer objects take less"),
 }
+# The half of the model that sees; the other one follows.
+_SEEING: tuple[Stage, ...] = ("preprocess", "encode", "decode")
 # These are what a GPU is made for; the rest is hardly faster there.
 _ON_A_GPU: tuple[Stage, ...] = ("encode", "decode", "propagate", "remember")
 
@@ -63,13 +66,14 @@ def explained(reports: Sequence[Report], spent: Mapping[Stage, Spent], device: s
 
 
 def _model(spent: Mapping[Stage, Spent], model: float, seconds: float, device: str) -> str:
-    stage = max(spent, key=lambda stage: spent[stage].seconds)
-    whole = sum(taken.seconds for taken in spent.values())
+    halves = [{stage: taken.seconds for stage, taken in spent.items() if (stage in _SEEING) == sees} for sees in (1, 0)]
+    half = max(halves, key=lambda half: sum(half.values()))
+    stage, whole = max(half, key=lambda stage: half[stage]), sum(half.values())
     if not whole:
         return _share("the model", model, seconds)
     words, advice = stage_words(stage, device)
-    # Streams that share a pass wait for it together: of the model's time the stage has its share.
-    return f"{_share(words, model * spent[stage].seconds / whole, seconds)}; {advice}"
+    # Streams that share a pass wait for it together: of their half's time the stage has its share.
+    return f"{_share(words, model * half[stage] / whole, seconds)}; {advice}"
 
 
 def stage_words(stage: Stage, device: str) -> tuple[str, str]:

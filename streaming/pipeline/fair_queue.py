@@ -10,6 +10,9 @@ to the others.
 Two things keep a costly stream from taking by the length of its passes what it may not take by their number. It shares
 one with cheap streams only when it is about as far behind as they are. And before its pass begins, the model waits a
 little for a stream that is still further behind and will have its next frame in a moment; that one pays for the wait.
+
+A pass goes through two stages, and the next one is chosen when it has left the first. Until it is known what its frames
+cost, they are charged as those before them.
 """
 
 from __future__ import annotations
@@ -38,7 +41,8 @@ class Lane(Generic[S]):
         prompts: how many things it looks for, by which the cost of a pass is shared out.
         time: virtual time, in seconds of the model at weight 1.
         cost: seconds that its last frame took; None before the first.
-        done: `time.monotonic` of the end of that pass.
+        done: `time.monotonic` when its last frame left the first stage, so that its next one may come.
+        failed: whether a pass with a frame of it has failed, after which none of its frames is followed.
     """
 
     stream: S
@@ -48,6 +52,7 @@ class Lane(Generic[S]):
     time: float = 0.0
     cost: float | None = None
     done: float = -math.inf
+    failed: bool = False
 
     @property
     def step(self) -> float:
@@ -67,7 +72,7 @@ R = TypeVar("R", bound=Request)
 
 
 class FairQueue:
-    """Chooses; remembers the lanes and the virtual clock of each class. For one thread.
+    """Chooses; remembers the lanes and the virtual clock of each class. For one thread at a time.
 
     Attributes:
         lanes: of all streams, to be added and removed as they come and go.
@@ -108,21 +113,36 @@ class FairQueue:
         self._awaited = [lane for lane in self.lanes if lane in self._awaited or due.get(id(lane), 0.0) > 0]
         return max(due.values(), default=0.0)
 
-    def charge(self, lanes: Sequence[Lane[Any]], seconds: float, now: float) -> None:
+    def expect(self, lanes: Sequence[Lane[Any]], now: float) -> list[float]:
+        """Charge those whose pass has left the first stage what the last frame of each took, for the time being.
+
+        Args:
+            lanes: that share the pass.
+            now: `time.monotonic`.
+
+        Returns:
+            Virtual seconds that each was charged, for `charge`.
+        """
+        for lane in lanes:
+            lane.time += lane.step
+            lane.done = now
+        return [lane.step for lane in lanes]
+
+    def charge(self, lanes: Sequence[Lane[Any]], seconds: float, expected: Sequence[float]) -> None:
         """Share out what a pass took among those that were in it, by their prompts.
 
         A lane's first frame also pays for what happens only once, and is charged as the one before it was.
 
         Args:
             lanes: that shared the pass.
-            seconds: that it took.
-            now: `time.monotonic`.
+            seconds: that both stages took.
+            expected: what `expect` has charged each.
         """
         each = seconds / sum(lane.prompts for lane in lanes)
-        for lane in lanes:
+        for lane, already in zip(lanes, expected, strict=True):
             charged = each if lane.cost is not None else min(each, self._usual)
-            lane.time += charged * lane.prompts / lane.weight
-            lane.cost, lane.done = each * lane.prompts, now
+            lane.time += charged * lane.prompts / lane.weight - already
+            lane.cost = each * lane.prompts
         self._usual = each
 
     def _in_order(self, requests: Sequence[R]) -> list[R]:

@@ -1,6 +1,7 @@
 """The thread that owns the model: one call or one pass after the other, whoever asks.
 
-Streams say that they have a frame; it takes the newest frames of those that come next.
+Streams say that they have a frame; it takes the newest frames of those that come next, and sees what is in them. They
+are followed on a second thread, see `streaming.pipeline.second_stage`, while it sees the next ones.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from maskcast.errors import ModelError, TooLargeError, TrackStateError, unforeseen
+from maskcast.errors import MaskcastError, ModelError, TooLargeError, TrackStateError, unforeseen
 from maskcast.frame import Frame
 from maskcast.notices import TrackedFrame
-from maskcast.result import Result
 from streaming.pipeline.fair_queue import FairQueue, Lane
+from streaming.pipeline.passes import FAILED, Pass, Request, settle_with
+from streaming.pipeline.second_stage import REMEMBERED_PASSES, SecondStage
 
 if TYPE_CHECKING:  # torch takes seconds to import: only this thread pays for it
-    from trackers.engine import Engine, TrackedStream
+    from trackers.engine import Engine, Seen, TrackedStream
 
 T = TypeVar("T")
 
@@ -38,18 +40,6 @@ CONVERSION_WAIT_SECONDS = 0.1
 ALONE_PIXELS = 16_000_000
 # Seconds between signs of life of an idle thread.
 BEAT_SECONDS = 1.0
-_FAILED = "the model failed"
-
-
-@dataclass(eq=False)
-class _Request:
-    """A stream has a frame; `future` is what becomes of it."""
-
-    lane: Lane[TrackedStream]
-    begin: Callable[[], Future[Frame]]
-    future: Future[TrackedFrame]
-    since: float = field(default_factory=time.monotonic)
-    frame: Future[Frame] | None = None  # once it was chosen for a pass
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +52,18 @@ class _Call:
 
 
 class ModelThread:
-    """Runs an `Engine` on a daemon thread.
+    """Runs an `Engine` on a daemon thread, and the second half of its passes on another.
 
     Each stream has one request at a time, so nothing piles up here; see `streaming.pipeline.fair_queue` for who comes
-    first.
+    first. Two passes are under way at most, one in each stage. Everything else that is asked of the model waits until
+    none is.
 
     Whatever the model raises, a panic of a Rust library among it, is a `ModelError` of those whose frames it had.
-    Should the thread itself come to its end, all who wait are told so, and all who come later.
+    Should one of the threads come to its end, all who wait are told so, and all who come later.
 
     Attributes:
-        queue: who comes next; belongs to the thread.
-        failures: how often in a row the model has failed, whatever the number of streams that shared the pass.
-        death: why the thread has come to an end that it should not have come to; None while all is well.
+        queue: who comes next. Its lanes are those of a call; all else is done with a lock.
+        death: why a thread has come to an end that it should not have come to; None while all is well.
         died: set when that happens.
     """
 
@@ -82,12 +72,13 @@ class ModelThread:
     ) -> None:
         """Prepare; see `streaming.pipeline.worker.Worker`."""
         self.queue = FairQueue()
-        self.failures = 0
         self.death: ModelError | None = None
         self.died = asyncio.Event()
         self._load, self._beat, self._max_batch, self._batch_wait = load, beat, max_batch, batch_wait
         self._changed = threading.Condition()
-        self._requests: list[_Request] = []
+        self._second = SecondStage(self._changed, self.queue, beat=beat, died=self._die)
+        self._seconds: deque[float] = deque(maxlen=REMEMBERED_PASSES)
+        self._requests: list[Request] = []
         self._calls: deque[_Call] = deque()
         self._idle_since = 0.0
         self._stopping = False
@@ -99,6 +90,11 @@ class ModelThread:
         """The model, after `start`; belongs to the thread."""
         assert self._engine is not None, "the worker was not started"
         return self._engine
+
+    @property
+    def failures(self) -> int:
+        """How often in a row the model has failed, whatever the number of streams that shared the pass."""
+        return self._second.failures
 
     async def start(self) -> None:
         """Load the model.
@@ -112,18 +108,19 @@ class ModelThread:
         def load() -> None:
             began = time.monotonic()
             self._engine = self._load()
+            self._second.start(self._engine)
             logger.info("the model is loaded, after %.1f s", time.monotonic() - began)
 
         await self.call(load)
 
     def close(self) -> None:
-        """End the thread after the work that it has begun; does not wait."""
+        """End the threads after the work that they have begun; does not wait."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
 
     async def call(self, function: Callable[[], T], *, vital: bool = True) -> T:
-        """The result of `function`, called on the thread between two passes.
+        """The result of `function`, called on the thread when no pass is under way.
 
         Args:
             function: what to do.
@@ -140,29 +137,33 @@ class ModelThread:
             self._changed.notify_all()
         return await asyncio.wrap_future(call.future)
 
-    async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> TrackedFrame:
-        """Track one frame of one stream.
+    async def see(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Future[TrackedFrame]:
+        """Wait until one frame of one stream has left the first stage. The stream may hand in the next one then.
 
         Args:
             lane: of the stream.
             begin: begins to take a frame and to convert it when its pass comes; called on the worker's thread, once.
                 Must not wait, see `streaming.pipeline.conversion`.
 
+        Returns:
+            What becomes of it in the second stage; raises a `ModelError` if the model failed in either.
+
         Raises:
             SourceError: the frame cannot be converted.
-            ModelError: the model failed.
+            ModelError: the thread has come to its end.
         """
-        request = _Request(lane, begin, Future())
+        request = Request(lane, begin)
         self._enter(request)
-        return await asyncio.wrap_future(request.future)
+        await asyncio.wrap_future(request.seen)
+        return request.tracked
 
-    def _enter(self, request: _Request) -> None:
+    def _enter(self, request: Request) -> None:
         with self._changed:
             if self.death is None:
                 self._requests.append(request)
                 self._changed.notify_all()
                 return
-        request.future.set_exception(self.death)
+        request.fail(self.death)
 
     # On the worker's thread.
 
@@ -172,20 +173,26 @@ class ModelThread:
                 work()
                 self._idle_since = time.monotonic()
                 self._beat()
+            with self._changed:
+                self._second.close()
         except BaseException as error:
             logger.exception("the model's thread has ended")
             self._die(error)
 
-    def _die(self, error: BaseException) -> None:
+    def _die(self, error: BaseException, passing: Pass | None = None) -> None:
+        """On either thread: it has ended, and had this pass."""
         death = ModelError(f"the model's thread has ended ({unforeseen(error)})", advice="start again")
         death.__cause__ = error
         with self._changed:
-            self.death = death
-            waiting = [*(call.future for call in self._calls), *(request.future for request in self._requests)]
+            self.death = self.death or death
+            calls, requests = [*self._calls], [*self._requests]
             self._calls.clear()
             self._requests.clear()
-        for future in waiting:
-            _fail(future, death)
+            passes = [*self._second.abandon(), *([passing] if passing else [])]
+        for call in calls:
+            settle_with(call.future, death)
+        for request in (*requests, *(request for one in passes for request, _ in one.steps)):
+            request.fail(death)
         with suppress(RuntimeError):  # the loop is closed: the process is ending
             self._loop.call_soon_threadsafe(self.died.set)
 
@@ -193,24 +200,42 @@ class ModelThread:
         """Wait for something to do; None at the end."""
         with self._changed:
             while True:
-                if self._calls:
-                    return partial(self._do, self._calls.popleft())
-                if self._stopping:
+                if self.death is not None:
                     return None
-                wait_for = self._wait_for_more()
+                busy = self._second.busy
+                if self._calls and not busy:
+                    return partial(self._do, self._calls.popleft())
+                if self._stopping and not self._calls:
+                    return None
+                now = time.monotonic()
+                held = self._held(now)
+                wait_for = BEAT_SECONDS if self._calls else held or self._wait_for_more(now)
                 if wait_for is None:
-                    idle = time.monotonic() - max(self._idle_since, min(request.since for request in self._requests))
+                    idle = now - max(self._idle_since, min(request.since for request in self._requests))
                     chosen = self.queue.choose(self._requests, self._max_batch, idle)
                     self._requests = [request for request in self._requests if request not in chosen]
                     return partial(self._step, chosen)
-                if not self._changed.wait(wait_for):
-                    self._beat()
+                if not self._changed.wait(wait_for) and not busy:
+                    self._beat()  # a second stage that is at work has to show it itself
+                if held:
+                    self._idle_since = time.monotonic()
 
-    def _wait_for_more(self) -> float | None:
+    def _held(self, now: float) -> float:
+        """Seconds in which no pass begins for the sake of the second stage; 0 for none.
+
+        There is one place between the stages. And a live frame that would only wait there is better taken later: it
+        will be a newer one.
+        """
+        if self._second.full:
+            return BEAT_SECONDS
+        if not self._second.busy or not any(request.lane.live for request in self._requests):
+            return 0.0
+        return max(self._second.ends - max(self._seconds, default=0.0) - now, 0.0)
+
+    def _wait_for_more(self, now: float) -> float | None:
         """Seconds to wait before a pass begins; None to begin."""
         if not self._requests:
             return BEAT_SECONDS
-        now = time.monotonic()
         patience = self.queue.patience(self._requests, now)
         if len(self._requests) < min(self._max_batch, len(self.queue.lanes)):
             patience = max(patience, self._requests[0].since + self._batch_wait - now)
@@ -222,12 +247,12 @@ class ModelThread:
         try:
             call.future.set_result(call.function())
         except BaseException as error:  # noqa: BLE001 - handed to whoever awaits
-            failure = ModelError.wrap(error, doing=_FAILED)
+            failure = ModelError.wrap(error, doing=FAILED)
             if call.vital and isinstance(failure, ModelError) and not isinstance(failure, TrackStateError):
-                self.failures += 1
+                self._second.failures += 1
             call.future.set_exception(failure)
 
-    def _step(self, chosen: Sequence[_Request]) -> None:
+    def _step(self, chosen: Sequence[Request]) -> None:
         taken = time.monotonic()
         try:
             steps = self._converted(chosen)
@@ -237,16 +262,16 @@ class ModelThread:
                 if _is_huge(step[1]):
                     self._pass([step], taken)
         except BaseException as error:  # noqa: BLE001 - whatever comes, nobody waits without end
-            self.failures += 1
+            self._second.failures += 1
             for request in chosen:
-                _fail(request.future, ModelError.wrap(error, doing=_FAILED))
+                request.fail(ModelError.wrap(error, doing=FAILED))
 
-    def _converted(self, chosen: Sequence[_Request]) -> list[tuple[_Request, Frame]]:
+    def _converted(self, chosen: Sequence[Request]) -> list[tuple[Request, Frame]]:
         """The requests whose frame is there in time; the others come back when theirs is."""
-        frames: list[tuple[_Request, Future[Frame]]] = []
+        frames: list[tuple[Request, Future[Frame]]] = []
         for request in chosen:
             if request.frame is None:
-                if not request.future.set_running_or_notify_cancel():
+                if not request.seen.set_running_or_notify_cancel():
                     continue
                 request.frame = request.begin()
             frames.append((request, request.frame))
@@ -256,43 +281,34 @@ class ModelThread:
             if not frame.done():
                 frame.add_done_callback(partial(self._come_back, request))
             elif error := frame.exception():
-                _fail(request.future, error)
-            elif not request.future.done():
+                request.fail(error)
+            elif not request.seen.done():
                 steps.append((request, frame.result()))
         return steps
 
-    def _come_back(self, request: _Request, _: Future[Frame]) -> None:
+    def _come_back(self, request: Request, _: Future[Frame]) -> None:
         self._enter(request)
 
-    def _pass(self, steps: Sequence[tuple[_Request, Frame]], taken: float) -> None:
-        results: list[list[Result]] = []
+    def _pass(self, steps: Sequence[tuple[Request, Frame]], taken: float) -> None:
         began = time.monotonic()
-        try:
-            results = self.engine.step([request.lane.stream for request, _ in steps], [frame for _, frame in steps])
-        except BaseException as error:  # noqa: BLE001 - whatever the model raises ends its streams, not the process
-            if not isinstance(error, TooLargeError) or len(steps) == 1:
-                self.failures += 1
-                for request, _ in steps:
-                    request.future.set_exception(ModelError.wrap(error, doing=_FAILED))
-                return
-        finally:
-            done = time.monotonic()
-            self.queue.charge([request.lane for request, _ in steps], done - began, done)
-        if not results:  # What does not fit together may fit one by one: not before the error has let go of its frames.
-            for step in steps:
-                self._pass([step], taken)
+        with self._second.alone:
+            seen = self._see(steps)
+        now = time.monotonic()
+        self._seconds.append(now - began)
+        lanes = [request.lane for request, _ in steps]
+        with self._changed:
+            expected = self.queue.expect(lanes, now)
+        if self._second.hand_over(Pass(steps, taken, now - began, expected, seen)):
             return
-        answers = list(zip(steps, results, strict=True))
-        self.failures = 0
-        for (request, frame), result in answers:
-            request.future.set_result(TrackedFrame(frame, result, taken, done))
+        for request, _ in steps:
+            request.fail(self.death or ModelError(FAILED))
+
+    def _see(self, steps: Sequence[tuple[Request, Frame]]) -> Seen | MaskcastError | None:
+        try:
+            return self.engine.see([request.lane.stream for request, _ in steps], [frame for _, frame in steps])
+        except BaseException as error:  # noqa: BLE001 - whatever the model raises ends its streams, not the process
+            return None if isinstance(error, TooLargeError) and len(steps) > 1 else ModelError.wrap(error, doing=FAILED)
 
 
 def _is_huge(frame: Frame) -> bool:
     return frame.picture.width * frame.picture.height > ALONE_PIXELS
-
-
-def _fail(future: Future[Any], error: BaseException) -> None:
-    """Settle a future that may be settled, or cancelled, already."""
-    if future.running() or (not future.done() and future.set_running_or_notify_cancel()):
-        future.set_exception(error)

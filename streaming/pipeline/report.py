@@ -20,7 +20,7 @@ class Report:
         tracks: tracks that were confirmed.
         seconds: from the first frame to the end.
         source_seconds: of these, those in which the source decoded, or waited for its camera.
-        model_seconds: those in which frames were with the model.
+        model_seconds: those that the longer of the model's two stages took; the other one works beside it.
         sink_seconds: those in which each sink wrote, by its name. All three work beside each other.
         sink_frames: results that each sink took, by its name.
         failed_sinks: names of those that failed.

@@ -58,10 +58,10 @@ class Saving:
         self._due = time.monotonic()
         self._told: set[tuple[str | None, str]] = set()
 
-    async def save_if_due(self) -> None:
-        """Write one if it is time."""
-        if time.monotonic() >= self._due:
-            await self.save(final=False)
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next."""
+        return time.monotonic() >= self._due
 
     async def save(self, *, final: bool) -> None:
         """Write one, the last if `final`."""

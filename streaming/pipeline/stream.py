@@ -1,8 +1,9 @@
 """One stream from its source through the model to its sinks.
 
-    reader thread → mailbox → converter thread → model thread (shared by all streams) → stages → one outlet a sink
+    reader thread → mailbox → converter thread → two model threads (shared by all) → stages → one outlet a sink
 
-Offline every step waits for the next; live the newest frame wins and what is dropped is counted.
+Offline every step waits for the next; live the newest frame wins and what is dropped is counted. The next frame is seen
+by the model while the one before is followed and delivered; whatever else is done to the stream waits for that.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from maskcast.errors import MaskcastError, ModelError, StageError
 from maskcast.frame import Frame
-from maskcast.notices import FramesDropped, Problem, StreamBegan
+from maskcast.notices import FramesDropped, Problem, StreamBegan, TrackedFrame
 from maskcast.result import Event, EventKind, Result
 from streaming.pipeline.conversion import Converter
 from streaming.pipeline.fair_queue import Lane
@@ -59,6 +61,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         left_behind = True
         raise
     finally:
+        run.abandon()
         await reader.frames.close(discard=True)
         reader.stop()
         run.converter.close()
@@ -105,6 +108,7 @@ class _Run:
         self.started = time.monotonic()
         self.reason: str | None = None  # why the stream stopped early
         self._job, self._worker, self._reader, self._lane = job, worker, reader, lane
+        self._followed: asyncio.Task[None] | None = None  # once a frame is seen
         self._late = LateEvents(pending)
         self._stages = (self._late, *job.stages)
         self._saving = Saving(job.track_state, worker, lane, self._record) if job.track_state else None
@@ -136,7 +140,12 @@ class _Run:
         """Take frames until the end, a failure, or `stop`; then hand out what the tracker still holds back."""
         whole = sound = True
         try:
-            await self._take_frames(stop)
+            try:
+                await self._take_frames(stop)
+            except (Closed, MaskcastError):
+                await self._settle()  # the frame before comes first, and may have failed too
+                raise
+            await self._settle()
         except Closed:  # the reader is at its end: was it a good one?
             if failure := await self._reader.failure():
                 self._fail(failure)
@@ -159,21 +168,43 @@ class _Run:
         due = time.monotonic()
         # Without any sink the metrics tell what is seen.
         while not self.outlets or any(outlet.error is None for outlet in self.outlets):
-            if self._saving:
-                await self._saving.save_if_due()
+            if self._saving and self._saving.due:
+                await self._settle()
+                await self._saving.save(final=False)
             take = await self._next(stop, due)
             if take is None:
                 self.report.interrupted, self.reason = True, "interrupted"
                 return
             if self._job.max_rate and self.info.live:
                 due = max(due + 1 / self._job.max_rate, time.monotonic())
-            tracked = await self._worker.step(self._lane, partial(self.converter.begin, take))
-            self.report.model_seconds += tracked.done - tracked.taken
-            self._job.notify(tracked)
-            await self._deliver(tracked.results)
-            self._count_dropped()
+            tracked = await self._worker.see(self._lane, partial(self.converter.begin, take))
+            await self._settle()
+            self._followed = asyncio.create_task(self._finish(tracked), name=f"follow {self.info.stream}")
             if next(taken) == self._job.max_frames:
                 return
+
+    async def _finish(self, following: Future[TrackedFrame]) -> None:
+        """Wait until a frame is followed, and deliver what is certain then."""
+        tracked = await asyncio.wrap_future(following)
+        self.report.model_seconds += tracked.pace
+        self._job.notify(tracked)
+        await self._deliver(tracked.results)
+        self._count_dropped()
+
+    async def _settle(self) -> None:
+        """Wait until the frame that was seen last is followed and delivered.
+
+        Raises:
+            MaskcastError: that failed.
+        """
+        if self._followed is not None:
+            followed, self._followed = self._followed, None
+            await followed
+
+    def abandon(self) -> None:
+        """Wait for nothing more."""
+        if self._followed is not None:
+            self._followed.cancel()
 
     async def _next(self, stop: asyncio.Event, due: float) -> Callable[[], Frame] | None:
         """Wait for a frame, not before `due`, following the controls meanwhile; None if `stop` is set first."""
@@ -189,9 +220,12 @@ class _Run:
                 coming = self._reader.frames.ready()  # taken only when nothing can come between
             frame = asyncio.create_task(coming, name=f"next frame of {self.info.stream}")
             changed = asyncio.create_task(controls.changed.wait(), name=f"controls of {self.info.stream}")
-            done = await first(stop, [frame, changed])
+            followed = [asyncio.shield(self._followed)] if self._followed else []
+            done = await first(stop, [frame, changed, *followed])
             if done is None:
                 return None
+            if done in followed:
+                await self._settle()  # it may have failed
             if done is not frame or controls.paused or wait > 0:
                 continue
             await frame
@@ -204,6 +238,7 @@ class _Run:
         controls = self._job.controls
         if controls.changed.is_set():
             controls.changed.clear()
+            await self._settle()
             self._late.add(await self._worker.set_prompts(self._lane, controls.prompts))
 
     async def _deliver(self, results: Sequence[Result], *, wait: bool = False) -> None:

@@ -29,7 +29,7 @@ SAVE_TIMEOUT_SECONDS = 30.0
 
 
 class Worker:
-    """An `Engine` on a thread of its own.
+    """An `Engine` on threads of its own.
 
     Attributes:
         thread: which says how it is.
@@ -49,7 +49,8 @@ class Worker:
             load: builds the engine, on the worker's thread, when `start` is awaited.
             max_batch: most frames in one pass.
             batch_wait: seconds that a frame waits for others to share its pass.
-            beat: called on the worker's thread whenever it has got on, at least once in `BEAT_SECONDS` while idle.
+            beat: called on the worker's threads whenever the model has got on, at least once in `BEAT_SECONDS` while
+                it is idle.
         """
         self.thread = ModelThread(load, max_batch=max_batch, batch_wait=batch_wait, beat=beat)
         self._late: set[asyncio.Future[None]] = set()  # track states for which the disk hangs
@@ -177,9 +178,9 @@ class Worker:
         writing.exception()  # seen, though nobody waits
         self._late.discard(writing)
 
-    async def step(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> TrackedFrame:
-        """Track one frame of one stream; see `ModelThread.step`."""
-        return await self.thread.step(lane, begin)
+    async def see(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Future[TrackedFrame]:
+        """Hand in one frame of one stream; see `ModelThread.see`."""
+        return await self.thread.see(lane, begin)
 
     async def close_stream(self, lane: Lane[TrackedStream]) -> list[Result]:
         """See `Engine.close_stream`."""
@@ -191,7 +192,7 @@ class Worker:
         return await self.thread.call(leave)
 
     def close(self) -> None:
-        """End the thread after the work that it has begun; does not wait."""
+        """End the threads after the work that they have begun; does not wait."""
         self.thread.close()
 
     @property

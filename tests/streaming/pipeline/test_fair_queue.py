@@ -20,7 +20,7 @@ def shares(lanes, passes, *, batch=1):
         lane.cost = 1.0  # as after a first pass
     for _ in range(passes):
         chosen = [one.lane for one in schedule.choose([Request(lane) for lane in lanes], batch)]
-        schedule.charge(chosen, float(len(chosen)), 0.0)
+        schedule.charge(chosen, float(len(chosen)), schedule.expect(chosen, 0.0))
         for lane in chosen:
             got[lane.stream] += 1
     return list(got.values())
@@ -57,11 +57,11 @@ def test_who_was_idle_has_saved_up_nothing_and_starves_nobody():
     schedule = FairQueue()
     for _ in range(1000):
         schedule.choose([Request(busy)], 1)
-        schedule.charge([busy], 1.0, 0.0)
+        schedule.charge([busy], 1.0, [0.0])
     got = []
     for _ in range(20):
         (one,) = schedule.choose([Request(busy), Request(idle)], 1)
-        schedule.charge([one.lane], 1.0, 0.0)
+        schedule.charge([one.lane], 1.0, [0.0])
         got.append(one.lane.stream)
     assert got.count("busy") in (9, 10, 11)
 
@@ -74,13 +74,26 @@ def test_first_come_first_served_among_equals():
 def test_a_pass_is_charged_by_prompts_over_weights_and_a_first_turn_as_the_one_before_it():
     many, heavy, new = Lane("many", True, 1.0, 3), Lane("heavy", True, 2.0, 1), Lane("new", True, 1.0, 2)
     schedule = FairQueue()
-    schedule.charge([many, heavy], 60.0, 0.0)  # the model warms up
+    schedule.charge([many, heavy], 60.0, [0.0, 0.0])  # the model warms up
     assert (many.time, heavy.time) == (0.0, 0.0)
-    schedule.charge([many, heavy], 4.0, 0.0)
+    schedule.charge([many, heavy], 4.0, [0.0, 0.0])
     assert (many.time, heavy.time) == (3.0, 0.5)
-    schedule.charge([new], 60.0, 0.0)
+    schedule.charge([new], 60.0, [0.0])
     assert new.time == 2.0
     assert (many.cost, heavy.cost, new.cost) == (3.0, 1.0, 60.0)
+
+
+def test_a_pass_under_way_is_charged_as_the_last_and_set_right_when_it_is_known():
+    """Or a costly stream would be chosen again before its pass is over."""
+    costly, cheap = Lane("costly", True, 2.0), Lane("cheap", True, 1.0)
+    schedule = FairQueue()
+    costly.cost, cheap.cost = 10.0, 1.0
+    expected = schedule.expect([costly], 7.0)
+    assert (expected, costly.time, costly.done) == ([5.0], 5.0, 7.0)
+    chosen = schedule.choose([Request(costly), Request(cheap)], 1)
+    assert [one.lane.stream for one in chosen] == ["cheap"]
+    schedule.charge([costly], 12.0, expected)
+    assert (costly.time, costly.cost) == (6.0, 12.0)
 
 
 class Simulated:
@@ -108,7 +121,7 @@ class Simulated:
             took = 0.05 * sum(lane.prompts for lane in chosen)
             now += took
             idle_since = now
-            schedule.charge(chosen, took, now)
+            schedule.charge(chosen, took, schedule.expect(chosen, now))
             for lane in chosen:
                 self.frames[lane.stream] += 1
                 self.busy[lane.stream] += 0.05 * lane.prompts

@@ -15,7 +15,7 @@ from streaming.pipeline.worker import Worker
 from streaming.service.watchdog import Heartbeat
 from tests.frames import frame
 from tests.patience import patient
-from tests.pipelines import Frames, Model, Record, job, ready
+from tests.pipelines import Frames, Model, Record, job, ready, tracked
 from trackers.engine import Engine
 from trackers.options import EngineOptions
 
@@ -105,7 +105,7 @@ async def test_a_thread_that_dies_all_the_same_tells_all_who_wait_and_all_who_co
 
     worker = await started(Slow, beat=beat, max_batch=1, batch_wait=0.0)
     lanes = [(await worker.open_stream([name]))[0] for name in "ab"]
-    steps = [asyncio.create_task(worker.step(lane, lambda: ready(frame(0)))) for lane in lanes]
+    steps = [asyncio.create_task(tracked(worker, lane, lambda: ready(frame(0)))) for lane in lanes]
     await asyncio.sleep(0)
     dying.set()
     go.set()
@@ -114,7 +114,7 @@ async def test_a_thread_that_dies_all_the_same_tells_all_who_wait_and_all_who_co
         await worker.thread.died.wait()
     assert isinstance(outcomes[1], ModelError)
     assert str(worker.thread.death) == "the model's thread has ended (SystemExit: 1); start again"
-    for later in (worker.check_prompts(["cat"]), worker.step(lanes[0], lambda: ready(frame(1)))):
+    for later in (worker.check_prompts(["cat"]), tracked(worker, lanes[0], lambda: ready(frame(1)))):
         with pytest.raises(ModelError, match="thread has ended"):
             await later
 
@@ -164,7 +164,7 @@ async def test_a_huge_picture_has_a_pass_of_its_own_and_pays_for_it(started):
     lanes = [(await worker.open_stream([name]))[0] for name in "abc"]
     frames = [frame(0), frame(0), frame(0)]
     frames[1].picture.width = 200_000
-    await asyncio.gather(*(worker.step(lane, partial(ready, one)) for lane, one in zip(lanes, frames, strict=True)))
+    await asyncio.gather(*(tracked(worker, lane, partial(ready, one)) for lane, one in zip(lanes, frames, strict=True)))
     assert Seen.passes == [[160, 160], [200_000]]
 
 
@@ -174,7 +174,7 @@ async def test_a_turn_is_charged_to_its_streams_by_the_prompts_that_they_have_no
     assert lane.prompts == 3
     await worker.set_prompts(lane, ["a"])
     assert lane.prompts == 1
-    await worker.step(lane, lambda: ready(frame(0)))
+    await tracked(worker, lane, lambda: ready(frame(0)))
     assert lane.cost >= 0.01
 
 

@@ -28,7 +28,8 @@ async def test_the_first_is_due_at_once_and_the_next_after_the_pause(tmp_path):
     disk = Disk()
     saving = Saving(TrackStateFile(tmp_path / "door", 1000.0), disk, None, lambda _: None)
     for _ in range(3):
-        await saving.save_if_due()
+        if saving.due:
+            await saving.save(final=False)
     await saving.save(final=True)
     assert disk.written == [False, True]
 
@@ -38,7 +39,8 @@ async def test_each_reason_is_told_once(tmp_path):
     disk = Disk("the disk is full", "the disk is full", "no such folder", "the disk is full")
     saving = Saving(TrackStateFile(tmp_path / "door", 0.0), disk, None, told.append)
     for _ in range(5):
-        await saving.save_if_due()
+        assert saving.due
+        await saving.save(final=False)
     assert [str(error) for error in told] == ["the disk is full", "no such folder"]
     assert disk.written == [False]
 

@@ -11,7 +11,7 @@ from streaming.pipeline.jobs import run_jobs
 from streaming.pipeline.worker import Worker
 from tests.frames import frame
 from tests.patience import eventually_async, patient
-from tests.pipelines import Frames, Model, Record, job, ready, run
+from tests.pipelines import Frames, Model, Record, job, ready, run, tracked
 
 
 async def test_live_streams_share_batches_in_fair_turns():
@@ -30,13 +30,13 @@ async def test_the_worker_outlives_those_who_stop_waiting():
     worker = Worker(lambda: Model(seconds=0.2))
     await worker.start()
     stream, _ = await worker.open_stream(["cat"])
-    waiting = asyncio.create_task(worker.step(stream, lambda: ready(frame(0))))
-    queued = asyncio.create_task(worker.step(stream, lambda: ready(frame(1))))
+    waiting = asyncio.create_task(tracked(worker, stream, lambda: ready(frame(0))))
+    queued = asyncio.create_task(tracked(worker, stream, lambda: ready(frame(1))))
     await asyncio.sleep(0.05)
     waiting.cancel()
     queued.cancel()
-    tracked = await worker.step(stream, lambda: ready(frame(2)))
-    assert [result.frame.index for result in tracked.results] == [2]
+    result = await tracked(worker, stream, lambda: ready(frame(2)))
+    assert [one.frame.index for one in result.results] == [2]
 
 
 class Stuck(Model):
