@@ -23,7 +23,7 @@ from sources.settings import DEFAULT_TRANSPORT, Transport
 from streaming.commands import arguments, manual
 from streaming.defaults import HIGHEST_MAX_RATE, LOWEST_MAX_RATE, SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import configure_logs, redact_stray_lines
-from streaming.process import INTERRUPTED, keep_memory, leave, wait_politely
+from streaming.process import INTERRUPTED, keep_memory, leave, share_processors, wait_politely
 from trackers.defaults import CONTEXT_TOKENS, DEVICE, HOT_START_FRAMES, MAX_TRACKS, MODEL, PRECISION
 from trackers.options import EngineOptions
 
@@ -357,6 +357,7 @@ def check(
 def main() -> NoReturn:
     """Run the command line, and end the process."""
     wait_politely()
+    share_processors()
     keep_memory()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its advice is for those who write code with it
     redact_stray_lines()

@@ -28,6 +28,7 @@ from trackers.detection.detector import MAX_PAIRS, Detections, Detector, ImageFe
 from trackers.detection.text import TextEmbedding, TextEncoder
 from trackers.device import describe, free_bytes, resolve_device
 from trackers.device_errors import device_error, out_of_memory
+from trackers.half_queues import HalfQueues
 from trackers.memory import track_state
 from trackers.memory.tracker import MemoryTracker
 from trackers.memory_need import pass_bytes, tracks_that_fit
@@ -57,12 +58,14 @@ class Seen:
         frames: one of each.
         detections: of each frame; their prompt indices refer to the stream's prompts, which stay until it is followed.
         features: of the N frames.
+        made: when the device has made them, see `HalfQueues.behind`.
     """
 
     streams: Sequence[TrackedStream]
     frames: Sequence[Frame]
     detections: Sequence[Detections]
     features: ImageFeatures
+    made: Any = None
 
 
 class Engine:
@@ -96,24 +99,26 @@ class Engine:
         self._checkpoint = checkpoint
         self.revision = checkpoint.revision
         self.stage_times = StageTimes(self.device)
+        self._queues = HalfQueues(self.device)
         self._text = TextEncoder(checkpoint, self.device, torch.float32)
         if beat is not None and self.device.type == "cpu":
             _beat_between_layers(checkpoint, beat)
         where = describe(self.device)  # before the model takes its share
         try:
-            self._detector = Detector(
-                checkpoint,
-                self.device,
-                dtype,
-                score_threshold=rules.score_threshold_detection,
-                nms_iou=rules.det_nms_thresh,
-                box_margin=rules.box_margin,
-            )
-            self._tracker: Tracker[Any] = (
-                MemoryTracker(checkpoint.video, self.device, dtype, rules)
-                if choice.tracker == "memory"
-                else AssociationTracker(rules.lost_after)
-            )
+            with self._queues.alone():
+                self._detector = Detector(
+                    checkpoint,
+                    self.device,
+                    dtype,
+                    score_threshold=rules.score_threshold_detection,
+                    nms_iou=rules.det_nms_thresh,
+                    box_margin=rules.box_margin,
+                )
+                self._tracker: Tracker[Any] = (
+                    MemoryTracker(checkpoint.video, self.device, dtype, rules)
+                    if choice.tracker == "memory"
+                    else AssociationTracker(rules.lost_after)
+                )
         except RuntimeError as error:
             raise device_error(self.device, dtype, error) from error
         name = str(dtype).removeprefix("torch.")
@@ -159,7 +164,8 @@ class Engine:
             UsageError: see `check_prompts`.
         """
         checked = self.check_prompts(prompts)
-        return self._stream(checked, self._tracker.new_state(checked))
+        with self._queues.alone():
+            return self._stream(checked, self._tracker.new_state(checked))
 
     def _stream(self, checked: tuple[str, ...], state: Any) -> TrackedStream:
         return TrackedStream(checked, tuple(self._text.embed(prompt) for prompt in checked), state)
@@ -189,9 +195,10 @@ class Engine:
             UsageError: see `check_prompts`; the stream is unchanged.
         """
         checked = self.check_prompts(prompts)
-        stream.embeddings = tuple(self._text.embed(prompt) for prompt in checked)
-        stream.prompts = checked
-        return self._tracker.set_prompts(stream.state, checked)
+        with self._queues.alone():
+            stream.embeddings = tuple(self._text.embed(prompt) for prompt in checked)
+            stream.prompts = checked
+            return self._tracker.set_prompts(stream.state, checked)
 
     def step(self, streams: Sequence[TrackedStream], frames: Sequence[Frame]) -> list[list[Result]]:
         """Advance each stream by one frame, all in the same passes.
@@ -215,10 +222,11 @@ class Engine:
         Raises:
             TooLargeError, ModelError: see `step`.
         """
-        with self._half():
+        with self._half(), self._queues.seeing():
             try:
                 features = self._detector.encode([frame.picture.rgb() for frame in frames])
-                return Seen(streams, frames, self._detect(features, streams), features)
+                detections = self._detect(features, streams)
+                return Seen(streams, frames, detections, features, self._queues.behind())
             except RuntimeError as error:
                 if out_of_memory(error):
                     raise device_error(self.device, self.precision, error, TooLargeError) from error
@@ -230,7 +238,8 @@ class Engine:
         Raises:
             TooLargeError, ModelError: see `step`.
         """
-        with self._half():
+        with self._half(), self._queues.following():
+            self._queues.take(seen.made, seen.detections, seen.features)
             states = [stream.state for stream in seen.streams]
             return self._tracker.follow(states, seen.frames, seen.detections, seen.features)
 
@@ -254,7 +263,8 @@ class Engine:
             UsageError: the tracker has no track states.
         """
         self.require_track_state()
-        return track_state.take(stream.state, self.revision, final=final)
+        with self._queues.alone():
+            return track_state.take(stream.state, self.revision, final=final)
 
     def resume_stream(
         self, file: Path, prompts: Sequence[str], known: KnownTracks | None = None
@@ -276,13 +286,14 @@ class Engine:
         """
         tracker = self.require_track_state()
         checked = self.check_prompts(prompts)
-        state = track_state.load(tracker, file, self.revision)
-        events = state.lifecycle.align(known) if known else []
-        # What has been told of cannot be taken back as if it had never been: its hot start is over.
-        told = state.table.ids if known is None else np.array(sorted(known.alive), np.int64)
-        state.table.end_hot_start(told, state.step - tracker.rules.hot_start)
-        events += tracker.set_prompts(state, checked)
-        return self._stream(checked, state), events
+        with self._queues.alone():
+            state = track_state.load(tracker, file, self.revision)
+            events = state.lifecycle.align(known) if known else []
+            # What has been told of cannot be taken back as if it had never been: its hot start is over.
+            told = state.table.ids if known is None else np.array(sorted(known.alive), np.int64)
+            state.table.end_hot_start(told, state.step - tracker.rules.hot_start)
+            events += tracker.set_prompts(state, checked)
+            return self._stream(checked, state), events
 
     def require_track_state(self) -> MemoryTracker:
         """The tracker, if its state can be saved.

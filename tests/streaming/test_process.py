@@ -6,6 +6,9 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+from streaming.process import share_processors
 from tests.patience import patient
 
 
@@ -46,3 +49,14 @@ print(remembered_hangup(), remembered_hangup())
         while time.monotonic() < end:
             os.kill(process.pid, signal.SIGHUP)
         assert process.communicate(timeout=patient(30))[0] == "True False\n"
+
+
+@pytest.mark.parametrize(("processors", "threads"), [(1, "1"), (2, "1"), (16, "8")])
+def test_each_of_two_stages_has_half_of_the_processors(monkeypatch, processors, threads):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    share_processors()
+    assert os.environ["OMP_NUM_THREADS"] == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    share_processors()
+    assert os.environ["OMP_NUM_THREADS"] == "5", "what a user has set"
