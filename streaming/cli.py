@@ -24,7 +24,15 @@ from streaming.commands import arguments, manual
 from streaming.defaults import HIGHEST_MAX_RATE, LOWEST_MAX_RATE, SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import configure_logs, redact_stray_lines
 from streaming.process import INTERRUPTED, keep_memory, leave, share_processors, wait_politely
-from trackers.defaults import CONTEXT_TOKENS, DEVICE, HOT_START_FRAMES, MAX_TRACKS, MODEL, PRECISION
+from trackers.defaults import (
+    CONTEXT_TOKENS,
+    DETECT_EVERY_FRAMES,
+    DEVICE,
+    HOT_START_FRAMES,
+    MAX_TRACKS,
+    MODEL,
+    PRECISION,
+)
 from trackers.options import EngineOptions
 
 # Of `bench`: each stream holds memories, some 100 MB with the full-size model.
@@ -123,6 +131,7 @@ def track(
     hot_start: arguments.HotStart = HOT_START_FRAMES,
     context_tokens: arguments.ContextTokens = CONTEXT_TOKENS,
     resolution: arguments.Resolution = None,
+    detect_every: arguments.DetectEvery = DETECT_EVERY_FRAMES,
     state: Annotated[
         Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids; by default none.")
     ] = None,
@@ -189,6 +198,7 @@ def track(
                 threshold=threshold,
                 context_tokens=context_tokens,
                 resolution=resolution,
+                detect_every=detect_every,
             ),
             stream=stream,
             live=live,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -54,12 +55,12 @@ class Ours:
         self.tracker = MemoryTracker(video, device, dtype, self.rules)
 
     def step(
-        self, states: Sequence[MemoryState], images: Sequence[Image], pts: float | None = None
+        self, states: Sequence[MemoryState], images: Sequence[Image], pts: float | None = None, *, looked: bool = True
     ) -> list[list[Result]]:
-        """Advance each stream by one frame."""
+        """Advance each stream by one frame, at which the detector looks or not."""
         features = self.detector.encode(images)
-        prompts = [[self.text.embed(prompt) for prompt in state.prompts] for state in states]
-        detections = self.detector.detect(features, prompts)
+        prompts = [[self.text.embed(prompt) for prompt in state.prompts if looked] for state in states]
+        detections = [replace(found, looked=looked) for found in self.detector.detect(features, prompts)]
         frames = [frame(state.step, image, pts) for state, image in zip(states, images, strict=True)]
         return self.tracker.follow(states, frames, detections, features)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from maskcast.errors import UsageError
-from trackers.defaults import MOST_HOT_START_FRAMES, TrackerName
+from trackers.defaults import MOST_DETECT_EVERY_FRAMES, MOST_HOT_START_FRAMES, TrackerName
 from trackers.detection.checkpoint import Checkpoint, load_checkpoint
 from trackers.options import EngineOptions
 from trackers.rules import Rules
@@ -51,7 +51,7 @@ def choose(options: EngineOptions, *, weights: bool = True) -> Choice:
     if (threshold := options.threshold) is not None:
         # Both: a match between the two would be found and never start a track.
         rules = replace(rules, score_threshold_detection=threshold, new_det_thresh=threshold)
-    return Choice(checkpoint, rules, _tracker(options.tracker, checkpoint, rules))
+    return Choice(checkpoint, rules, _tracker(options, checkpoint, rules))
 
 
 def _check_bounds(options: EngineOptions) -> None:
@@ -60,6 +60,9 @@ def _check_bounds(options: EngineOptions) -> None:
         raise UsageError(f"threshold must be at least 0 and below 1, not {options.threshold}")
     if not 0 <= options.hot_start <= MOST_HOT_START_FRAMES:
         raise UsageError(f"hot start must be 0 to {MOST_HOT_START_FRAMES} frames, not {options.hot_start}")
+    if not 1 <= options.detect_every <= MOST_DETECT_EVERY_FRAMES:
+        what = f"detect_every must be 1 to {MOST_DETECT_EVERY_FRAMES} frames, not {options.detect_every}"
+        raise UsageError(what)
     if not options.lost_after >= 0:  # NaN is none either
         raise UsageError(f"lost_after must be 0 or more seconds, not {options.lost_after}")
 
@@ -71,18 +74,20 @@ def how_to_remember(checkpoint: Checkpoint) -> str:
     return f"use --tracker-from {OPEN_TRACKER}, which is open to all"
 
 
-def _tracker(name: TrackerName | None, checkpoint: Checkpoint, rules: Rules) -> TrackerName:
+def _tracker(options: EngineOptions, checkpoint: Checkpoint, rules: Rules) -> TrackerName:
+    name = options.tracker
     if name not in (None, *get_args(TrackerName)):
         raise UsageError(f"unknown tracker {name!r}", advice=f"use {' or '.join(get_args(TrackerName))}")
     if name == "memory" and checkpoint.video is None:
         advice = f"use --tracker association, or --tracker-from {OPEN_TRACKER}"
         raise UsageError(f"model {checkpoint.name} has no memory tracker weights", advice=advice)
     if name == "association" or checkpoint.video is None:
-        if rules.hot_start:
-            raise UsageError("a hot start needs the memory tracker", advice=how_to_remember(checkpoint))
+        for what, wanted in (("a hot start", rules.hot_start > 0), ("detect_every", options.detect_every > 1)):
+            if wanted:
+                raise UsageError(f"{what} needs the memory tracker", advice=how_to_remember(checkpoint))
         return "association"
-    # A track can be missed or doubled in at most one frame less than it is held back.
-    shortest = max(rules.hotstart_unmatch_thresh, rules.hotstart_dup_thresh) + 1
+    # A track can be missed or doubled in at most one frame less than it is held back, of those that are looked at.
+    shortest = max(rules.hotstart_unmatch_thresh, rules.hotstart_dup_thresh) * options.detect_every + 1
     if 0 < rules.hot_start < shortest:
         what = f"a hot start of {rules.hot_start} frames could take no track back"
         raise UsageError(what, advice=f"use 0, or {shortest} or more")

@@ -18,6 +18,9 @@ HOT_START_FRAMES = 0
 # So many results of a stream, masks and pictures included, wait in memory.
 MOST_HOT_START_FRAMES = 1000
 LOST_AFTER_SECONDS = 3.0
+DETECT_EVERY_FRAMES = 1
+# Beyond it an object may come and go between two looks at 25 frames a second, and a hot start be too long to hold.
+MOST_DETECT_EVERY_FRAMES = 100
 # SORT's `min_hits` (Bewley et al. 2016).
 CONFIRM_AFTER_FRAMES = 3
 MAX_TRACKS = 64

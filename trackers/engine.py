@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from trackers.choice import Choice, choose, how_to_remember
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import MAX_PAIRS, Detections, Detector, ImageFeatures
 from trackers.detection.text import TextEmbedding, TextEncoder
+from trackers.detection.turns import Turns
 from trackers.device import describe, free_bytes, resolve_device
 from trackers.device_errors import device_error, out_of_memory
 from trackers.half_queues import HalfQueues
@@ -47,6 +49,7 @@ class TrackedStream:
     prompts: tuple[str, ...]
     embeddings: tuple[TextEmbedding, ...]
     state: Any
+    turns: Turns
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class Engine:
         """
         self.device = resolve_device(options.device)
         self.precision = dtype = resolve_precision(options.precision, self.device)
+        self._detect_every, self._phases = options.detect_every, count()
         choice = self._choose(options)
         checkpoint, rules = choice.checkpoint, choice.rules
         self._checkpoint = checkpoint
@@ -168,7 +172,8 @@ class Engine:
             return self._stream(checked, self._tracker.new_state(checked))
 
     def _stream(self, checked: tuple[str, ...], state: Any) -> TrackedStream:
-        return TrackedStream(checked, tuple(self._text.embed(prompt) for prompt in checked), state)
+        turns = Turns(self._detect_every, next(self._phases))
+        return TrackedStream(checked, tuple(self._text.embed(prompt) for prompt in checked), state, turns)
 
     def reopen_stream(self, prompts: Sequence[str], known: KnownTracks) -> tuple[TrackedStream, list[Event]]:
         """Begin a stream anew of which subscribers know tracks: all of them end, and no id is used again.
@@ -198,6 +203,7 @@ class Engine:
         with self._queues.alone():
             stream.embeddings = tuple(self._text.embed(prompt) for prompt in checked)
             stream.prompts = checked
+            stream.turns.renew()
             return self._tracker.set_prompts(stream.state, checked)
 
     def step(self, streams: Sequence[TrackedStream], frames: Sequence[Frame]) -> list[list[Result]]:
@@ -225,7 +231,8 @@ class Engine:
         with self._half(), self._queues.seeing():
             try:
                 features = self._detector.encode([frame.picture.rgb() for frame in frames])
-                detections = self._detect(features, streams)
+                looked = [stream.turns.due(frame.index) for stream, frame in zip(streams, frames, strict=True)]
+                detections = self._detect(features, streams, looked)
                 return Seen(streams, frames, detections, features, self._queues.behind())
             except RuntimeError as error:
                 if out_of_memory(error):
@@ -252,9 +259,13 @@ class Engine:
         except RuntimeError as error:
             raise device_error(self.device, self.precision, error) from error
 
-    def _detect(self, features: ImageFeatures, streams: Sequence[TrackedStream]) -> list[Detections]:
-        """What the detector finds in each stream's frame."""
-        return self._detector.detect(features, [stream.embeddings for stream in streams])
+    def _detect(
+        self, features: ImageFeatures, streams: Sequence[TrackedStream], looked: Sequence[bool]
+    ) -> list[Detections]:
+        """What the detector finds in each stream's frame, of those that it looks at."""
+        wanted = [stream.embeddings if look else () for stream, look in zip(streams, looked, strict=True)]
+        found = self._detector.detect(features, wanted)
+        return [replace(part, looked=look) for part, look in zip(found, looked, strict=True)]
 
     def save_stream(self, stream: TrackedStream, *, final: bool) -> track_state.SavedState:
         """Copy a stream's track state between two frames, to be written; see `trackers.memory.track_state`.

@@ -119,8 +119,14 @@ class Lifecycle:
         self._lives[life.id] = life
         return life.id, self._see(life, sighting, pts)
 
-    def update(self, sightings: dict[int, Sighting], pts: float) -> list[Event]:
+    def update(self, sightings: dict[int, Sighting], pts: float, *, looked: bool = True) -> list[Event]:
         """Take the frame's sightings of living tracks; every track not in `sightings` was not seen.
+
+        Args:
+            sightings: by track id.
+            pts: of the frame, in seconds.
+            looked: whether the detector looked at the frame. Where it did not, tentative tracks get no nearer to being
+                believed, and are not dropped.
 
         Returns:
             The events caused, in order of track id.
@@ -128,8 +134,8 @@ class Lifecycle:
         events: list[Event] = []
         for life in list(self._lives.values()):
             if life.id in sightings:
-                events += self._see(life, sightings[life.id], pts)
-            else:
+                events += self._see(life, sightings[life.id], pts, hit=looked)
+            elif looked or life.state is not TrackState.TENTATIVE:
                 events += self._miss(life, pts)
         return events
 
@@ -146,8 +152,8 @@ class Lifecycle:
             return []
         return [self._end(life)]
 
-    def _see(self, life: Life, sighting: Sighting, pts: float) -> list[Event]:
-        life.hits, life.last_seen = life.hits + 1, pts
+    def _see(self, life: Life, sighting: Sighting, pts: float, *, hit: bool = True) -> list[Event]:
+        life.hits, life.last_seen = life.hits + hit, pts
         life.score, life.bbox = sighting.score, sighting.bbox
         if life.state is TrackState.LOST:
             life.state = TrackState.CONFIRMED

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from trackers.defaults import (
     CONTEXT_TOKENS,
+    DETECT_EVERY_FRAMES,
     DEVICE,
     HOT_START_FRAMES,
     LOST_AFTER_SECONDS,
@@ -33,6 +34,8 @@ class EngineOptions:
         precision: `auto`, `float32`, `bfloat16` or `float16`, see `resolve_precision`.
         context_tokens: tokens to which LiteText pads every prompt, start and end included: 32 as Transformers does, 16
             as the authors' code does, 77 for the longest prompts; see `trackers.detection.context`.
+        detect_every: every how many frames of a stream the detector looks; tracks are propagated between, by the memory
+            tracker alone. See `trackers.detection.turns`.
         resolution: side in pixels of what the model looks at, whole windows of patches; None for its own, see
             `trackers.detection.resolution`.
     """
@@ -47,6 +50,7 @@ class EngineOptions:
     threshold: float | None = None
     context_tokens: ContextTokens = CONTEXT_TOKENS
     resolution: int | None = None
+    detect_every: int = DETECT_EVERY_FRAMES
 
 
 class EngineKeywords(TypedDict, total=False):
@@ -62,6 +66,7 @@ class EngineKeywords(TypedDict, total=False):
     threshold: float | None
     context_tokens: ContextTokens | None
     resolution: int | None
+    detect_every: int | None
 
 
 def options_of(keywords: EngineKeywords) -> EngineOptions:

@@ -58,8 +58,10 @@ class RehearsalEngine(Engine):
         self.step(streams, frames)
         return sum(len(stream.state.lifecycle) for stream in streams)
 
-    def _detect(self, features: ImageFeatures, streams: Sequence[TrackedStream]) -> list[Detections]:
-        found = super()._detect(features, streams)
+    def _detect(
+        self, features: ImageFeatures, streams: Sequence[TrackedStream], looked: Sequence[bool]
+    ) -> list[Detections]:
+        found = super()._detect(features, streams, looked)
         side = found[0].logits.shape[-1]
         logits = discs(self._objects, side).to(found[0].logits)
         return [self._told(logits, stream) for stream in streams]

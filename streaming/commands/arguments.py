@@ -54,3 +54,11 @@ Resolution: TypeAlias = Annotated[
         "is faster and sees less.",
     ),
 ]
+DetectEvery: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=defaults.MOST_DETECT_EVERY_FRAMES,
+        help="Look for objects in every Nth frame; between, the memory tracker follows those that it knows.",
+    ),
+]

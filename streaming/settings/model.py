@@ -8,10 +8,12 @@ from streaming.settings.table import DAY_SECONDS, Table
 from streaming.settings.values import Device, ModelName
 from trackers.defaults import (
     CONTEXT_TOKENS,
+    DETECT_EVERY_FRAMES,
     DEVICE,
     HOT_START_FRAMES,
     LOST_AFTER_SECONDS,
     MODEL,
+    MOST_DETECT_EVERY_FRAMES,
     MOST_HOT_START_FRAMES,
     MOST_RESOLUTION,
     PRECISION,
@@ -66,6 +68,13 @@ class ModelSettings(Table):
         description="Side in pixels of what the model looks at: 336, 672 or 1008 for full-size models; by default the "
         "model's own. Less is faster and sees less.",
     )
+    detect_every: int = Field(
+        default=DETECT_EVERY_FRAMES,
+        ge=1,
+        le=MOST_DETECT_EVERY_FRAMES,
+        description="Every how many frames of a stream the detector looks; between, the memory tracker follows what it "
+        "knows.",
+    )
     threshold: float | None = Field(
         default=None,
         ge=0.0,
@@ -88,4 +97,5 @@ class ModelSettings(Table):
             threshold=self.threshold,
             context_tokens=self.context_tokens,
             resolution=self.resolution,
+            detect_every=self.detect_every,
         )

@@ -46,6 +46,18 @@ def test_a_tentative_track_that_is_missed_leaves_no_trace_and_its_id_is_not_reus
     assert (first, second) == (1, 2)
 
 
+def test_a_frame_that_nothing_looks_at_neither_drops_nor_confirms():
+    lifecycle = Lifecycle(confirm_after=3, lost_after=1.0)
+    track_id, _ = lifecycle.start("cat", SEEN, 0.0)
+    for pts, sightings in ((0.1, {track_id: SEEN}), (0.2, {track_id: SEEN}), (0.3, {}), (0.4, {track_id: SEEN})):
+        assert lifecycle.update(sightings, pts, looked=False) == []
+    assert (lifecycle[track_id].hits, lifecycle[track_id].last_seen) == (1, 0.4)
+    assert lifecycle.update({track_id: SEEN}, 0.5) == []
+    assert kinds(lifecycle.update({track_id: SEEN}, 0.6)) == ["started"]
+    assert kinds(lifecycle.update({}, 0.7, looked=False)) == ["lost"], "its mask is gone, whoever looked"
+    assert kinds(lifecycle.update({track_id: SEEN}, 0.8, looked=False)) == ["recovered"]
+
+
 def test_one_frame_confirms_when_asked():
     track_id, events = Lifecycle(confirm_after=1).start("cat", SEEN, 0.0)
     assert kinds(events) == ["started"]

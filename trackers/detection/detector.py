@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,11 +56,13 @@ class Detections:
         prompt: ``(N,)`` int64 index into the frame's prompts.
         scores: ``(N,)`` float32: class probability times the probability that the prompt is present at all.
         logits: ``(N, h, w)`` float32 mask logits at a quarter of the model's resolution.
+        looked: False where the frame was left out, and nothing found says nothing; see `trackers.detection.turns`.
     """
 
     prompt: Tensor
     scores: Tensor
     logits: Tensor
+    looked: bool = True
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -70,7 +72,7 @@ class Detections:
         if self.logits.shape[-2:] == size:
             return self
         logits = F.interpolate(self.logits[:, None], size, mode="bilinear", antialias=True, align_corners=False)
-        return Detections(self.prompt, self.scores, logits[:, 0])
+        return replace(self, logits=logits[:, 0])
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class BatchedStream:
         tracks: where the M tracks are among those of all streams.
         detections: where the N detections are among those of all streams.
         prompts: ``(M,)`` int64 index of each track's prompt.
+        looked: whether the detector looked at the frame.
         evidence, plan: of this frame.
         suppressed: ``(M,)`` bool, the track loses its mask to one that overlaps it.
         seen: ``(M,)`` bool, the frame shows the object well enough to be remembered.
@@ -48,6 +49,7 @@ class BatchedStream:
     tracks: slice
     detections: slice
     prompts: Ints
+    looked: bool
     # Decided one after the other; at first, that nothing happens.
     evidence: Evidence = field(init=False)
     plan: Plan = field(init=False)
@@ -101,6 +103,7 @@ def batched(
                 slice(tracks, tracks + len(rows)),
                 slice(found, found + len(part)),
                 np.array(prompts, np.int64),
+                part.looked,
             )
         )
         tracks, found = tracks + len(rows), found + len(part)

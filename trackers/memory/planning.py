@@ -84,8 +84,15 @@ class Plan:
         return cls(np.zeros(0, np.int64), nobody, none.astype(np.float32), none, nobody, none)
 
 
-def plan(evidence: Evidence, rules: Rules, step: int) -> Plan:
-    """Decide about frame number `step` of a stream."""
+def plan(evidence: Evidence, rules: Rules, step: int, last: int | None = None) -> Plan:
+    """Decide about frame number `step` of a stream.
+
+    Args:
+        evidence: of the frame.
+        rules: of the tracker.
+        step: number of the frame.
+        last: number of the last frame before it at which the detector looked; None for the one before.
+    """
     detections, tracks = evidence.iou.shape
     belongs = evidence.iou >= rules.assoc_iou_thresh
     unclaimed = np.asarray(~belongs.any(axis=1))
@@ -96,7 +103,8 @@ def plan(evidence: Evidence, rules: Rules, step: int) -> Plan:
         fresh = (evidence.scores >= rules.new_det_thresh) & unclaimed
     reconditioned_by = np.full(tracks, -1, np.int64)
     every = rules.recondition_every_nth_frame
-    if tracks and detections and every > 0 and step % every == 0:
+    before = step - 1 if last is None else last
+    if tracks and detections and every > 0 and step // every > before // every:
         confident = ~fresh & (evidence.scores >= rules.high_conf_thresh)
         confident &= evidence.iou.max(axis=1) >= rules.high_iou_thresh
         candidates = np.flatnonzero(confident)

@@ -19,6 +19,7 @@ class MemoryState:
         table: memories of each living track.
         hot_start: results that are held back.
         step: number of frames processed; dropped frames do not count.
+        looked: number of the last frame at which the detector looked; None before the first, and once resumed.
         pts: of the last frame, in seconds; None before the first.
         resumed: the clock of the next frame may have nothing to do with that of the last one.
     """
@@ -28,6 +29,7 @@ class MemoryState:
     table: SlotTable
     hot_start: HotStart
     step: int = 0
+    looked: int | None = None
     pts: float | None = None
     resumed: bool = False
 

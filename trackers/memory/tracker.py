@@ -251,8 +251,10 @@ class MemoryTracker:
             similarity = np.where(same & np.array(lost, np.bool_), stream.appearance @ table.appearance[rows].T, 0)
             evidence = Evidence(scores, prompt, np.where(same, iou, 0), visible > 0, track_logits, similarity)
             stream.evidence = evidence
-            stream.plan = plan(evidence, self.rules, state.step)
-            keep_alive(evidence, self.rules, table, rows)
+            if stream.looked:  # else that nothing was found says nothing
+                stream.plan = plan(evidence, self.rules, state.step, state.looked)
+                keep_alive(evidence, self.rules, table, rows)
+                state.looked = state.step
             table.keep_alive[rows[stream.plan.reidentified]] = self.rules.init_trk_keep_alive
             if self._reidentifies:
                 remember_appearance(stream.appearance, stream.plan, table, rows)
@@ -366,14 +368,14 @@ class MemoryTracker:
             supported = bool(stream.plan.supported[index])
             if self.rules.hide_unmatched and state.table.keep_alive[row] <= 0:
                 continue
-            if life.state is TrackState.TENTATIVE and not supported:
+            if life.state is TrackState.TENTATIVE and stream.looked and not supported:
                 continue
             mask = upscale(old[index], size)
             if mask.area:
                 masks[life.id] = mask
                 score = float(stream.plan.score[index]) if supported else life.score
                 sightings[life.id] = Sighting(score, mask.bbox)
-        stream.events += lifecycle.update(sightings, stream.frame.pts)
+        stream.events += lifecycle.update(sightings, stream.frame.pts, looked=stream.looked)
         for detection, logits in zip(stream.plan.new.tolist(), new, strict=True):
             mask = upscale(logits, size)
             sighting = Sighting(float(stream.evidence.scores[detection]), mask.bbox)

@@ -66,6 +66,10 @@ def test_association(seed):
         == reconditioned
     )
     assert not plan(evidence, rules, step=17).reconditioned.any()
+    # Where the detector did not look at frame 16, the next look makes good for it.
+    late = plan(evidence, rules, step=17, last=15)
+    assert late.reconditioned_by.tolist() == decided.reconditioned_by.tolist()
+    assert not plan(evidence, rules, step=31, last=16).reconditioned.any()
 
     # Tracks that are not lost are re-identified as nothing.
     again = plan(

@@ -100,14 +100,17 @@ def told(tracker, masks):
 
 
 def play(ours, video, steps, images=None):
-    """Run on told detections and masks; `steps`: for each frame the detections and the masks by track id."""
+    """Run on told detections and masks; `steps`: for each frame the detections and the masks by track id.
+
+    Where the detections are None, the detector does not look.
+    """
     state = ours.tracker.new_state(PROMPTS)
     results, counts = [], []
     with script_of(ours, video) as script:
         for (found, masks), image in zip(steps, images or scene(1) * len(steps), strict=True):
             script.found = found
             with told(ours.tracker, masks):
-                got = ours.step([state], [image])[0]
+                got = ours.step([state], [image], looked=found is not None)[0]
             counts.append(len(got))
             results += got
     return state, results, counts
@@ -279,6 +282,30 @@ def test_hot_start_takes_back_doubles(video):
     released += ours.tracker.flush(state)
     assert {track.id for result in released for track in result.tracks} == {1}
     assert len(state.table) == 1
+
+
+def test_frames_that_nothing_looks_at_say_nothing_about_tracks(video):
+    """A tentative track is neither dropped nor confirmed, a confirmed one loses no credit and keeps its score."""
+    ours = Ours(
+        video, rules=Rules.from_config(video.config, det_nms_thresh=0.0, init_trk_keep_alive=3, max_trk_keep_alive=3)
+    )
+    found, blank, missed = ([[(0.9, A)], []], {1: A}), (None, {1: A}), ([[], []], {1: A})
+    steps = [found, blank, (None, {}), found, blank, found, *[blank] * 6, missed, *[blank] * 3, missed, blank, missed]
+    state, results, _ = play(ours, video, steps)
+    events = [(i, event.kind) for i, result in enumerate(results) for event in result.events]
+    assert events == [(5, EventKind.STARTED), (len(steps) - 1, EventKind.LOST)], "the third detection; the third miss"
+    assert [len(result.tracks) for result in results] == [1, 1, 0, *[1] * (len(steps) - 4), 0]
+    assert {round(track.score, 2) for result in results for track in result.tracks} == {0.9}
+    assert state.table.unmatched.max() == 3
+
+
+def test_frames_that_nothing_looks_at_do_not_end_a_hot_start(video):
+    ours = Ours(video, hot_start=20, hotstart_unmatch_thresh=3)
+    start, blank, missed = ([[(0.95, A)], []], {}), (None, {1: A}), ([[], []], {1: A})
+    _, released, _ = play(ours, video, [start, *[blank] * 6, missed, missed, *[blank] * 15])
+    assert {track.id for result in released for track in result.tracks} == {1}
+    _, released, _ = play(ours, video, [start, *[blank] * 6, missed, missed, blank, missed, *[blank] * 15])
+    assert not any(result.tracks or result.events for result in released)
 
 
 def test_an_idle_stream_costs_no_tracker_pass(video):
