@@ -20,19 +20,21 @@ def run_lengths(mask: Mask) -> NDArray[np.uint32]:
     pixels = height * width
     if rows == 0 or columns == 0:
         return np.array([pixels], np.uint32)
-    # Under each column of the crop lies a gap of unset pixels, unless the crop is as high as the frame: then a run
-    # may go on into the next column. One unset pixel stands for the gap, whatever its length.
-    step = rows if rows == height else rows + 1
-    columnwise = np.zeros((columns, step), np.uint8)
-    columnwise[:, :rows] = mask.crop.T
-    flat = np.zeros(columns * step + 2, np.uint8)
-    flat[1:-1] = columnwise.reshape(-1)
-    turns = np.flatnonzero(flat[1:] != flat[:-1])
-    column, row = np.divmod(turns, step)
-    positions = (column + mask.x) * height + row + mask.y
-    if positions[-1] < pixels:
-        positions = np.append(positions, pixels)
-    return np.diff(positions, prepend=0).astype(np.uint32)
+    # Where a column turns from 0 to 1 or back, above each row of the crop and below the last. Found row by row, as the
+    # crop lies in memory, and put in order afterwards: there are few.
+    turns = np.empty((rows + 1, columns), np.bool_)
+    turns[0], turns[-1] = mask.crop[0], mask.crop[-1]
+    np.not_equal(mask.crop[1:], mask.crop[:-1], out=turns[1:-1])
+    row, column = np.divmod(np.flatnonzero(turns), columns)
+    positions = (column + mask.x) * height + (row + mask.y)
+    positions.sort()
+    if rows == height:  # a run may go on into the next column: it ends and begins at the same place
+        positions, times = np.unique(positions, return_counts=True)
+        positions = positions[times == 1]
+    lengths = np.empty(len(positions) + 1, np.uint32)
+    lengths[0], lengths[-1] = positions[0], pixels - positions[-1]
+    lengths[1:-1] = positions[1:] - positions[:-1]
+    return lengths if lengths[-1] else lengths[:-1]
 
 
 def encode(mask: Mask) -> str:

@@ -92,10 +92,11 @@ class Client(aiomqtt.Client):
             RefusedError: the broker has acknowledged it only to refuse it.
             aiomqtt.MqttError: it may not have been delivered.
         """
-        written = b"" if self.protocol != "5" else b"\0" if properties is None else properties.pack()  # type: ignore[no-untyped-call]
-        size = packet_size(topic, len(payload), qos, written)
-        if self.limits.packet is not None and size > self.limits.packet:
-            raise TooLargeError(f"{size} bytes, and the broker takes {self.limits.packet} at most")
+        if self.limits.packet is not None:
+            written = b"" if self.protocol != "5" else b"\0" if properties is None else properties.pack()  # type: ignore[no-untyped-call]
+            size = packet_size(topic, len(payload), qos, written)
+            if size > self.limits.packet:
+                raise TooLargeError(f"{size} bytes, and the broker takes {self.limits.packet} at most")
         if qos == 0:
             await super().publish(topic, payload, 0, retain, properties)
             return
@@ -116,6 +117,21 @@ class Client(aiomqtt.Client):
             # To ping more often than the broker asks for is allowed, and shows sooner whether it is there.
             self._client._keepalive = min(KEEPALIVE_SECONDS, self.limits.keepalive or KEEPALIVE_SECONDS)  # noqa: SLF001
         super()._on_connect(client, userdata, flags, reason_code, properties)
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        """Write at once what the system takes, as it nearly always does with all.
+
+        aiomqtt would have the loop ask first whether the socket can be written to. That is two of its turns and three
+        calls of the system later, and then whoever published is told by an event, on yet another task.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # CONNECT, from a thread that connects
+            super()._on_socket_register_write(client, userdata, sock)
+            return
+        client.loop_write()
+        if client.want_write():
+            super()._on_socket_register_write(client, userdata, sock)
 
     async def _misc_loop(self) -> None:
         while self._client.loop_misc() == MQTT_ERR_SUCCESS:  # noqa: ASYNC110 - paho has no other way

@@ -29,7 +29,12 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 5.0  # for the broker's answer to one message
 ATTEMPTS = 2  # at the same time, to one broker: each that hangs holds a thread of the loop's pool
 MOST_INCOMING_MESSAGES = 256  # messages that wait to be looked at; more are dropped
-RECEIVE_BUFFER_BYTES = 64 << 10  # that the system takes in ahead of us: what a flood can leave to work through
+SOCKET_OPTIONS = (
+    # Bytes that the system takes in ahead of us: what a flood can leave to work through.
+    (socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10),
+    # A message's last piece does not wait for the acknowledgement of the one before it (Nagle's algorithm, RFC 896).
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+)
 
 # MQTT 5, sections 3.2.2.2 and 3.14.2.1. paho gives the first where the line breaks without a word.
 LOST, UNSUPPORTED_VERSION, BAD_CLIENT_ID, BAD_LOGIN, FORBIDDEN = 0x80, 0x84, 0x85, 0x86, 0x87
@@ -159,7 +164,7 @@ class Connector:
             timeout=TIMEOUT_SECONDS,
             queue_type=_Inbox,
             max_queued_incoming_messages=MOST_INCOMING_MESSAGES,
-            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)],
+            socket_options=SOCKET_OPTIONS,
         )
         client.pending_calls_threshold = 100
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -48,12 +49,9 @@ class Sender:
             aiomqtt.MqttError: it may not have been delivered.
         """
         properties = None
-        if client.protocol == "5" and (delivery.expiry_seconds is not None or correlation is not None):
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-            if delivery.expiry_seconds is not None:
-                properties.MessageExpiryInterval = delivery.expiry_seconds
-            if correlation is not None:
-                properties.CorrelationData = correlation
+        if client.protocol == "5":
+            expiry = delivery.expiry_seconds
+            properties = _same_properties(expiry) if correlation is None else _properties(expiry, correlation)
         # To unsubscribe from nothing: the broker answers all the same.
         prove = None if delivery.qos else lambda: client.unsubscribe(topic)
         try:
@@ -89,3 +87,19 @@ class Sender:
         if what not in self.refused:
             logger.error("%s: the broker refuses %s (%s)", self._address, what, error)
         self.refused[what] = size
+
+
+def _properties(expiry_seconds: int | None, correlation: bytes | None = None) -> Properties | None:
+    """Those of MQTT 5 that a message is sent with."""
+    if expiry_seconds is None and correlation is None:
+        return None
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    if expiry_seconds is not None:
+        properties.MessageExpiryInterval = expiry_seconds
+    if correlation is not None:
+        properties.CorrelationData = correlation
+    return properties
+
+
+# Of each frame: the library takes longer to make them than to send it.
+_same_properties = lru_cache(maxsize=8)(_properties)

@@ -84,6 +84,44 @@ async def test_an_answer_may_come_late_behind_a_flood_of_messages(flood):
         await closed.wait()
 
 
+async def test_what_the_system_takes_is_written_at_once(broker):
+    async with Client("127.0.0.1", broker.port, protocol="5") as client:
+        await client.subscribe("a")
+        with pytest.raises(StopIteration):  # it waits for nothing
+            client.publish("a", b"x").send(None)
+        async with asyncio.timeout(patient(30)):
+            assert [message.payload async for message in _first(client, 1)] == [b"x"]
+        assert not client._client.want_write()
+
+
+async def test_what_the_system_does_not_take_is_written_when_it_does():
+    wanted, closed, size = asyncio.Event(), asyncio.Event(), 20 << 20
+
+    async def serve(reader, writer):
+        await reader.read(1000)
+        writer.write(b"\x20\x02\0\0")
+        await wanted.wait()
+        received = await reader.readexactly(1 + 4 + 3 + size)
+        assert received[8:] == b"x" * size
+        assert (await reader.readexactly(1 + 1 + 3 + 1)).endswith(b"y")
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Client("127.0.0.1", port, protocol="3.1.1", timeout=patient(60)) as client:
+            first = asyncio.create_task(client.publish("a", b"x" * size))
+            second = asyncio.create_task(client.publish("a", b"y"))
+            await asyncio.wait([first, second], timeout=0.05)
+            assert not first.done()
+            assert not second.done()
+            wanted.set()
+            async with asyncio.timeout(patient(30)):
+                await asyncio.gather(first, second)
+                await closed.wait()
+
+
 async def _first(client, count):
     async for message in client.messages:
         yield message

@@ -14,6 +14,8 @@ from sinks.mqtt.broker import parse_address
 from sinks.mqtt.client import NoAnswerError, TimedOutError
 from sinks.mqtt.connector import NO_QOS, Connector, UnusableError
 from sinks.mqtt.tls import CertificateError
+from tests.broker import Broker
+from tests.publishing import at
 
 
 def as_the_library_raises(origin: OSError) -> aiomqtt.MqttError:
@@ -52,3 +54,11 @@ def test_the_kind_of_an_error_and_not_its_words_says_what_to_do(error: Exception
     assert isinstance(found, SinkError)
     assert (found.advice or "").startswith(advice)
     assert found.where is None
+
+
+async def test_no_piece_of_a_message_waits_for_an_acknowledgement(broker: Broker) -> None:
+    connector = Connector(at(broker), "door", "site/door/status", STATUS.delivery, lambda: b"gone")
+    async with connector.session() as client:
+        sock = client._client.socket()
+        assert isinstance(sock, socket.socket)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
