@@ -21,7 +21,8 @@ from maskcast.result import Event, Result, Track, TrackState
 from trackers.appearance import appearance, running
 from trackers.assignment import match
 from trackers.defaults import LOST_AFTER_SECONDS
-from trackers.detection.detector import Detections, ImageFeatures
+from trackers.detection.detector import Detections
+from trackers.detection.image_encoder import ImageFeatures
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
 from trackers.rules import Rules

@@ -25,7 +25,8 @@ from trackers.association import AssociationTracker
 from trackers.attention_kernels import few_kernels
 from trackers.choice import Choice, choose, how_to_remember
 from trackers.detection.checkpoint import Checkpoint
-from trackers.detection.detector import MAX_PAIRS, Detections, Detector, ImageFeatures
+from trackers.detection.detector import MAX_PAIRS, Detections, Detector
+from trackers.detection.image_encoder import ImageFeatures
 from trackers.detection.text import TextEmbedding, TextEncoder
 from trackers.detection.turns import Turns
 from trackers.device import describe, free_bytes, resolve_device
@@ -82,6 +83,8 @@ class Engine:
         stage_times: where its time goes.
     """
 
+    _detector_class = Detector
+
     def __init__(self, options: EngineOptions, *, beat: Callable[[], None] | None = None) -> None:
         """Load a checkpoint.
 
@@ -110,7 +113,7 @@ class Engine:
         where = describe(self.device)  # before the model takes its share
         try:
             with self._queues.alone():
-                self._detector = Detector(
+                self._detector = self._detector_class(
                     checkpoint,
                     self.device,
                     dtype,

@@ -7,7 +7,7 @@ from typing import Any
 from trackers.rules import Rules
 
 # Feature maps at the size of a mask that the decoder's mask head holds at once for a pair of frame and prompt: counted
-# from the tensors alive during `Detector._decode` at full size, which are 4.9 such maps.
+# from the tensors alive in the decoder at full size, which are 4.9 such maps.
 MAPS_A_PAIR = 5
 # Between its products the model holds float32, whatever its precision; see `trackers.precision`.
 NUMBER_BYTES = 4

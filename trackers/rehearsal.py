@@ -1,8 +1,9 @@
 """An engine that is told how many objects there are, to measure what they cost whatever the model would find.
 
-All of the work is done as ever: the detector looks for the prompts, and only then is its answer replaced by discs side
-by side. In a stream's first frame they start tracks. After it they are found again, but with a score that starts none,
-so that their number stays what it was wherever a model with random weights takes its masks.
+All of the work is done as ever: the detector looks for the prompts and makes a mask of each object, and only then is
+its answer replaced by discs side by side. In a stream's first frame they start tracks. After it they are found again,
+but with a score that starts none, so that their number stays what it was wherever a model with random weights takes its
+masks.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from maskcast.frame import Frame
 from maskcast.picture import Image
 from trackers.choice import Choice
-from trackers.detection.detector import Detections, ImageFeatures
+from trackers.detection.detector import Detections, Detector
+from trackers.detection.image_encoder import ImageFeatures
 from trackers.detection.preprocess import preprocess
 from trackers.engine import Engine, TrackedStream
 from trackers.options import EngineOptions
@@ -34,9 +37,29 @@ LOGIT = 10.0
 RADIUS = 0.35
 
 
+class _RehearsedDetector(Detector):
+    """Makes a mask for each object that there shall be, whatever its query scores.
+
+    Attributes:
+        objects: how many in a frame.
+        prompts: of each frame; objects are dealt out to them in turns.
+    """
+
+    objects = 0
+    prompts: Sequence[int] = ()
+
+    def _chosen(
+        self, scores: NDArray[np.float32], pairs: Sequence[tuple[int, int]]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        counts = [len(range(index, self.objects, self.prompts[frame])) for frame, index in pairs]
+        query = np.concatenate([np.arange(count) for count in counts])
+        return np.repeat(np.arange(len(pairs)), counts), query % scores.shape[1]
+
+
 class RehearsalEngine(Engine):
     """See above. No track ever ends, and each remembers as many frames as it can."""
 
+    _detector_class = _RehearsedDetector
     _objects = 0
 
     def _choose(self, options: EngineOptions) -> Choice:
@@ -61,6 +84,9 @@ class RehearsalEngine(Engine):
     def _detect(
         self, features: ImageFeatures, streams: Sequence[TrackedStream], looked: Sequence[bool]
     ) -> list[Detections]:
+        detector = self._detector
+        assert isinstance(detector, _RehearsedDetector)
+        detector.objects, detector.prompts = self._objects, [len(stream.prompts) for stream in streams]
         found = super()._detect(features, streams, looked)
         side = found[0].logits.shape[-1]
         logits = discs(self._objects, side).to(found[0].logits)

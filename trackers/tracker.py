@@ -7,7 +7,8 @@ from typing import Protocol, TypeVar
 
 from maskcast.frame import Frame
 from maskcast.result import Event, Result
-from trackers.detection.detector import Detections, ImageFeatures
+from trackers.detection.detector import Detections
+from trackers.detection.image_encoder import ImageFeatures
 
 State = TypeVar("State")
 

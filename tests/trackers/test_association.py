@@ -4,7 +4,8 @@ import torch
 from maskcast.result import TrackState
 from tests.frames import frame
 from trackers.association import AssociationTracker, match
-from trackers.detection.detector import Detections, ImageFeatures
+from trackers.detection.detector import Detections
+from trackers.detection.image_encoder import ImageFeatures
 
 SIDE, CHANNELS = 32, 8
 
@@ -29,7 +30,7 @@ class Scene:
         found = Detections(
             torch.tensor([r[0] for r in rest], dtype=torch.long), torch.tensor([r[1] for r in rest]), logits
         )
-        image = ImageFeatures(torch.zeros(1), (features,), (features,))
+        image = ImageFeatures(torch.zeros(1), (features,), torch.zeros(1))
         ((result,),) = self.tracker.follow([self.state], [frame(self.index, pts=pts)], [found], image)
         return result
 

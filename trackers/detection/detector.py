@@ -14,11 +14,13 @@ from torch import Tensor
 
 from maskcast.picture import Image
 from trackers.detection.checkpoint import Checkpoint
+from trackers.detection.image_encoder import ImageEncoder, ImageFeatures
+from trackers.detection.mask_head import MaskHead
 from trackers.detection.preprocess import preprocess
+from trackers.detection.prompt_decoder import PromptDecoder
 from trackers.detection.text import TextEmbedding
 from trackers.masks import mask_iou, non_maximum_suppression
 from trackers.nano_rules import trimmed
-from trackers.precision import narrow, products
 from trackers.rules import Rules
 from trackers.stage_times import measured
 from trackers.upload import upload
@@ -26,26 +28,6 @@ from trackers.upload import upload
 # Pairs of frame and prompt decoded together. The mask head holds several (C, 288, 288) maps a pair, about 0.5 GB in
 # float32 at full size, so the number of prompts must not set the memory.
 MAX_PAIRS = 8
-
-
-@dataclass(frozen=True)
-class ImageFeatures:
-    """What the image encoder says of a batch of frames; everything later reads from here.
-
-    Attributes:
-        tokens: ``(N, h·w, D)`` output of the ViT.
-        pyramid: feature maps ``(N, C, h_i, w_i)`` from fine to coarse, strides 3.5, 7 and 14 pixels of the model input.
-        positions: their position encodings, the same for all frames: ``(1, C, h_i, w_i)``.
-    """
-
-    tokens: Tensor
-    pyramid: tuple[Tensor, ...]
-    positions: tuple[Tensor, ...]
-
-    @property
-    def coarse(self) -> Tensor:
-        """``(N, C, h, w)`` features at the encoder's own stride."""
-        return self.pyramid[-1]
 
 
 @dataclass(frozen=True)
@@ -76,43 +58,28 @@ class Detections:
 
 
 @dataclass(frozen=True)
-class _VisionEmbeds:
-    """The part of the image encoder's output that `Sam3LiteTextModel.forward` reads."""
+class Found:
+    """What was found for some pairs of frame and prompt, by pair, then in the decoder's order of queries.
 
-    fpn_hidden_states: tuple[Tensor, ...]
-    fpn_position_encoding: tuple[Tensor, ...]
-    hidden_states: None = None
-    attentions: None = None
-
-
-@dataclass(frozen=True)
-class _TextEmbeds:
-    """The part of the text encoder's output that `Sam3LiteTextModel.forward` reads."""
-
-    pooler_output: Tensor
-
-
-class _Positions(torch.nn.Module):
-    """The position encodings of `Sam3VisionNeck`, made once for each size of feature map and rounded once.
-
-    The reference makes them anew for each number of frames, about as many sines a frame as there are features, and in
-    the features' own type: in bfloat16 the phases are then off before the sine is taken.
+    Attributes:
+        pair: ``(n,)`` which of the pairs.
+        scores: ``(n,)`` float32, see `Detections`.
+        logits: ``(n, h, w)`` float32 mask logits.
     """
 
-    def __init__(self, encoding: torch.nn.Module) -> None:
-        super().__init__()
-        self._encoding = encoding
-        self._made: dict[tuple[torch.Size, torch.device, torch.dtype], Tensor] = {}
-
-    def forward(self, shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:
-        key = shape[1:], device, dtype
-        if key not in self._made:
-            self._made[key] = self._encoding(torch.Size((1, *shape[1:])), device, torch.float32).to(dtype)
-        return self._made[key]
+    pair: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    logits: Tensor
 
 
 class Detector:
-    """`Sam3LiteTextModel` without its text encoder, on a device."""
+    """`Sam3LiteTextModel` without its text encoder, on a device.
+
+    Attributes:
+        encoder: what is computed once a frame.
+        decoder: what is computed for each pair of frame and prompt.
+        mask_head: what is computed for each of them that found something.
+    """
 
     def __init__(
         self,
@@ -134,15 +101,12 @@ class Detector:
             nms_iou: mask IoU above which the lower of two matches of one prompt falls; 0 switches NMS off.
             box_margin: see `Rules.box_margin`.
         """
-        self._model: Any = checkpoint.detector
-        for name, module in self._model.named_children():
-            if name not in {"text_encoder", "text_projection"}:
-                narrow(module.to(device=device), dtype)
-        neck = self._model.vision_encoder.neck
-        if not isinstance(neck.position_encoding, _Positions):
-            neck.position_encoding = _Positions(neck.position_encoding)
-        self.device, self.precision = device, dtype
-        self.image_size = int(self._model.config.image_size)
+        model: Any = checkpoint.detector
+        self.encoder = ImageEncoder(model, device, dtype)
+        self.decoder = PromptDecoder(model, self.encoder.size, self.encoder.positions, device, dtype)
+        self.mask_head = MaskHead(model, device, dtype)
+        self.device = device
+        self.image_size = int(model.config.image_size)
         self.score_threshold, self.nms_iou, self.box_margin = score_threshold, nms_iou, box_margin
 
     @torch.inference_mode()
@@ -150,14 +114,8 @@ class Detector:
         """Run the image encoder once over a batch of ``(H, W, 3)`` uint8 RGB pictures of any size."""
         with measured("preprocess", len(images)):
             pixels = preprocess(images, self.image_size, self.device, torch.float32)
-        with measured("encode", len(images)), products(self.device, self.precision):
-            output = self._model.vision_encoder(pixels)
-        # The coarsest level is not read by the detector: `Sam3LiteTextModel.forward` drops it.
-        return ImageFeatures(
-            output.last_hidden_state,
-            tuple(output.fpn_hidden_states[:-1]),
-            tuple(output.fpn_position_encoding[:-1]),
-        )
+        with measured("encode", len(images)):
+            return self.encoder.encode(pixels)
 
     @torch.inference_mode()
     def detect(self, features: ImageFeatures, prompts: Sequence[Sequence[TextEmbedding]]) -> list[Detections]:
@@ -182,70 +140,86 @@ class Detector:
         Returns:
             Scores ``(N,)`` above `threshold`, and boxes ``(N, 4)``: left, top, right, bottom as shares of the frame.
         """
-        scores, _, boxes = self._decode(features, [(0, 0)], [prompt])
-        kept = scores[0] > threshold
-        return scores[0][kept].cpu().numpy(), boxes[0][kept].float().cpu().numpy()
+        decoded = self.decoder.decode(features.attended, prompt.features[None], prompt.mask[None])
+        scores, boxes = decoded.scores[0].cpu().numpy(), decoded.boxes[0].float().cpu().numpy()
+        kept = scores > threshold
+        return scores[kept], boxes[kept]
 
     def _detect(self, features: ImageFeatures, prompts: Sequence[Sequence[TextEmbedding]]) -> list[Detections]:
         pairs = [(frame, index) for frame, listed in enumerate(prompts) for index in range(len(listed))]
-        height, width = features.pyramid[0].shape[-2:]
-        none = torch.zeros(0, device=self.device)
-        found = [(none.long(), none, none.new_zeros(0, height, width))]
+        found = [self._nothing(features)]
         for start in range(0, len(pairs), MAX_PAIRS):
             chunk = pairs[start : start + MAX_PAIRS]
-            scores, logits, boxes = self._decode(features, chunk, [prompts[frame][index] for frame, index in chunk])
-            pair, query = (scores > self.score_threshold).nonzero(as_tuple=True)
-            masks = logits[pair, query].float()
-            if self.box_margin is not None:
-                masks, remaining = trimmed(masks, boxes[pair, query], self.box_margin)
-                pair, query = pair[remaining], query[remaining]
-            found.append((start + pair, scores[pair, query], masks))
-        return self._divide(pairs, *(torch.cat(tensors) for tensors in zip(*found, strict=True)), frames=len(prompts))
+            part = self._find(features, chunk, [prompts[frame][index] for frame, index in chunk])
+            found.append(replace(part, pair=start + part.pair))
+        pair, scores = (np.concatenate([getattr(part, name) for part in found]) for name in ("pair", "scores"))
+        logits = torch.cat([part.logits for part in found])
+        return self._divide(Found(pair, scores, logits), pairs, frames=len(prompts))
 
-    def _divide(
-        self, pairs: Sequence[tuple[int, int]], pair: Tensor, scores: Tensor, logits: Tensor, *, frames: int
-    ) -> list[Detections]:
+    def _find(
+        self, features: ImageFeatures, pairs: Sequence[tuple[int, int]], embeddings: Sequence[TextEmbedding]
+    ) -> Found:
+        """What is found for P pairs of frame and prompt: first the scores of all, then the masks of what scores enough.
+
+        The CPU waits for the device once, for the scores.
+        """
+        frames = upload(np.array([frame for frame, _ in pairs], np.int64), self.device)
+        text = torch.stack([embedding.features for embedding in embeddings])
+        mask = torch.stack([embedding.mask for embedding in embeddings])
+        decoded = self.decoder.decode(_of(features.attended, frames), text, mask)
+        scores = decoded.scores.cpu().numpy()
+        pair, query = self._chosen(scores, pairs)
+        used, counts = np.unique(pair, return_counts=True)
+        if len(used) == 0:
+            return self._nothing(features)
+        chosen = upload(np.stack([pair, query]), self.device).unbind()
+        rows = upload(used, self.device)
+        levels = tuple(_of(level, frames[rows]) for level in features.pyramid)
+        pixels = self.mask_head.pixels(decoded.memory[rows], text[rows], mask[rows], levels)
+        logits = self.mask_head.masks(decoded.queries[chosen], pixels, counts.tolist())
+        if self.box_margin is None:
+            return Found(pair, scores[pair, query], logits)
+        logits, remaining = trimmed(logits, decoded.boxes[chosen], self.box_margin)
+        left = remaining.cpu().numpy()
+        return Found(pair[left], scores[pair, query][left], logits)
+
+    def _nothing(self, features: ImageFeatures) -> Found:
+        logits = torch.zeros(0, *features.pyramid[0].shape[-2:], device=self.device)
+        return Found(np.zeros(0, np.int64), np.zeros(0, np.float32), logits)
+
+    def _chosen(
+        self,
+        scores: NDArray[np.float32],
+        pairs: Sequence[tuple[int, int]],  # noqa: ARG002 - for rehearsals
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pair and query of the scores ``(P, Q)`` that are high enough, in this order."""
+        pair, query = np.nonzero(scores > self.score_threshold)
+        return pair, query
+
+    def _divide(self, found: Found, pairs: Sequence[tuple[int, int]], *, frames: int) -> list[Detections]:
         """The detections of each frame, after mask NMS among those of one pair of frame and prompt.
 
-        The CPU waits for the device once for all frames.
+        The CPU waits for the device once for all frames, and not at all where no pair found more than one object.
         """
-        masks = logits > 0
-        iou = mask_iou(masks, masks) if self.nms_iou > 0 else logits.new_zeros(len(scores), 0)
-        numbers = torch.cat([pair[:, None].float(), scores[:, None], iou], dim=1).cpu().numpy()
-        which = numbers[:, 0].astype(np.int64)
-        keep = np.ones(len(which), np.bool_)
-        if self.nms_iou > 0:
-            rivals = numbers[:, 2:] * (which[:, None] == which[None])
-            keep = non_maximum_suppression(rivals, numbers[:, 1], self.nms_iou)
-        places = np.array(pairs, np.int64).reshape(-1, 2)[which]
-        chosen = [np.flatnonzero(keep & (places[:, 0] == frame)) for frame in range(frames)]
-        result = []
-        for rows in chosen:
-            index = upload(rows, self.device)
-            prompt = upload(places[rows, 1], self.device)
-            result.append(Detections(prompt, scores[index], logits[index]))
-        return result
-
-    def _decode(
-        self, features: ImageFeatures, pairs: Sequence[tuple[int, int]], embeddings: Sequence[TextEmbedding]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores ``(P, Q)``, mask logits ``(P, Q, h, w)`` and boxes ``(P, Q, 4)`` of P pairs of frame and prompt."""
-        frames = upload(np.array([frame for frame, _ in pairs], np.int64), self.device)
-        # `forward` drops the last level of what it is given, so it gets a level to drop.
-        levels = tuple(level[frames] for level in features.pyramid)
-        positions = tuple(level.expand(len(pairs), -1, -1, -1) for level in features.positions)
-        height, width = (int(side) for side in features.coarse.shape[-2:])
-        # Made anew from numbers on the CPU. The decoder's own would read them from the device, twice a layer, and the
-        # CPU would wait for it each time.
-        self._model.detr_decoder._get_coords = lambda *_, dtype, device: (  # noqa: SLF001
-            torch.arange(height, device=device, dtype=dtype) / height,
-            torch.arange(width, device=device, dtype=dtype) / width,
+        keep = np.ones(len(found.pair), np.bool_)
+        rivals = found.pair[:, None] == found.pair[None]
+        if self.nms_iou > 0 and np.count_nonzero(rivals) > len(rivals):
+            masks = found.logits > 0
+            overlaps = mask_iou(masks, masks).cpu().numpy()
+            keep = non_maximum_suppression(overlaps * rivals, found.scores, self.nms_iou)
+        places = np.array(pairs, np.int64).reshape(-1, 2)[found.pair]
+        kept = np.flatnonzero(keep)
+        # Pairs are in the order of frames.
+        counts = np.bincount(places[kept, 0], minlength=frames).tolist()
+        whole = (
+            upload(places[kept, 1], self.device),
+            upload(found.scores[kept], self.device),
+            found.logits[upload(kept, self.device)],
         )
-        with products(self.device, self.precision):
-            output = self._model(
-                vision_embeds=_VisionEmbeds((*levels, levels[-1]), (*positions, positions[-1])),
-                text_embeds=_TextEmbeds(torch.stack([embedding.features for embedding in embeddings])),
-                attention_mask=torch.stack([embedding.mask for embedding in embeddings]),
-            )
-        scores = output.pred_logits.float().sigmoid() * output.presence_logits.float().sigmoid()
-        return scores, output.pred_masks, output.pred_boxes
+        parts = (torch.split(tensor, counts) for tensor in whole)
+        return [Detections(*part) for part in zip(*parts, strict=True)]
+
+
+def _of(maps: Tensor, frames: Tensor) -> Tensor:
+    """A row for each pair of frame and prompt; of one frame without copies."""
+    return maps[frames] if len(maps) > 1 else maps.expand(len(frames), *maps.shape[1:])

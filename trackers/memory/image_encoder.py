@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from maskcast.picture import Picture
-from trackers.detection.detector import ImageFeatures
+from trackers.detection.image_encoder import ImageFeatures
 from trackers.detection.preprocess import resize
 from trackers.precision import narrow
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskcast.picture import Picture
-from trackers.detection.detector import ImageFeatures
+from trackers.detection.image_encoder import ImageFeatures
 from trackers.memory.image_encoder import image_encoder
 from trackers.precision import computed_narrowly, memory_precision, narrow
 

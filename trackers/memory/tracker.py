@@ -20,7 +20,8 @@ from maskcast.errors import TooLargeError
 from maskcast.frame import Frame
 from maskcast.mask import Mask
 from maskcast.result import Event, Result, Track, TrackState
-from trackers.detection.detector import Detections, ImageFeatures
+from trackers.detection.detector import Detections
+from trackers.detection.image_encoder import ImageFeatures
 from trackers.device_errors import device_error, out_of_memory
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import upscale

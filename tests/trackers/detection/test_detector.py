@@ -11,7 +11,9 @@ from maskcast.errors import UsageError
 from tests import tiny
 from trackers.detection.checkpoint import load_checkpoint
 from trackers.detection.detector import Detector
+from trackers.detection.mask_head import MaskHead
 from trackers.detection.preprocess import preprocess
+from trackers.detection.prompt_decoder import PromptDecoder
 from trackers.detection.text import TextEncoder, cache_folder
 from trackers.masks import mask_iou
 from trackers.nano_rules import within_box
@@ -72,6 +74,47 @@ def test_more_prompts_than_one_pass_takes_change_nothing(checkpoint, text):
         torch.testing.assert_close(together.scores[together.prompt == index], alone.scores, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("threshold", "some"), [(-1.0, 5 * 12), (0.5, None), (1.0, 0)])
+def test_masks_are_made_of_what_is_found_and_of_nothing_else(checkpoint, text, monkeypatch, threshold, some):
+    """All queries, some and none, in frames with different numbers of prompts, against all queries' masks."""
+    detector = Detector(checkpoint, CPU, torch.float32, score_threshold=threshold, nms_iou=0.0)
+    made = []
+    pixels = MaskHead.pixels
+    monkeypatch.setattr(MaskHead, "pixels", lambda *given: made.append(len(given[1])) or pixels(*given))
+    pictures, phrases = images(3), [["cat", "person"], [], ["red ball", "x" * 30, "a dog"]]
+    found = detector.detect(detector.encode(pictures), [[text.embed(phrase) for phrase in one] for one in phrases])
+    hits, total = 0, 0
+    for picture, words, mine in zip(pictures, phrases, found, strict=True):
+        pixel_values = preprocess([picture], tiny.IMAGE_SIZE, CPU, torch.float32)
+        for index, phrase in enumerate(words):
+            with torch.inference_mode():
+                expected = checkpoint.detector(pixel_values, **as_the_processor(checkpoint.tokenizer, phrase))
+            scores = (expected.pred_logits.sigmoid() * expected.presence_logits.sigmoid())[0]
+            above = scores > threshold
+            hits, total = hits + bool(above.any()), total + int(above.sum())
+            torch.testing.assert_close(mine.scores[mine.prompt == index], scores[above], atol=1e-5, rtol=1e-5)
+            masks = mine.logits[mine.prompt == index]
+            torch.testing.assert_close(masks, expected.pred_masks[0][above], atol=1e-4, rtol=1e-4)
+        assert mine.prompt.tolist() == sorted(mine.prompt.tolist())
+    assert sum(made) == hits, "pixels are looked at for the pairs that found something"
+    assert sum(map(len, found)) == total
+    assert total == some if some is not None else 0 < total < 5 * 12
+
+
+def test_boxes_are_had_without_masks(checkpoint, text, monkeypatch):
+    detector = Detector(checkpoint, CPU, torch.float32)
+    monkeypatch.setattr(MaskHead, "pixels", None)
+    (picture,) = images(1)
+    scores, boxes = detector.matches(detector.encode([picture]), text.embed("cat"), 0.995)
+    pixels = preprocess([picture], tiny.IMAGE_SIZE, CPU, torch.float32)
+    with torch.inference_mode():
+        expected = checkpoint.detector(pixels, **as_the_processor(checkpoint.tokenizer, "cat"))
+    everything = (expected.pred_logits.sigmoid() * expected.presence_logits.sigmoid())[0]
+    assert 0 < len(scores) < len(everything)
+    np.testing.assert_allclose(scores, everything[everything > 0.995], atol=1e-5)
+    np.testing.assert_allclose(boxes, expected.pred_boxes[0][everything > 0.995], atol=1e-5)
+
+
 def test_nms_leaves_no_overlap_within_a_prompt_and_ignores_other_prompts(checkpoint, text):
     detector = Detector(checkpoint, CPU, torch.float32, score_threshold=0.05, nms_iou=0.1)
     features = detector.encode(images(1))
@@ -88,17 +131,22 @@ def test_masks_are_cut_off_outside_of_their_boxes(checkpoint, text, monkeypatch)
     whole = Detector(checkpoint, CPU, torch.float32, score_threshold=0.05, nms_iou=0.0)
     cut = Detector(checkpoint, CPU, torch.float32, score_threshold=0.05, nms_iou=0.0, box_margin=0.0)
     boxes = []
-    decode = Detector._decode
+    decode, masks = PromptDecoder.decode, MaskHead.masks
 
     def remembering(self, *given):
-        scores, logits, found = decode(self, *given)
-        found = found.clone()
-        found[0, 0] = torch.tensor([0.9, 0.9, 0.1, 0.1])  # of this mask nothing is left
-        logits[0, 0] = 1.0
-        boxes.append(found[0][scores[0] > 0.05])
-        return scores, logits, found
+        decoded = decode(self, *given)
+        (found,) = (decoded.scores[0] > 0.05).nonzero(as_tuple=True)
+        decoded.boxes[0, found[0]] = torch.tensor([0.9, 0.9, 0.1, 0.1])  # of this mask nothing is left
+        boxes.append(decoded.boxes[0, found])
+        return decoded
 
-    monkeypatch.setattr(Detector, "_decode", remembering)
+    def filling(self, *given):
+        logits = masks(self, *given)
+        logits[0] = 1.0
+        return logits
+
+    monkeypatch.setattr(PromptDecoder, "decode", remembering)
+    monkeypatch.setattr(MaskHead, "masks", filling)
     features = whole.encode(images(1))
     (before,), (after,) = (one.detect(features, [[text.embed("cat")]]) for one in (whole, cut))
     inside = within_box(boxes[0], before.logits.shape[-2:], 0.0)

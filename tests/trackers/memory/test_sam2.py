@@ -15,7 +15,8 @@ from tests import tiny_sam2
 from tests.frames import frame
 from tests.lockstep import CPU, blob, scene
 from trackers.detection.composition import TrackerWeights
-from trackers.detection.detector import Detections, ImageFeatures
+from trackers.detection.detector import Detections
+from trackers.detection.image_encoder import ImageFeatures
 from trackers.detection.preprocess import resize
 from trackers.masks import upscale
 from trackers.memory import image_encoder, track_state
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 PROMPTS = ("a", "b", "c")
 # What the detector's image encoder says, which this tracker does not hear.
-UNHEARD = ImageFeatures(torch.zeros(0), (), ())
+UNHEARD = ImageFeatures(torch.zeros(0), (), torch.zeros(0))
 
 
 def tracker_of(model, **changes):

@@ -1,0 +1,92 @@
+"""The image encoder of the detector: all that is computed once a frame, whatever is looked for in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trackers.detection.vision_transformer import VisionTransformer
+from trackers.folded_neck import FoldedLevel
+from trackers.precision import computed_narrowly, narrow
+from trackers.row_pass import FRAMES, row_pass
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the image encoder says of a batch of frames; everything later reads from here.
+
+    Attributes:
+        tokens: ``(N, h·w, D)`` output of the ViT.
+        pyramid: feature maps ``(N, C, h_i, w_i)`` from fine to coarse, strides 3.5, 7 and 14 pixels of the model input.
+        attended: ``(N, h·w, C)`` the coarse ones after the first self-attention of the DETR encoder: no prompt has come
+            in yet, so this is done once a frame, not once a prompt.
+    """
+
+    tokens: Tensor
+    pyramid: tuple[Tensor, ...]
+    attended: Tensor
+
+    @property
+    def coarse(self) -> Tensor:
+        """``(N, C, h, w)`` features at the encoder's own stride."""
+        return self.pyramid[-1]
+
+
+class ImageEncoder:
+    """ViT and neck of a `Sam3LiteTextModel` or `Sam3Model`, and the first self-attention of its DETR encoder.
+
+    Attributes:
+        size: height and width of the coarsest feature map.
+        positions: ``(1, h·w, C)`` float32 position encoding of it.
+    """
+
+    def __init__(self, model: Any, device: torch.device, precision: torch.dtype) -> None:
+        """Move the image encoder to `device`; `precision` is that of products."""
+        self.device, self.precision = device, precision
+        vision = model.vision_encoder
+        side = int(model.config.image_size) // int(vision.config.backbone_config.patch_size)
+        self.size = side, side
+        neck = vision.neck
+        # The last level is not read: `Sam3LiteTextModel.forward` drops it.
+        levels = nn.ModuleList(FoldedLevel(level, self.size) for level in neck.fpn_layers[:-1])
+        narrow(vision.to(device=device), precision)
+        narrow(levels.to(device=device), precision)
+        self._levels = levels
+        self._backbone = VisionTransformer(vision.backbone)
+        shape = torch.Size((1, int(vision.config.fpn_hidden_size), side, side))
+        # Made once and in float32; the reference makes them for each frame, in the features' own type: in bfloat16 the
+        # phases are then off before the sine is taken.
+        encoding = neck.position_encoding(shape, torch.device("cpu"), torch.float32)
+        self.positions: Tensor = encoding.flatten(2).transpose(1, 2).contiguous().to(device)
+        self._first = model.detr_encoder.layers[0].to(device=device)
+        narrow(self._first, precision)
+
+    @computed_narrowly
+    @row_pass(FRAMES)
+    def encode(self, pixels: Tensor) -> ImageFeatures:
+        """Encode N pictures ``(N, 3, H, W)`` float32, see `trackers.detection.preprocess`."""
+        tokens = self._backbone(pixels)
+        planes = tokens.permute(0, 3, 1, 2)
+        pyramid = tuple(level(planes) for level in self._levels)
+        attended = attend_to_itself(self._first, pyramid[-1].flatten(2).transpose(1, 2), self.positions)
+        return ImageFeatures(tokens.flatten(1, 2), pyramid, attended)
+
+
+def attend_to_itself(layer: Any, hidden: Tensor, positions: Tensor) -> Tensor:
+    """The first part of a `Sam3LiteTextDetrEncoderLayer`, which no prompt takes part in.
+
+    Args:
+        layer: the one.
+        hidden: ``(N, h·w, C)`` features.
+        positions: ``(1, h·w, C)`` their position encodings.
+
+    Returns:
+        ``(N, h·w, C)``
+    """
+    normed = layer.layer_norm1(hidden)
+    placed = normed + positions
+    attended: Tensor = layer.self_attn(query=placed, key=placed, value=normed)[0]
+    return hidden + attended
