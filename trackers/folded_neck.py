@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trackers.precision import exact
+
 
 class FoldedLevel(nn.Module):
     """A `Sam3FPNLayer`: upsampling, a 1x1 and a 3x3 convolution, and perhaps one of 1x1 after them.
@@ -28,11 +30,11 @@ class FoldedLevel(nn.Module):
         """
         super().__init__()
         layers = list(level.scale_layers)
-        project, weight = _exact(level.proj1.weight)[:, :, 0, 0], _exact(level.proj2.weight)
-        bias, start = _exact(level.proj2.bias), _exact(level.proj1.bias)
+        project, weight = exact(level.proj1.weight)[:, :, 0, 0], exact(level.proj2.weight)
+        bias, start = exact(level.proj2.bias), exact(level.proj1.bias)
         if after is not None:
-            narrow = _exact(after.weight)[:, :, 0, 0]
-            weight, bias = torch.einsum("oc,cmyx->omyx", narrow, weight), narrow @ bias + _exact(after.bias)
+            narrow = exact(after.weight)[:, :, 0, 0]
+            weight, bias = torch.einsum("oc,cmyx->omyx", narrow, weight), narrow @ bias + exact(after.bias)
         shape = tuple(int(side * level.scale_factor) for side in size)
 
         last: Any = layers[-1] if layers and isinstance(layers[-1], nn.ConvTranspose2d) else None
@@ -47,8 +49,8 @@ class FoldedLevel(nn.Module):
         # What a 1x1 convolution adds is not added outside of the picture, where the 3x3 convolution reads zeros.
         borders: Tensor | None = None
         if before <= min(behind, apart) and last:
-            taps = torch.einsum("imyx,cm->icyx", _exact(last.weight), project)
-            layers[-1] = _holding(last, taps, project @ _exact(last.bias) + start)
+            taps = torch.einsum("imyx,cm->icyx", exact(last.weight), project)
+            layers[-1] = _holding(last, taps, project @ exact(last.bias) + start)
             layers.append(_holding(level.proj2, weight, bias))
         elif behind <= apart:
             constant = start.view(1, -1, 1, 1).expand(1, -1, *shape)
@@ -67,11 +69,6 @@ class FoldedLevel(nn.Module):
             hidden = layer(hidden)
         # In place, so that the type remains that of the products.
         return hidden if self._borders is None else hidden.add_(self._borders)
-
-
-def _exact(weight: Tensor) -> Tensor:
-    """In float64, which MPS does not have."""
-    return weight.detach().to(device=weight.device if weight.is_meta else "cpu", dtype=torch.float64)
 
 
 def _holding(convolution: Any, weight: Tensor, bias: Tensor | None) -> Any:

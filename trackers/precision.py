@@ -13,7 +13,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from maskcast.errors import UsageError
 from trackers.defaults import PrecisionName
@@ -53,6 +53,11 @@ def narrow(model: nn.Module, precision: torch.dtype) -> None:
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
             module.weight.data = module.weight.data.to(precision)
+
+
+def exact(weight: Tensor) -> Tensor:
+    """A weight in float64, to be multiplied into others and rounded once; on the CPU, as MPS has no such numbers."""
+    return weight.detach().to(device=weight.device if weight.is_meta else "cpu", dtype=torch.float64)
 
 
 def products(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from trackers.memory.mask_downsampler import MaskDownsampler
 from trackers.memory.propagation import Propagation, TrackerFeatures
 from trackers.precision import computed_narrowly
+from trackers.row_pass import TRACKS, row_pass
 
 
 def soft_masks(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -32,6 +34,7 @@ class MemoryEncoder:
         self.device, self.precision = propagation.device, propagation.precision
         model = propagation.model
         self._model = model
+        self._downsampler = MaskDownsampler(model.memory_encoder.mask_downsampler, self.precision)
         height, width = propagation.mask_size
         # The mask encoder reads masks at four times their resolution: `Sam3TrackerVideoModel._encode_new_memory`.
         self.size = (height * 4, width * 4)
@@ -54,12 +57,15 @@ class MemoryEncoder:
         Returns:
             ``(N, h·w, C)`` in `Propagation.memory_dtype`.
         """
-        model, encoder = self._model, self._model.memory_encoder
-        scaled = masks * model.config.sigmoid_scale_for_mem_enc + model.config.sigmoid_bias_for_mem_enc
-        pixels = encoder.feature_projection(features.coarse)[frames]
-        pixels = pixels + encoder.mask_downsampler(scaled.to(pixels.dtype))
+        return self._write(features.rows(frames).remembered, masks, present)
+
+    @row_pass(TRACKS)
+    def _write(self, pixels: Tensor, masks: Tensor, present: Tensor) -> Tensor:
+        """Memories of N masks, each with the features of its frame ``(N, C, h, w)``."""
+        config, encoder = self._model.config, self._model.memory_encoder
+        pixels = pixels + self._downsampler(masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc)
         memories = encoder.projection(encoder.memory_fuser(pixels))
-        hidden = model.occlusion_spatial_embedding_parameter
+        hidden = self._model.occlusion_spatial_embedding_parameter
         if hidden is not None:
             memories = memories + (~present)[:, None, None, None] * hidden[..., None, None]
         return memories.flatten(2).transpose(1, 2).to(self._propagation.memory_dtype)  # type: ignore[no-any-return]

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from maskcast.picture import Picture
 from trackers.detection.image_encoder import ImageFeatures
 from trackers.detection.preprocess import resize
+from trackers.folded_neck import FoldedLevel
 from trackers.precision import narrow
 
-# Feature maps `(B, C, h_i, w_i)` of strides 4, 8 and 16, in units of the tracker's own patches.
+# Feature maps `(B, C_i, h_i, w_i)` of strides 4, 8 and 16, in units of the tracker's own patches: the two finer ones
+# projected for the mask decoder, to 1/8 and 1/4 of the channels.
 Pyramid: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 # Of ImageNet's pixels, which Hiera was trained with: `Sam2VideoVideoProcessor`.
@@ -32,66 +34,82 @@ class ImageEncoder(Protocol):
 
     position_encoding: Any
 
-    def pyramid(self, features: ImageFeatures, pictures: Sequence[Picture]) -> Pyramid:
-        """Encode B frames in one pass.
+    def inputs(self, features: ImageFeatures, pictures: Sequence[Picture]) -> Tensor:
+        """What it reads of B frames, a row a frame.
 
         Args:
             features: what the detector's image encoder says of them.
             pictures: themselves.
         """
 
+    def pyramid(self, inputs: Tensor) -> Pyramid:
+        """Encode B frames in one pass."""
+
 
 class SharedEncoder:
     """SAM 3: a neck of the tracker's own on the tokens of the detector's ViT."""
 
-    def __init__(self, neck: Any, size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> None:
-        """Move a `Sam3VisionNeck` to a device.
+    def __init__(
+        self, neck: Any, decoder: Any, size: tuple[int, int], device: torch.device, dtype: torch.dtype
+    ) -> None:
+        """Put a neck's levels on a device, its finer ones with the layers that read them folded in.
 
         Args:
-            neck: the one.
+            neck: a `Sam3VisionNeck`.
+            decoder: the tracker's mask decoder.
             size: height and width of the ViT's output, in tokens.
             device: where to run.
             dtype: of matrix products, see `trackers.precision`.
         """
         self.position_encoding = neck.position_encoding
-        self._neck = neck.to(device=device)
-        narrow(self._neck, dtype)
+        # The neck's last level is not read by the tracker.
+        readers = (decoder.conv_s0, decoder.conv_s1, None)
+        levels = zip(neck.fpn_layers[:3], readers, strict=True)
+        self._levels = nn.ModuleList(FoldedLevel(level, size, reader) for level, reader in levels)
+        narrow(self._levels.to(device), dtype)
         self._size = size
 
-    def pyramid(self, features: ImageFeatures, pictures: Sequence[Picture]) -> Pyramid:  # noqa: ARG002 - seen already
+    def inputs(self, features: ImageFeatures, pictures: Sequence[Picture]) -> Tensor:  # noqa: ARG002 - seen already
+        """See `ImageEncoder.inputs`: the tokens ``(B, h·w, D)``."""
+        return features.tokens
+
+    def pyramid(self, inputs: Tensor) -> Pyramid:
         """See `ImageEncoder.pyramid`."""
-        pixels = features.tokens.view(len(features.tokens), *self._size, -1).permute(0, 3, 1, 2)
-        # The neck's last level is not read by the tracker.
-        fine, middle, coarse = (level(pixels) for level in self._neck.fpn_layers[:3])
+        pixels = inputs.view(len(inputs), *self._size, -1).permute(0, 3, 1, 2)
+        fine, middle, coarse = (level(pixels) for level in self._levels)
         return fine, middle, coarse
 
 
 class OwnEncoder:
     """SAM 2: a Hiera with its neck, which looks at the pictures itself, at the tracker's resolution."""
 
-    def __init__(self, encoder: Any, image_size: int, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, encoder: Any, decoder: Any, image_size: int, device: torch.device, dtype: torch.dtype) -> None:
         """Move a `Sam2VisionModel` to a device.
 
         Args:
             encoder: the one.
+            decoder: the tracker's mask decoder, on the device.
             image_size: side of its square input in pixels.
             device: where to run.
             dtype: of matrix products, see `trackers.precision`.
         """
         self.position_encoding = encoder.neck.position_encoding
         encoder.neck.position_encoding = _NoPositions()
-        self._encoder = encoder.to(device=device)
+        self._encoder, self._decoder = encoder.to(device=device), decoder
         narrow(self._encoder, dtype)
         self._image_size, self._device = image_size, device
         self._mean = 255 * torch.tensor(MEAN, device=device).view(3, 1, 1)
         self._deviation = 255 * torch.tensor(DEVIATION, device=device).view(3, 1, 1)
 
-    def pyramid(self, features: ImageFeatures, pictures: Sequence[Picture]) -> Pyramid:  # noqa: ARG002 - another's
-        """See `ImageEncoder.pyramid`."""
+    def inputs(self, features: ImageFeatures, pictures: Sequence[Picture]) -> Tensor:  # noqa: ARG002 - another's
+        """See `ImageEncoder.inputs`: pixels ``(B, 3, H, W)``, normalised."""
         pixels = resize([picture.rgb() for picture in pictures], self._image_size, self._device)
-        normalised = (pixels.float() - self._mean) / self._deviation
-        fine, middle, coarse = self._encoder(normalised).fpn_hidden_states
-        return fine, middle, coarse
+        return (pixels.float() - self._mean) / self._deviation
+
+    def pyramid(self, inputs: Tensor) -> Pyramid:
+        """See `ImageEncoder.pyramid`."""
+        fine, middle, coarse = self._encoder(inputs).fpn_hidden_states
+        return self._decoder.conv_s0(fine), self._decoder.conv_s1(middle), coarse
 
 
 class _NoPositions(nn.Module):
@@ -110,6 +128,7 @@ def image_encoder(video: Any, size: tuple[int, int], device: torch.device, dtype
         device: where to run.
         dtype: of matrix products, see `trackers.precision`.
     """
+    tracker = video.tracker_model
     if video.tracker_neck is None:
-        return OwnEncoder(video.tracker_model.vision_encoder, int(video.tracker_model.config.image_size), device, dtype)
-    return SharedEncoder(video.tracker_neck, size, device, dtype)
+        return OwnEncoder(tracker.vision_encoder, tracker.mask_decoder, int(tracker.config.image_size), device, dtype)
+    return SharedEncoder(video.tracker_neck, tracker.mask_decoder, size, device, dtype)

@@ -18,7 +18,10 @@ from torch import Tensor
 from maskcast.picture import Picture
 from trackers.detection.image_encoder import ImageFeatures
 from trackers.memory.image_encoder import image_encoder
+from trackers.memory.memory_attention import MemoryAttention, MemoryTokens
 from trackers.precision import computed_narrowly, memory_precision, narrow
+from trackers.rotary import Rotation
+from trackers.row_pass import FRAMES, TRACKS, row_pass
 
 # Tracks that go through the model together. Keys and values of one track at full size are 52,000 vectors of 256
 # numbers a layer, in float32 while they are rotated, and its mask is read by the memory encoder at 1,152 x 1,152, so
@@ -40,14 +43,24 @@ class TrackerFeatures:
         fine: ``(B, C/8, 4h, 4w)``, projected for the mask decoder.
         middle: ``(B, C/4, 2h, 2w)``, projected for the mask decoder.
         coarse: ``(B, C, h, w)``.
-        queries: ``(B, h·w, C)`` the coarse ones as the memory attention's first layer sees them: no memory has come in
-            yet, so this is done once a frame, not once a track.
+        tokens: ``(B, h·w, C)`` the coarse ones as the memory attention's first layer has them before it meets memories.
+        queries: ``(B, heads, h·w, C / heads)`` its queries. Both are made once a frame, not once a track.
+        remembered: ``(B, C, h, w)`` the coarse ones as the memory encoder reads them.
     """
 
     fine: Tensor
     middle: Tensor
     coarse: Tensor
+    tokens: Tensor
     queries: Tensor
+    remembered: Tensor
+
+    def rows(self, frames: Tensor) -> TrackerFeatures:
+        """Those of ``(N,)`` frames, which may repeat; a view where there is one frame only."""
+        parts = (self.fine, self.middle, self.coarse, self.tokens, self.queries, self.remembered)
+        if len(self.coarse) == 1:
+            return TrackerFeatures(*(part.expand(len(frames), *part.shape[1:]) for part in parts))
+        return TrackerFeatures(*(part[frames] for part in parts))
 
 
 @dataclass(frozen=True)
@@ -57,20 +70,16 @@ class Memories:
     Attributes:
         spatial: ``(N, W, h·w, C)`` frame memories.
         place: ``(N, W)`` int64 index of each into the temporal position encoding.
-        spatial_used: ``(N, W)`` bool, False for padding.
         pointers: ``(N, P, D)`` object pointers.
         offset: ``(N, P)`` float32 age of each, 1 for the oldest of a full ring.
-        pointers_used: ``(N, P)`` bool, False for padding.
-        padded: whether there is padding at all; known on the CPU, so that asking does not wait for the device.
+        used: ``(N, W + P)`` bool, False for padding; None where there is none.
     """
 
     spatial: Tensor
     place: Tensor
-    spatial_used: Tensor
     pointers: Tensor
     offset: Tensor
-    pointers_used: Tensor
-    padded: bool
+    used: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -120,21 +129,32 @@ class Propagation:
         attention = self.model.memory_attention
         # Computed before the weights change type: rotations and positions in bfloat16 would be coarse.
         cos, sin = attention.rotary_emb(torch.zeros(1, dtype=torch.float32), attention.position_ids.cpu())
-        self._rotation = (cos.to(device), sin.to(device))
         hidden, memory = int(self.model.hidden_dim), int(self.model.mem_dim)
+        rotation = Rotation(cos.to(device), sin.to(device))
         self._image_positions = self.model.get_image_wide_positional_embeddings().to(device)
         self._endless = video.tracker_neck is None
         self._encoder = image_encoder(video, (self.height, self.width), device, dtype)
-        # (h·w, C) each: positions of the image for queries, of a memory for keys.
-        self._query_positions = self._sine(self._encoder.position_encoding, hidden)
-        self._memory_positions = self._sine(self.model.memory_encoder.position_encoding, memory)
-        narrow(self.model.to(device=device), dtype)
+        # (h·w, C) of the image, for queries.
+        self._query_positions = POSITION_WEIGHT * self._sine(self._encoder.position_encoding, hidden)
+        self.model.to(device=device)
+        # (places in time, h·w, C) of memories, for keys.
+        time = self.model.memory_temporal_positional_encoding[:, 0].float()
+        self._memory_positions = time + self._sine(self.model.memory_encoder.position_encoding, memory)
+        self._pointer_periods = _periods(hidden).to(device)
+        self._memory_attention = MemoryAttention(attention, rotation, dtype)
+        narrow(self.model, dtype)
 
         self.memory_shape = (self.height * self.width, memory)
         size = self.model.prompt_encoder.mask_input_size
         self.mask_size = (int(size[0]), int(size[1]))
         self.hidden = hidden
         self._no_prompt = self._empty_prompt(None)
+        config = self.config
+        self._several = bool(
+            config.multimask_output_in_sam
+            and config.multimask_output_for_tracking
+            and config.multimask_min_pt_num <= 0 <= config.multimask_max_pt_num
+        )
 
     def _sine(self, encoding: Any, channels: int) -> Tensor:
         shape = torch.Size((1, channels, self.height, self.width))
@@ -161,11 +181,7 @@ class Propagation:
     @computed_narrowly
     def tracker_features(self, features: ImageFeatures, pictures: Sequence[Picture]) -> TrackerFeatures:
         """Encode the frames of which the detector's image encoder has made `features`."""
-        fine, middle, coarse = self._encoder.pyramid(features, pictures)
-        decoder = self.model.mask_decoder
-        tokens = coarse.flatten(2).transpose(1, 2) + POSITION_WEIGHT * self._query_positions
-        queries = self._self_attention(self.model.memory_attention.layers[0], tokens)
-        return TrackerFeatures(decoder.conv_s0(fine), decoder.conv_s1(middle), coarse, queries)
+        return self._see(self._encoder.inputs(features, pictures))
 
     @computed_narrowly
     def propagate(self, features: TrackerFeatures, frames: Tensor, memories: Memories) -> Propagated:
@@ -176,16 +192,7 @@ class Propagation:
             frames: ``(N,)`` int64, which of them each track is looked for in.
             memories: of the N tracks.
         """
-        config = self.config
-        several = (
-            config.multimask_output_in_sam
-            and config.multimask_output_for_tracking
-            and config.multimask_min_pt_num <= 0 <= config.multimask_max_pt_num
-        )
-        conditioned = self._attend_to_memories(features.queries[frames], memories)
-        sparse, dense = self._no_prompt
-        prompt = sparse.expand(len(frames), -1, -1, -1), dense.expand(len(frames), -1, -1, -1)
-        return self._decode(features, frames, conditioned, prompt, several=bool(several))
+        return self._find(features.rows(frames), memories)
 
     @computed_narrowly
     def from_masks(self, features: TrackerFeatures, frames: Tensor, masks: Tensor) -> Propagated:
@@ -206,7 +213,8 @@ class Propagation:
             prompts = F.interpolate(
                 prompts.float(), self.mask_size, mode="bilinear", antialias=True, align_corners=False
             )
-        decoded = self._decode(features, frames, features.coarse[frames], self._empty_prompt(prompts), several=True)
+        rows = features.rows(frames)
+        decoded = self._decode(rows, rows.coarse, self._empty_prompt(prompts), several=True)
         present = masks.flatten(1).any(1)
         pointers = torch.where(present[:, None], decoded.pointers, self.model.no_object_pointer)
         logits, scores = (
@@ -215,98 +223,65 @@ class Propagation:
         )
         return Propagated(logits, scores, pointers, torch.ones_like(scores))
 
-    def _self_attention(self, layer: Any, tokens: Tensor) -> Tensor:
-        normed = layer.layer_norm1(tokens)[:, None]
-        attended, _ = layer.self_attn(normed, normed, normed, position_embeddings=self._rotation)
-        return tokens + attended[:, 0]  # type: ignore[no-any-return]
+    @row_pass(FRAMES)
+    def _see(self, inputs: Tensor) -> TrackerFeatures:
+        """Frames, as their encoder takes them."""
+        fine, middle, coarse = self._encoder.pyramid(inputs)
+        tokens = coarse.flatten(2).transpose(1, 2) + self._query_positions
+        remembered = self.model.memory_encoder.feature_projection(coarse)
+        return TrackerFeatures(fine, middle, coarse, *self._memory_attention.before(tokens), remembered)
 
-    def _attend_to_memories(self, tokens: Tensor, memories: Memories) -> Tensor:
-        """The rest of `Sam3TrackerVideoMemoryAttention`: ``(N, D, h, w)`` from ``(N, h·w, D)``."""
-        values, positions, mask, pointer_tokens = self._keys(memories)
-        keys = values + positions
-        attention = self.model.memory_attention
-        for index, layer in enumerate(attention.layers):
-            if index > 0:
-                tokens = self._self_attention(layer, tokens)
-            tokens = tokens + self._cross_attention(
-                layer.cross_attn_image, layer.layer_norm2(tokens), (keys, values), mask, pointer_tokens
-            )
-            normed = layer.layer_norm3(tokens)
-            tokens = tokens + layer.linear2(layer.activation(layer.linear1(normed)))
-        tokens = attention.layer_norm(tokens)
-        return tokens.transpose(1, 2).reshape(len(tokens), -1, self.height, self.width)
+    @row_pass(TRACKS)
+    def _find(self, features: TrackerFeatures, memories: Memories) -> Propagated:
+        """N tracks, each in a row of `features`."""
+        tokens = self._memory_attention(features.tokens, features.queries, self._tokens(memories))
+        pixels = tokens.transpose(1, 2).view(len(tokens), -1, self.height, self.width)
+        sparse, dense = self._no_prompt
+        prompt = sparse.expand(len(tokens), -1, -1, -1), dense.expand(len(tokens), -1, -1, -1)
+        return self._decode(features, pixels, prompt, several=self._several)
 
-    def _keys(self, memories: Memories) -> tuple[Tensor, Tensor, Tensor | None, int]:
-        """Memory tokens ``(N, K, C)``, their positions, which of them count, and how many are pointers' (the last)."""
-        count, _, places, _ = memories.spatial.shape
-        time = self.model.memory_temporal_positional_encoding[:, 0][memories.place]  # (N, W, 1, C)
-        positions = (self._memory_positions + time).flatten(1, 2)
-        tokens = memories.spatial.float().flatten(1, 2)
-        channels = tokens.shape[-1]
-
+    def _tokens(self, memories: Memories) -> MemoryTokens:
+        """Memories, as the memory attention reads them."""
+        count, _, places, channels = memories.spatial.shape
+        spatial, pointers = memories.spatial.flatten(1, 2), memories.pointers.reshape(count, -1, channels)
         splits = self.hidden // channels
-        pointers = memories.pointers.float().reshape(count, -1, channels)
-        pointer_positions = self._pointer_positions(memories.offset).repeat_interleave(splits, dim=1)
-
-        used = torch.cat(
+        values = torch.cat([spatial, pointers], dim=1)  # float32, as the pointers are
+        keys = values + torch.cat(
             [
-                memories.spatial_used.repeat_interleave(places, dim=1),
-                memories.pointers_used.repeat_interleave(splits, dim=1),
+                self._memory_positions[memories.place].flatten(1, 2),
+                self._pointer_positions(memories.offset).repeat_interleave(splits, dim=1),
             ],
             dim=1,
         )
-        return (
-            torch.cat([tokens, pointers], dim=1),
-            torch.cat([positions, pointer_positions], dim=1),
-            used[:, None, None] if memories.padded else None,
-            pointers.shape[1],
-        )
+        used = memories.used
+        if used is not None:
+            frames = memories.place.shape[1]
+            used = torch.cat(
+                [used[:, :frames].repeat_interleave(places, dim=1), used[:, frames:].repeat_interleave(splits, dim=1)],
+                dim=1,
+            )
+        return MemoryTokens(keys.to(self.precision), values.to(self.precision), spatial.shape[1], used)
 
     def _pointer_positions(self, offset: Tensor) -> Tensor:
-        """Positions in time, ``(N, P, C)``, of pointers of age ``(N, P)``."""
+        """Positions in time, ``(N, P, C)``, of pointers of age ``(N, P)``: `_get_object_pointers`."""
         if not self.config.enable_temporal_pos_encoding_for_object_pointers:
             return torch.zeros(*offset.shape, int(self.model.mem_dim), device=self.device)
-        from transformers.models.sam3_tracker_video.modeling_sam3_tracker_video import get_1d_sine_pe
-
-        waves = get_1d_sine_pe(offset, dim=self.hidden)  # type: ignore[no-untyped-call]
+        phases = offset[..., None] / self._pointer_periods
+        waves = torch.cat([phases.sin(), phases.cos()], dim=-1)
         return self.model.temporal_positional_encoding_projection_layer(waves)  # type: ignore[no-any-return]
 
-    def _cross_attention(
-        self, attention: Any, queries: Tensor, memory: tuple[Tensor, Tensor], mask: Tensor | None, pointer_tokens: int
-    ) -> Tensor:
-        """`Sam3TrackerVideoRoPEAttention.forward` with a mask on the keys; pointers have no place to rotate by."""
-        from transformers.models.sam3_tracker_video.modeling_sam3_tracker_video import apply_rotary_pos_emb_2d
-
-        def heads(tokens: Tensor) -> Tensor:
-            shape = (*tokens.shape[:2], attention.num_attention_heads, attention.head_dim)
-            return tokens.view(shape).transpose(1, 2)
-
-        cos, sin = self._rotation
-        query, key = apply_rotary_pos_emb_2d(
-            heads(attention.q_proj(queries)),
-            heads(attention.k_proj(memory[0])),
-            cos,
-            sin,
-            num_k_exclude_rope=pointer_tokens,
-            repeat_freqs_k=attention.rope_k_repeat,
-        )
-        attended = F.scaled_dot_product_attention(
-            query, key, heads(attention.v_proj(memory[1])), attn_mask=mask, scale=attention.scaling
-        )
-        return attention.o_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
-
     def _decode(
-        self, features: TrackerFeatures, frames: Tensor, pixels: Tensor, prompt: tuple[Tensor, Tensor], *, several: bool
+        self, features: TrackerFeatures, pixels: Tensor, prompt: tuple[Tensor, Tensor], *, several: bool
     ) -> Propagated:
         """The mask decoder on N tracks: `Sam3TrackerVideoModel._single_frame_forward`, for more than one image."""
-        count = len(frames)
+        count = len(pixels)
         masks, quality, tokens, scores = self.model.mask_decoder(
             image_embeddings=pixels,
             image_positional_embeddings=self._image_positions.expand(count, -1, -1, -1),
             sparse_prompt_embeddings=prompt[0],
             dense_prompt_embeddings=prompt[1],
             multimask_output=several,
-            high_resolution_features=[features.fine[frames], features.middle[frames]],
+            high_resolution_features=[features.fine, features.middle],
         )
         # One prompt an image: masks (N, 1, M, H, W), quality (N, 1, M), tokens (N, 1, M, D), scores (N, 1, 1).
         every = torch.arange(count, device=self.device)
@@ -316,3 +291,9 @@ class Propagation:
         token = tokens[every, 0, best if tokens.shape[2] > 1 else 0]
         pointers = torch.where(present[:, None], self.model.object_pointer_proj(token), self.model.no_object_pointer)
         return Propagated(logits, scores[:, 0, 0].float(), pointers, quality[every, 0, best].float())
+
+
+def _periods(channels: int) -> Tensor:
+    """Periods of the sines and cosines of a time: `get_1d_sine_pe`, Vaswani et al. 2017."""
+    half = channels // 2
+    return 10000 ** (2 * (torch.arange(half, dtype=torch.float32) // 2) / half)

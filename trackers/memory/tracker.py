@@ -216,14 +216,13 @@ class MemoryTracker:
         spans = [self.propagation.pointer_span(stream.state.step) for stream in batch]
         counts = [len(rows) for _, rows in chunk]
         span = np.repeat(np.array(spans), counts)
+        used = np.concatenate([places.used, ages.used], axis=1)
         memories = Memories(
             spatial=spatial,
             place=self._upload(np.where(places.conditioning, last, np.clip(places.age - 1, 0, last))),
-            spatial_used=self._upload(places.used),
             pointers=pointers,
             offset=self._upload((ages.age / span[:, None]).astype(np.float32)),
-            pointers_used=self._upload(ages.used),
-            padded=not (places.used.all() and ages.used.all()),
+            used=None if used.all() else self._upload(used),
         )
         return self.propagation.propagate(seen, self._frames(batch, counts), memories)
 
