@@ -21,11 +21,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -33,9 +32,8 @@ from numpy.typing import NDArray
 
 from maskcast.frame import Frame
 from maskcast.mask import Mask
-from maskcast.notices import TrackedFrame
 from maskcast.picture import Planes
-from maskcast.result import Event, Result, Track, TrackState
+from maskcast.result import Result, Track, TrackState
 from sinks import open_sink
 from sinks.messages import rle
 from sinks.messages.frame import frame_message
@@ -43,8 +41,12 @@ from sinks.video.overlay import draw
 from sources import open_source
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
+from streaming.pipeline.report import Report
 from streaming.pipeline.stream import run_stream
 from streaming.pipeline.worker import Worker
+
+if TYPE_CHECKING:
+    from trackers.engine import Engine
 
 T = TypeVar("T")
 
@@ -88,28 +90,36 @@ class Tracks:
         return Track(number + 1, "person", TrackState.CONFIRMED, score, Mask(self.size, x, y, crop))
 
 
-class NoModel:
-    """Stands in for the GPU worker and finds the same ten objects in every frame."""
+class Oracle:
+    """An engine that finds the same ten objects in every frame, at once."""
 
     def __init__(self, tracks: Tracks) -> None:
         """Answer with `tracks`."""
         self._tracks = tracks
 
-    async def open_stream(self, prompts: Sequence[str], *_: object, **__: object) -> tuple[int, list[Event]]:
-        """Nothing to prepare."""
+    def open_stream(self, prompts: Sequence[str]) -> object:
+        """Nothing to keep."""
         del prompts
-        return 0, []
+        return object()
 
-    async def step(self, stream: int, begin: Callable[[], Future[Frame]]) -> TrackedFrame:
-        """The result of a frame, at once."""
-        del stream
-        frame = await asyncio.wrap_future(begin())
-        return TrackedFrame(frame, [Result(frame, self._tracks.at(frame.index))], 0.0, 0.0)
+    def see(self, streams: Sequence[object], frames: Sequence[Frame]) -> Sequence[Frame]:
+        """Nothing to see."""
+        del streams
+        return frames
 
-    async def close_stream(self, stream: int) -> list[Result]:
+    def follow(self, seen: Sequence[Frame]) -> list[list[Result]]:
+        """One result a frame."""
+        return [[Result(frame, self._tracks.at(frame.index))] for frame in seen]
+
+    def close_stream(self, stream: object) -> list[Result]:
         """Nothing was held back."""
         del stream
         return []
+
+
+def worker_without_model(tracks: Tracks, **options: Any) -> Worker:
+    """The model's threads with an `Oracle` in the model's place."""
+    return Worker(lambda: cast("Engine", Oracle(tracks)), **options)
 
 
 def maskcast(clip: Path, output: Path, preset: str, crf: int, tracks: Tracks) -> Run:
@@ -120,8 +130,16 @@ def maskcast(clip: Path, output: Path, preset: str, crf: int, tracks: Tracks) ->
         controls=Controls(["person"]),
     )
 
+    async def run() -> Report:
+        worker = worker_without_model(tracks)
+        await worker.start()
+        try:
+            return await run_stream(job, worker, asyncio.Event())
+        finally:
+            worker.close()
+
     def work() -> None:
-        report = asyncio.run(run_stream(job, cast("Worker", NoModel(tracks)), asyncio.Event()))
+        report = asyncio.run(run())
         if report.errors:
             raise report.errors[0]
 

@@ -40,8 +40,9 @@ class Sink(ABC):
     async def ready(self) -> None:  # noqa: B027 - most sinks always are
         """Wait until `write` can take a result, and what it took before is delivered.
 
-        Called before each `write` and before `finish`, and cancelled when the stream is to stop. Unlike the others it
-        may take as long as it has to, such as for a broker that is away; `SinkError` says that there is no hope left.
+        Called before `finish` and, unless the stream is live, before each `write`; cancelled when the stream is to
+        stop. Unlike the others it may take as long as it has to, such as for a broker that is away; `SinkError` says
+        that there is no hope left.
         """
 
     @abstractmethod

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from tests import media
+from tests.broker import executable
 from tests.paths import ROOT
 from tests.patience import patient
 
@@ -19,3 +20,13 @@ def test_io_compares_with_ffmpeg(tmp_path):
     measured = json.loads(ended.stdout.splitlines()[-1])
     assert measured["frames"] == 10
     assert all(side["wall"] > 0 and side["size"] > 0 for side in measured["sides"].values())
+
+
+def test_messages_arrive():
+    command = [sys.executable, "benchmarks/messages.py", "--streams", "1", "--seconds", "0.2", "--json"]
+    executable()
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
+    assert ended.returncode == 0, ended.stderr
+    runs = json.loads(ended.stdout.splitlines()[-1])["runs"]
+    assert list(runs) == ["1 at 30/s", "flood"]
+    assert all(side["frames"] > 0 and side["median"] > 0 for sides in runs.values() for side in sides.values())

@@ -82,7 +82,7 @@ class Outlet:
                 await self._feed()
         finally:  # where nobody could be told of a failure, too: no one waits for this sink any more
             self._begun.set()
-            await self._mailbox.close(discard=True)
+            self._mailbox.close(discard=True)
 
     async def put(self, result: Result, *, wait: bool = False) -> None:
         """Hand over a result; offline, or with `wait`, this waits for the sink. A broken sink takes and forgets it."""
@@ -95,7 +95,7 @@ class Outlet:
 
     async def finish(self, reason: str | None) -> None:
         """Deliver what waits, then close the sink properly."""
-        await self._mailbox.close()
+        self._mailbox.close()
         self._ending.set()
         if self._task is not None:
             await asyncio.wait([self._task])
@@ -107,7 +107,7 @@ class Outlet:
         with suppress(Closed):
             while self.error is None:
                 result = await self._mailbox.get()
-                if await self._ready():
+                if self._info.live or await self._ready():  # a live sink drops what it cannot take
                     began = time.monotonic()
                     writing = self.sink.write(result)
                     self.frames += await self._managed(writing, WRITE_SECONDS, "writing", patient=self._info.live)
@@ -127,7 +127,7 @@ class Outlet:
             ready.add_done_callback(_fetch)
         if (error := _fetch(ready)) is not None:
             self._fail(error)
-            await self._mailbox.close(discard=True)
+            self._mailbox.close(discard=True)
         return ready.done() and error is None
 
     async def _managed(
@@ -160,7 +160,7 @@ class Outlet:
         if error is None:
             return True
         self._fail(error, told=error is late)
-        await self._mailbox.close(discard=True)
+        self._mailbox.close(discard=True)
         return False
 
     def _hanging(self, doing: str, seconds: float, then: str) -> SinkError:

@@ -70,15 +70,30 @@ class Reader:
     def start(self) -> None:
         """Begin to read; at the end of the source the mailbox is closed."""
         loop = asyncio.get_running_loop()
+        told = 0  # of the dropped frames
+
+        def arrived() -> None:
+            nonlocal told
+            self.frames.wake()
+            more, told = self.frames.dropped - told, self.frames.dropped
+            if more:
+                self._notify(FramesDropped("reader", more))
+
+        def hand_over(frame: Frame) -> None:
+            if self.info.live:  # waits for nobody: a camera goes on as well
+                self.frames.offer(frame)
+                loop.call_soon_threadsafe(arrived)
+            else:
+                asyncio.run_coroutine_threadsafe(self.frames.put(frame), loop).result()
 
         def read() -> None:
             try:
                 for frame in self._timed():
-                    asyncio.run_coroutine_threadsafe(self._offer(frame), loop).result()
+                    hand_over(frame)
             except Closed:
                 pass  # the consumer has what it wants
             finally:
-                asyncio.run_coroutine_threadsafe(self.frames.close(), loop)
+                loop.call_soon_threadsafe(self.frames.close)
 
         self._threads.append(_seen(in_daemon_thread(read, f"read {self.info.stream}")))
 
@@ -88,12 +103,6 @@ class Reader:
             self.seconds += time.monotonic() - began
             yield frame
             began = time.monotonic()
-
-    async def _offer(self, frame: Frame) -> None:
-        before = self.frames.dropped
-        await self.frames.put(frame)
-        if more := self.frames.dropped - before:
-            self._notify(FramesDropped("reader", more))
 
     async def failure(self) -> MaskcastError | None:
         """Why the source came to its end, once it has; None for a good one."""
