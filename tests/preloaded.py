@@ -22,6 +22,8 @@ import streaming.api  # noqa: E402 - loaded is what they are to be
 import streaming.cli  # noqa: E402
 import streaming.commands.track  # noqa: E402
 import streaming.service.service  # noqa: E402, F401
+from streaming.lean_imports import import_lean  # noqa: E402
 from trackers.detection.checkpoint import load_checkpoint  # noqa: E402
 
+import_lean()
 load_checkpoint("nano")  # what the library loads when a model is made

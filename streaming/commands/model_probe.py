@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from maskcast.errors import MaskcastError, UsageError
 from streaming.commands.probes import Finding, Verdict, failed
+from streaming.lean_imports import import_lean
 from streaming.settings.model import ModelSettings
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def probe_model(model: ModelSettings, prompts: Mapping[str, Sequence[str]]) -> l
     from trackers.choice import choose
     from trackers.detection.location import NotFetchedError
 
+    import_lean()
+
     try:
         choice = choose(model.options, weights=False)
     except NotFetchedError:
@@ -51,6 +54,7 @@ def probe_nano() -> list[Finding]:
     """Load the embedded checkpoint."""
     from trackers.detection.checkpoint import load_checkpoint
 
+    import_lean()
     try:
         load_checkpoint("nano")
     except MaskcastError as error:

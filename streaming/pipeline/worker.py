@@ -16,6 +16,7 @@ from maskcast.notices import TrackedFrame
 from maskcast.result import Event, KnownTracks, Result
 from maskcast.threads import in_daemon_thread
 from streaming.defaults import BATCH_WAIT_SECONDS, MAX_BATCH
+from streaming.lean_imports import import_lean
 from streaming.pipeline.fair_queue import Lane
 from streaming.pipeline.model_thread import ModelThread
 from trackers.options import EngineOptions
@@ -204,6 +205,7 @@ def engine_loader(options: EngineOptions, beat: Callable[[], None] | None = None
     """What loads `Engine(options, beat=beat)`; only then comes torch."""
 
     def load() -> Engine:
+        import_lean()
         from trackers.engine import Engine
 
         return Engine(options, beat=beat)

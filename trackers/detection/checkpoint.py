@@ -22,6 +22,7 @@ from trackers.detection.location import locate, wanted
 from trackers.detection.model_size import check_size
 from trackers.detection.resolution import at_resolution
 from trackers.detection.tokenizer import check_prompt, load_tokenizer, unknown_words
+from trackers.detection.unfilled import Unfilled
 from trackers.detection.weights import Weights
 from trackers.hub.name import without_revision
 
@@ -146,17 +147,18 @@ def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:
     }[kind]
     check_size(lambda: model_class(config), weights, "", name)
     try:
-        # Without a folder: it would look for files of its own choice there.
-        model, report = model_class.from_pretrained(
-            None,
-            config=config,
-            state_dict=weights.tensors(),
-            dtype=torch.float32,
-            attn_implementation="sdpa",
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            local_files_only=True,
-        )
+        with Unfilled():
+            # Without a folder: it would look for files of its own choice there.
+            model, report = model_class.from_pretrained(
+                None,
+                config=config,
+                state_dict=weights.tensors(),
+                dtype=torch.float32,
+                attn_implementation="sdpa",
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                local_files_only=True,
+            )
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"cannot be loaded: {reason_of(error)}", where=f"model {name}") from error
     missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])

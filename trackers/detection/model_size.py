@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from maskcast.errors import ModelError, reason_of
+from trackers.detection.unfilled import Unfilled
 from trackers.detection.weights import Weights
 
 # Weights and tables of a model together; facebook/sam3 has 8.6e8.
@@ -28,7 +29,7 @@ def check_size(make: Callable[[], nn.Module], weights: Weights, prefix: str, nam
         ModelError: it cannot be built, has more numbers than `MOST_NUMBERS`, or over twice as many as its files hold.
     """
     try:
-        with torch.device("meta"):
+        with Unfilled(), torch.device("meta"):
             model = make()
     except Exception as error:  # of any layer, for any pair of numbers that do not fit
         what = f"what its config.json describes cannot be built: {reason_of(error)}"

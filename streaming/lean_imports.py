@@ -1,0 +1,85 @@
+"""Transformers without those of its parts that following objects has no use for.
+
+Its model classes import torch's compiler, for marks on functions that nobody compiles, its tensors that are spread over
+processes, and SciPy, for losses: on a CPU 40 % of the time until the first frame. What is left out here stays out for
+all of the process, so this is for the process `maskcast`; other programs get the whole library.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+# Functions with which Transformers asks what is installed, for what is used in training or over several processes.
+_FOR_OTHERS = (
+    "is_accelerate_available",
+    "is_peft_available",
+    "is_scipy_available",
+    "is_sklearn_available",
+    "is_torch_distributed_available",
+)
+
+
+def import_lean() -> None:
+    """Import what all model classes share, once. With a GPU, passes may be compiled: then it is imported as it is."""
+    import torch
+    import transformers.utils
+    from transformers.utils import import_utils
+
+    if "transformers.modeling_layers" in sys.modules or torch.cuda.is_available():
+        return
+    before = set(sys.modules)
+    try:
+        with _saying_no(transformers.utils), _saying_no(import_utils), _without_compiler():
+            import transformers.modeling_layers  # brings modeling_utils and masking_utils
+    except (ImportError, AttributeError, NameError, TypeError) as error:
+        # Another version, which asks for more: it will be imported again, and whole, where it is used.
+        logger.debug("transformers cannot be imported in part: %s", error)
+        for name in {name for name in sys.modules if name.startswith("transformers.")} - before:
+            del sys.modules[name]
+
+
+@contextmanager
+def _saying_no(module: ModuleType) -> Iterator[None]:
+    """Let the functions of a module that are listed above answer False."""
+    kept = {name: getattr(module, name) for name in _FOR_OTHERS if hasattr(module, name)}
+    vars(module).update(dict.fromkeys(kept, lambda: False))
+    try:
+        yield
+    finally:
+        vars(module).update(kept)
+
+
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Let `torch._dynamo` hand functions back as they are; afterwards the real one can be imported."""
+    compiler, indexing = ModuleType("torch._dynamo"), ModuleType("torch._dynamo._trace_wrapped_higher_order_op")
+    vars(compiler).update(dict.fromkeys(("allow_in_graph", "assume_constant_result", "disable"), _unmarked))
+    vars(indexing).update(TransformGetItemToIndex=_indexing)
+    if compiler.__name__ in sys.modules:  # somebody needs it
+        yield
+        return
+    sys.modules.update({module.__name__: module for module in (compiler, indexing)})
+    try:
+        yield
+    finally:
+        for module in (compiler, indexing):
+            sys.modules.pop(module.__name__, None)
+
+
+def _unmarked(function: Callable[..., Any] | None = None, *_: Any, **__: Any) -> Callable[..., Any]:
+    """A decorator, with or without arguments, that does nothing."""
+    return _unmarked if function is None else function
+
+
+def _indexing() -> Any:
+    """What some masks that are made by `torch.vmap` need, imported when they do."""
+    from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
+
+    return TransformGetItemToIndex()
