@@ -57,9 +57,10 @@ def open_source(spec: str, settings: SourceSettings = DEFAULTS, *, stream: str |
         case Kind.CAMERA:
             from sources.camera import open_camera
 
-            return open_camera(spec, name, live=settings.live is not False, max_pixels=settings.max_pixels)
+            live = settings.live is not False
+            return open_camera(spec, name, live=live, max_pixels=settings.max_pixels, decoder=settings.decoder)
         case Kind.IMAGES | Kind.FILE:
-            source = _open_files(spec, kind, name, live=bool(settings.live), max_pixels=settings.max_pixels)
+            source = _open_files(spec, kind, name, settings)
     if settings.live:
         from sources.paced import PacedSource
 
@@ -67,9 +68,9 @@ def open_source(spec: str, settings: SourceSettings = DEFAULTS, *, stream: str |
     return source
 
 
-def _open_files(spec: str, kind: Kind, name: str, *, live: bool, max_pixels: int) -> Source:
+def _open_files(spec: str, kind: Kind, name: str, settings: SourceSettings) -> Source:
     """Open a file, or what a folder or a glob holds: pictures or a video."""
-    video, pictures = spec, list[Path]()
+    video, pictures, live = spec, list[Path](), bool(settings.live)
     if kind is Kind.IMAGES:
         videos, pictures = one_stream(spec)
         video = str(next(iter(videos), ""))
@@ -80,10 +81,10 @@ def _open_files(spec: str, kind: Kind, name: str, *, live: bool, max_pixels: int
     if pictures:
         from sources.images import ImagesSource
 
-        return ImagesSource(spec, pictures, name, live=live, max_pixels=max_pixels)
+        return ImagesSource(spec, pictures, name, live=live, max_pixels=settings.max_pixels)
     from sources.video import open_video
 
-    return open_video(video, name, live=live, max_pixels=max_pixels)
+    return open_video(video, name, live=live, max_pixels=settings.max_pixels, decoder=settings.decoder)
 
 
 def open_reconnecting(
@@ -116,9 +117,11 @@ def open_reconnecting(
     from sources.reconnecting import ReconnectingSource
 
     if kind is Kind.CAMERA:
-        return ReconnectingSource(
-            lambda: open_camera(spec, name, live=True, max_pixels=settings.max_pixels), name, notify, stop=stop
-        )
+
+        def camera() -> Source:
+            return open_camera(spec, name, live=True, max_pixels=settings.max_pixels, decoder=settings.decoder)
+
+        return ReconnectingSource(camera, name, notify, stop=stop)
     connect = network_opener(spec, name, replace(settings, live=True))
 
     def opens() -> Source:

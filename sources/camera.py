@@ -9,10 +9,17 @@ from sources.container import ContainerSource
 from sources.detached import DetachedSource
 from sources.opening import Opening
 from sources.pixels import MAX_PIXELS
-from sources.settings import SILENCE_SECONDS
+from sources.settings import DEFAULT_DECODER, SILENCE_SECONDS, DecoderName
 
 
-def open_camera(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> DetachedSource:
+def open_camera(
+    spec: str,
+    stream: str,
+    *,
+    live: bool,
+    max_pixels: int = MAX_PIXELS,
+    decoder: DecoderName = DEFAULT_DECODER,
+) -> DetachedSource:
     """Open `camera:N` or `/dev/videoN`; see `ContainerSource`.
 
     Raises:
@@ -23,5 +30,7 @@ def open_camera(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIX
         found = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
         raise SourceError(f"no such camera (found: {found})", where=spec)
     patience = (SILENCE_SECONDS, SILENCE_SECONDS)
-    opening = Opening(str(device), spec, format="video4linux2", timeout=patience, max_pixels=max_pixels)
+    opening = Opening(
+        str(device), spec, format="video4linux2", timeout=patience, max_pixels=max_pixels, decoder=decoder
+    )
     return DetachedSource(lambda: ContainerSource(opening, stream, live=live), f"receive {stream}")

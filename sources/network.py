@@ -73,5 +73,6 @@ def network_opener(url: str, stream: str, settings: SourceSettings) -> Callable[
         endless=scheme in LIVE_SCHEMES,
         max_pixels=settings.max_pixels,
         private_redirects=settings.private_redirects,
+        decoder=settings.decoder,
     )
     return lambda: ContainerSource(opening, stream, live=live)

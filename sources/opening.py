@@ -12,11 +12,13 @@ from av.format import ContainerFormat
 
 from maskcast.errors import SourceError
 from maskcast.redaction import redact
+from sources.decoder import acceleration
 from sources.failure import NO_STREAM, explain, nothing_came
 from sources.location import HTTP_SCHEMES, RTSP_SCHEMES, scheme_of
 from sources.pixels import MAX_PIXELS
 from sources.redirect import MOST_REDIRECTS, redirection
 from sources.rtsp_answer import speaks_rtsp
+from sources.settings import DEFAULT_DECODER, DecoderName
 
 # Keeps FFmpeg from taking a colon in a file's name for a protocol.
 FILE = "file:"
@@ -52,6 +54,7 @@ class Opening(NamedTuple):
         max_pixels: largest picture that is decoded, width times height.
         piped: it can be read once, and may come as it is made.
         private_redirects: whether HTTP may redirect to another host of a private network.
+        decoder: what decodes its video, see `sources.decoder`.
     """
 
     url: str
@@ -63,6 +66,7 @@ class Opening(NamedTuple):
     max_pixels: int = MAX_PIXELS
     piped: bool = False
     private_redirects: bool = False
+    decoder: DecoderName = DEFAULT_DECODER
 
 
 def open_container(opening: Opening) -> InputContainer:
@@ -101,6 +105,7 @@ def _open(opening: Opening, container_format: str | None = None, **other: str) -
         options=options,
         timeout=opening.timeout,
         metadata_errors="replace",
+        hwaccel=acceleration(opening.decoder),
     )
 
 

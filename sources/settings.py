@@ -17,6 +17,9 @@ HLS_SILENCE_SECONDS = 30.0
 
 Transport: TypeAlias = Literal["tcp", "udp"]
 DEFAULT_TRANSPORT: Transport = "tcp"
+DecoderName: TypeAlias = Literal["cpu", "auto", "cuda", "vaapi"]
+# The same pictures on every machine; a graphics card that is busy with the model has little to spare.
+DEFAULT_DECODER: DecoderName = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class SourceSettings:
             machine's authorities would vouch for.
         max_pixels: largest picture that is decoded, width times height.
         private_redirects: whether HTTP may redirect to another host of a private network; see `sources.redirect`.
+        decoder: what decodes video, see `sources.decoder`.
     """
 
     live: bool | None = None
@@ -43,6 +47,7 @@ class SourceSettings:
     ca_file: Path | None = None
     max_pixels: int = MAX_PIXELS
     private_redirects: bool = False
+    decoder: DecoderName = DEFAULT_DECODER
 
 
 DEFAULTS = SourceSettings()

@@ -13,10 +13,18 @@ from sources.failure import explain
 from sources.location import STDIN
 from sources.opening import FILE, Opening
 from sources.pixels import MAX_PIXELS
+from sources.settings import DEFAULT_DECODER, DecoderName
 from sources.source import Source
 
 
-def open_video(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXELS) -> Source:
+def open_video(
+    spec: str,
+    stream: str,
+    *,
+    live: bool,
+    max_pixels: int = MAX_PIXELS,
+    decoder: DecoderName = DEFAULT_DECODER,
+) -> Source:
     """Open a file of any container and codec that FFmpeg reads, or `-` for standard input; see `ContainerSource`.
 
     What cannot be sought in (a pipe, a socket, a device) is read once, on a thread of its own: whoever writes to it may
@@ -34,7 +42,7 @@ def open_video(spec: str, stream: str, *, live: bool, max_pixels: int = MAX_PIXE
         raise SourceError("the file is empty", where=shown(spec))
     # FFmpeg's `fd:` is the standard input that can be sought in where it is a file.
     url = "fd:" if spec == STDIN else f"{FILE}{spec}"
-    opening = Opening(url, shown(spec), piped=not regular, max_pixels=max_pixels)
+    opening = Opening(url, shown(spec), piped=not regular, max_pixels=max_pixels, decoder=decoder)
     if regular:
         return ContainerSource(opening, stream, live=live)
     return DetachedSource(lambda: ContainerSource(opening, stream, live=live), f"read {stream}")

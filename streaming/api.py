@@ -13,6 +13,7 @@ from maskcast.prompts import listed
 from maskcast.read_ahead import read_ahead
 from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
+from sources.settings import DEFAULT_DECODER, DecoderName
 from streaming.defaults import LOWEST_MAX_RATE
 from streaming.pipeline.reader import READ_AHEAD_FRAMES
 from streaming.pipeline.stage import Stage, staged
@@ -29,6 +30,7 @@ def track(
     max_frames: int | None = None,
     max_rate: float | None = None,
     max_pixels: int = MAX_PIXELS,
+    decoder: DecoderName = DEFAULT_DECODER,
     **options: Unpack[EngineKeywords],
 ) -> Iterator[Result]:
     """Track what matches the prompts in a video, a stream, a camera or images, frame by frame.
@@ -45,6 +47,7 @@ def track(
         max_frames: stop after this many.
         max_rate: most frames a second of the video; the others are left out, see `ThinnedSource`. None for all.
         max_pixels: largest picture that is decoded, width times height.
+        decoder: what decodes video: `cpu`, `cuda`, `vaapi`, or `auto` for the first of these devices that works.
         options: `model`, `device` and the others of `trackers.options.EngineOptions`.
 
     Yields:
@@ -63,7 +66,7 @@ def track(
     if max_rate is not None and not max_rate >= LOWEST_MAX_RATE:
         raise UsageError(f"max_rate must be at least {LOWEST_MAX_RATE}, not {max_rate}")
     stages: Sequence[Stage] = ()  # as `Job.stages`
-    opened = open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels), stream=stream)
+    opened = open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels, decoder=decoder), stream=stream)
     with closing(ThinnedSource(opened, max_rate) if max_rate else opened) as opened:
         engine = Engine(options_of(options))
         tracked = engine.open_stream(listed(prompts))

@@ -19,7 +19,7 @@ from sinks.filename import STREAM_FIELD
 from sinks.formats import STDOUT, known_formats
 from sinks.video.container import HIGHEST_CRF
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
-from sources.settings import DEFAULT_TRANSPORT, Transport
+from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Transport
 from streaming.commands import arguments, manual
 from streaming.defaults import HIGHEST_MAX_RATE, LOWEST_MAX_RATE, SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
 from streaming.logs import configure_logs, redact_stray_lines
@@ -170,6 +170,12 @@ def track(
             min=1, max=HIGHEST_MAX_PIXELS, help="Largest picture, width times height; larger ones are refused."
         ),
     ] = MAX_PIXELS,
+    decoder: Annotated[
+        DecoderName,
+        typer.Option(
+            help="What decodes video: auto takes a graphics card's decoder where one works, else the processor."
+        ),
+    ] = DEFAULT_DECODER,
     codec: Annotated[str | None, typer.Option(help="Video encoder; by default H.264, on hardware if it works.")] = None,
     quality: Annotated[
         int | None, typer.Option(min=0, max=HIGHEST_CRF, help="Video quality as the encoder's CRF; lower is better.")
@@ -206,6 +212,7 @@ def track(
             max_rate=max_rate,
             rtsp_transport=rtsp_transport,
             max_pixels=max_pixels,
+            decoder=decoder,
             track_states=state,
             save_seconds=save_seconds,
             problem=lambda error: complain(error, verbose=verbose),

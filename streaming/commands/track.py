@@ -13,7 +13,7 @@ from maskcast.notices import Notice, Problem
 from maskcast.prompts import clean_prompts
 from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
-from sources.settings import DEFAULT_TRANSPORT, Transport
+from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Transport
 from streaming.commands.bottleneck import explained
 from streaming.commands.fetch import fetch_first
 from streaming.commands.outputs import Outputs
@@ -44,6 +44,7 @@ def run_track(
     max_rate: float | None = None,
     rtsp_transport: Transport = DEFAULT_TRANSPORT,
     max_pixels: int = MAX_PIXELS,
+    decoder: DecoderName = DEFAULT_DECODER,
     track_states: Path | None = None,
     save_seconds: float = SAVE_INTERVAL_SECONDS,
     problem: Callable[[MaskcastError], None] = lambda _: None,
@@ -75,7 +76,7 @@ def run_track(
     outputs.prepare(streams, prompts)
     written = WrittenFiles(outputs.files(streams, prompts))
 
-    settings = SourceSettings(live=live, transport=rtsp_transport, max_pixels=max_pixels)
+    settings = SourceSettings(live=live, transport=rtsp_transport, max_pixels=max_pixels, decoder=decoder)
 
     def job(source: str, name: str, display: ProgressDisplay) -> Job:
         return Job(

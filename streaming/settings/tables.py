@@ -27,9 +27,11 @@ from sources.location import HTTP_SCHEMES, Kind, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from sources.settings import (
     CONNECT_SECONDS,
+    DEFAULT_DECODER,
     DEFAULT_TRANSPORT,
     HLS_SILENCE_SECONDS,
     SILENCE_SECONDS,
+    DecoderName,
     SourceSettings,
     Transport,
     silence_of,
@@ -215,6 +217,11 @@ class StreamSettings(Table):
         le=HIGHEST_MAX_PIXELS,
         description="Largest picture, width times height; larger ones are refused before they are decoded.",
     )
+    decoder: DecoderName = Field(
+        default=DEFAULT_DECODER,
+        description="What decodes the video: a graphics card's decoder where it is there, which leaves processors for "
+        "other work; `auto` takes the first that works, else the processor.",
+    )
     private_redirects: bool = Field(
         default=False, description="Let HTTP redirect to another host of a private network."
     )
@@ -279,6 +286,7 @@ class StreamSettings(Table):
             ca_file=self.ca_file,
             max_pixels=self.max_pixels,
             private_redirects=self.private_redirects,
+            decoder=self.decoder,
         )
 
     def ends(self) -> bool:
