@@ -147,7 +147,7 @@ async def run(jobs, model=None, *, live=(), stop_after=None):
 
 async def tracked(worker, lane, begin):
     """What becomes of a frame in both stages of the model."""
-    return await asyncio.wrap_future(await worker.see(lane, begin))
+    return await asyncio.wrap_future(await worker.take(lane, begin))
 
 
 def ready(one):

@@ -54,9 +54,9 @@ class _Call:
 class ModelThread:
     """Runs an `Engine` on a daemon thread, and the second half of its passes on another.
 
-    Each stream has one request at a time, so nothing piles up here; see `streaming.pipeline.fair_queue` for who comes
-    first. Two passes are under way at most, one in each stage. Everything else that is asked of the model waits until
-    none is.
+    Each stream has one request at a time that waits for its pass, so nothing piles up here; who comes first says
+    `streaming.pipeline.fair_queue`. While a pass waits for the second stage, none begins. Everything else that is asked
+    of the model waits until no pass is under way.
 
     Whatever the model raises, a panic of a Rust library among it, is a `ModelError` of those whose frames it had.
     Should one of the threads come to its end, all who wait are told so, and all who come later.
@@ -137,8 +137,8 @@ class ModelThread:
             self._changed.notify_all()
         return await asyncio.wrap_future(call.future)
 
-    async def see(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Future[TrackedFrame]:
-        """Wait until one frame of one stream has left the first stage. The stream may hand in the next one then.
+    async def take(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Future[TrackedFrame]:
+        """Wait until the pass of one frame of one stream begins. The stream may hand in the next one then.
 
         Args:
             lane: of the stream.
@@ -146,7 +146,7 @@ class ModelThread:
                 Must not wait, see `streaming.pipeline.conversion`.
 
         Returns:
-            What becomes of it in the second stage; raises a `ModelError` if the model failed in either.
+            What becomes of it; a `ModelError` if the model failed in either stage.
 
         Raises:
             SourceError: the frame cannot be converted.
@@ -154,7 +154,7 @@ class ModelThread:
         """
         request = Request(lane, begin)
         self._enter(request)
-        await asyncio.wrap_future(request.seen)
+        await asyncio.wrap_future(request.taken)
         return request.tracked
 
     def _enter(self, request: Request) -> None:
@@ -256,6 +256,8 @@ class ModelThread:
         taken = time.monotonic()
         try:
             steps = self._converted(chosen)
+            for request, _ in steps:
+                request.taken.set_result(None)
             if together := [step for step in steps if not _is_huge(step[1])]:
                 self._pass(together, taken)
             for step in steps:
@@ -271,7 +273,7 @@ class ModelThread:
         frames: list[tuple[Request, Future[Frame]]] = []
         for request in chosen:
             if request.frame is None:
-                if not request.seen.set_running_or_notify_cancel():
+                if not request.taken.set_running_or_notify_cancel():
                     continue
                 request.frame = request.begin()
             frames.append((request, request.frame))
@@ -282,7 +284,7 @@ class ModelThread:
                 frame.add_done_callback(partial(self._come_back, request))
             elif error := frame.exception():
                 request.fail(error)
-            elif not request.seen.done():
+            elif not request.taken.done():
                 steps.append((request, frame.result()))
         return steps
 

@@ -33,22 +33,22 @@ class Request:
     Attributes:
         lane: of the stream.
         begin: begins to take the frame and to convert it.
-        seen: settled when the frame has left the first stage. Cancelled before its pass is chosen, it is not taken.
-        tracked: what becomes of it in the second.
+        taken: settled when its pass begins. Cancelled before, it is not taken.
+        tracked: what becomes of it in the pass.
         since: `time.monotonic` of its coming.
         frame: once it was chosen for a pass.
     """
 
     lane: Lane[TrackedStream]
     begin: Callable[[], Future[Frame]]
-    seen: Future[None] = field(default_factory=Future)
+    taken: Future[None] = field(default_factory=Future)
     tracked: Future[TrackedFrame] = field(default_factory=_running)
     since: float = field(default_factory=time.monotonic)
     frame: Future[Frame] | None = None
 
     def fail(self, error: BaseException) -> None:
         """Tell whoever waits for either."""
-        settle_with(self.tracked if self.seen.done() else self.seen, error)
+        settle_with(self.tracked if self.taken.done() else self.taken, error)
 
 
 @dataclass(eq=False)

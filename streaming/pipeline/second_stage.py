@@ -98,8 +98,6 @@ class SecondStage:
             self._changed.wait_for(lambda: self._over or not self.full)
             if self._over:
                 return False
-            for request, _ in passing.steps:
-                request.seen.set_result(None)
             self._waiting = passing
             self._changed.notify_all()
             return True

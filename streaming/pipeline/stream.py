@@ -2,8 +2,8 @@
 
     reader thread → mailbox → converter thread → two model threads (shared by all) → stages → one outlet a sink
 
-Offline every step waits for the next; live the newest frame wins and what is dropped is counted. The next frame is seen
-by the model while the one before is followed and delivered; whatever else is done to the stream waits for that.
+Offline every step waits for the next; live the newest frame wins and what is dropped is counted. Up to two frames of
+a stream are under way, one in each of the model's stages; whatever else is done to the stream waits for them.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class _Run:
         self.started = time.monotonic()
         self.reason: str | None = None  # why the stream stopped early
         self._job, self._worker, self._reader, self._lane = job, worker, reader, lane
-        self._followed: asyncio.Task[None] | None = None  # once a frame is seen
+        self._under_way: asyncio.Task[None] | None = None  # ends with the last of the frames that the model has
         self._late = LateEvents(pending)
         self._stages = (self._late, *job.stages)
         self._saving = Saving(job.track_state, worker, lane, self._record) if job.track_state else None
@@ -166,48 +166,57 @@ class _Run:
     async def _take_frames(self, stop: asyncio.Event) -> None:
         taken = itertools.count(1)
         due = time.monotonic()
+        earlier: asyncio.Task[None] | None = None
         # Without any sink the metrics tell what is seen.
         while not self.outlets or any(outlet.error is None for outlet in self.outlets):
             if self._saving and self._saving.due:
                 await self._settle()
                 await self._saving.save(final=False)
-            take = await self._next(stop, due)
-            if take is None:
+            begin = await self._next(stop, due)
+            if begin is None:
                 self.report.interrupted, self.reason = True, "interrupted"
                 return
             if self._job.max_rate and self.info.live:
                 due = max(due + 1 / self._job.max_rate, time.monotonic())
-            tracked = await self._worker.see(self._lane, partial(self.converter.begin, take))
-            await self._settle()
-            self._followed = asyncio.create_task(self._finish(tracked), name=f"follow {self.info.stream}")
+            tracked = await self._worker.take(self._lane, begin)
+            if earlier is not None:
+                await earlier
+            earlier = self._under_way
+            self._under_way = asyncio.create_task(self._finish(tracked, earlier), name=f"track {self.info.stream}")
             if next(taken) == self._job.max_frames:
                 return
 
-    async def _finish(self, following: Future[TrackedFrame]) -> None:
-        """Wait until a frame is followed, and deliver what is certain then."""
-        tracked = await asyncio.wrap_future(following)
+    async def _finish(self, coming: Future[TrackedFrame], earlier: asyncio.Task[None] | None) -> None:
+        """Wait until a frame is tracked, and deliver what is certain then, unless that failed with an earlier one."""
+        if earlier is not None:
+            await earlier
+        tracked = await asyncio.wrap_future(coming)
         self.report.model_seconds += tracked.pace
         self._job.notify(tracked)
         await self._deliver(tracked.results)
         self._count_dropped()
 
     async def _settle(self) -> None:
-        """Wait until the frame that was seen last is followed and delivered.
+        """Wait until all frames that the model has are tracked and delivered.
 
         Raises:
             MaskcastError: that failed.
         """
-        if self._followed is not None:
-            followed, self._followed = self._followed, None
-            await followed
+        if self._under_way is not None:
+            under_way, self._under_way = self._under_way, None
+            await under_way
 
     def abandon(self) -> None:
         """Wait for nothing more."""
-        if self._followed is not None:
-            self._followed.cancel()
+        if self._under_way is not None:
+            self._under_way.cancel()
 
-    async def _next(self, stop: asyncio.Event, due: float) -> Callable[[], Frame] | None:
-        """Wait for a frame, not before `due`, following the controls meanwhile; None if `stop` is set first."""
+    async def _next(self, stop: asyncio.Event, due: float) -> Callable[[], Future[Frame]] | None:
+        """Wait for a frame, not before `due`, following the controls meanwhile; None if `stop` is set first.
+
+        Returns:
+            What begins to take and to convert it.
+        """
         controls = self._job.controls
         while True:
             await self._follow()
@@ -220,19 +229,23 @@ class _Run:
                 coming = self._reader.frames.ready()  # taken only when nothing can come between
             frame = asyncio.create_task(coming, name=f"next frame of {self.info.stream}")
             changed = asyncio.create_task(controls.changed.wait(), name=f"controls of {self.info.stream}")
-            followed = [asyncio.shield(self._followed)] if self._followed else []
-            done = await first(stop, [frame, changed, *followed])
+            under_way = [asyncio.shield(self._under_way)] if self._under_way else []
+            done = await first(stop, [frame, changed, *under_way])
             if done is None:
                 return None
-            if done in followed:
+            if done in under_way:
                 await self._settle()  # it may have failed
             if done is not frame or controls.paused or wait > 0:
                 continue
             await frame
             if self.info.live:
-                return self._reader.frames.take
-            item = await self._reader.frames.get()
-            return lambda: item
+                return partial(self.converter.begin, self._reader.frames.take)
+            return self._begun(await self._reader.frames.get())
+
+    def _begun(self, frame: Frame) -> Callable[[], Future[Frame]]:
+        """One that can wait is converted before its pass: it is the next one, whenever that begins."""
+        converted = self.converter.begin(lambda: frame)
+        return lambda: converted
 
     async def _follow(self) -> None:
         controls = self._job.controls

@@ -179,9 +179,9 @@ class Worker:
         writing.exception()  # seen, though nobody waits
         self._late.discard(writing)
 
-    async def see(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Future[TrackedFrame]:
-        """Hand in one frame of one stream; see `ModelThread.see`."""
-        return await self.thread.see(lane, begin)
+    async def take(self, lane: Lane[TrackedStream], begin: Callable[[], Future[Frame]]) -> Future[TrackedFrame]:
+        """Hand in one frame of one stream; see `ModelThread.take`."""
+        return await self.thread.take(lane, begin)
 
     async def close_stream(self, lane: Lane[TrackedStream]) -> list[Result]:
         """See `Engine.close_stream`."""

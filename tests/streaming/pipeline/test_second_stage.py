@@ -254,7 +254,7 @@ async def test_a_stage_that_hangs_is_not_hidden_by_the_other_one(started, monkey
     await eventually_async(lambda: len(beats) > 5)
     waiting = asyncio.create_task(tracked(worker, lane, lambda: ready(frame(0))))
     await asyncio.to_thread(hangs.wait, patient(60))
-    await asyncio.sleep(0.05)  # the first stage beats once more when it has handed over
+    await asyncio.sleep(0.1)  # the first stage beats once more when it has handed over
     before = len(beats)
     calling = asyncio.create_task(worker.check_prompts(["dog"])) if half == "follow" else None
     await asyncio.sleep(0.1)
@@ -280,7 +280,7 @@ async def test_failures_in_a_row_are_counted_in_the_order_of_the_passes(started)
 async def test_the_end_lets_the_passes_under_way_come_to_theirs(started):
     worker = await started(lambda: Model(seconds=0.1))
     lane, _ = await worker.open_stream(["cat"])
-    following = await worker.see(lane, lambda: ready(frame(0)))
+    following = await worker.take(lane, lambda: ready(frame(0)))
     worker.close()
     assert (await asyncio.wrap_future(following)).frame.index == 0
     await eventually_async(lambda: not any(thread.name == "model follows" for thread in threading.enumerate()))
@@ -305,7 +305,7 @@ async def test_a_real_model_gives_the_same_tracks_in_two_stages(started, video_c
     async def through(lane, listed):
         under_way, results = None, []
         for one in listed:
-            following = await worker.see(lane, partial(ready, one))
+            following = await worker.take(lane, partial(ready, one))
             if under_way is not None:
                 results += (await asyncio.wrap_future(under_way)).results
             under_way = following
