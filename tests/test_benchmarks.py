@@ -30,3 +30,14 @@ def test_messages_arrive():
     runs = json.loads(ended.stdout.splitlines()[-1])["runs"]
     assert list(runs) == ["1 at 30/s", "flood"]
     assert all(side["frames"] > 0 and side["median"] > 0 for sides in runs.values() for side in sides.values())
+
+
+def test_detection_finds_the_same_as_the_reference():
+    command = [sys.executable, "benchmarks/detection.py", "--prompts", "8", "--runs", "1", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
+    assert ended.returncode == 0, ended.stderr
+    encoder, decoder = json.loads(ended.stdout.splitlines()[-1])["measured"]
+    assert encoder["ours"] > 0
+    assert decoder["prompts"] == 8
+    assert decoder["present"] == 2
+    assert decoder["ratio"] > 1

@@ -6,9 +6,9 @@ from typing import Any
 
 from trackers.rules import Rules
 
-# Feature maps at the size of a mask that the decoder's mask head holds at once for a pair of frame and prompt: counted
-# from the tensors alive in the decoder at full size, which are 4.9 such maps.
-MAPS_A_PAIR = 5
+# Feature maps at the size of a mask that the mask head holds at once for a pair of frame and prompt, where each pair is
+# of another frame: counted by `tests/trackers/test_memory_need.py` at full size.
+MAPS_A_PAIR = 3.5
 # Between its products the model holds float32, whatever its precision; see `trackers.precision`.
 NUMBER_BYTES = 4
 
@@ -41,8 +41,8 @@ def prompt_bytes(context: int, hidden: int) -> int:
 
 
 def pass_bytes(pairs: int, hidden: int, mask_side: int) -> int:
-    """What the decoder holds at its peak for so many pairs of frame and prompt: more than the image encoder does."""
-    return pairs * MAPS_A_PAIR * hidden * mask_side * mask_side * NUMBER_BYTES
+    """What the detector holds at its peak if so many pairs of frame and prompt find something: in the mask head."""
+    return int(pairs * MAPS_A_PAIR * hidden * mask_side * mask_side * NUMBER_BYTES)
 
 
 def tracks_that_fit(free: int, passing: int, track: int) -> int:

@@ -43,8 +43,10 @@ class MaskHead:
         pixels: Tensor = (memory + read).transpose(1, 2).reshape(levels[-1].shape)
         decoder = head.pixel_decoder
         for level, convolution, norm in zip(reversed(levels[:-1]), decoder.conv_layers, decoder.norms, strict=False):
-            pixels = F.interpolate(pixels, level.shape[-2:], mode="nearest") + level
-            pixels = F.relu(norm(convolution(pixels)))
+            # Step by step, so that no more than two maps of this size are held beside the level.
+            pixels = F.interpolate(pixels, level.shape[-2:], mode="nearest").add_(level)
+            pixels = convolution(pixels)
+            pixels = F.relu_(norm(pixels))
         return pixels
 
     @computed_narrowly
