@@ -243,9 +243,9 @@ class Propagation:
     def _tokens(self, memories: Memories) -> MemoryTokens:
         """Memories, as the memory attention reads them."""
         count, _, places, channels = memories.spatial.shape
-        spatial, pointers = memories.spatial.flatten(1, 2), memories.pointers.reshape(count, -1, channels)
+        spatial, pointers = memories.spatial.float().flatten(1, 2), memories.pointers.reshape(count, -1, channels)
         splits = self.hidden // channels
-        values = torch.cat([spatial, pointers], dim=1)  # float32, as the pointers are
+        values = torch.cat([spatial, pointers], dim=1)
         keys = values + torch.cat(
             [
                 self._memory_positions[memories.place].flatten(1, 2),
