@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trackers.memory.attention import attend
+from trackers.memory.attention import Attention
 from trackers.precision import exact
 from trackers.rotary import Rotation
 
@@ -44,7 +44,11 @@ class MemoryTokens:
 
 
 class MemoryAttention:
-    """`Sam3TrackerVideoMemoryAttention` on a device, in two parts: once a frame, and once an object."""
+    """`Sam3TrackerVideoMemoryAttention` on a device, in two parts: once a frame, and once an object.
+
+    Attributes:
+        attention: the product of queries and memories.
+    """
 
     def __init__(self, module: Any, rotation: Rotation, precision: torch.dtype) -> None:
         """Use a module's weights.
@@ -54,7 +58,8 @@ class MemoryAttention:
             rotation: of the places of a frame.
             precision: of products, see `trackers.precision`.
         """
-        self._layers = [_Layer(layer, rotation, precision) for layer in module.layers]
+        self.attention = Attention()
+        self._layers = [_Layer(layer, rotation, self.attention, precision) for layer in module.layers]
         self._norm = module.layer_norm
 
     def before(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,9 +87,9 @@ class MemoryAttention:
 class _Layer:
     """One `Sam3TrackerVideoMemoryAttentionLayer`."""
 
-    def __init__(self, module: Any, rotation: Rotation, precision: torch.dtype) -> None:
+    def __init__(self, module: Any, rotation: Rotation, attention: Attention, precision: torch.dtype) -> None:
         own, memory = module.self_attn, module.cross_attn_image
-        self._module, self._rotation = module, rotation
+        self._module, self._rotation, self._attention = module, rotation, attention
         self._query_and_key = _Product(precision, _scaled_query(own), (own.k_proj.weight, own.k_proj.bias))
         self._own_out = _Product(precision, _folded(own))
         self._query = _Product(precision, _scaled_query(memory))
@@ -111,7 +116,7 @@ class _Layer:
         key = self._by_heads(self._key(memory.keys))
         count, heads, places, _ = query.shape
         self._rotation.turn(key[:, :, : memory.spatial].view(count, heads, -1, places, key.shape[-1]))
-        mixed = attend(query, key, self._for_heads(memory.values), memory.used)
+        mixed = self._attention(query, key, self._for_heads(memory.values), memory.used)
         tokens = tokens + self._memory_out(_side_by_side(mixed))
         module = self._module
         return tokens + module.linear2(module.activation(module.linear1(module.layer_norm3(tokens))))  # type: ignore[no-any-return]

@@ -143,6 +143,8 @@ class Propagation:
         self._pointer_periods = _periods(hidden).to(device)
         self._memory_attention = MemoryAttention(attention, rotation, dtype)
         narrow(self.model, dtype)
+        if device.type == "cuda":
+            self._choose_kernel()
 
         self.memory_shape = (self.height * self.width, memory)
         size = self.model.prompt_encoder.mask_input_size
@@ -168,6 +170,14 @@ class Propagation:
         labels = -torch.ones(count, 1, 1, device=self.device, dtype=torch.int32)
         sparse, dense = self.model.prompt_encoder(points, labels, None, masks)
         return sparse, dense
+
+    def _choose_kernel(self) -> None:
+        """Measure the attention to as many memories as a track can have."""
+        config, places, memory = self.config, self.height * self.width, int(self.model.mem_dim)
+        heads = int(config.memory_attention_num_attention_heads)
+        queries = torch.ones(1, heads, places, self.hidden // heads, dtype=self.precision, device=self.device)
+        pointers = int(config.max_object_pointers_in_encoder) * self.hidden // memory
+        self._memory_attention.attention.measure(queries, int(config.num_maskmem) * places + pointers, memory, TRACKS)
 
     def pointer_span(self, step: int) -> int:
         """The age in frames, at least 1, that the pointers' ages are told as shares of, in frame number `step`.
