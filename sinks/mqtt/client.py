@@ -130,7 +130,7 @@ class Client(aiomqtt.Client):
             super()._on_socket_register_write(client, userdata, sock)
             return
         client.loop_write()
-        if client.want_write():
+        if client.want_write() and sock.fileno() >= 0:  # else the connection broke over it, and is closed
             super()._on_socket_register_write(client, userdata, sock)
 
     async def _misc_loop(self) -> None:

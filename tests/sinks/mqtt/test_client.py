@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import tracemalloc
 
 import aiomqtt
@@ -120,6 +122,29 @@ async def test_what_the_system_does_not_take_is_written_when_it_does():
             async with asyncio.timeout(patient(30)):
                 await asyncio.gather(first, second)
                 await closed.wait()
+
+
+async def test_a_connection_that_breaks_over_a_message_is_lost_and_no_more():
+    said = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: said.append(context))
+
+    def answer(server):
+        connection, _ = server.accept()
+        connection.recv(1000)
+        connection.send(b"\x20\x02\0\0")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return connection
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = asyncio.create_task(asyncio.to_thread(answer, server))
+        client = Client("127.0.0.1", server.getsockname()[1], protocol="3.1.1", timeout=patient(60))
+        await client.__aenter__()
+        (await answering).close()  # at once, without a farewell
+        with pytest.raises(ClosedError, match="lost"):
+            await client.publish("a", b"x")
+    assert client.lost
+    await asyncio.sleep(0.01)
+    assert not said
 
 
 async def _first(client, count):
