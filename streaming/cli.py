@@ -32,6 +32,7 @@ from trackers.defaults import (
     MAX_TRACKS,
     MODEL,
     PRECISION,
+    PROPAGATE,
 )
 from trackers.options import EngineOptions
 
@@ -132,6 +133,7 @@ def track(
     context_tokens: arguments.ContextTokens = CONTEXT_TOKENS,
     resolution: arguments.Resolution = None,
     detect_every: arguments.DetectEvery = DETECT_EVERY_FRAMES,
+    propagate: arguments.Propagate = PROPAGATE,
     state: Annotated[
         Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids; by default none.")
     ] = None,
@@ -205,6 +207,7 @@ def track(
                 context_tokens=context_tokens,
                 resolution=resolution,
                 detect_every=detect_every,
+                propagate=propagate,
             ),
             stream=stream,
             live=live,

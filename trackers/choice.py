@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from maskcast.errors import UsageError
-from trackers.defaults import MOST_DETECT_EVERY_FRAMES, MOST_HOT_START_FRAMES, TrackerName
+from trackers.defaults import MOST_DETECT_EVERY_FRAMES, MOST_HOT_START_FRAMES, PropagateName, TrackerName
 from trackers.detection.checkpoint import Checkpoint, load_checkpoint
 from trackers.options import EngineOptions
 from trackers.rules import Rules
@@ -47,7 +47,9 @@ def choose(options: EngineOptions, *, weights: bool = True) -> Choice:
         options.model, options.tracker_from, options.context_tokens, resolution=options.resolution, weights=weights
     )
     rules = Rules.from_config(checkpoint.video.config) if checkpoint.video else Rules()
-    rules = replace(rules, hot_start=options.hot_start, lost_after=options.lost_after)
+    rules = replace(
+        rules, hot_start=options.hot_start, lost_after=options.lost_after, adaptive=options.propagate == "adaptive"
+    )
     if (threshold := options.threshold) is not None:
         # Both: a match between the two would be found and never start a track.
         rules = replace(rules, score_threshold_detection=threshold, new_det_thresh=threshold)
@@ -63,6 +65,10 @@ def _check_bounds(options: EngineOptions) -> None:
     if not 1 <= options.detect_every <= MOST_DETECT_EVERY_FRAMES:
         what = f"detect_every must be 1 to {MOST_DETECT_EVERY_FRAMES} frames, not {options.detect_every}"
         raise UsageError(what)
+    if options.propagate not in get_args(PropagateName):
+        raise UsageError(
+            f"unknown propagate {options.propagate!r}", advice=f"use {' or '.join(get_args(PropagateName))}"
+        )
     if not options.lost_after >= 0:  # NaN is none either
         raise UsageError(f"lost_after must be 0 or more seconds, not {options.lost_after}")
 
@@ -82,7 +88,12 @@ def _tracker(options: EngineOptions, checkpoint: Checkpoint, rules: Rules) -> Tr
         advice = f"use --tracker association, or --tracker-from {OPEN_TRACKER}"
         raise UsageError(f"model {checkpoint.name} has no memory tracker weights", advice=advice)
     if name == "association" or checkpoint.video is None:
-        for what, wanted in (("a hot start", rules.hot_start > 0), ("detect_every", options.detect_every > 1)):
+        asked = {
+            "a hot start": rules.hot_start > 0,
+            "detect_every": options.detect_every > 1,
+            "adaptive propagation": rules.adaptive,
+        }
+        for what, wanted in asked.items():
             if wanted:
                 raise UsageError(f"{what} needs the memory tracker", advice=how_to_remember(checkpoint))
         return "association"

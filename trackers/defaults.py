@@ -4,6 +4,7 @@ from typing import Literal
 
 TrackerName = Literal["memory", "association"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
+PropagateName = Literal["always", "adaptive"]
 ContextTokens = Literal[16, 32, 77]
 
 # At a commit, so that nothing changes when its owners push.
@@ -19,6 +20,7 @@ HOT_START_FRAMES = 0
 MOST_HOT_START_FRAMES = 1000
 LOST_AFTER_SECONDS = 3.0
 DETECT_EVERY_FRAMES = 1
+PROPAGATE: PropagateName = "always"
 # Beyond it an object may come and go between two looks at 25 frames a second, and a hot start be too long to hold.
 MOST_DETECT_EVERY_FRAMES = 100
 # SORT's `min_hits` (Bewley et al. 2016).

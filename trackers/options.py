@@ -13,8 +13,10 @@ from trackers.defaults import (
     LOST_AFTER_SECONDS,
     MODEL,
     PRECISION,
+    PROPAGATE,
     ContextTokens,
     PrecisionName,
+    PropagateName,
     TrackerName,
 )
 
@@ -36,6 +38,8 @@ class EngineOptions:
             as the authors' code does, 77 for the longest prompts; see `trackers.detection.context`.
         detect_every: every how many frames of a stream the detector looks; tracks are propagated between, by the memory
             tracker alone. See `trackers.detection.turns`.
+        propagate: `always`, as SAM 3 does, or `adaptive`: not the tracks whose place a detection says plainly, by the
+            memory tracker alone. See `trackers.memory.adaptive`.
         resolution: side in pixels of what the model looks at, whole windows of patches; None for its own, see
             `trackers.detection.resolution`.
     """
@@ -51,6 +55,7 @@ class EngineOptions:
     context_tokens: ContextTokens = CONTEXT_TOKENS
     resolution: int | None = None
     detect_every: int = DETECT_EVERY_FRAMES
+    propagate: PropagateName = PROPAGATE
 
 
 class EngineKeywords(TypedDict, total=False):
@@ -67,6 +72,7 @@ class EngineKeywords(TypedDict, total=False):
     context_tokens: ContextTokens | None
     resolution: int | None
     detect_every: int | None
+    propagate: PropagateName | None
 
 
 def options_of(keywords: EngineKeywords) -> EngineOptions:

@@ -45,6 +45,8 @@ class Rules:
         confirm_after: frames in a row in which a new track must be seen and detected to be confirmed.
         lost_after: seconds of media time after which a track that is not seen ends; the reference ends none.
         max_tracks: most living tracks of a stream, lost ones included.
+        adaptive: a track whose place a detection says plainly takes its mask without being propagated, see
+            `trackers.memory.adaptive`.
         box_margin: detections' masks are cut off outside of their boxes, widened by this share of their sides; None for
             masks as they are (`trackers.nano_rules`).
         reidentify_appearance: a detection that no track claims is a lost track of its prompt, seen again, if their
@@ -78,6 +80,7 @@ class Rules:
     confirm_after: int = CONFIRM_AFTER_FRAMES
     lost_after: float = LOST_AFTER_SECONDS
     max_tracks: int = MAX_TRACKS
+    adaptive: bool = False
 
     box_margin: float | None = None
     reidentify_appearance: float | None = None
@@ -96,6 +99,7 @@ class Rules:
             hide_unmatched=False,
             box_margin=None,
             select_memories=False,
+            adaptive=False,
             reidentify_appearance=None,
             confirm_after=1,
             lost_after=float("inf"),

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from trackers import defaults
-from trackers.defaults import PrecisionName, TrackerName
+from trackers.defaults import PrecisionName, PropagateName, TrackerName
 from trackers.device import DEVICE_NAMES
 
 Model: TypeAlias = Annotated[
@@ -60,5 +60,12 @@ DetectEvery: TypeAlias = Annotated[
         min=1,
         max=defaults.MOST_DETECT_EVERY_FRAMES,
         help="Look for objects in every Nth frame; between, the memory tracker follows those that it knows.",
+    ),
+]
+Propagate: TypeAlias = Annotated[
+    PropagateName,
+    typer.Option(
+        help="Which tracks memory looks for in a frame: all, as SAM 3 does, or adaptive: those whose place no "
+        "detection says plainly.",
     ),
 ]

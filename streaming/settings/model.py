@@ -17,8 +17,10 @@ from trackers.defaults import (
     MOST_HOT_START_FRAMES,
     MOST_RESOLUTION,
     PRECISION,
+    PROPAGATE,
     ContextTokens,
     PrecisionName,
+    PropagateName,
     TrackerName,
 )
 from trackers.options import EngineOptions
@@ -75,6 +77,11 @@ class ModelSettings(Table):
         description="Every how many frames of a stream the detector looks; between, the memory tracker follows what it "
         "knows.",
     )
+    propagate: PropagateName = Field(
+        default=PROPAGATE,
+        description="Which tracks the memory tracker looks for in a frame: all, as SAM 3 does, or `adaptive`: those "
+        "whose place no detection says plainly.",
+    )
     threshold: float | None = Field(
         default=None,
         ge=0.0,
@@ -98,4 +105,5 @@ class ModelSettings(Table):
             context_tokens=self.context_tokens,
             resolution=self.resolution,
             detect_every=self.detect_every,
+            propagate=self.propagate,
         )

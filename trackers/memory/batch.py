@@ -34,6 +34,8 @@ class BatchedStream:
         detections: where the N detections are among those of all streams.
         prompts: ``(M,)`` int64 index of each track's prompt.
         looked: whether the detector looked at the frame.
+        taken_by: ``(M,)`` int64 the detection whose mask the track takes; -1 for tracks that are propagated, see
+            `trackers.memory.adaptive`.
         evidence, plan: of this frame.
         suppressed: ``(M,)`` bool, the track loses its mask to one that overlaps it.
         seen: ``(M,)`` bool, the frame shows the object well enough to be remembered.
@@ -51,6 +53,7 @@ class BatchedStream:
     prompts: Ints
     looked: bool
     # Decided one after the other; at first, that nothing happens.
+    taken_by: Ints = field(init=False)
     evidence: Evidence = field(init=False)
     plan: Plan = field(init=False)
     suppressed: Bools = field(init=False)
@@ -60,6 +63,7 @@ class BatchedStream:
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.taken_by = np.full(len(self.rows), -1, np.int64)
         self.evidence = Evidence.nothing(len(self.rows))
         self.plan = Plan.nothing(len(self.rows))
         self.suppressed = np.zeros(len(self.rows), np.bool_)
@@ -111,11 +115,11 @@ def batched(
 
 
 def chunked(batch: Sequence[BatchedStream], size: int) -> Iterator[list[tuple[BatchedStream, Ints]]]:
-    """Cut the rows of all streams, one after the other, into parts of at most `size`."""
+    """Cut the rows of all streams that are propagated, one after the other, into parts of at most `size`."""
     part: list[tuple[BatchedStream, Ints]] = []
     room = size
     for stream in batch:
-        rows = stream.rows
+        rows = stream.rows[stream.taken_by < 0]
         while len(rows):
             part.append((stream, rows[:room]))
             rows, room = rows[room:], room - len(part[-1][1])

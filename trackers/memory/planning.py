@@ -16,6 +16,10 @@ from trackers.memory.memory_bank import NEVER, Bools, Floats, Ints, SlotTable
 from trackers.nano_rules import reidentified_pairs
 from trackers.rules import Rules
 
+# Detections start tracks where their logits reach this: the reference's `_tracker_add_new_objects` compares logits
+# with a threshold for probabilities.
+MASK_PROMPT_LOGIT = 0.5
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from trackers.lifecycle import Lifecycle
 from trackers.memory.hot_start import HotStart
-from trackers.memory.memory_bank import SlotTable
+from trackers.memory.memory_bank import Ints, SlotTable
+
+
+@dataclass(frozen=True)
+class LastMasks:
+    """Where a stream's tracks were in its last frame.
+
+    Attributes:
+        ids: ``(M,)`` int64 of the tracks, ascending.
+        masks: ``(M, h, w)`` bool, as published.
+    """
+
+    ids: Ints
+    masks: Tensor
 
 
 @dataclass
@@ -20,6 +35,7 @@ class MemoryState:
         hot_start: results that are held back.
         step: number of frames processed; dropped frames do not count.
         looked: number of the last frame at which the detector looked; None before the first, and once resumed.
+        last_masks: None before the first frame, and where `Rules.adaptive` does not ask for them.
         pts: of the last frame, in seconds; None before the first.
         resumed: the clock of the next frame may have nothing to do with that of the last one.
     """
@@ -30,6 +46,7 @@ class MemoryState:
     hot_start: HotStart
     step: int = 0
     looked: int | None = None
+    last_masks: LastMasks | None = None
     pts: float | None = None
     resumed: bool = False
 

@@ -25,12 +25,14 @@ from trackers.detection.image_encoder import ImageFeatures
 from trackers.device_errors import device_error, out_of_memory
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import upscale
+from trackers.memory.adaptive import keep_masks, take, with_taken
 from trackers.memory.batch import MEASURES, BatchedStream, batched, chunked, fetched, measure
 from trackers.memory.components import fill_holes
 from trackers.memory.encoder import MemoryEncoder, hard_masks, soft_masks
 from trackers.memory.hot_start import HotStart
 from trackers.memory.memory_bank import Ints, MemoryBank, SlotTable, recall_together
 from trackers.memory.planning import (
+    MASK_PROMPT_LOGIT,
     Evidence,
     hot_start_removals,
     keep_alive,
@@ -46,9 +48,6 @@ from trackers.rules import Rules
 from trackers.stage_times import measured
 from trackers.upload import upload
 
-# Detections start tracks where their logits reach this: the reference's `_tracker_add_new_objects` compares logits
-# with a threshold for probabilities.
-MASK_PROMPT_LOGIT = 0.5
 # What a frame must be worth to be remembered: `mf_threshold` in SAM 3's own code.
 MIN_MEMORY_SCORE = 0.01
 
@@ -142,7 +141,9 @@ class MemoryTracker:
         with measured("encode", 0):
             seen = self._look(features, frames)
         with measured("propagate", followed):
-            tracks = self._propagate(seen, batch)
+            if self.rules.adaptive:
+                take(batch, detections, self.rules)
+            tracks = with_taken(self._propagate(seen, batch), self.propagation, seen, batch, found)
             logits = fill_holes(tracks.logits, self.rules.fill_hole_area)
         with measured("associate", len(batch)):
             self._decide(batch, detections, logits, tracks, seen)
@@ -159,6 +160,8 @@ class MemoryTracker:
 
         with measured("remember", followed + len(new)):
             self._remember(batch, seen, tracks, logits, new)
+        if self.rules.adaptive:
+            keep_masks(batch, published, new)
         with measured("publish", followed + len(new)):
             return self._reports(batch, published, new)
 
@@ -195,14 +198,15 @@ class MemoryTracker:
 
     def _propagate(self, seen: TrackerFeatures, batch: Sequence[BatchedStream]) -> Propagated:
         """Find all tracks of all streams in their new frames."""
-        if batch[-1].tracks.stop == 0:
+        parts = [self._pass(seen, chunk) for chunk in chunked(batch, MAX_TRACKS_A_PASS)]
+        if not parts:
             return Propagated(
                 torch.zeros(0, *self.propagation.mask_size, device=self.device),
                 torch.zeros(0, device=self.device),
                 torch.zeros(0, self.propagation.hidden, device=self.device),
                 torch.zeros(0, device=self.device),
             )
-        return Propagated.join([self._pass(seen, chunk) for chunk in chunked(batch, MAX_TRACKS_A_PASS)])
+        return Propagated.join(parts)
 
     def _pass(self, seen: TrackerFeatures, chunk: Sequence[tuple[BatchedStream, Ints]]) -> Propagated:
         """Find some tracks of some streams: one pass through the model."""
