@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from streaming.commands.bench import Measured, Pace, counted
+from streaming.commands.bench import Measured, counted
 from streaming.commands.bench_media import HEIGHT, WIDTH
 from streaming.commands.bottleneck import a_unit, stage_words
+from trackers.pace import Pace
 from trackers.stage_times import UNITS
 
 # Frames a second at which people and vehicles are followed well.

@@ -5,12 +5,13 @@ import re
 
 import pytest
 
-from streaming.commands.bench import Measured, Pace, Peer, run_bench
+from streaming.commands.bench import Measured, run_bench
 from streaming.commands.bench_media import Around
 from streaming.commands.bench_report import as_json, table, verdict
 from tests import forked
 from tests.paths import ROOT
 from trackers.options import EngineOptions
+from trackers.pace import Pace, Peer
 from trackers.stage_times import STAGES, Spent
 
 AROUND = Around(decode=0.004, convert=0.001, message=0.005, draw=0.03)
