@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -41,3 +42,27 @@ def test_detection_finds_the_same_as_the_reference():
     assert decoder["prompts"] == 8
     assert decoder["present"] == 2
     assert decoder["ratio"] > 1
+
+
+def test_gpu_runs_on_a_cpu_and_without_what_a_bare_machine_lacks():
+    arguments = "--config tiny --objects 1 --prompts --streams 2 --modes eager graphs --seconds 0 --threads 1 --json"
+    program = f"""
+import runpy, sys
+sys.modules |= dict.fromkeys(("av", "aiomqtt", "pydantic", "typer", "streaming", "sources", "sinks"))
+sys.argv = ["gpu.py", *{arguments.split()}]
+runpy.run_path("benchmarks/gpu.py", run_name="__main__")
+"""
+    command = [sys.executable, "-c", program]
+    hidden = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    ended = subprocess.run(
+        command, cwd=ROOT, env=hidden, capture_output=True, text=True, timeout=patient(120), check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    measured = json.loads(ended.stdout.splitlines()[-1])
+    assert measured["roofline"]["tflops"] > 0
+    assert [(row["streams"], row["prompts"], row["objects"]) for row in measured["rows"]] == [(1, 1, 1), (2, 1, 5)]
+    for row in measured["rows"]:
+        assert row["launches"] > 100
+        assert all(row[name] > 0 for name in ("ms", "frames_per_second", "in_two_stages", "gflop", "floor_ms")), row
+        assert all(spent > 0 for stage, spent in row["stages_ms"].items() if stage != "publish"), row
+    assert measured["skipped"] == ["graphs: only CUDA has graphs"]

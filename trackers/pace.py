@@ -6,14 +6,15 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count
+from itertools import count, cycle
 
 import torch
 
 from maskcast.frame import Frame
-from trackers.engine import TrackedStream
+from trackers.engine import Seen, TrackedStream
 from trackers.rehearsal import RehearsalEngine
 from trackers.stage_times import STAGES, Spent, Stage, StageTimes
 
@@ -143,6 +144,30 @@ class Rounds:
         self.stages = {stage: _median([spent[stage] for spent in stages]) for stage in STAGES}
         walls, works = zip(*rounds, strict=True)
         return Pace(size, objects, statistics.median(walls), statistics.median(works), len(rounds))
+
+    def in_two_stages(self, stream: TrackedStream, size: int, objects: int, share: float) -> float:
+        """Frames a second of `size` streams like `stream`, on the clock: one pass is seen while another is followed.
+
+        As a service does it. For `share` seconds, and `FEWEST` rounds at least.
+        """
+        streams = [self._engine.copied(stream) for _ in range(size)]
+        self.timed(streams, objects)
+        passes = cycle([streams[start : start + self._batch] for start in range(0, size, self._batch)])
+        done = 0
+        with ThreadPoolExecutor(1, thread_name_prefix="see") as pool:
+
+            def see() -> Future[Seen]:
+                part = next(passes)
+                return pool.submit(self._engine.see, part, [self._next()] * len(part))
+
+            coming = see()
+            began = time.perf_counter()
+            while done < FEWEST * size or time.perf_counter() < began + share:
+                seen, coming = coming.result(), see()
+                self._engine.follow(seen)
+                done += len(seen.streams)
+            self._wait()
+            return done / (time.perf_counter() - began)
 
     def beside_peer(self, stream: TrackedStream, objects: int, end: float) -> Peer | str:
         """Transformers' own implementation on the same weights, in turns with ours; or why not."""
