@@ -30,8 +30,10 @@ import sys
 from streaming.lean_imports import import_lean
 import_lean()
 assert "torch._dynamo" not in sys.modules and "torch._dynamo._trace_wrapped_higher_order_op" not in sys.modules
-import torch, transformers.masking_utils as masks, transformers.utils as utils
+import torch, transformers, transformers.masking_utils as masks, transformers.utils as utils
 assert utils.is_torch_distributed_available() == torch.distributed.is_available()
+assert "BertConfig" not in dir(transformers) and "Sam2VideoModel" in dir(transformers)
+from transformers.models.bert.configuration_bert import BertConfig
 import torch._dynamo
 assert torch._dynamo.__file__
 from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex
@@ -42,8 +44,8 @@ import sys
 from streaming import lean_imports
 lean_imports._unmarked = None
 lean_imports.import_lean()
-assert "transformers.modeling_layers" not in sys.modules
-from transformers import Sam3VideoModel
+assert "transformers" not in sys.modules
+from transformers import BertConfig, Sam3VideoModel
 from transformers.distributed import sharding_utils
 import torch.distributed.tensor
 assert sharding_utils.DTensor is torch.distributed.tensor.DTensor
