@@ -66,3 +66,13 @@ runpy.run_path("benchmarks/gpu.py", run_name="__main__")
         assert all(row[name] > 0 for name in ("ms", "frames_per_second", "in_two_stages", "gflop", "floor_ms")), row
         assert all(spent > 0 for stage, spent in row["stages_ms"].items() if stage != "publish"), row
     assert measured["skipped"] == ["graphs: only CUDA has graphs"]
+
+
+def test_resolutions_are_counted():
+    command = [sys.executable, "benchmarks/resolution.py", "--resolutions", "336", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(120), check=False)
+    assert ended.returncode == 0, ended.stderr
+    ours = json.loads(ended.stdout.splitlines()[-1])["gflop"]["336"]
+    assert all(count > 0 for count in ours.values())
+    # What the two encoders do is the same but for the necks, of which ours are folded.
+    assert ours["image encoder, a frame"] / ours["image encoder of Transformers, a frame"] > 0.9

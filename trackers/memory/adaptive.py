@@ -29,9 +29,9 @@ from trackers.rules import Rules
 from trackers.upload import upload
 
 # Mask IoU of the detection with the track's last mask.
-TAKING_IOU = 0.7
+TAKING_IOU = 0.6
 # By so much of their sides boxes are widened on each side before they are said to be near each other.
-NEAR = 0.25
+NEAR = 0.1
 PROPAGATE_EVERY = 8
 # Tensors that `take` compares of a stream.
 MEASURES = 7

@@ -12,7 +12,7 @@ from trackers.memory.adaptive import PROPAGATE_EVERY, TAKING_IOU, Outlook, boxes
 from trackers.memory.planning import MASK_PROMPT_LOGIT
 from trackers.rules import Rules
 
-HERE, THERE, BESIDE = (0, 0, 10, 10), (40, 40, 50, 50), (12, 0, 22, 10)
+HERE, THERE, BESIDE = (0, 0, 10, 10), (40, 40, 50, 50), (11, 0, 21, 10)
 NOWHERE = (np.nan,) * 4
 
 
@@ -58,9 +58,9 @@ def test_boxes_around_masks_and_what_is_near():
     around = boxes(masks.any(2), masks.any(1))
     assert around[:2].tolist() == [[1, 2, 5, 4], [7, 2, 9, 4]]
     assert np.isnan(around[2]).all()
-    # A quarter of the width on each side: the first reaches to 6, the second from 6.5 on.
+    # A tenth of the width on each side: the first reaches to 5.4, the second from 6.8 on.
     assert near(around, around).tolist() == [[True, False, False], [False, True, False], [False, False, False]]
-    moved = around + np.array([0, 0, 1, 0], np.float32)
+    moved = around + np.array([0, 0, 1.5, 0], np.float32)
     assert near(moved, around)[0, 1]
 
 
