@@ -134,6 +134,7 @@ def track(
     resolution: arguments.Resolution = None,
     detect_every: arguments.DetectEvery = DETECT_EVERY_FRAMES,
     propagate: arguments.Propagate = PROPAGATE,
+    compiled: arguments.Compile = None,
     state: Annotated[
         Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids; by default none.")
     ] = None,
@@ -208,6 +209,7 @@ def track(
                 resolution=resolution,
                 detect_every=detect_every,
                 propagate=propagate,
+                compile=compiled,
             ),
             stream=stream,
             live=live,
@@ -236,6 +238,7 @@ def bench(
     tracker_from: arguments.TrackerFrom = None,
     context_tokens: arguments.ContextTokens = CONTEXT_TOKENS,
     resolution: arguments.Resolution = None,
+    compiled: arguments.Compile = None,
     prompt: Annotated[
         list[str] | None,
         typer.Option(
@@ -266,6 +269,7 @@ def bench(
         threshold=threshold,
         context_tokens=context_tokens,
         resolution=resolution,
+        compile=compiled,
     )
     try:
         measured = run_bench(

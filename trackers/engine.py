@@ -40,6 +40,9 @@ from trackers.precision import resolve_precision
 from trackers.stage_times import StageTimes
 from trackers.tracker import Tracker
 
+# To rehearse with; all prompts are padded to one length.
+ANY_PROMPT = "object"
+
 logger = logging.getLogger(__name__)
 
 
@@ -85,13 +88,20 @@ class Engine:
 
     _detector_class = Detector
 
-    def __init__(self, options: EngineOptions, *, beat: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        options: EngineOptions,
+        *,
+        beat: Callable[[], None] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         """Load a checkpoint.
 
         Args:
             options: which model, where, and how it follows.
             beat: called whenever a pass has got on, so that one that takes minutes on a CPU can be told from one that
                 hangs. Not on a GPU, which takes a fraction of a second and only queues its layers.
+            say: told how far it has got with what takes minutes; by default the log is.
 
         Raises:
             UsageError: the device, its precision or the tracker does not exist, or the checkpoint has no weights for
@@ -108,7 +118,8 @@ class Engine:
         self.stage_times = StageTimes(self.device)
         self._queues = HalfQueues(self.device)
         self._text = TextEncoder(checkpoint, self.device, torch.float32)
-        if beat is not None and self.device.type == "cpu":
+        compiled = self.device.type == "cuda" if options.compile is None else options.compile
+        if beat is not None and self.device.type == "cpu" and not compiled:  # between its layers nobody comes in
             _beat_between_layers(checkpoint, beat)
         where = describe(self.device)  # before the model takes its share
         try:
@@ -126,12 +137,22 @@ class Engine:
                     if choice.tracker == "memory"
                     else AssociationTracker(rules.lost_after)
                 )
+                if compiled:
+                    self._compile(say or logger.info)
         except RuntimeError as error:
             raise device_error(self.device, dtype, error) from error
         name = str(dtype).removeprefix("torch.")
         origin = ", tracker from ".join(checkpoint.origins)
         self.description = f"model {origin}, {where}, {name}, {choice.tracker} tracker{self._room()}"
         logger.info(self.description)
+
+    def _compile(self, say: Callable[[str], None]) -> None:
+        """See `trackers.compilation`."""
+        from trackers.compilation.warm_up import compile_model
+
+        tracker = self._tracker if isinstance(self._tracker, MemoryTracker) else None
+        with few_kernels():
+            compile_model(self._detector, tracker, self._text.embed(ANY_PROMPT), say=say)
 
     def _room(self) -> str:
         """What fits beside the model, for a person; nothing on a CPU, whose memory is everybody's.

@@ -11,11 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+
+from trackers.structure import tensors
 
 # Of two streams the device works first at the one with the lower number (`torch.cuda.Stream`). The frames that are
 # followed are the older ones: theirs is the latency.
@@ -99,15 +99,3 @@ class HalfQueues:
                 yield
         else:
             yield
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in a tensor, or in sequences and dataclasses of them, however deep."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for one in value:
-            yield from tensors(one)
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield from tensors(getattr(value, field.name))

@@ -42,6 +42,7 @@ class EngineOptions:
             memory tracker alone. See `trackers.memory.adaptive`.
         resolution: side in pixels of what the model looks at, whole windows of patches; None for its own, see
             `trackers.detection.resolution`.
+        compile: whether passes are compiled before the first frame, see `trackers.compilation`; None for on CUDA only.
     """
 
     model: str = MODEL
@@ -56,6 +57,7 @@ class EngineOptions:
     resolution: int | None = None
     detect_every: int = DETECT_EVERY_FRAMES
     propagate: PropagateName = PROPAGATE
+    compile: bool | None = None
 
 
 class EngineKeywords(TypedDict, total=False):
@@ -73,6 +75,7 @@ class EngineKeywords(TypedDict, total=False):
     resolution: int | None
     detect_every: int | None
     propagate: PropagateName | None
+    compile: bool | None
 
 
 def options_of(keywords: EngineKeywords) -> EngineOptions:

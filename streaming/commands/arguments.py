@@ -41,6 +41,13 @@ Threshold: TypeAlias = Annotated[
         "weights, 0.7.",
     ),
 ]
+Compile: TypeAlias = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Compile the model before the first frame: minutes at first, seconds later; default: on CUDA only.",
+    ),
+]
 ContextTokens: TypeAlias = Annotated[
     defaults.ContextTokens,
     typer.Option(help="Tokens of a prompt for LiteText: 32 as Transformers does, 16 as its authors, 77 for long ones."),

@@ -80,7 +80,7 @@ def run_bench(
         MaskcastError: the model cannot be loaded, or failed.
     """
     began = time.perf_counter()
-    engine = RehearsalEngine(options)
+    engine = RehearsalEngine(options, say=say)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     loaded = time.perf_counter() - began
     measured = Measured(engine.description, engine.device.type, cores, len(prompts), objects, loaded)

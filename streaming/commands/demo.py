@@ -134,7 +134,8 @@ async def _track(folder: Path, port: int, stop: asyncio.Event) -> list[Report]:
     outputs = [str(folder / "demo.mp4"), str(folder / "demo.jsonl")]
     # The broker in this process speaks the older version only.
     broker = replace(parse_address(f"mqtt://{HOST}:{port}/{PREFIX}"), protocol="3.1.1")
-    worker = Worker(engine_loader(EngineOptions(MODEL, hot_start=HOT_START_FRAMES)))
+    # To compile the model takes longer than the clip.
+    worker = Worker(engine_loader(EngineOptions(MODEL, hot_start=HOT_START_FRAMES, compile=False)))
     with ProgressDisplay() as display:
         await worker.start()
         job = Job(

@@ -91,7 +91,7 @@ def run_track(
 
     async def main(stop: asyncio.Event) -> list[Report]:
         await fetch_first(options, stop, say)
-        worker = Worker(engine_loader(options))
+        worker = Worker(engine_loader(options, say=say))
         if not stop.is_set():
             await unless(stop, worker.start())
         if stop.is_set():

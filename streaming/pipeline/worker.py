@@ -201,13 +201,16 @@ class Worker:
         return self.thread.engine
 
 
-def engine_loader(options: EngineOptions, beat: Callable[[], None] | None = None) -> Callable[[], Engine]:
-    """What loads `Engine(options, beat=beat)`; only then comes torch."""
+def engine_loader(
+    options: EngineOptions, beat: Callable[[], None] | None = None, say: Callable[[str], None] | None = None
+) -> Callable[[], Engine]:
+    """What loads `Engine(options, beat=beat, say=say)`; only then comes torch."""
 
     def load() -> Engine:
-        import_lean()
+        if not options.compile:
+            import_lean()
         from trackers.engine import Engine
 
-        return Engine(options, beat=beat)
+        return Engine(options, beat=beat, say=say)
 
     return load

@@ -82,6 +82,11 @@ class ModelSettings(Table):
         description="Which tracks the memory tracker looks for in a frame: all, as SAM 3 does, or `adaptive`: those "
         "whose place no detection says plainly.",
     )
+    compile: bool | None = Field(
+        default=None,
+        description="Compile the model before the first frame: minutes at the first start, seconds at the next ones. "
+        "By default on CUDA only.",
+    )
     threshold: float | None = Field(
         default=None,
         ge=0.0,
@@ -106,4 +111,5 @@ class ModelSettings(Table):
             resolution=self.resolution,
             detect_every=self.detect_every,
             propagate=self.propagate,
+            compile=self.compile,
         )

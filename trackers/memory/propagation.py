@@ -150,6 +150,8 @@ class Propagation:
         size = self.model.prompt_encoder.mask_input_size
         self.mask_size = (int(size[0]), int(size[1]))
         self.hidden = hidden
+        # Of memories, that passes are compiled for: `trackers.memory.widths`; none for any.
+        self.widths: Sequence[tuple[int, int]] = ()
         self._no_prompt = self._empty_prompt(None)
         config = self.config
         self._several = bool(

@@ -43,6 +43,7 @@ from trackers.memory.planning import (
 )
 from trackers.memory.propagation import MAX_TRACKS_A_PASS, Memories, Propagated, Propagation, TrackerFeatures, passes
 from trackers.memory.state import MemoryState
+from trackers.memory.widths import widened
 from trackers.overlap import SUPPRESSED_LOGIT, without_overtaken
 from trackers.rules import Rules
 from trackers.stage_times import measured
@@ -228,7 +229,7 @@ class MemoryTracker:
             offset=self._upload((ages.age / span[:, None]).astype(np.float32)),
             used=None if used.all() else self._upload(used),
         )
-        return self.propagation.propagate(seen, self._frames(batch, counts), memories)
+        return self.propagation.propagate(seen, self._frames(batch, counts), widened(memories, self.propagation.widths))
 
     def _decide(
         self,
