@@ -49,7 +49,8 @@ class EventsTopic:
         while True:
             await self._connection.connected.wait()
             self._new.clear()
-            entries = await self._journal.first(self._stream, WINDOW_EVENTS)
+            # One that was refused is offered alone: taken together, the broker may change its mind after the first.
+            entries = await self._journal.first(self._stream, 1 if self.refused else WINDOW_EVENTS)
             if not entries:
                 await self._new.wait()
                 continue
