@@ -46,7 +46,7 @@ from tests.frames import frame
 from tests.lockstep import scene
 from trackers.engine import TrackedStream
 from trackers.options import EngineOptions
-from trackers.pace import Peer, Rounds
+from trackers.pace import FEWEST, Peer, Rounds
 from trackers.rehearsal import RehearsalEngine
 from trackers.stage_times import STAGES
 
@@ -55,7 +55,6 @@ MODES = ("eager", "compiled", "graphs")
 BASE = 5  # objects of each stream where prompts or streams are varied
 BATCH = 4  # streams in one pass, as a service has it
 FRAMES, ZOOM = 24, 8  # of 160 x 96 pixels, enlarged to about 720p
-PEER_SECONDS = 4  # times as long as ours, so that it gets through as many frames
 MILLI, MEGA, GIGA, TERA = 1e3, 1e6, 1e9, 1e12
 
 # Calls of the CUDA runtime and driver that start work, and that wait for it; a round's own waits are for the whole
@@ -217,7 +216,7 @@ class Subject:
 
     def beside_peer(self, seconds: float) -> Peer | str:
         """The reference and ours in turns."""
-        return self.rounds.beside_peer(self.stream, self.load.objects, time.perf_counter() + PEER_SECONDS * seconds)
+        return self.rounds.beside_peer(self.stream, self.load.objects, time.perf_counter() + seconds, FEWEST)
 
 
 class Table:

@@ -65,6 +65,7 @@ runpy.run_path("benchmarks/gpu.py", run_name="__main__")
         assert row["launches"] > 100
         assert all(row[name] > 0 for name in ("ms", "frames_per_second", "in_two_stages", "gflop", "floor_ms")), row
         assert all(spent > 0 for stage, spent in row["stages_ms"].items() if stage != "publish"), row
+    assert [row["faster"] is not None for row in measured["rows"]] == [True, False]  # the reference has one stream
     assert measured["skipped"] == ["graphs: only CUDA has graphs"]
 
 

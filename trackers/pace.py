@@ -169,8 +169,15 @@ class Rounds:
             self._wait()
             return done / (time.perf_counter() - began)
 
-    def beside_peer(self, stream: TrackedStream, objects: int, end: float) -> Peer | str:
-        """Transformers' own implementation on the same weights, in turns with ours; or why not."""
+    def beside_peer(self, stream: TrackedStream, objects: int, end: float, least: int = 0) -> Peer | str:
+        """Transformers' own implementation on the same weights, in turns with ours; or why not.
+
+        Args:
+            stream: ours.
+            objects: in it.
+            end: on the clock `time.perf_counter`.
+            least: rounds to measure, whatever the time.
+        """
         peer = self._engine.peer(self._prompts, objects)
         if peer is None:
             return "the checkpoint is no Sam3VideoModel"
@@ -184,7 +191,7 @@ class Rounds:
                 if number >= WARM_UP:
                     for name, (wall, work) in spent.items():
                         times[name].append(work if processor else wall)
-                if time.perf_counter() > end:
+                if time.perf_counter() > end and len(times["ours"]) >= least:
                     break
         except torch.OutOfMemoryError:
             return "it does not fit into the memory"
