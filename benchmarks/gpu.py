@@ -27,7 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -139,21 +139,10 @@ def open_engine(folder: str, mode: str, resolution: int | None) -> RehearsalEngi
     cuda = torch.cuda.is_available()
     if mode == "graphs" and not cuda:
         return "only CUDA has graphs"
-    compiles = "compile" in {one.name for one in fields(EngineOptions)}
-    if mode != "eager" and not compiles:
-        return "this version compiles nothing"
-    options: dict[str, Any] = {"model": folder, "resolution": resolution}
-    if compiles:
-        options["compile"] = mode != "eager"
-    # A compiled pass that is called where a captured one would be replayed.
-    uncaptured = patch("trackers.compilation.warm_up.CudaGraph", _called) if mode == "compiled" else nullcontext()
-    with uncaptured:
-        return RehearsalEngine(EngineOptions(**options))
-
-
-def _called(call: Callable[[], Any], **_: object) -> Callable[[], Any]:
-    call()
-    return call
+    options = EngineOptions(model=folder, resolution=resolution, compile=mode != "eager")
+    uncaptured = patch("trackers.compilation.warm_up.graphs", return_value=None)
+    with uncaptured if mode == "compiled" else nullcontext():
+        return RehearsalEngine(options)
 
 
 class Subject:
