@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -22,8 +23,10 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.preloaded"])
 
 
-def _begin(arguments: Sequence[str], folder: Path, environment: dict[str, str], out: Path, log: Path) -> None:
-    """In the new process: become what `subprocess` would have made of it, and run the command line."""
+def _begin(
+    arguments: Sequence[str], folder: Path, environment: dict[str, str], out: Path, log: Path, script: Path | None
+) -> None:
+    """In the new process: become what `subprocess` would have made of it, and run the command line or the script."""
     from tests.preloaded import end_with_parent
 
     end_with_parent()
@@ -35,6 +38,11 @@ def _begin(arguments: Sequence[str], folder: Path, environment: dict[str, str], 
         opened = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.dup2(opened, number)
         os.close(opened)
+    if script is not None:
+        sys.argv = [str(script), *arguments]
+        sys.path.insert(0, str(script.parent))
+        runpy.run_path(str(script), run_name="__main__")
+        return
     sys.argv = ["maskcast", *arguments]
     from maskcast.__main__ import main
 
@@ -56,19 +64,22 @@ def _main_left_alone() -> Iterator[None]:
 class Maskcast:
     """A process of `maskcast`; has what the tests use of `subprocess.Popen`."""
 
-    def __init__(self, *arguments: str | Path, folder: Path, log: Path, out: Path | None = None) -> None:
+    def __init__(
+        self, *arguments: str | Path, folder: Path, log: Path, out: Path | None = None, script: Path | None = None
+    ) -> None:
         """Start it.
 
         Args:
             arguments: of the command line, after `maskcast`.
             folder: its working directory.
             log: file to which its error output is appended.
-            out: file to which its output is appended; None for `log`.
+            out: file to which its output is appended; None for `log`. A FIFO and a terminal are files.
+            script: what to run; None for `maskcast`.
         """
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the first process of all loads torch with it
         for file in (log, out or log):
             file.touch()
-        given = ([str(one) for one in arguments], folder, dict(os.environ), out or log, log)
+        given = ([str(one) for one in arguments], folder, dict(os.environ), out or log, log, script)
         # Daemonic: where the tests are interrupted, it is killed and not waited for.
         self._process = _context.Process(target=_begin, args=given, daemon=True)
         with _main_left_alone():
@@ -106,20 +117,22 @@ class Maskcast:
 
 
 @contextmanager
-def running(*arguments: str | Path, folder: Path, log: Path) -> Iterator[Maskcast]:
+def running(*arguments: str | Path, folder: Path, log: Path, out: Path | None = None) -> Iterator[Maskcast]:
     """Run a command; it ends with the context, in whatever way that is left."""
-    process = Maskcast(*arguments, folder=folder, log=log)
+    process = Maskcast(*arguments, folder=folder, log=log, out=out)
     try:
         yield process
     finally:
         process.end()
 
 
-def run(*arguments: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `subprocess.run` with the output captured."""
+def run(
+    *arguments: str | Path, folder: Path | None = None, script: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command, or a script, to its end, as `subprocess.run` with the output captured."""
     with tempfile.TemporaryDirectory() as kept:
         out, log = Path(kept) / "out", Path(kept) / "log"
-        process = Maskcast(*arguments, folder=folder or Path.cwd(), log=log, out=out)
+        process = Maskcast(*arguments, folder=folder or Path.cwd(), log=log, out=out, script=script)
         try:
             code = process.wait()
         finally:

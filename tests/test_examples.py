@@ -21,7 +21,7 @@ from sinks.messages.event import event_message, shed_message
 from sinks.messages.topics import TOPICS
 from sinks.mqtt.control import ControlDesk, parse_control
 from sinks.mqtt.home_assistant import discovery
-from tests import broker, processes, sinks_media
+from tests import broker, forked, processes, sinks_media
 from tests.paths import ROOT
 from tests.patience import eventually, patient
 from tests.ports import free_port
@@ -39,12 +39,8 @@ EVENT_ID = "0123456789abcdef" * 2 + "-41"
 @needs_ffmpeg
 def test_count(tmp_path, tiny_checkpoint):
     clip = sinks_media.clip(tmp_path / "clip.mp4", seconds=0.4)
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "count.py"), str(clip), "cat", str(tiny_checkpoint)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = forked.run(clip, "cat", tiny_checkpoint, script=EXAMPLES / "count.py")
+    assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"\d+ × cat\n", done.stdout)  # noqa: RUF001
 
 
@@ -59,12 +55,6 @@ def test_subscribe(tmp_path, tiny_checkpoint):
             done = run(clip, "--prompt", "cat", "--out", out, model=tiny_checkpoint)
             assert done.exit_code == 0, done.stderr
             assert re.fullmatch(r"clip \d+ \d+ cat \d+\n", subscriber.stdout.readline())
-
-
-def example(name, *arguments, folder):
-    """Run an example to its end."""
-    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, timeout=patient(60))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +80,7 @@ def example(name, *arguments, folder):
 )
 def test_what_goes_wrong_is_one_line_and_a_code(name, arguments, code, said, tmp_path):
     given = [str(free_port()) if argument is CLOSED else argument for argument in arguments]
-    done = example(name, *given, folder=tmp_path)
+    done = forked.run(*given, folder=tmp_path, script=EXAMPLES / name)
     assert done.returncode == code, done.stderr
     assert not done.stdout
     *usage, line = done.stderr.splitlines()
@@ -136,12 +126,7 @@ def test_ctrl_c_while_it_listens(name, more, tmp_path):
 def test_the_readme_shows_commands_that_exist():
     text = (EXAMPLES.parent / "README.md").read_text()
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
-    shown = "".join(
-        subprocess.run(
-            [sys.executable, "-m", "maskcast", *command, "--help"], capture_output=True, text=True, check=True
-        ).stdout
-        for command in ([], ["track"], ["fetch"])
-    )
+    shown = "".join(forked.run(*command, "--help").stdout for command in ([], ["track"], ["fetch"]))
     unknown = {option for option in options if option not in shown}
     assert not unknown
 

@@ -1,16 +1,13 @@
 """The paragraphs of docs/python.md run as they stand."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 
 import cv2
 import numpy as np
 
+from tests import forked
 from tests.paths import ROOT
-from tests.patience import patient
 
 FRAMES = 3
 
@@ -19,18 +16,11 @@ def test_the_paragraphs_run_one_after_the_other(tmp_path):
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     shutil.copy(ROOT / "streaming" / "commands" / "demo.mp4", tmp_path / "clip.mp4")
     (command,) = re.findall(r"# maskcast (track .*)", text)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    arguments = [sys.executable, "-m", "maskcast", *command.split(), "--max-frames", str(FRAMES)]
-    subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, check=True, timeout=patient(120))
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=patient(300),
-    )
+    done = forked.run(*command.split(), "--max-frames", str(FRAMES), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), encoding="utf-8")
+    done = forked.run(folder=tmp_path, script=script)
     assert done.returncode == 0, done.stderr
     assert "new: 1 " in done.stdout
     assert "no such file" in done.stdout.splitlines()[-1]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+from functools import cache
 from importlib import metadata
 
 import pytest
@@ -15,6 +16,7 @@ from streaming.settings.tables import Settings
 from tests.paths import ROOT
 
 
+@cache
 def maskcast(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "maskcast", *arguments],

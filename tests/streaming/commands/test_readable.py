@@ -3,9 +3,8 @@
 import os
 import pty
 import re
-import subprocess
-import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +12,13 @@ import pytest
 from maskcast.mask import Mask
 from maskcast.result import Result, Track, TrackState
 from streaming.commands.readable import described
-from tests import processes
+from tests import forked
 from tests.frames import frame
 from tests.paths import ROOT
 from tests.patience import patient
 
 CLIP = str(ROOT / "streaming" / "commands" / "demo.mp4")
-TRACK = [sys.executable, "-m", "maskcast", "track", CLIP, "--prompt", "star", "--model", "nano", "--device", "cpu"]
+TRACK = ["track", CLIP, "--prompt", "star", "--model", "nano", "--device", "cpu"]
 
 
 def track(number, prompt, state=TrackState.CONFIRMED):
@@ -36,14 +35,16 @@ def test_a_line_tells_when_what_and_which():
     assert "\x1b" not in described(hostile, live=False)
 
 
-def test_on_a_terminal_lines_are_for_reading():
+def test_on_a_terminal_lines_are_for_reading(tmp_path):
     ours, theirs = pty.openpty()
-    with processes.running([*TRACK, "--max-frames", "4"], cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE) as process:
+    log, out = tmp_path / "log", Path(os.ttyname(theirs))
+    with forked.running(*TRACK, "--max-frames", "4", folder=ROOT, log=log, out=out) as process:
+        code = process.wait(patient(60))  # what it says, a terminal keeps until it is read
         os.close(theirs)
         said = b""
         while chunk := _read(ours):
             said += chunk
-        assert process.wait(patient(60)) == 0, process.stderr.read()
+        assert code == 0, log.read_text()
     os.close(ours)
     assert re.match(r"demo 0:00\.0 nothing\r\n", said.decode())
     assert "star (" in said.decode().splitlines()[-1]
@@ -57,22 +58,32 @@ def _read(terminal):
         return b""
 
 
+@pytest.fixture
+def out(tmp_path):
+    """A pipe with a name, for a process to write into and a test to read."""
+    os.mkfifo(tmp_path / "out")
+    return tmp_path / "out"
+
+
 @pytest.mark.parametrize("more", [[], ["--out", "-"]])
-def test_a_reader_that_has_seen_enough_ends_the_run_in_peace(more):
-    with processes.running([*TRACK, *more], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout.readline().startswith(b"{")
-        process.stdout.close()
-        said = process.stderr.read().decode()
-        assert process.wait(patient(60)) == 0, said
+def test_a_reader_that_has_seen_enough_ends_the_run_in_peace(tmp_path, out, more):
+    log = tmp_path / "log"
+    with forked.running(*TRACK, *more, folder=ROOT, log=log, out=out) as process:
+        with out.open("rb") as reading:
+            assert reading.readline().startswith(b"{")
+        code = process.wait(patient(60))
+        said = log.read_text()
+        assert code == 0, said
     assert "error" not in said
     assert "Traceback" not in said
     assert int(re.search(r"demo: (\d+) frames", said)[1]) < 149, "nobody is tracked for"
 
 
-def test_other_outputs_go_on_when_the_reader_leaves(tmp_path):
+def test_other_outputs_go_on_when_the_reader_leaves(tmp_path, out):
     outs = ["--max-frames", "12", "--out", "-", "--out", str(tmp_path / "all.jsonl")]
-    with processes.running([*TRACK, *outs], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        assert process.wait(patient(60)) == 0, process.stderr.read()
+    log = tmp_path / "log"
+    with forked.running(*TRACK, *outs, folder=ROOT, log=log, out=out) as process:
+        with out.open("rb") as reading:
+            reading.readline()
+        assert process.wait(patient(60)) == 0, log.read_text()
     assert len((tmp_path / "all.jsonl").read_text().splitlines()) == 12

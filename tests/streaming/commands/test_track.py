@@ -38,8 +38,7 @@ def test_the_shown_run(tmp_path, tiny_checkpoint):
     source = clip("19_cyclist.mp4")
     video, lines = tmp_path / "out.mp4", tmp_path / "out.jsonl"
     arguments = command(source, "--prompt", "person", "--out", video, "--out", lines, model=tiny_checkpoint)
-    fresh = [sys.executable, "-m", "maskcast", *arguments]
-    done = subprocess.run(fresh, capture_output=True, text=True, check=False)
+    done = forked.run(*arguments)
     assert done.returncode == 0, done.stderr
     start, summary, *times = done.stderr.splitlines()
     assert re.fullmatch(r"model .+, cpu \(\d+ threads?\), float32, association tracker", start)
