@@ -111,13 +111,14 @@ def _bound(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Call:
 def _mark_what_varies(given: Sequence[Tensor], alike: Sequence[Sequence[torch.Size]]) -> None:
     """Have one program compiled for all numbers of rows but one, and for all lengths that differ between kinds.
 
-    One row stays a program of its own: it is the commonest number, and torch takes a length of one for a constant.
+    One row stays a program of its own: it is the commonest number, and torch takes a length of one for a constant. A
+    pass that asks for the number of rows, to choose a kernel by it, is compiled for each.
     """
-    from torch._dynamo import mark_dynamic
+    from torch._dynamo import maybe_mark_dynamic
 
     for index, rows in enumerate(given):
         if len(rows) > 1:
-            mark_dynamic(rows, 0)
+            maybe_mark_dynamic(rows, 0)
         for axis, lengths in enumerate(zip(*(shapes[index] for shapes in alike), strict=True), start=1):
             if len(set(lengths)) > 1:
-                mark_dynamic(rows, axis)
+                maybe_mark_dynamic(rows, axis)

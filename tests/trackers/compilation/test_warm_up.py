@@ -89,7 +89,7 @@ class Scene:
 def test_every_pass_is_compiled_and_nothing_is_later(caplog, monkeypatch):
     caplog.set_level(logging.WARNING)  # torch traces its tracing
     ours = Ours(tiny.video_model(), max_tracks=6)
-    said = []
+    said, before = [], counters["stats"]["unique_graphs"]
     compile_model(ours.detector, ours.tracker, ours.text.embed(PROMPTS[0]), say=said.append, backend="eager")
     assert said[-1].startswith("compiled 6 of 6 passes in ")
     seen = set()
@@ -98,6 +98,8 @@ def test_every_pass_is_compiled_and_nothing_is_later(caplog, monkeypatch):
             if isinstance(value, FixedSizes):
                 setattr(owner, name, checked(value, seen))
     programs = counters["stats"]["unique_graphs"]
+    # For one row and for more, of `_find` with a mask and without; where a kernel is chosen by their number, one more.
+    assert 2 * (6 + 1) <= programs - before <= 2 * (6 + 1) + 2
     monkeypatch.setattr(torch._dynamo.config, "error_on_recompile", True)
     scene = Scene(ours, 0)
     tracks = [scene.step() for _ in range(FRAMES)]
