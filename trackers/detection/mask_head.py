@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trackers.precision import computed_narrowly, narrow
-from trackers.row_pass import PROMPTS, row_pass
+from trackers.row_pass import FOUND, row_pass
 
 
 class MaskHead:
@@ -23,7 +23,7 @@ class MaskHead:
         narrow(self._head.to(device=device), precision)
 
     @computed_narrowly
-    @row_pass(PROMPTS)
+    @row_pass(FOUND)
     def pixels(self, memory: Tensor, text: Tensor, mask: Tensor, levels: tuple[Tensor, ...]) -> Tensor:
         """What each pixel shows, for U pairs of frame and prompt.
 

@@ -33,14 +33,14 @@ def owners(ours):
     return detector.encoder, detector.decoder, detector.mask_head, tracker.propagation, tracker.encoder
 
 
-def checked(place, seen):
+def checked(place, seen, tolerance):
     """A pass whose every result is compared with that of the method, which it must not fall back to."""
     method, place.method = place.method, None
 
     def call(*arguments):
         expected, results = method(*arguments), place(*arguments)
         for result, one in zip(tensors(results), tensors(expected), strict=True):
-            torch.testing.assert_close(result, one, atol=2e-5, rtol=1e-5)
+            torch.testing.assert_close(result, one, atol=tolerance, rtol=tolerance)
         seen.add((method.__qualname__, len(next(tensors(arguments)))))
         return results
 
@@ -86,17 +86,20 @@ class Scene:
         return sum(len(state.lifecycle) for state in self.states)
 
 
-def test_every_pass_is_compiled_and_nothing_is_later(caplog, monkeypatch):
+@pytest.mark.parametrize(
+    ("backend", "tolerance"), [("eager", 2e-5), pytest.param("inductor", 1e-3, marks=pytest.mark.slow)]
+)
+def test_every_pass_is_compiled_and_nothing_is_later(backend, tolerance, caplog, monkeypatch):
     caplog.set_level(logging.WARNING)  # torch traces its tracing
     ours = Ours(tiny.video_model(), max_tracks=6)
     said, before = [], counters["stats"]["unique_graphs"]
-    compile_model(ours.detector, ours.tracker, ours.text.embed(PROMPTS[0]), say=said.append, backend="eager")
+    compile_model(ours.detector, ours.tracker, ours.text.embed(PROMPTS[0]), say=said.append, backend=backend)
     assert said[-1].startswith("compiled 6 of 6 passes in ")
     seen = set()
     for owner in owners(ours):
         for name, value in vars(owner).copy().items():
             if isinstance(value, FixedSizes):
-                setattr(owner, name, checked(value, seen))
+                setattr(owner, name, checked(value, seen, tolerance))
     programs = counters["stats"]["unique_graphs"]
     # For one row and for more, of `_find` with a mask and without; where a kernel is chosen by their number, one more.
     assert 2 * (6 + 1) <= programs - before <= 2 * (6 + 1) + 2
