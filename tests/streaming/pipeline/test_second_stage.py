@@ -277,6 +277,7 @@ async def test_a_stage_that_hangs_is_not_hidden_by_the_other_one(started, monkey
     calling = asyncio.create_task(worker.check_prompts(["dog"])) if half == "follow" else None
     await asyncio.sleep(0.1)
     assert len(beats) == before
+    assert calling is None or not calling.done(), "it waits until no pass is under way"
     go.set()
     await waiting
     if calling:
