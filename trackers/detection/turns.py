@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# When a pass fails for want of memory, the next ones may have been seen: two at most, see `streaming.pipeline`.
+REMEMBERED_ANSWERS = 4
+
 
 class Turns:
     """The turns of one stream: its first frame, whatever is asked for anew, then every Nth frame of its phase.
@@ -19,8 +22,8 @@ class Turns:
         self._every = every
         # That many frames after the first the phase's own turns begin; counted down to 0, then anew.
         self._wait = every - phase % every
-        self._asked: int | None = None
-        self._due = self._anew = True
+        self._answers: dict[int, bool] = {}
+        self._anew = True
 
     def renew(self) -> None:
         """Let the next frame be looked at, whosever turn it is."""
@@ -30,11 +33,13 @@ class Turns:
         """Whether the detector looks at a frame. Frames that were dropped before do not count.
 
         Args:
-            index: of the frame. Asked again about the same one, after a pass that failed, the answer is the same.
+            index: of the frame. Asked again about one of the last, after a pass that failed, the answer is the same.
         """
-        if index != self._asked:
-            if self._asked is not None:
+        if index not in self._answers:
+            if self._answers:
                 self._wait -= 1
-            self._asked, self._due, self._anew = index, self._anew or self._wait == 0, False
+            self._answers[index], self._anew = self._anew or self._wait == 0, False
             self._wait = self._wait or self._every
-        return self._due
+            if len(self._answers) > REMEMBERED_ANSWERS:
+                del self._answers[next(iter(self._answers))]
+        return self._answers[index]

@@ -98,3 +98,10 @@ def test_between_two_looks_masks_are_those_of_the_reference_that_finds_nothing()
             assert compare(last, result) >= 0.99, f"frame {index}"
             between += len(result.tracks) * (not looked)
     assert between > 20
+
+
+def test_a_frame_whose_pass_failed_has_its_answer_again_though_later_ones_were_seen():
+    """Two stages: when the second has no room for a frame, the first has looked at the next one."""
+    turns = Turns(3, 0)
+    asked = [turns.due(index) for index in (0, 1, 2, 0, 3, 2, 4, 3, 5, 6)]
+    assert asked == [True, False, False, True, True, False, False, True, False, True]
