@@ -26,7 +26,7 @@ from trackers.detection.preprocess import preprocess
 from trackers.engine import Engine
 from trackers.options import EngineOptions
 from trackers.precision import memory_precision
-from trackers.upload import upload
+from trackers.transfer import upload
 
 MPS = torch.device("mps")
 # Chooses a kernel by the device itself: `_scaled_dot_product_attention_math_for_mps` there.

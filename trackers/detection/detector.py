@@ -23,7 +23,7 @@ from trackers.masks import mask_iou, non_maximum_suppression
 from trackers.nano_rules import trimmed
 from trackers.rules import Rules
 from trackers.stage_times import measured
-from trackers.upload import upload
+from trackers.transfer import fetched, upload
 
 # Pairs of frame and prompt decoded together. The mask head holds several (C, 288, 288) maps a pair, about 0.5 GB in
 # float32 at full size, so the number of prompts must not set the memory.
@@ -141,7 +141,7 @@ class Detector:
             Scores ``(N,)`` above `threshold`, and boxes ``(N, 4)``: left, top, right, bottom as shares of the frame.
         """
         decoded = self.decoder.decode(features.attended, prompt.features[None], prompt.mask[None])
-        scores, boxes = decoded.scores[0].cpu().numpy(), decoded.boxes[0].float().cpu().numpy()
+        scores, boxes = fetched([decoded.scores[0], decoded.boxes[0]])
         kept = scores > threshold
         return scores[kept], boxes[kept]
 
@@ -167,7 +167,7 @@ class Detector:
         text = torch.stack([embedding.features for embedding in embeddings])
         mask = torch.stack([embedding.mask for embedding in embeddings])
         decoded = self.decoder.decode(_of(features.attended, frames), text, mask)
-        scores = decoded.scores.cpu().numpy()
+        [scores] = fetched([decoded.scores])
         pair, query = self._chosen(scores, pairs)
         used, counts = np.unique(pair, return_counts=True)
         if len(used) == 0:
@@ -180,7 +180,7 @@ class Detector:
         if self.box_margin is None:
             return Found(pair, scores[pair, query], logits)
         logits, remaining = trimmed(logits, decoded.boxes[chosen], self.box_margin)
-        left = remaining.cpu().numpy()
+        left = fetched([remaining])[0] > 0
         return Found(pair[left], scores[pair, query][left], logits)
 
     def _nothing(self, features: ImageFeatures) -> Found:
@@ -205,7 +205,7 @@ class Detector:
         rivals = found.pair[:, None] == found.pair[None]
         if self.nms_iou > 0 and np.count_nonzero(rivals) > len(rivals):
             masks = found.logits > 0
-            overlaps = mask_iou(masks, masks).cpu().numpy()
+            [overlaps] = fetched([mask_iou(masks, masks)])
             keep = non_maximum_suppression(overlaps * rivals, found.scores, self.nms_iou)
         places = np.array(pairs, np.int64).reshape(-1, 2)[found.pair]
         kept = np.flatnonzero(keep)

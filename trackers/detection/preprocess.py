@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from maskcast.picture import Image
-from trackers.upload import upload
+from trackers.transfer import upload
 
 
 def preprocess(images: Sequence[Image], size: int, device: torch.device, dtype: torch.dtype) -> Tensor:

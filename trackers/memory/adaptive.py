@@ -20,13 +20,13 @@ from torch import Tensor
 
 from trackers.detection.detector import Detections
 from trackers.masks import mask_iou
-from trackers.memory.batch import BatchedStream, fetched
+from trackers.memory.batch import BatchedStream
 from trackers.memory.memory_bank import Bools, Floats, Ints
 from trackers.memory.planning import MASK_PROMPT_LOGIT
 from trackers.memory.propagation import Propagated, Propagation, TrackerFeatures, passes
 from trackers.memory.state import LastMasks
 from trackers.rules import Rules
-from trackers.upload import upload
+from trackers.transfer import fetched, upload
 
 # Mask IoU of the detection with the track's last mask.
 TAKING_IOU = 0.6
@@ -180,23 +180,17 @@ def with_taken(
     order = np.empty(len(by), np.int64)
     order[~others] = np.arange(len(propagated.logits))
     order[others] = np.arange(len(propagated.logits), len(by))
-    index, every = upload(order, device), Propagated.join(parts)
-    return Propagated(every.logits[index], every.scores[index], every.pointers[index], every.quality[index])
+    return Propagated.join(parts).rows(upload(order, device))
 
 
-def keep_masks(batch: Sequence[BatchedStream], published: Tensor, new: Tensor) -> None:
-    """Note where the tracks are in this frame, once they have been remembered.
-
-    Args:
-        batch: of the streams.
-        published: ``(M, h, w)`` mask logits of the tracks of all streams before the frame.
-        new: ``(K, h, w)`` mask logits by which tracks of all streams start, see `Plan.starts`.
-    """
-    first = 0
+def keep_masks(batch: Sequence[BatchedStream], device: torch.device) -> None:
+    """Note, on `device`, where the tracks are in this frame, once they have been remembered."""
     for stream in batch:
-        alive = upload(np.flatnonzero(stream.alive), published.device)
-        started = new[first : first + len(stream.plan.new)]
-        first += len(stream.plan.starts)
+        alive = np.flatnonzero(stream.alive).tolist()
+        masks = np.zeros((len(alive) + len(stream.plan.new), *stream.masks.shape[1:]), np.bool_)
+        for place, track in enumerate(alive):
+            logits = stream.published(track)
+            masks[place] = False if logits is None else logits > 0
+        masks[len(alive) :] = stream.found[stream.plan.new] > 0
         table = stream.state.table
-        masks = torch.cat([published[stream.tracks][alive], started]) > 0
-        stream.state.last_masks = LastMasks(table.ids[table.rows()], masks)
+        stream.state.last_masks = LastMasks(table.ids[table.rows()], upload(masks, device))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from maskcast.frame import Frame
@@ -41,6 +40,9 @@ class BatchedStream:
         seen: ``(M,)`` bool, the frame shows the object well enough to be remembered.
         appearance: ``(N, C)`` of the detections, see `measure`.
         alive: ``(M,)`` bool, the track goes on.
+        masks: ``(M, h, w)`` mask logits of the tracks.
+        found: ``(N, h, w)`` those of the detections.
+        filled: the same, small holes closed.
         events: what happened to the tracks in this frame.
     """
 
@@ -60,6 +62,9 @@ class BatchedStream:
     seen: Bools = field(init=False)
     appearance: Floats = field(init=False)
     alive: Bools = field(init=False)
+    masks: Floats = field(init=False)
+    found: Floats = field(init=False)
+    filled: Floats = field(init=False)
     events: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -69,6 +74,14 @@ class BatchedStream:
         self.suppressed = np.zeros(len(self.rows), np.bool_)
         self.seen = np.ones(len(self.rows), np.bool_)
         self.alive = np.ones(len(self.rows), np.bool_)
+
+    def published(self, track: int) -> Floats | None:
+        """``(h, w)`` mask logits of a track as they are published; None where it is empty."""
+        detection = int(self.plan.reconditioned_by[track])
+        if detection < 0 and self.suppressed[track]:
+            return None
+        logits: Floats = self.found[detection] if detection >= 0 else self.masks[track]
+        return logits
 
     @property
     def reconditioned(self) -> Ints:
@@ -112,29 +125,6 @@ def batched(
         )
         tracks, found = tracks + len(rows), found + len(part)
     return batch
-
-
-def chunked(batch: Sequence[BatchedStream], size: int) -> Iterator[list[tuple[BatchedStream, Ints]]]:
-    """Cut the rows of all streams that are propagated, one after the other, into parts of at most `size`."""
-    part: list[tuple[BatchedStream, Ints]] = []
-    room = size
-    for stream in batch:
-        rows = stream.rows[stream.taken_by < 0]
-        while len(rows):
-            part.append((stream, rows[:room]))
-            rows, room = rows[room:], room - len(part[-1][1])
-            if room == 0:
-                yield part
-                part, room = [], size
-    if part:
-        yield part
-
-
-def fetched(tensors: Sequence[Tensor]) -> list[Floats]:
-    """Tensors of any shape and type as float32 on the CPU, in one transfer."""
-    numbers = torch.cat([tensor.flatten().float() for tensor in tensors]).cpu().numpy()
-    ends = np.cumsum([tensor.numel() for tensor in tensors])
-    return [part.reshape(tensor.shape) for part, tensor in zip(np.split(numbers, ends[:-1]), tensors, strict=True)]
 
 
 def measure(

@@ -6,15 +6,13 @@ the CPU; the tensors stay where they are when a track is added, reconditioned or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from trackers.upload import upload
 
 FIRST_CAPACITY = 8
 EMPTY = -1
@@ -41,6 +39,12 @@ class Recall:
     age: Ints
     conditioning: Bools
     used: Bools
+
+    def of(self, rows: Ints, width: int) -> Recall:
+        """The same of some of the tracks, `width` entries each; those that are left out must be unused."""
+        wide = self.padded(max(width, self.index.shape[1]))
+        places = rows, slice(width)
+        return Recall(wide.index[places], wide.age[places], wide.conditioning[places], wide.used[places])
 
     def padded(self, width: int) -> Recall:
         """The same with unused entries up to `width` a track."""
@@ -149,32 +153,6 @@ class MemoryBank:
             np.take_along_axis(selected, order, axis=1),
             np.take_along_axis(used, order, axis=1),
         )
-
-
-def recall_together(banks: Sequence[MemoryBank], wanted: Sequence[tuple[Ints, int]]) -> tuple[Tensor, Recall]:
-    """Recall for several streams, padded to one width.
-
-    Args:
-        banks: of each stream.
-        wanted: rows and frame number of each stream.
-
-    Returns:
-        ``(N, W, *shape)`` values of the N tracks of all streams, and what they are; `Recall.index` means nothing then.
-    """
-    recalls = [bank.recall(rows, step) for bank, (rows, step) in zip(banks, wanted, strict=True)]
-    width = max(recall.index.shape[1] for recall in recalls)
-    recalls = [recall.padded(width) for recall in recalls]
-    values = [
-        bank.flat[upload(recall.index, bank.values.device)]
-        for bank, recall in zip(banks, recalls, strict=True)
-        if len(recall.index)
-    ]
-    return torch.cat(values) if len(values) > 1 else values[0], Recall(
-        np.concatenate([recall.index for recall in recalls]),
-        np.concatenate([recall.age for recall in recalls]),
-        np.concatenate([recall.conditioning for recall in recalls]),
-        np.concatenate([recall.used for recall in recalls]),
-    )
 
 
 class SlotTable:

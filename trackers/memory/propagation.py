@@ -98,6 +98,10 @@ class Propagated:
     pointers: Tensor
     quality: Tensor
 
+    def rows(self, index: Tensor) -> Propagated:
+        """Some of them, in the order of ``(K,)`` int64."""
+        return Propagated(self.logits[index], self.scores[index], self.pointers[index], self.quality[index])
+
     @classmethod
     def join(cls, parts: Sequence[Propagated]) -> Propagated:
         """The tracks of several passes, one after the other."""
