@@ -51,9 +51,10 @@ class ImageEncoder:
         self.size = side, side
         neck = vision.neck
         # The last level is not read: `Sam3LiteTextModel.forward` drops it.
-        levels = nn.ModuleList(FoldedLevel(level, self.size) for level in neck.fpn_layers[:-1])
+        levels: Any = nn.ModuleList(FoldedLevel(level, self.size) for level in neck.fpn_layers[:-1])
         narrow(vision.to(device=device), precision)
-        narrow(levels.to(device=device), precision)
+        # The ViT's tokens lie in memory by pixel, and convolutions are faster where nothing has to be turned over.
+        narrow(levels.to(device=device, memory_format=torch.channels_last), precision)
         self._levels = levels
         self._backbone = VisionTransformer(vision.backbone)
         shape = torch.Size((1, int(vision.config.fpn_hidden_size), side, side))

@@ -21,6 +21,8 @@ class MaskHead:
         self.device, self.precision = device, precision
         self._head = model.mask_decoder
         narrow(self._head.to(device=device), precision)
+        # Its input lies in memory by pixel; so do the levels, see `ImageEncoder`.
+        self._head.pixel_decoder.to(memory_format=torch.channels_last)
 
     @computed_narrowly
     @row_pass(FOUND)
