@@ -42,7 +42,7 @@ class _RehearsedDetector(Detector):
 
     Attributes:
         objects: how many in a frame.
-        prompts: of each frame; objects are dealt out to them in turns.
+        prompts: of each frame; objects are dealt out to them in turns. Empty until the first one.
     """
 
     objects = 0
@@ -51,6 +51,8 @@ class _RehearsedDetector(Detector):
     def _chosen(
         self, scores: NDArray[np.float32], pairs: Sequence[tuple[int, int]]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if not self.prompts:  # while passes are compiled nothing is rehearsed yet
+            return super()._chosen(scores, pairs)
         counts = [len(range(index, self.objects, self.prompts[frame])) for frame, index in pairs]
         query = np.concatenate([np.arange(count) for count in counts])
         return np.repeat(np.arange(len(pairs)), counts), query % scores.shape[1]

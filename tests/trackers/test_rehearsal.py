@@ -1,10 +1,13 @@
 """Planted objects: as many as wanted, for as long as wanted, at the full price."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 
 from tests.frames import frame
 from tests.lockstep import scene
+from trackers.compilation.rehearsal import rehearse_detector
 from trackers.engine import Engine
 from trackers.options import EngineOptions
 from trackers.rehearsal import RehearsalEngine, discs
@@ -42,6 +45,16 @@ def test_streams_go_on_from_a_copy(video_checkpoint):
     copies = [engine.copied(stream) for _ in range(3)]
     assert engine.rehearse(copies, [frame(1, image)] * 3, 3) == 9
     assert stream.state.step == 1
+
+
+def test_passes_are_seen_for_the_compiler_before_anything_is_rehearsed(video_checkpoint):
+    engine = rehearsal(video_checkpoint)
+    stream = engine.open_stream(PROMPTS)
+    detector = engine._detector
+    with patch.object(detector.mask_head, "pixels", wraps=detector.mask_head.pixels) as masks:
+        rehearse_detector(detector, stream.embeddings[0])
+    assert masks.called
+    assert engine.rehearse([stream], [frame(0, scene(1)[0])], 3) == 3
 
 
 def test_the_peer_follows_as_many(video_checkpoint):
