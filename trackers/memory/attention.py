@@ -15,7 +15,8 @@ from typing import TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from trackers.attention_kernels import few_kernels
 
 # Takes queries ``(N, heads, Q, d)``, scaled, keys ``(N, heads, K, d)``, values ``(N, heads, K, C)``, and ``(N, K)``
 # bool, False for keys that do not count, or None if all do; gives ``(N, heads, Q, C)``.
@@ -57,16 +58,17 @@ def as_they_are(query: Tensor, key: Tensor, value: Tensor, used: Tensor | None) 
 
 
 def padded_values(query: Tensor, key: Tensor, value: Tensor, used: Tensor | None) -> Tensor:
-    """Flash attention, its values filled up with zeros.
+    """Values filled up with zeros, as flash attention wants them, which torch prefers where it can be had.
+
+    Nothing else is forbidden meanwhile: that would be for the whole process, and the model's other stage may need it.
 
     Raises:
-        RuntimeError: there is a mask, or the device or the type has no such kernel.
+        RuntimeError: there is a mask.
     """
     if used is not None:
         raise RuntimeError("flash attention takes no mask")
     wide = F.pad(value, (0, query.shape[-1] - value.shape[-1]))
-    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-        return F.scaled_dot_product_attention(query, key, wide, scale=1.0)[..., : value.shape[-1]]
+    return F.scaled_dot_product_attention(query, key, wide, scale=1.0)[..., : value.shape[-1]]
 
 
 FUSED: tuple[Kernel, ...] = (as_they_are, padded_values)
@@ -102,7 +104,8 @@ class Attention:
             query = queries.expand(count, -1, -1, -1).contiguous()
             key, value = query.new_ones(count, heads, keys, depth), query.new_ones(count, heads, keys, width)
             for used in (None, torch.ones(count, keys, dtype=torch.bool, device=query.device)):
-                taken = {kernel: _seconds(kernel, query, key, value, used) for kernel in FUSED}
+                with few_kernels():  # as later
+                    taken = {kernel: _seconds(kernel, query, key, value, used) for kernel in FUSED}
                 self._chosen[count, used is not None] = min(FUSED, key=taken.__getitem__)
 
 

@@ -40,6 +40,20 @@ def test_every_kernel_gives_the_same(kernel, padded):
         assert torch.allclose(kernel(query, key, value, used), right, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", attention.FUSED)
+def test_no_kernel_forbids_the_others_to_the_stage_beside_it(monkeypatch, kernel):
+    """Torch's setting is one for all threads: a mask in the other stage would find no kernel that takes it."""
+
+    def allowed(*_, **__):
+        seen.append((torch.backends.cuda.mem_efficient_sdp_enabled(), torch.backends.cuda.math_sdp_enabled()))
+        return torch.zeros(3, 2, 20, 16)
+
+    seen = []
+    monkeypatch.setattr(F, "scaled_dot_product_attention", allowed)
+    kernel(*drawn(), None)
+    assert seen == [(True, True)]
+
+
 def test_the_fastest_that_works_is_chosen_for_each_number_of_objects(monkeypatch):
     """Measured on a device that stands for a GPU."""
 
