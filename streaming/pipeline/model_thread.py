@@ -309,7 +309,7 @@ class ModelThread:
         try:
             return self.engine.see([request.lane.stream for request, _ in steps], [frame for _, frame in steps])
         except BaseException as error:  # noqa: BLE001 - whatever the model raises ends its streams, not the process
-            return None if isinstance(error, TooLargeError) and len(steps) > 1 else ModelError.wrap(error, doing=FAILED)
+            return None if isinstance(error, TooLargeError) else ModelError.wrap(error, doing=FAILED)
 
 
 def _is_huge(frame: Frame) -> bool:

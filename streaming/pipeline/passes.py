@@ -60,7 +60,7 @@ class Pass:
         taken: `time.monotonic` when the model took them.
         seconds: that the first stage had them.
         expected: what their lanes have been charged so far, see `FairQueue.expect`.
-        seen: what it found; why it failed; or None where they do not fit together.
+        seen: what it found; why it failed; or None where they do not fit together, or not beside the other stage.
     """
 
     steps: Sequence[tuple[Request, Frame]]

@@ -133,7 +133,7 @@ class SecondStage:
             try:
                 results = list(zip(steps, self._engine.follow(passing.seen), strict=True))
             except BaseException as error:  # noqa: BLE001 - it ends the streams that it had, not the process
-                if not isinstance(error, TooLargeError) or len(steps) == 1:
+                if not isinstance(error, TooLargeError):
                     failure = ModelError.wrap(error, doing=FAILED)
         passing.seen = None
         seconds = time.monotonic() - began
@@ -144,7 +144,9 @@ class SecondStage:
         elif results is not None:
             self._seconds.append(seconds)
             self._answer(results, passing.taken, max(passing.seconds, seconds))
-        else:  # What does not fit together may fit one by one: not before the error has let go of its frames.
+        # What does not fit together, or beside the other stage, may fit alone: not before the error has let go of its
+        # frames.
+        else:
             for step in steps:
                 self._all_of(step, passing.taken)
 

@@ -230,6 +230,34 @@ async def test_a_live_frame_is_not_taken_to_wait_between_the_stages(started):
     assert sorted(newer)[len(newer) // 2] <= 3, "not about eight"
 
 
+@pytest.mark.parametrize("half", ["see", "follow"])
+async def test_a_frame_that_fits_but_not_beside_the_other_stage_is_tracked(started, half):
+    class Narrow(Model):
+        """Has too little memory for a half of one pass while the other one holds its own."""
+
+        too_large = 0
+
+        def _fit(self, this, index):
+            if (this, index) == (half, 3):
+                self.too_large += 1
+                raise TooLargeError("out of memory")
+
+        def see(self, streams, frames):
+            self._fit("see", frames[0].index)
+            return streams, frames
+
+        def follow(self, seen):
+            self._fit("follow", seen[1][0].index)
+            return self.step(*seen)
+
+    model, sink = Narrow(), Record()
+    worker = await started(lambda: model)
+    (report,) = await run_jobs(worker, [], [job(Frames(6), sink)], asyncio.Event())
+    assert (sink.indices, report.errors) == (list(range(6)), [])
+    assert model.too_large == 1
+    assert worker.thread.failures == 0
+
+
 async def test_a_failure_is_told_though_no_other_frame_comes(started):
     class Failing(Model):
         def follow(self, seen):
