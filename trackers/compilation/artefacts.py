@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from maskcast.errors import reason_of
 from maskcast.files import cache_of, make_folder
@@ -18,6 +19,8 @@ from maskcast.files import cache_of, make_folder
 FOLDER_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 # A full-size model takes some hundred megabytes; what is larger has seen many versions, and is begun anew.
 MOST_BYTES = 4 * 2**30
+# Written at first: a disk that has no room for so much, or lets nobody write, would cost each pass its program.
+TRIED_BYTES = 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ def keep_artefacts() -> None:
         if _size(folder) > MOST_BYTES:
             shutil.rmtree(folder)
             make_folder(folder)
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(TRIED_BYTES))
     except OSError as error:
         logger.warning("what is compiled is kept for this boot only: %s: %s", folder, reason_of(error))
         return

@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -48,3 +49,14 @@ def test_a_folder_that_cannot_be_made_costs_a_line(caplog):
     assert FOLDER_VARIABLE not in os.environ
     assert len(caplog.messages) == 1
     assert "kept for this boot only" in caplog.text
+
+
+def test_a_disk_that_takes_nothing_costs_a_line_and_no_program(monkeypatch, caplog):
+    def full(**_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artefacts, "TemporaryFile", full)
+    keep_artefacts()
+    assert FOLDER_VARIABLE not in os.environ
+    assert len(caplog.messages) == 1
+    assert "No space left" in caplog.text
