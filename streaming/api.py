@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, get_args
 
 from maskcast.errors import UsageError
 from maskcast.prompts import listed
@@ -65,6 +65,8 @@ def track(
         raise UsageError(f"max_frames must be at least 1, not {max_frames}")
     if max_rate is not None and not max_rate >= LOWEST_MAX_RATE:
         raise UsageError(f"max_rate must be at least {LOWEST_MAX_RATE}, not {max_rate}")
+    if decoder not in get_args(DecoderName):
+        raise UsageError(f"unknown decoder {decoder!r}", advice=f"use {' or '.join(get_args(DecoderName))}")
     stages: Sequence[Stage] = ()  # as `Job.stages`
     opened = open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels, decoder=decoder), stream=stream)
     with closing(ThinnedSource(opened, max_rate) if max_rate else opened) as opened:

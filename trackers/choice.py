@@ -62,7 +62,8 @@ def _check_bounds(options: EngineOptions) -> None:
         raise UsageError(f"threshold must be at least 0 and below 1, not {options.threshold}")
     if not 0 <= options.hot_start <= MOST_HOT_START_FRAMES:
         raise UsageError(f"hot start must be 0 to {MOST_HOT_START_FRAMES} frames, not {options.hot_start}")
-    if not 1 <= options.detect_every <= MOST_DETECT_EVERY_FRAMES:
+    every = options.detect_every
+    if not isinstance(every, int) or not 1 <= every <= MOST_DETECT_EVERY_FRAMES:
         what = f"detect_every must be 1 to {MOST_DETECT_EVERY_FRAMES} frames, not {options.detect_every}"
         raise UsageError(what)
     if options.propagate not in get_args(PropagateName):

@@ -69,3 +69,8 @@ def test_without_a_model_it_is_the_default_one(monkeypatch, options):
     monkeypatch.setattr("trackers.engine.Engine", engine)
     with pytest.raises(UsageError, match=MODEL):
         next(track(CLIP, "cat", **options))
+
+
+def test_a_decoder_that_does_not_exist_is_refused_before_anything_is_opened():
+    with pytest.raises(UsageError, match="unknown decoder 'gpu'; use cpu or auto or cuda or vaapi"):
+        next(track("/nowhere.mp4", ["person"], decoder="gpu"))
