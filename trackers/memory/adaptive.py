@@ -108,7 +108,7 @@ def taken(outlook: Outlook, due: Bools, rules: Rules) -> Ints:
     rivals = (prompts[:, None] == prompts[None]) & near(outlook.last, outlook.last)
     alone = (candidates == 1) & (rivals.sum(axis=0) <= 1)  # itself
     plain = fits.any(axis=0) & alone & ~due
-    by[plain] = outlook.iou[:, plain].argmax(axis=0)
+    by[plain] = fits[:, plain].argmax(axis=0)  # the one that there is
     return by
 
 

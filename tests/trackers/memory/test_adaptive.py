@@ -42,6 +42,10 @@ TWICE = {"scores": (0.9, 0.1), "prompts": ((0, 0), (0,)), "iou": ((0.9,), (0.0,)
         (TWICE | {"found": (HERE, BESIDE)}, [-1]),
         (TWICE | {"found": (HERE, BESIDE), "prompts": ((0, 1), (0,))}, [0]),
         (TWICE | {"found": (HERE, THERE), "iou": ((0.9,), (0.01,))}, [-1]),
+        (
+            TWICE | {"found": (HERE, HERE), "iou": ((0.95,), (0.9,)), "scores": (0.9, 0.9), "prompts": ((0, 1), (1,))},
+            [1],
+        ),
         ({"scores": (), "prompts": ((), (0,)), "iou": np.zeros((0, 1)), "found": np.zeros((0, 4))}, [-1]),
         ({"prompts": ((0,), ()), "iou": np.zeros((1, 0)), "last": np.zeros((0, 4))}, []),
     ],
