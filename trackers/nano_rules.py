@@ -45,12 +45,11 @@ def trimmed(logits: Tensor, boxes: Tensor, margin: float) -> tuple[Tensor, Tenso
         margin: see `Rules.box_margin`.
 
     Returns:
-        ``(K, h, w)`` logits of the masks of which something remains, and ``(K,)`` int64, which of the N they are.
+        ``(N, h, w)`` logits, and ``(N,)`` bool, of which masks something remains.
     """
     height, width = logits.shape[-2:]
     logits = torch.where(within_box(boxes, (height, width), margin), logits, SUPPRESSED_LOGIT)
-    (remaining,) = (logits > 0).flatten(1).any(1).nonzero(as_tuple=True)
-    return logits[remaining], remaining
+    return logits, (logits > 0).flatten(1).any(1)
 
 
 def reidentified_pairs(

@@ -3,7 +3,7 @@ import torch
 
 from tests import tiny
 from tests.lockstep import Ours
-from trackers.nano_rules import reidentified_pairs, within_box
+from trackers.nano_rules import reidentified_pairs, trimmed, within_box
 from trackers.rules import Rules
 
 
@@ -32,3 +32,27 @@ def test_a_checkpoint_that_asks_for_neither_has_neither():
     assert Ours(video, rules=rules).tracker.new_table().appearance.shape[1] == 0
     asked = Ours(video, rules=Rules.from_config(video.config, reidentify_appearance=0.6))
     assert asked.tracker.new_table().appearance.shape[1] == tiny.HIDDEN
+
+
+def test_masks_are_cut_off_outside_of_their_boxes_and_it_is_told_of_which_something_is_left():
+    logits = torch.full((3, 20, 20), 2.0)
+    logits[1, :, :12] = -1.0
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
+    cut, remaining = trimmed(logits, boxes, 0.0)
+    assert (cut > 0).flatten(1).sum(1).tolist() == [11 * 11, 0, 11 * 11]
+    assert remaining.tolist() == [True, False, True]
+
+
+def test_what_is_left_of_several_matches_is_found_and_the_first_is_one_of_them():
+    ours = Ours(tiny.video_model())
+    detector = ours.detector
+    features = detector.encode([np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)])
+    embedding = ours.text.embed("person")
+    detector.score_threshold, detector.nms_iou = 0.0, 0.0
+    (every,) = detector.detect(features, [[embedding]])
+    detector.box_margin = 100.0  # wider than the picture: all of them stay
+    (found,) = detector.detect(features, [[embedding]])
+    some = [int(index) for index in (every.logits > 0).flatten(1).any(1).nonzero()[:, 0]]
+    assert len(some) > 1
+    assert torch.equal(found.scores, every.scores[some])
+    assert torch.equal(found.logits, every.logits[some])

@@ -180,8 +180,8 @@ class Detector:
         if self.box_margin is None:
             return Found(pair, scores[pair, query], logits)
         logits, remaining = trimmed(logits, decoded.boxes[chosen], self.box_margin)
-        left = fetched([remaining])[0] > 0
-        return Found(pair[left], scores[pair, query][left], logits)
+        left = np.flatnonzero(fetched([remaining])[0])
+        return Found(pair[left], scores[pair, query][left], logits[upload(left, self.device)])
 
     def _nothing(self, features: ImageFeatures) -> Found:
         logits = torch.zeros(0, *features.pyramid[0].shape[-2:], device=self.device)
