@@ -26,6 +26,7 @@ from trackers.detection.preprocess import preprocess
 from trackers.engine import Engine
 from trackers.options import EngineOptions
 from trackers.precision import memory_precision
+from trackers.rotary import has_complex
 from trackers.transfer import upload
 
 MPS = torch.device("mps")
@@ -97,6 +98,7 @@ def test_the_table_tells_operators_that_mps_has_from_those_that_it_lacks(operato
 @pytest.mark.parametrize("tracker", ["memory", "association"])
 def test_mps_has_every_operator_and_type_of_a_pass(tracker, operators, tmp_path, monkeypatch):
     monkeypatch.setattr("trackers.memory.propagation.memory_precision", lambda _: memory_precision(MPS))
+    monkeypatch.setattr("trackers.rotary.has_complex", lambda _: has_complex(MPS))
     engine = Engine(EngineOptions(str(tiny.save_video(tmp_path / "model")), "cpu", tracker))
     stream = engine.open_stream(["dog", "cat"])
     seen = 0
@@ -139,6 +141,6 @@ def test_only_cuda_may_read_an_array_after_the_call(monkeypatch):
 
 def test_nothing_is_uploaded_but_by_upload():
     """Torch's own hooks for one kind of device are used where that device is known to be there."""
-    for word, known in (("non_blocking", {"upload.py"}), ("pin_memory", set()), (".cuda(", set())):
+    for word, known in (("non_blocking", {"transfer.py"}), ("pin_memory", {"transfer.py"}), (".cuda(", set())):
         files = {file.name for file in (ROOT / "trackers").rglob("*.py") if word in file.read_text()}
         assert files == known, word
