@@ -54,8 +54,6 @@ PREFIX = "bench"
 BROKER = ["set_tcp_nodelay true"]  # or the end of some messages waits 40 ms; see docs/mqtt.md
 SETTLE_SECONDS = 0.5  # of each run that do not count
 FLOOD_STREAMS, FLOOD_RATE = 4, 150  # frames a second of each: more than goes through
-TARGET_FRAMES = 250.0  # a second
-TARGET_MS = {1: (5.0, 15.0), 4: (5.0, 30.0)}  # by number of streams: median and 99th percentile
 PTS = re.compile(rb'"pts":([0-9.]+)')
 
 

@@ -43,7 +43,6 @@ class Outlook:
 
     Attributes:
         scores: ``(N,)`` of the detections.
-        same: ``(N, M)`` bool, of one prompt.
         prompts: ``(N,)`` and ``(M,)`` index of the prompt of each.
         iou: ``(N, M)`` mask IoU with the tracks' last masks.
         found, last: ``(N, 4)`` and ``(M, 4)`` boxes of the masks, see `boxes`.
@@ -75,14 +74,14 @@ def boxes(rows: Bools, columns: Bools) -> Floats:
 
 def near(one: Floats, other: Floats) -> Bools:
     """Which of ``(N, 4)`` boxes, widened by `NEAR`, meet which of ``(M, 4)``, widened as well: ``(N, M)``."""
-    first, second = (
-        np.concatenate(
-            [box[:, :2] - NEAR * (box[:, 2:] - box[:, :2]), box[:, 2:] + NEAR * (box[:, 2:] - box[:, :2])], 1
-        )
-        for box in (one, other)
-    )
+    first, second = _widened(one), _widened(other)
     meet = (first[:, None, :2] < second[None, :, 2:]) & (second[None, :, :2] < first[:, None, 2:])
     return np.asarray(meet.all(axis=2))
+
+
+def _widened(box: Floats) -> Floats:
+    margin = NEAR * (box[:, 2:] - box[:, :2])
+    return np.concatenate([box[:, :2] - margin, box[:, 2:] + margin], axis=1)
 
 
 def taken(outlook: Outlook, due: Bools, rules: Rules) -> Ints:

@@ -3,7 +3,7 @@
 No kernel of PyTorch is made for this. Flash attention wants values as wide as the keys and no mask, so that half of
 what it computes on them is thrown away; memory-efficient attention takes both as they are, and is slower. Which is
 faster hangs on the GPU and on the number of objects: there it is measured once, at the start. On a CPU it is always the
-same one, so that results are the same in each run. Without cuDNN's, which plans each new number of keys for long.
+same one, so that results are the same in each run. Which of torch's it may choose from: `trackers.attention_kernels`.
 """
 
 from __future__ import annotations

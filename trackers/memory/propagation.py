@@ -23,9 +23,9 @@ from trackers.precision import computed_narrowly, memory_precision, narrow
 from trackers.rotary import Rotation
 from trackers.row_pass import FRAMES, TRACKS, row_pass
 
-# Tracks that go through the model together. Keys and values of one track at full size are 52,000 vectors of 256
-# numbers a layer, in float32 while they are rotated, and its mask is read by the memory encoder at 1,152 x 1,152, so
-# the number of tracks must not set the memory. 16 tracks of 5,184 queries fill any GPU.
+# Tracks that go through the model together. Keys of one track at full size are 52,000 vectors of 256 numbers a layer,
+# in float32 while they are rotated, and its mask is read by the memory encoder at 1,152 x 1,152, so the number of
+# tracks must not set the memory. 16 tracks of 5,184 queries fill any GPU.
 MAX_TRACKS_A_PASS = 16
 # The reference's constants: how strongly image positions enter, and the logit of an object that is not there
 # (`Sam3TrackerVideoMemoryAttention.forward`, `NO_OBJ_SCORE`).

@@ -2,8 +2,8 @@
 
 The order of operations within a frame is that of `transformers.Sam3VideoModel`; see docs/tracking.md for what differs.
 The tracks of all streams that are handed in together share the passes through the model. What the decisions need and
-what may be published is brought to the CPU in one transfer, the only time that it waits for the device; memories are
-made after that.
+what may be published is brought to the CPU in one transfer, the only time that it waits for the device, but for once
+more before it where tracks may take detections (`trackers.memory.adaptive`); memories are made after that.
 """
 
 from __future__ import annotations
