@@ -1,4 +1,4 @@
-"""What a pass asks of a device, counted on the CPU: where the processor would wait for it."""
+"""What a pass asks of a device, counted on the CPU: where the processor would wait for it, and what it would launch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ from trackers import transfer
 # Operators whose result, or the shape of it, the processor needs.
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "unique_consecutive", "_unique2", "is_nonzero", "equal"}
 
+# Operators that only look at memory in another way, or take some: nothing is launched.
+VIEWS = (
+    *("view", "_unsafe_view", "reshape", "expand", "slice", "select", "permute", "transpose", "t", "unsqueeze"),
+    *("squeeze", "unbind", "split", "split_with_sizes", "chunk", "detach", "as_strided", "alias", "lift_fresh"),
+    *("empty", "empty_strided", "empty_like", "new_empty", "unfold"),
+)
+
 
 class Dispatched(TorchDispatchMode):
     """Counts operators by name while it is entered.
@@ -22,6 +29,7 @@ class Dispatched(TorchDispatchMode):
         operators: how often each was called.
         transfers: calls of `trackers.transfer.fetched`, through which everything goes to the CPU.
         waits: those, and whatever else waits for the device.
+        launches: operators that would be kernels on a GPU, one each at least.
     """
 
     def __init__(self, *users: Any) -> None:
@@ -34,6 +42,10 @@ class Dispatched(TorchDispatchMode):
     @property
     def waits(self) -> int:
         return self.transfers + sum(self.operators[name] for name in (*WAITING, "boolean index"))
+
+    @property
+    def launches(self) -> int:
+        return sum(count for name, count in self.operators.items() if name not in {*VIEWS, "boolean index"})
 
     def _fetched(self, tensors: Any) -> Any:
         self.transfers += 1
