@@ -123,8 +123,7 @@ class Engine:
             _beat_between_layers(checkpoint, beat)
         where = describe(self.device)  # before the model takes its share
         try:
-            # The tracker chooses its attention kernel by measuring: among those that a pass may use.
-            with self._queues.alone(), few_kernels():
+            with self._queues.alone():
                 self._detector = self._detector_class(
                     checkpoint,
                     self.device,
@@ -152,7 +151,8 @@ class Engine:
         from trackers.compilation.warm_up import compile_model
 
         tracker = self._tracker if isinstance(self._tracker, MemoryTracker) else None
-        compile_model(self._detector, tracker, self._text.embed(ANY_PROMPT), say=say)
+        with few_kernels():
+            compile_model(self._detector, tracker, self._text.embed(ANY_PROMPT), say=say)
 
     def _room(self) -> str:
         """What fits beside the model, for a person; nothing on a CPU, whose memory is everybody's.
