@@ -70,6 +70,8 @@ def _check_bounds(options: EngineOptions) -> None:
         raise UsageError(
             f"unknown propagate {options.propagate!r}", advice=f"use {' or '.join(get_args(PropagateName))}"
         )
+    if options.compile not in (None, True, False):
+        raise UsageError(f"compile must be True, False or None, not {options.compile!r}")
     if not options.lost_after >= 0:  # NaN is none either
         raise UsageError(f"lost_after must be 0 or more seconds, not {options.lost_after}")
 

@@ -94,6 +94,7 @@ def test_check_says_what_run_does(folders: dict[str, str], asked: dict[str, obje
         ({"detect_every": 101}, "detect_every must be 1 to 100 frames, not 101"),
         ({"detect_every": 2.5}, "detect_every must be 1 to 100 frames, not 2.5"),
         ({"detect_every": "2"}, "detect_every must be 1 to 100 frames, not 2"),
+        ({"compile": "no"}, "compile must be True, False or None, not 'no'"),
         ({"lost_after": -1.0}, "lost_after must be 0 or more seconds"),
         ({"lost_after": float("nan")}, "lost_after must be"),
     ],
