@@ -27,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 def keep_artefacts() -> None:
     """Have torch keep its files in our cache, unless a person has said where."""
-    if FOLDER_VARIABLE in os.environ:
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    # A compiler that has been loaded has set its own default, which no person has asked for.
+    if os.environ.get(FOLDER_VARIABLE, default_cache_dir()) != default_cache_dir():
         return
     folder = cache_of("compiled")
     try:

@@ -2,6 +2,7 @@ import errno
 import os
 
 import pytest
+from torch._inductor.runtime import cache_dir_utils
 
 from maskcast.files import cache_of
 from trackers.compilation import artefacts
@@ -41,6 +42,13 @@ def test_a_person_who_has_said_where_is_obeyed(monkeypatch):
     keep_artefacts()
     assert os.environ[FOLDER_VARIABLE] == "/elsewhere"
     assert not cache_of("compiled").exists()
+
+
+def test_what_a_loaded_compiler_has_set_is_no_persons_wish():
+    cache_dir_utils.cache_dir()
+    assert FOLDER_VARIABLE in os.environ
+    keep_artefacts()
+    assert cache_dir_utils.cache_dir() == str(cache_of("compiled"))
 
 
 def test_a_folder_that_cannot_be_made_costs_a_line(caplog):
