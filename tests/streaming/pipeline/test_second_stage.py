@@ -274,6 +274,26 @@ async def test_a_failure_is_told_though_no_other_frame_comes(started):
     assert [str(error) for error in report.errors] == ["the model failed: RuntimeError: a bad day"]
 
 
+async def test_what_was_seen_meanwhile_is_not_followed_after_a_failure(started):
+    next_seen, followed = threading.Event(), []
+
+    class Failing(Model):
+        def see(self, streams, frames):
+            if frames[0].index == 1:
+                next_seen.set()
+            return streams, frames
+
+        def follow(self, seen):
+            followed.append(seen[1][0].index)
+            assert next_seen.wait(patient(60))
+            raise RuntimeError("a bad day")
+
+    worker = await started(Failing)
+    (report,) = await run_jobs(worker, [], [job(Frames(3), Record())], asyncio.Event())
+    assert [str(error) for error in report.errors] == ["the model failed: RuntimeError: a bad day"]
+    assert followed == [0]
+
+
 @pytest.mark.parametrize("half", ["see", "follow"])
 async def test_a_stage_that_hangs_is_not_hidden_by_the_other_one(started, monkeypatch, half):
     monkeypatch.setattr(model_thread, "BEAT_SECONDS", 0.01)
