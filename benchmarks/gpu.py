@@ -44,6 +44,7 @@ from maskcast.frame import Frame
 from tests import tiny
 from tests.frames import frame
 from tests.lockstep import scene
+from trackers.device import wait_for
 from trackers.engine import TrackedStream
 from trackers.options import EngineOptions
 from trackers.pace import FEWEST, Peer, Rounds
@@ -104,17 +105,12 @@ def _best(work: Callable[[], object], device: torch.device) -> float:
     """Least seconds of some calls."""
     times = []
     for _ in range(10):
-        _wait(device)
+        wait_for(device)
         began = time.perf_counter()
         work()
-        _wait(device)
+        wait_for(device)
         times.append(time.perf_counter() - began)
     return min(times)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 @contextmanager

@@ -142,3 +142,13 @@ def describe(device: torch.device) -> str:
     free, total = _memory(device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "Apple GPU, untested"
     return f"{device} ({name}, {free / GIB:.1f} of {total / GIB:.1f} GiB free)"
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has done all that it was given; a CPU has."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

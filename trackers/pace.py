@@ -14,6 +14,7 @@ from itertools import count, cycle
 import torch
 
 from maskcast.frame import Frame
+from trackers.device import wait_for
 from trackers.engine import Seen, TrackedStream
 from trackers.rehearsal import RehearsalEngine
 from trackers.stage_times import STAGES, Spent, Stage, StageTimes
@@ -114,17 +115,11 @@ class Rounds:
 
     def _spent(self, work: Callable[[], None]) -> tuple[float, float]:
         """Seconds, and those of the processors, until the device has done some work."""
-        self._wait()
+        wait_for(self._engine.device)
         began, worked = time.perf_counter(), time.process_time()
         work()
-        self._wait()
+        wait_for(self._engine.device)
         return time.perf_counter() - began, time.process_time() - worked
-
-    def _wait(self) -> None:
-        if self._engine.device.type == "cuda":
-            torch.cuda.synchronize(self._engine.device)
-        elif self._engine.device.type == "mps":
-            torch.mps.synchronize()
 
     def pace(self, stream: TrackedStream, size: int, objects: int, left: float, share: float) -> Pace | None:
         """The pace of `size` streams like `stream`, from rounds of `share` seconds; None if they need over `left`."""
@@ -166,7 +161,7 @@ class Rounds:
                 seen, coming = coming.result(), see()
                 self._engine.follow(seen)
                 done += len(seen.streams)
-            self._wait()
+            wait_for(self._engine.device)
             return done / (time.perf_counter() - began)
 
     def beside_peer(self, stream: TrackedStream, objects: int, end: float, least: int = 0) -> Peer | str:
@@ -209,7 +204,7 @@ def _clock(device: torch.device) -> Callable[[], float]:
         return time.perf_counter
 
     def done() -> float:
-        torch.mps.synchronize()
+        wait_for(device)
         return time.perf_counter()
 
     return done

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trackers.rotary import Rotation
+
 
 class VisionTransformer:
     """`Sam3ViTModel` on a device: rotary tables made once, queries, keys and values in one product."""
@@ -15,15 +17,12 @@ class VisionTransformer:
     def __init__(self, model: Any) -> None:
         """Prepare a model that is where it shall run, its weights narrowed already."""
         self._model = model
-        tables: dict[int, tuple[Tensor, Tensor]] = {}
+        rotations: dict[int, Rotation] = {}
         self._attentions = []
         for layer in model.layers:
-            if layer.window_size not in tables:
-                cos, sin = layer.rotary_emb(layer.position_ids, layer.position_ids)
-                # Of a pair (a, b) the rotation makes (a cos - b sin, b cos + a sin).
-                sign = torch.tensor([-1.0, 1.0], device=sin.device).repeat(sin.shape[-1] // 2)
-                tables[layer.window_size] = cos, sin * sign
-            self._attentions.append(_Attention(layer.attention, *tables[layer.window_size]))
+            if layer.window_size not in rotations:
+                rotations[layer.window_size] = Rotation(*layer.rotary_emb(layer.position_ids, layer.position_ids))
+            self._attentions.append(_Attention(layer.attention, rotations[layer.window_size]))
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Encode pictures ``(N, 3, H, W)``; returns ``(N, h, w, D)``, a token a patch."""
@@ -44,8 +43,8 @@ class VisionTransformer:
 class _Attention:
     """`Sam3ViTRoPEAttention` in windows of one size."""
 
-    def __init__(self, module: Any, cos: Tensor, sin: Tensor) -> None:
-        self._module, self._cos, self._sin = module, cos, sin
+    def __init__(self, module: Any, rotation: Rotation) -> None:
+        self._module, self._rotation = module, rotation
         parts = module.q_proj, module.k_proj, module.v_proj
         self._weight = torch.cat([part.weight.data for part in parts])
         self._bias = torch.cat([part.bias.data for part in parts])
@@ -58,16 +57,11 @@ class _Attention:
         module = self._module
         together = F.linear(hidden, self._weight, self._bias)
         together = together.view(count, height * width, 3, module.num_attention_heads, -1).permute(2, 0, 3, 1, 4)
-        query, key = self._rotated(together[:2])
-        attended = F.scaled_dot_product_attention(query, key, together[2], scale=module.scaling)
+        self._rotation.turn(together[:2])
+        query, key, value = together.unbind()
+        attended = F.scaled_dot_product_attention(query, key, value, scale=module.scaling)
         output: Tensor = module.o_proj(attended.transpose(1, 2).reshape(count, height, width, -1))
         return output
-
-    def _rotated(self, vectors: Tensor) -> Tensor:
-        """In float32, as `apply_rotary_pos_emb_2d` does it."""
-        exact = vectors.float()
-        swapped = exact.view(*exact.shape[:-1], -1, 2).flip(-1).flatten(-2)
-        return (exact * self._cos + swapped * self._sin).type_as(vectors)
 
 
 def _cut(hidden: Tensor, side: int) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trackers.detection.detector import Detections
 from trackers.masks import mask_iou
-from trackers.memory.batch import BatchedStream
+from trackers.memory.batch import BatchedStream, places
 from trackers.memory.memory_bank import Bools, Floats, Ints
 from trackers.memory.planning import MASK_PROMPT_LOGIT
 from trackers.memory.propagation import Propagated, Propagation, TrackerFeatures, passes
@@ -169,8 +169,7 @@ def with_taken(
     device = found.device
     counts = [len(stream.rows) for stream in batch]
     first = np.repeat(np.array([stream.detections.start for stream in batch], np.int64), counts)
-    place = np.repeat(np.array([stream.place for stream in batch], np.int64), counts)
-    logits, frames = found[upload((first + by)[others], device)], upload(place[others], device)
+    logits, frames = found[upload((first + by)[others], device)], upload(places(batch, counts)[others], device)
     parts = [propagated]
     for part in passes(len(logits)):
         started = propagation.from_masks(seen, frames[part], logits[part] >= MASK_PROMPT_LOGIT)

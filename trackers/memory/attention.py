@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trackers.attention_kernels import few_kernels
+from trackers.device import wait_for
 
 # Takes queries ``(N, heads, Q, d)``, scaled, keys ``(N, heads, K, d)``, values ``(N, heads, K, C)``, and ``(N, K)``
 # bool, False for keys that do not count, or None if all do; gives ``(N, heads, Q, C)``.
@@ -113,16 +114,11 @@ def _seconds(kernel: Kernel, query: Tensor, key: Tensor, value: Tensor, used: Te
     """What a kernel takes; without end if it cannot."""
     try:
         kernel(query, key, value, used)
-        _finish(query.device)
+        wait_for(query.device)
         start = time.perf_counter()
         for _ in range(RUNS):
             kernel(query, key, value, used)
-        _finish(query.device)
+        wait_for(query.device)
     except RuntimeError:  # no such kernel for these shapes, or no memory for them
         return float("inf")
     return time.perf_counter() - start
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -154,3 +154,8 @@ def measure(
         (2 * scores.sigmoid() - 1).clamp(min=0) * tracks.quality[stream.tracks],
         found.logits.new_zeros(len(found), 0) if pixels is None else appearance(pixels, masks),
     )
+
+
+def places(batch: Sequence[BatchedStream], counts: Sequence[int]) -> Ints:
+    """Each stream's place in the batch, as often as `counts` says."""
+    return np.repeat(np.array([stream.place for stream in batch], np.int64), counts)

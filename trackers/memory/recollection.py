@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trackers.memory.batch import BatchedStream
+from trackers.memory.batch import BatchedStream, places
 from trackers.memory.memory_bank import Ints, MemoryBank, Recall
-from trackers.memory.propagation import MAX_TRACKS_A_PASS, Memories, Propagation
+from trackers.memory.propagation import Memories, Propagation, passes
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,16 @@ def recollections(batch: Sequence[BatchedStream], propagation: Propagation) -> l
     stream = np.repeat(np.arange(len(batch)), [len(part) for part in rows])
     first = np.cumsum([0, *map(len, rows)])
     order = np.lexsort(lengths[::-1])
-    passes = []
-    for start in range(0, len(order), MAX_TRACKS_A_PASS):
-        tracks = np.sort(order[start : start + MAX_TRACKS_A_PASS])
+    result = []
+    for chosen in passes(len(order)):
+        tracks = np.sort(order[chosen])
         wide = lengths[:, tracks].max(axis=1).tolist()
         parts = []
         for index in np.unique(stream[tracks]).tolist():
             some = tracks[stream[tracks] == index] - first[index]
             parts.append((batch[index], spatial[index].of(some, wide[0]), pointers[index].of(some, wide[1])))
-        passes.append(_recollection(tracks, parts, propagation))
-    return passes
+        result.append(_recollection(tracks, parts, propagation))
+    return result
 
 
 def _recollection(
@@ -95,7 +95,7 @@ def _recollection(
     used = np.concatenate([np.concatenate([a.used, b.used], axis=1) for _, a, b in parts])
     return Recollection(
         tracks=tracks,
-        frames=np.repeat([stream.place for stream, _, _ in parts], counts),
+        frames=places([stream for stream, _, _ in parts], counts),
         place=np.where(conditioning, last, np.clip(age - 1, 0, last)),
         offset=(np.concatenate([part.age for _, _, part in parts]) / spans[:, None]).astype(np.float32),
         used=None if used.all() else used,

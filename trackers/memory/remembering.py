@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trackers.memory.batch import BatchedStream
+from trackers.memory.batch import BatchedStream, places
 from trackers.memory.encoder import MemoryEncoder, hard_masks, soft_masks
 from trackers.memory.memory_bank import Bools, Ints
 from trackers.memory.planning import MASK_PROMPT_LOGIT
@@ -48,8 +48,8 @@ class Remembering:
                 np.concatenate([stream.reconditioned for stream in batch]),
                 np.concatenate([stream.reconditioned_by for stream in batch]),
                 np.concatenate([stream.starts for stream in batch]),
-                _frames(batch, [len(stream.rows) for stream in batch]),
-                _frames(batch, [len(stream.plan.starts) for stream in batch]),
+                places(batch, [len(stream.rows) for stream in batch]),
+                places(batch, [len(stream.plan.starts) for stream in batch]),
                 *groups,
                 *raw_rows,
             ],
@@ -130,11 +130,6 @@ class Remembering:
             bank.claim(rows, state.step, conditioning, shown) for bank in (table.spatial, table.pointers)
         )
         return source, spatial, pointers
-
-
-def _frames(batch: Sequence[BatchedStream], counts: Sequence[int]) -> Ints:
-    """Each stream's place in the batch, as often as `counts` says."""
-    return np.repeat(np.array([stream.place for stream in batch], np.int64), counts)
 
 
 def _groups(batch: Sequence[BatchedStream]) -> list[Ints]:

@@ -11,7 +11,6 @@ import pytest
 from maskcast.errors import ModelError, SourceError
 from streaming.pipeline.conversion import Converter
 from streaming.pipeline.jobs import run_jobs
-from streaming.pipeline.worker import Worker
 from streaming.service.watchdog import Heartbeat
 from tests.frames import frame
 from tests.patience import patient
@@ -43,21 +42,6 @@ class Panicking(Model):
         if any(one.index == 3 and one.stream == "bad" for one in frames):
             raise self.raised
         return super().step(streams, frames)
-
-
-@pytest.fixture
-async def started():
-    """Starts workers, and ends them."""
-    workers = []
-
-    async def start(load, **options):
-        workers.append(Worker(load, **options))
-        await workers[-1].start()
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        worker.close()
 
 
 @pytest.mark.parametrize("raised", RAISED, ids=lambda raised: type(raised).__name__)

@@ -179,21 +179,6 @@ async def test_any_interleaving_gives_what_one_after_the_other_gives(tmp_path_fa
             assert not any(isinstance(a, int) and isinstance(b, int) for a, b in pairwise(entries))
 
 
-@pytest.fixture
-async def started():
-    """Starts workers, and ends them."""
-    workers = []
-
-    async def start(load, **options):
-        workers.append(Worker(load, **options))
-        await workers[-1].start()
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        worker.close()
-
-
 async def test_the_next_frame_of_one_file_is_seen_while_the_last_is_followed(started):
     class Meeting(Model):
         def __init__(self):

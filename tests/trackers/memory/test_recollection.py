@@ -4,7 +4,7 @@ import pytest
 from tests import tiny
 from tests.lockstep import PROMPTS, Ours, blob, scene
 from tests.scripted import scripted
-from trackers.memory import recollection
+from trackers.memory import propagation
 from trackers.memory.recollection import recollections
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -17,7 +17,7 @@ def video():
 
 def played(video, monkeypatch, *, together=16):
     """Masks by id of five frames of which the first three start two tracks each; the passes of the last."""
-    monkeypatch.setattr(recollection, "MAX_TRACKS_A_PASS", together)
+    monkeypatch.setattr(propagation, "MAX_TRACKS_A_PASS", together)
     passes, masks = [], []
 
     def noted(*arguments):
