@@ -18,9 +18,9 @@ def main() -> NoReturn:
         import streaming.process
 
         streaming.process.remember_hangup()
-    import streaming.cli
+    import streaming.cli.app
 
-    streaming.cli.main()
+    streaming.cli.app.main()
 
 
 if __name__ == "__main__":

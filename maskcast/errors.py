@@ -24,7 +24,7 @@ class MaskcastError(Exception):
         what: what happened.
         where: the stream, file, URL, model or setting that it is about; None if `what` says all.
         advice: what to do, or what is left to work with; None if nobody knows.
-        exit_code: with which the command ends, see `streaming.commands.manual`.
+        exit_code: with which the command ends, see `streaming.cli.manual`.
     """
 
     exit_code: ClassVar[int] = 1

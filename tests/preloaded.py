@@ -19,7 +19,7 @@ end_with_parent()
 wait_politely()
 
 import streaming.api  # noqa: E402 - loaded is what they are to be
-import streaming.cli  # noqa: E402
+import streaming.cli.app  # noqa: E402
 import streaming.commands.track  # noqa: E402
 import streaming.service.service  # noqa: E402, F401
 from streaming.lean_imports import import_lean  # noqa: E402

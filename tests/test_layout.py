@@ -31,9 +31,10 @@ WINGS = {
     **{wing: SINKS - {wing, "sinks.messages"} for wing in sorted(SINKS)},
     "trackers.detection": {"trackers.memory"},
     "trackers.hub": {"trackers.detection", "trackers.memory"},
-    "streaming.pipeline": {"streaming.settings", "streaming.service", "streaming.commands"},
-    "streaming.settings": {"streaming.pipeline", "streaming.service", "streaming.commands"},
-    "streaming.service": {"streaming.commands"},
+    "streaming.pipeline": {"streaming.settings", "streaming.service", "streaming.commands", "streaming.cli"},
+    "streaming.settings": {"streaming.pipeline", "streaming.service", "streaming.commands", "streaming.cli"},
+    "streaming.service": {"streaming.commands", "streaming.cli"},
+    "streaming.commands": {"streaming.cli"},
 }
 # What begins something that a person sees in a list of threads or tasks, and so has a name.
 NAMED = {"create_task", "Thread", "ThreadPoolExecutor", "SerialThread"}
@@ -170,7 +171,7 @@ def test_what_tests_share_lies_in_no_test_module(folder):
 
 def test_the_command_starts_without_what_takes_time():
     slow = ("torch", "transformers", "av", "cv2", "numpy", "asyncio", "pydantic", "aiomqtt")
-    code = f"import sys, streaming.cli; print([name for name in {slow} if name in sys.modules])"
+    code = f"import sys, streaming.cli.app; print([name for name in {slow} if name in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "[]"
 

@@ -19,7 +19,7 @@ from sinks import formats
 sinks.datasets.__path__.append(".")
 exec(Path("entry.py").read_text(), vars(formats))
 
-from streaming.cli import app
+from streaming.cli.app import app
 
 for arguments in (
     ["track", "clip.mp4", "--prompt", "star", "--model", "nano", "--out", "one.counts", "--out", "counts:two"],

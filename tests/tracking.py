@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from streaming.cli import app
+from streaming.cli.app import app
 
 
 def command(*arguments, model):

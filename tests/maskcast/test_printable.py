@@ -12,7 +12,8 @@ from maskcast.prompts import clean_prompt
 from sinks.mqtt.control import ControlError, parse_control
 from sources.location import check_stream_id
 from streaming.api import track
-from streaming.cli import app, say
+from streaming.cli.app import app
+from streaming.cli.terminal import say
 from streaming.settings.tables import load_settings
 
 # One of each kind: C0, DEL, C1, the separators of lines, and the twelve of the property Bidi_Control.

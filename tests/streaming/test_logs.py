@@ -276,7 +276,9 @@ def test_a_reader_that_stopped_reading_blocks_nobody_and_is_told_what_it_missed(
 
 
 def test_what_a_person_is_told_comes_after_what_was_logged_before():
-    program = "from streaming.cli import say\nfor number in range(500): log.info(f'line {number}')\nsay('the end')"
+    program = (
+        "from streaming.cli.terminal import say\nfor number in range(500): log.info(f'line {number}')\nsay('the end')"
+    )
     shown = lines(program, style="text")
     assert (len(shown), shown[-1]) == (501, "the end")
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from streaming.cli import app
+from streaming.cli.app import app
 from streaming.commands import acceptance as command
 from streaming.commands import reference_pictures
 from tests import tiny

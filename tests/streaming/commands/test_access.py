@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from streaming.cli import app
+from streaming.cli.app import app
 from tests import hub as stand_in
 from tests import tiny
 from tests.hub import TOKEN, Hub

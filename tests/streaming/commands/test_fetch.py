@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from maskcast.errors import ModelError
-from streaming.cli import app
+from streaming.cli.app import app
 from streaming.commands.fetch import progress_shown
 from tests import hub as stand_in
 from tests import processes

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from streaming.cli import app
+from streaming.cli.app import app
 from tests import hub, processes, tiny
 from tests.paths import ROOT
 from tests.patience import eventually

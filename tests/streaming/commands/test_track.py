@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from maskcast.errors import ModelError, SourceError, UsageError
 from streaming import track
-from streaming.cli import app
+from streaming.cli.app import app
 from tests import broker, forked, sinks_media
 from tests.clips import clip
 from tests.patience import eventually, patient

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from streaming.cli import app
+from streaming.cli.app import app
 from streaming.commands.demo import CLIP
 from tests import hub as stand_in
 from tests import tiny_sam2

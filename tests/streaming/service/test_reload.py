@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import maskcast.__main__
-import streaming.cli
+import streaming.cli.app
 import streaming.service.streams
 from maskcast.errors import MaskcastError, ModelError, UsageError
 from streaming.service.service import Service
@@ -222,7 +222,7 @@ def test_a_signal_in_the_first_moment_is_remembered_and_obeyed_after_the_start(t
 def test_no_other_command_takes_sighup(monkeypatch):
     """A terminal that is closed ends what was begun in it."""
     monkeypatch.setattr(sys, "argv", ["maskcast", "track", "--help"])
-    monkeypatch.setattr(streaming.cli, "main", lambda: None)
+    monkeypatch.setattr(streaming.cli.app, "main", lambda: None)
     before = signal.getsignal(signal.SIGHUP)
     maskcast.__main__.main()
     assert signal.getsignal(signal.SIGHUP) is before

@@ -11,7 +11,7 @@ from importlib import metadata
 
 import pytest
 
-from streaming.commands import manual
+from streaming.cli import manual
 from streaming.settings.tables import Settings
 from tests.paths import ROOT
 

@@ -1,0 +1,158 @@
+"""Arguments and options of `maskcast track`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maskcast.errors import MaskcastError
+from sinks.filename import STREAM_FIELD
+from sinks.formats import STDOUT, known_formats
+from sinks.video.container import HIGHEST_CRF
+from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
+from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Transport
+from streaming.cli import arguments
+from streaming.cli.terminal import complain, fail, say
+from streaming.defaults import HIGHEST_MAX_RATE, LOWEST_MAX_RATE, SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
+from streaming.logs import configure_logs
+from trackers.defaults import (
+    CONTEXT_TOKENS,
+    DETECT_EVERY_FRAMES,
+    DEVICE,
+    HOT_START_FRAMES,
+    MODEL,
+    PRECISION,
+    PROPAGATE,
+)
+from trackers.options import EngineOptions
+
+
+def track(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Path, folder or glob of images, - for standard input, URL, camera:0 or /dev/video0.",
+        ),
+    ],
+    prompt: Annotated[
+        list[str] | None, typer.Option("--prompt", "-p", help="What to look for; may be given several times.")
+    ] = None,
+    out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help=f"{known_formats()}; name:target, such as coco:target, where the suffix does not say the format. "
+            f"Default: {STDOUT}, or on a terminal a line a second to read. {STREAM_FIELD} stands for the stream's id.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace files of --out that exist; they are refused without it."),
+    ] = False,
+    model: arguments.Model = MODEL,
+    device: arguments.Device = DEVICE,
+    precision: arguments.Precision = PRECISION,
+    threshold: arguments.Threshold = None,
+    tracker: arguments.Tracker = None,
+    tracker_from: arguments.TrackerFrom = None,
+    hot_start: arguments.HotStart = HOT_START_FRAMES,
+    context_tokens: arguments.ContextTokens = CONTEXT_TOKENS,
+    resolution: arguments.Resolution = None,
+    detect_every: arguments.DetectEvery = DETECT_EVERY_FRAMES,
+    propagate: arguments.Propagate = PROPAGATE,
+    compiled: arguments.Compile = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Folder for the track states, so that a restart keeps the ids; by default none.")
+    ] = None,
+    save_seconds: Annotated[
+        float,
+        typer.Option(
+            min=SHORTEST_SAVE_INTERVAL_SECONDS,
+            help="Seconds between two savings of a track state; a killed process loses what came since.",
+        ),
+    ] = SAVE_INTERVAL_SECONDS,
+    stream: Annotated[str | None, typer.Option(help="Id of the stream; by default made from the source.")] = None,
+    max_frames: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many tracked frames; by default at the end.")
+    ] = None,
+    max_rate: Annotated[
+        float | None,
+        typer.Option(
+            min=LOWEST_MAX_RATE,
+            max=HIGHEST_MAX_RATE,
+            help="Track at most so many frames a second of the video, and leave the others out; by default all.",
+        ),
+    ] = None,
+    live: Annotated[
+        bool | None,
+        typer.Option(
+            "--live/--offline",
+            help="Drop all but the newest frame, or process every one; by default live for what has no end.",
+        ),
+    ] = None,
+    rtsp_transport: Annotated[
+        Transport, typer.Option(help="How RTSP's media travels: tcp loses nothing, udp has less delay.")
+    ] = DEFAULT_TRANSPORT,
+    max_pixels: Annotated[
+        int,
+        typer.Option(
+            min=1, max=HIGHEST_MAX_PIXELS, help="Largest picture, width times height; larger ones are refused."
+        ),
+    ] = MAX_PIXELS,
+    decoder: Annotated[
+        DecoderName,
+        typer.Option(
+            help="What decodes video: auto takes a graphics card's decoder where one works, else the processor."
+        ),
+    ] = DEFAULT_DECODER,
+    codec: Annotated[str | None, typer.Option(help="Video encoder; by default H.264, on hardware if it works.")] = None,
+    quality: Annotated[
+        int | None, typer.Option(min=0, max=HIGHEST_CRF, help="Video quality as the encoder's CRF; lower is better.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show logs and tracebacks.")] = False,
+) -> None:
+    """Track what matches the prompts and write or publish the masks."""
+    from streaming.commands.outputs import Outputs
+    from streaming.commands.track import run_track
+
+    outputs = Outputs(out or [], codec, quality, force)
+    try:
+        if verbose:
+            configure_logs("info", "text")
+        _, code = run_track(
+            sources,
+            prompt or [],
+            outputs,
+            EngineOptions(
+                model,
+                device,
+                tracker,
+                tracker_from,
+                hot_start,
+                precision=precision,
+                threshold=threshold,
+                context_tokens=context_tokens,
+                resolution=resolution,
+                detect_every=detect_every,
+                propagate=propagate,
+                compile=compiled,
+            ),
+            stream=stream,
+            live=live,
+            max_frames=max_frames,
+            max_rate=max_rate,
+            rtsp_transport=rtsp_transport,
+            max_pixels=max_pixels,
+            decoder=decoder,
+            track_states=state,
+            save_seconds=save_seconds,
+            problem=lambda error: complain(error, verbose=verbose),
+            say=say,
+        )
+    except MaskcastError as error:
+        fail(error, verbose=verbose)
+    raise typer.Exit(code)
