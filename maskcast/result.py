@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from maskcast.frame import Frame
 from maskcast.mask import Box, Mask
+from maskcast.places import Tally
 
 
 class TrackState(StrEnum):
@@ -20,12 +21,20 @@ class TrackState(StrEnum):
 
 
 class EventKind(StrEnum):
-    """A change in a track's life, as published."""
+    """What happened to a track: a change in its life, or something at a place."""
 
     STARTED = "started"
     LOST = "lost"
     RECOVERED = "recovered"
     ENDED = "ended"
+    ENTERED = "entered"
+    LEFT = "left"
+    DWELLED = "dwelled"
+    CROSSED = "crossed"
+
+
+# The life cycle's; the others are about a zone or a line.
+LIFE_EVENTS = (EventKind.STARTED, EventKind.LOST, EventKind.RECOVERED, EventKind.ENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +43,11 @@ class Track:
 
     Attributes:
         id: positive, never reused within a stream.
-        prompt: the phrase that the object matches.
+        prompt: name of the prompt that the object matches.
         state: tentative or confirmed; other states have no mask in this frame and are not listed.
         score: confidence in [0, 1] of the detection that last supported the track.
         mask: at the frame's size.
+        zones: names of those that it is in.
     """
 
     id: int
@@ -45,17 +55,21 @@ class Track:
     state: TrackState
     score: float
     mask: Mask
+    zones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A confirmed track started, was lost, was recovered or ended at a frame.
+    """A confirmed track started, was lost, was recovered or ended at a frame, or it did something at a place.
 
     Attributes:
         kind: what happened.
         track_id, prompt: of which track.
         score: the track's last score, in [0, 1].
         bbox: where it was last seen, in pixels of the frame.
+        place: name of the zone or the line; None for the life cycle.
+        direction: in which a line was crossed; None for others.
+        seconds: in the zone so far, when it dwelled or left; None for others.
     """
 
     kind: EventKind
@@ -63,6 +77,9 @@ class Event:
     prompt: str
     score: float
     bbox: Box
+    place: str | None = None
+    direction: str | None = None
+    seconds: float | None = None
 
     @property
     def appears(self) -> bool:
@@ -91,8 +108,12 @@ class Result:
         frame: which one.
         tracks: the objects that are visible in it, in order of id.
         events: what happened to tracks at this frame.
+        lost: tracks that are lost in it, where they were seen last; only where sinks hide objects.
+        tally: what has been counted up to it; None without zones and lines.
     """
 
     frame: Frame
     tracks: tuple[Track, ...] = ()
     events: tuple[Event, ...] = ()
+    lost: tuple[Track, ...] = ()
+    tally: Tally | None = None

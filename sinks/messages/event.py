@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from maskcast.result import Event, EventKind, Result
+from maskcast.result import LIFE_EVENTS, Event, EventKind, Result
 from sinks.messages.message import (
     BoundingBox,
     EventId,
@@ -41,7 +41,7 @@ class EventMessage(Message):
     event: Annotated[
         EventKind,
         Field(description="What happened."),
-        WithJsonSchema({"enum": [kind.value for kind in EventKind], "title": "Event", "type": "string"}),
+        WithJsonSchema({"enum": [kind.value for kind in LIFE_EVENTS], "title": "Event", "type": "string"}),
     ]
     track: Annotated[TrackReference, Field(description="The track that it happened to.")]
     frame: FrameIndex

@@ -6,7 +6,7 @@ import uuid
 from collections import deque
 from dataclasses import dataclass, field
 
-from maskcast.result import Event, EventKind
+from maskcast.result import LIFE_EVENTS, Event, EventKind
 from sinks.messages.event import shed_message
 
 OPEN_TRACKS = 1_000  # a stream
@@ -58,6 +58,8 @@ class JournalStream:
 
     def follow(self, event: Event) -> None:
         """Keep the table of open tracks."""
+        if event.kind not in LIFE_EVENTS:
+            return
         number = event.track_id
         self.highest = max(self.highest, number)
         if event.kind is EventKind.ENDED:
