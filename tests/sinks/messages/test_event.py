@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from maskcast.mask import Box
-from maskcast.result import Event, EventKind, Result
+from maskcast.result import LIFE_EVENTS, Event, EventKind, Result
 from sinks.messages.event import EventMessage, event_message, shed_message
 from tests.schemas import VALIDATORS, validate
 from tests.sinks_media import frame, grey
@@ -18,9 +18,9 @@ def test_an_event_says_what_happened_to_which_track() -> None:
     assert (found["bbox"], found["score"]) == ([1.3, 2, 3, 4], 0.1235)
 
 
-def test_the_kinds_of_events_are_those_of_the_tracker() -> None:
+def test_the_kinds_of_events_are_those_of_the_life_cycle() -> None:
     assert EventMessage.model_fields["event"].annotation is EventKind
-    assert VALIDATORS["event"].schema["properties"]["event"]["enum"] == list(EventKind)
+    assert VALIDATORS["event"].schema["properties"]["event"]["enum"] == list(LIFE_EVENTS)
 
 
 def test_dropped_events_are_counted() -> None:
