@@ -31,6 +31,7 @@ from sources.picture import DecodedPicture
 from sources.picture_file import size_in_header
 from sources.pixels import oversize, oversize_unseen
 from sources.upright import Upright
+from sources.video_decoder import VideoDecoder
 
 DEFAULT_FRAME_RATE = Fraction(25)
 # Rates above this are FFmpeg's guesses from the clock's resolution.
@@ -74,9 +75,9 @@ class ContainerSource:
         self._container: Any = open_container(opening)
         try:
             self._video: Any = self._best_stream()
-            self._video.codec_context.options = {"max_pixels": str(opening.max_pixels)}
             self._extent = Extent(self._container, self._video)
             self._live = self._extent.length is None if live is None else live
+            self._decoder: Any = VideoDecoder(self._video, opening, live=self._live)
             self._timeless = self._is_timeless()
             self._continuity = None if self._unending() else Continuity(self._container.format)
             rate = None if self._timeless else self._video.average_rate or self._video.guessed_rate
@@ -141,7 +142,7 @@ class ContainerSource:
         )
 
     def _look(self, first: Frame) -> Look:
-        coded, aspect = self._video.codec_context, self._video.sample_aspect_ratio
+        coded, aspect = self._decoder.context, self._video.sample_aspect_ratio
         width, height = first.picture.width, first.picture.height
         turned = (coded.width, coded.height) == (height, width) and width != height
         shape = (1 / aspect if turned else aspect) if aspect else None
@@ -171,8 +172,6 @@ class ContainerSource:
                 self.close()
 
     def _produce(self, stream: str) -> Generator[Frame, None, None]:
-        # Frame threads hold frames back: fast for files, late for cameras.
-        self._video.thread_type = "SLICE" if self._live else "AUTO"
         started = datetime.now(UTC)
         step = float(1 / (self._rate or DEFAULT_FRAME_RATE))
         tick = min(float(self._time_base), step)
@@ -284,7 +283,7 @@ class ContainerSource:
         A failure counts unless it comes before the first picture, where recordings may be cut.
         """
         try:
-            return cast("Sequence[av.VideoFrame]", self._video.codec_context.decode(packet))
+            return cast("Sequence[av.VideoFrame]", self._decoder.decode(packet))
         except av.EOFError:
             return ()
         except (av.FFmpegError, OSError) as error:
@@ -297,7 +296,7 @@ class ContainerSource:
 
         Some decoders keep the size that they refuse; others forget it and say EINVAL, or ERANGE (dav1d).
         """
-        context, most = self._video.codec_context, self._opening.max_pixels
+        context, most = self._decoder.context, self._opening.max_pixels
         if packet is not None and not context.width and (size := size_in_header(bytes(packet))):
             return oversize(*size, most)
         forgotten = isinstance(error, av.ArgumentError) and not context.width
@@ -350,5 +349,5 @@ class ContainerSource:
         self._first = None
         with suppress(AttributeError):  # opening failed half-way
             self._frames.close()
-        self._video = None
+        self._video = self._decoder = None
         self._container.close()

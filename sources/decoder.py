@@ -38,9 +38,8 @@ def acceleration(name: DecoderName) -> HWAccel | None:
     return None
 
 
-@cache
 def _missing(device: str) -> str | None:
-    """Why a device cannot decode, tried once; None if it can."""
+    """Why a device cannot decode, tried anew for each source, as a card may go and come; None if it can."""
     if device not in hwdevices_available():
         return "this PyAV's FFmpeg is built without it"
     try:

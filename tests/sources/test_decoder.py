@@ -11,7 +11,6 @@ from tests import media
 @pytest.fixture(autouse=True)
 def _asked_anew():
     """As in a fresh process."""
-    decoder._missing.cache_clear()
     decoder._warn.cache_clear()
 
 
@@ -50,6 +49,14 @@ def test_one_that_is_named_and_missing_is_warned_of_once(monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         assert [decoder.acceleration("cuda") for _ in range(3)] == [None] * 3
     assert caplog.messages == ["decoder cuda is not there (no driver): the processor decodes"]
+
+
+def test_a_card_that_goes_is_missed_by_the_next_source(monkeypatch):
+    accelerations(monkeypatch)
+    away(monkeypatch)
+    assert decoder.acceleration("cuda") == "cuda"
+    away(monkeypatch, cuda="no driver")
+    assert decoder.acceleration("cuda") is None
 
 
 def test_nobody_is_bothered_with_what_auto_does_not_find(monkeypatch, caplog):
