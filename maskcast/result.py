@@ -33,8 +33,9 @@ class EventKind(StrEnum):
     CROSSED = "crossed"
 
 
-# The life cycle's; the others are about a zone or a line.
+# Those of the life cycle, and those about a zone or a line.
 LIFE_EVENTS = (EventKind.STARTED, EventKind.LOST, EventKind.RECOVERED, EventKind.ENDED)
+PLACE_EVENTS = (EventKind.ENTERED, EventKind.LEFT, EventKind.DWELLED, EventKind.CROSSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,8 @@ class Result:
         events: what happened to tracks at this frame.
         lost: tracks that are lost in it, where they were seen last; only where sinks hide objects.
         tally: what has been counted up to it; None without zones and lines.
+        place_state: what counting must know after a restart to go on from this frame, as JSON, where it is to be kept:
+            together with the events, whatever happens to the process.
     """
 
     frame: Frame
@@ -117,3 +120,4 @@ class Result:
     events: tuple[Event, ...] = ()
     lost: tuple[Track, ...] = ()
     tally: Tally | None = None
+    place_state: str | None = None

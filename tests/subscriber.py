@@ -18,7 +18,7 @@ from tests.schemas import SCHEMAS
 
 KEPT_SECONDS = 3600
 # Levels of topics on which nothing but messages that follow a schema may travel.
-OURS = ("/tracks", "/events", "/status", "/counts", "/control/reply")
+OURS = ("/tracks", "/events", "/status", "/counts", "/totals", "/control/reply")
 
 
 class Subscriber:

@@ -15,6 +15,7 @@ from docs.generate.markdown import table
 from streaming.settings.problems import bounds, choices_of, shown_number
 from streaming.settings.tables import Settings
 
+_CHOSEN = {"zones": "ZONE", "lines": "LINE"}
 _UNITS = (("PB", 10**15), ("MB", 10**6), ("KiB", 1 << 10))
 
 
@@ -25,10 +26,11 @@ def settings_tables() -> str:
 
 
 def _tables(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
-    """The tables within one, each with its dotted name; `NAME` stands for what a user chooses."""
+    """The tables within one, each with its dotted name; `NAME`, `ZONE` and `LINE` are what a user chooses."""
     for key, field in model.model_fields.items():
         for inner in _models(field.annotation):
-            name = f"{path}{key}.NAME" if typing.get_origin(field.annotation) is dict else f"{path}{key}"
+            chosen = f".{_CHOSEN.get(key, 'NAME')}" if typing.get_origin(field.annotation) is dict else ""
+            name = f"{path}{key}{chosen}"
             yield name, inner
             yield from _tables(inner, f"{name}.")
 
@@ -50,7 +52,7 @@ def _kind(field: FieldInfo) -> str:
     if bool in types:
         return "true or false"
     if tuple in types:
-        return "list of strings"
+        return "list of `[x, y]`" if _holds(float, field.annotation) else "list of strings"
     low, high = bounds(field)
     if ByteSize in types:
         return f"size, {_size(low)} to {_size(high)}"
@@ -80,6 +82,10 @@ def _types(annotation: Any) -> set[Any]:
         return {tuple}
     arguments = typing.get_args(annotation)
     return set().union(*map(_types, arguments)) if arguments else {annotation}
+
+
+def _holds(kind: type, annotation: Any) -> bool:
+    return annotation is kind or any(_holds(kind, part) for part in typing.get_args(annotation))
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -1,17 +1,19 @@
-"""What is published of the lives of tracks: events, and that some had to be dropped."""
+"""What is published of tracks: events of their lives and at places, and that some had to be dropped."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 
-from maskcast.result import LIFE_EVENTS, Event, EventKind, Result
+from maskcast.result import LIFE_EVENTS, PLACE_EVENTS, Event, EventKind, Result
 from sinks.messages.message import (
     BoundingBox,
     EventId,
     FrameIndex,
     Message,
+    PlaceName,
     Prompt,
     Score,
     Seconds,
@@ -32,17 +34,17 @@ class TrackReference(Message):
     prompt: Prompt
 
 
-class EventMessage(Message):
-    """A change in the life of a confirmed track: a message on ``<prefix>/<stream>/events``."""
+def _kinds(kinds: Iterable[EventKind]) -> WithJsonSchema:
+    return WithJsonSchema({"enum": [kind.value for kind in kinds], "title": "Event", "type": "string"})
 
-    schema_: Annotated[Literal["maskcast.event/1"], Field(alias="schema", description="Format and version.")]
+
+class _Event(Message):
+    """What the versions share."""
+
+    schema_: Annotated[str, Field(alias="schema", description="Format and version.")]
     stream: StreamId
     id: EventId
-    event: Annotated[
-        EventKind,
-        Field(description="What happened."),
-        WithJsonSchema({"enum": [kind.value for kind in LIFE_EVENTS], "title": "Event", "type": "string"}),
-    ]
+    event: Annotated[EventKind, Field(description="What happened.")]
     track: Annotated[TrackReference, Field(description="The track that it happened to.")]
     frame: FrameIndex
     pts: Seconds
@@ -50,6 +52,29 @@ class EventMessage(Message):
     score: Score
     bbox: Annotated[
         BoundingBox, Field(description="Where the object was last seen: left, top, width, height in pixels.")
+    ]
+
+
+class EventMessage(_Event):
+    """A change in the life of a confirmed track: a message on ``<prefix>/<stream>/events``."""
+
+    schema_: Annotated[Literal["maskcast.event/1"], Field(alias="schema", description="Format and version.")]
+    event: Annotated[EventKind, Field(description="What happened."), _kinds(LIFE_EVENTS)]
+
+
+class PlaceEventMessage(_Event):
+    """What a confirmed track did at a zone or a line: a message on ``<prefix>/<stream>/events``."""
+
+    schema_: Annotated[Literal["maskcast.event/2"], Field(alias="schema", description="Format and version.")]
+    event: Annotated[EventKind, Field(description="What happened."), _kinds(PLACE_EVENTS)]
+    zone: Annotated[PlaceName | None, Field(description="Which zone was entered, left or dwelled in; else null.")]
+    line: Annotated[PlaceName | None, Field(description="Which line was crossed; else null.")]
+    direction: Annotated[
+        str | None, Field(min_length=1, description="Name of the direction in which the line was crossed; else null.")
+    ]
+    seconds: Annotated[
+        float | None,
+        Field(ge=0, description="Seconds in the zone so far, of `dwelled` and `left`; else null."),
     ]
 
 
@@ -66,19 +91,29 @@ class ShedMessage(Message):
     time: Annotated[Time, Field(description="When this was found, UTC.")]
 
 
-def event_message(result: Result, event: Event, event_id: str) -> EventMessage:
+def event_message(result: Result, event: Event, event_id: str) -> EventMessage | PlaceEventMessage:
     """The published form of one of the events that `result` carries; `event_id` is ``<32 hex digits>-<number>``."""
-    return EventMessage(
-        schema_="maskcast.event/1",
-        stream=result.frame.stream,
-        id=event_id,
-        event=event.kind,
-        track=TrackReference(id=event.track_id, prompt=event.prompt),
-        frame=result.frame.index,
-        pts=round(result.frame.pts, 6),
-        time=utc_time(result.frame.captured_at),
-        score=rounded_score(event.score),
-        bbox=rounded_bbox(event.bbox),
+    shared: dict[str, Any] = {
+        "stream": result.frame.stream,
+        "id": event_id,
+        "event": event.kind,
+        "track": TrackReference(id=event.track_id, prompt=event.prompt),
+        "frame": result.frame.index,
+        "pts": round(result.frame.pts, 6),
+        "time": utc_time(result.frame.captured_at),
+        "score": rounded_score(event.score),
+        "bbox": rounded_bbox(event.bbox),
+    }
+    if event.kind in LIFE_EVENTS:
+        return EventMessage(schema_="maskcast.event/1", **shared)
+    crossed = event.kind is EventKind.CROSSED
+    return PlaceEventMessage(
+        schema_="maskcast.event/2",
+        zone=None if crossed else event.place,
+        line=event.place if crossed else None,
+        direction=event.direction,
+        seconds=None if event.seconds is None else round(max(event.seconds, 0.0), 3),
+        **shared,
     )
 
 

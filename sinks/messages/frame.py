@@ -1,8 +1,8 @@
-"""What is published of a frame: version 1, and version 2 for frames that come from a file of their own."""
+"""What is published of a frame: version 1, 2 for frames that are a file of their own, 3 for streams with places."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from sinks.messages.message import (
     BoundingBox,
     FrameIndex,
     Message,
+    PlaceName,
     Prompt,
     Score,
     Seconds,
@@ -50,7 +51,13 @@ class TrackMessage(Message):
     segmentation: Annotated[Segmentation, Field(description="The mask in COCO's compressed run-length encoding.")]
 
 
-Tracks = Annotated[list[TrackMessage], Field(description="In order of id; empty when nothing is visible.")]
+class PlacedTrackMessage(TrackMessage):
+    """One object in one frame, and the zones that it is in."""
+
+    zones: Annotated[list[PlaceName], Field(description="The zones that it is in; a tentative track is in none.")]
+
+
+_IN_ORDER = Field(description="In order of id; empty when nothing is visible.")
 
 
 class _Frame(Message):
@@ -77,7 +84,7 @@ class FrameMessage(_Frame):
     """All objects that are visible in one frame: a line of JSON Lines, a message on ``<prefix>/<stream>/tracks``."""
 
     schema_: Annotated[Literal["maskcast.frame/1"], Field(alias="schema", description="Format and version.")]
-    tracks: Tracks
+    tracks: Annotated[list[TrackMessage], _IN_ORDER]
 
 
 class FileFrameMessage(_Frame):
@@ -91,13 +98,30 @@ class FileFrameMessage(_Frame):
             description="Name of the picture's file, as in COCO: relative to the folder that was given, with `/`.",
         ),
     ]
-    tracks: Tracks
+    tracks: Annotated[list[TrackMessage], _IN_ORDER]
 
 
-def frame_message(result: Result, downscale: int = 1) -> FrameMessage | FileFrameMessage:
+class PlacesFrameMessage(_Frame):
+    """What is visible in one frame, with the zones that each object is in: of a stream that has zones or lines."""
+
+    schema_: Annotated[Literal["maskcast.frame/3"], Field(alias="schema", description="Format and version.")]
+    file_name: Annotated[
+        str | None,
+        Field(
+            description="Name of the picture's file as in `maskcast.frame/2`; null for a frame that has no file of "
+            "its own."
+        ),
+    ]
+    tracks: Annotated[list[PlacedTrackMessage], _IN_ORDER]
+
+
+AnyFrameMessage: TypeAlias = FrameMessage | FileFrameMessage | PlacesFrameMessage
+
+
+def frame_message(result: Result, downscale: int = 1) -> AnyFrameMessage:
     """The published form of one frame's result, its masks reduced by `downscale` (see `sinks.messages.downscale`).
 
-    Boxes and areas stay those of the masks at the frame's size.
+    Boxes and areas stay those of the masks at the frame's size. A result with a tally is of a stream with places.
     """
     frame = result.frame
     shared: dict[str, Any] = {
@@ -108,21 +132,25 @@ def frame_message(result: Result, downscale: int = 1) -> FrameMessage | FileFram
         "width": frame.picture.width,
         "height": frame.picture.height,
         "downscale": downscale,
-        "tracks": [_track(track, downscale) for track in result.tracks],
     }
+    if result.tally is not None:
+        placed = [PlacedTrackMessage(**_track(track, downscale), zones=list(track.zones)) for track in result.tracks]
+        return PlacesFrameMessage(schema_="maskcast.frame/3", file_name=frame.file_name, tracks=placed, **shared)
+    tracks = [TrackMessage(**_track(track, downscale)) for track in result.tracks]
     if frame.file_name is None:
-        return FrameMessage(schema_="maskcast.frame/1", **shared)
-    return FileFrameMessage(schema_="maskcast.frame/2", file_name=frame.file_name, **shared)
+        return FrameMessage(schema_="maskcast.frame/1", tracks=tracks, **shared)
+    return FileFrameMessage(schema_="maskcast.frame/2", file_name=frame.file_name, tracks=tracks, **shared)
 
 
-def _track(track: Track, downscale: int) -> TrackMessage:
+def _track(track: Track, downscale: int) -> dict[str, Any]:
+    """What all versions say of a track."""
     mask = downscaled(track.mask, downscale)
-    return TrackMessage(
-        id=track.id,
-        prompt=track.prompt,
-        state=TrackState.CONFIRMED if track.state is TrackState.CONFIRMED else TrackState.TENTATIVE,
-        score=rounded_score(track.score),
-        bbox=rounded_bbox(track.mask.bbox),
-        area=track.mask.area,
-        segmentation=Segmentation(size=mask.size, counts=rle.encode(mask)),
-    )
+    return {
+        "id": track.id,
+        "prompt": track.prompt,
+        "state": TrackState.CONFIRMED if track.state is TrackState.CONFIRMED else TrackState.TENTATIVE,
+        "score": rounded_score(track.score),
+        "bbox": rounded_bbox(track.mask.bbox),
+        "area": track.mask.area,
+        "segmentation": Segmentation(size=mask.size, counts=rle.encode(mask)),
+    }

@@ -22,6 +22,7 @@ BoundingBox = Annotated[
     Field(description="Left, top, width and height in pixels of the frame, origin at the top left corner."),
 ]
 StreamId = Annotated[str, Field(min_length=1, description="Id of the stream.")]
+PlaceName = Annotated[str, Field(min_length=1, description="Name of a zone or a line.")]
 FrameIndex = Annotated[int, Field(ge=0, description="0-based count of decoded frames; dropped frames leave gaps.")]
 Seconds = Annotated[float, Field(description="Presentation time in seconds on the clock of the medium.")]
 EventId = Annotated[

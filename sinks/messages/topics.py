@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from sinks.messages.control import ControlMessage, ReplyMessage
-from sinks.messages.counts import CountsMessage
-from sinks.messages.event import EventMessage, ShedMessage
-from sinks.messages.frame import FileFrameMessage, FrameMessage
+from sinks.messages.counts import CountsMessage, PlaceCountsMessage
+from sinks.messages.event import EventMessage, PlaceEventMessage, ShedMessage
+from sinks.messages.frame import FileFrameMessage, FrameMessage, PlacesFrameMessage
 from sinks.messages.message import Message
 from sinks.messages.status import ProcessMessage, StatusMessage
+from sinks.messages.totals import TotalsMessage
 
 
 class Delivery(NamedTuple):
@@ -59,16 +60,17 @@ READING = Delivery(qos=1)
 TRACKS = Topic(
     "{prefix}/{stream}/tracks",
     Delivery(qos=0, expiry_seconds=10),
-    (FrameMessage, FileFrameMessage),
+    (FrameMessage, FileFrameMessage, PlacesFrameMessage),
     "send",
     "all visible objects with their masks, once a frame; of a source that ends, with QoS 1 and no expiry",
 )
 EVENTS = Topic(
     "{prefix}/{stream}/events",
     Delivery(qos=1),
-    (EventMessage, ShedMessage),
+    (EventMessage, PlaceEventMessage, ShedMessage),
     "send",
-    "an object appeared, was lost, came back or is gone for good; or events had to be dropped",
+    "an object appeared, was lost, came back or is gone for good; it did something at a zone or a line; or events had "
+    "to be dropped",
 )
 STATUS = Topic(
     "{prefix}/{stream}/status",
@@ -80,9 +82,16 @@ STATUS = Topic(
 COUNTS = Topic(
     "{prefix}/{stream}/counts",
     Delivery(qos=1, retain=True),
-    (CountsMessage,),
+    (CountsMessage, PlaceCountsMessage),
     "send",
-    "how many objects of each prompt are visible",
+    "how many objects of each prompt are visible, and in which zones",
+)
+TOTALS = Topic(
+    "{prefix}/{stream}/totals",
+    Delivery(qos=1, retain=True),
+    (TotalsMessage,),
+    "send",
+    "how many objects of each prompt crossed each line and entered each zone; of streams that have some",
 )
 IMAGE = Topic(
     "{prefix}/{stream}/image",
@@ -112,6 +121,7 @@ OF_A_STREAM = {
     "events": EVENTS,
     "status": STATUS,
     "counts": COUNTS,
+    "totals": TOTALS,
     "image": IMAGE,
     "control": CONTROL,
     "reply": REPLY,

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from pydantic import ByteSize, Field, SecretStr, ValidationError, model_validator
 
 from maskcast.errors import SettingsError, UsageError
+from maskcast.places import Places
 from maskcast.redaction import hide
 from sinks.filename import STREAM_FIELD, with_stream
 from sinks.formats import parse_output
@@ -46,12 +47,14 @@ from streaming.defaults import (
 )
 from streaming.settings.file import fill_in, read_toml
 from streaming.settings.model import ModelSettings
+from streaming.settings.places import Lines, Zones, check_names, places_of
 from streaming.settings.problems import found_problems
 from streaming.settings.table import DAY_SECONDS, Table
 from streaming.settings.values import (
     Actions,
     BrokerUrl,
     ClientId,
+    ClockTime,
     FilePath,
     Hosts,
     Listen,
@@ -250,6 +253,13 @@ class StreamSettings(Table):
         "or that are dropped because the model is too slow. No file replaces another: its name is the time of its "
         "first frame.",
     )
+    zones: Zones = Field(default={}, description="Areas in which objects are counted.")
+    lines: Lines = Field(default={}, description="Lines at which objects are counted.")
+    reset: ClockTime | None = Field(
+        default=None,
+        description='Local time, such as `"00:00"`, at which the totals of zones and lines begin anew each day; by '
+        "default they do on request alone.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -274,7 +284,16 @@ class StreamSettings(Table):
             )
         if os.path.realpath(self.source) in {os.path.realpath(output.path) for output in outputs if output.path}:
             raise ValueError("out names the source itself")
+        check_names(self.places(), self.prompts)
+        if self.reset and not self.places():
+            raise ValueError("reset needs a zone or a line")
+        if self.reset and self.ends():
+            raise ValueError("reset needs a source that never ends")
         return self
+
+    def places(self) -> Places:
+        """The zones and lines."""
+        return places_of(self.zones, self.lines)
 
     def source_settings(self) -> SourceSettings:
         """How the source is opened."""

@@ -111,6 +111,12 @@ def _client_id(value: str) -> str:
     return value
 
 
+def _clock_time(value: str) -> str:
+    if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value) is None:
+        raise ValueError('must be a time of day such as "00:00"')
+    return value
+
+
 def _listen(value: str) -> str:
     if value and host_and_port(value) is None:
         raise ValueError('must be host:port, such as 127.0.0.1:9464 or [::1]:9464, or "" for none')
@@ -142,6 +148,7 @@ ModelName: TypeAlias = Annotated[Text, AfterValidator(_model_name)]
 Device: TypeAlias = Annotated[str, AfterValidator(_device)]
 Topic: TypeAlias = Annotated[Text, AfterValidator(_topic_level)]
 ClientId: TypeAlias = Annotated[Text, AfterValidator(_client_id)]
+ClockTime: TypeAlias = Annotated[str, AfterValidator(_clock_time)]
 Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
 Hosts: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], Field(strict=False, max_length=64)]
 StreamId: TypeAlias = Annotated[str, AfterValidator(_id)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import jsonschema
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from pycocotools import mask as coco
 
 from maskcast.mask import Mask
+from maskcast.places import Tally
 from maskcast.result import Result, Track, TrackState
 from sinks.messages.downscale import downscaled
 from sinks.messages.frame import FrameMessage, frame_message
@@ -34,6 +36,20 @@ def test_a_frame_with_a_file_of_its_own_is_version_2() -> None:
     first = validate("frame", frame_message(plain))
     assert first.pop("schema") == "maskcast.frame/1"
     assert found == first
+
+
+def test_a_frame_of_a_stream_with_places_is_version_3() -> None:
+    some = tracks(SIZE, 0)
+    here = replace(some[0], zones=("gate", "yard"))
+    placed = replace(result(here, *some[1:]), tally=Tally(datetime(2026, 1, 1, tzinfo=UTC)))
+    found = validate("frame3", frame_message(placed))
+    assert [track.pop("zones") for track in found["tracks"]] == [["gate", "yard"], [], []]
+    assert (found.pop("schema"), found.pop("file_name")) == ("maskcast.frame/3", None)
+    first = validate("frame", frame_message(result(*some)))
+    assert first.pop("schema") == "maskcast.frame/1"
+    assert found == first
+    named = replace(placed, frame=replace(placed.frame, file_name="monday/000004.jpg"))
+    assert validate("frame3", frame_message(named))["file_name"] == "monday/000004.jpg"
 
 
 def test_frame_is_as_designed() -> None:

@@ -42,4 +42,9 @@ def test_what_the_test_looks_for_is_found() -> None:
 def test_a_topic_is_made_of_prefix_and_stream() -> None:
     assert topics.REPLY.at("site/north", "door") == "site/north/door/control/reply"
     assert topics.PROCESS.at("site") == "site/status"
-    assert topics.retained_topics("site", "door") == ["site/door/status", "site/door/counts", "site/door/image"]
+    assert topics.retained_topics("site", "door") == [
+        "site/door/status",
+        "site/door/counts",
+        "site/door/totals",
+        "site/door/image",
+    ]

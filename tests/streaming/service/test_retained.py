@@ -64,8 +64,8 @@ async def test_all_topics_of_a_stream(tmp_path):
     await written(file, "door")
     retained = remembered(file)
     topics = retained.topics("door")
-    assert topics[:3] == ["site/door/status", "site/door/counts", "site/door/image"]
-    assert [topic.startswith("homeassistant/device/maskcast_door_") for topic in topics[3:]] == [True]
+    assert topics[:4] == [f"site/door/{name}" for name in ("status", "counts", "totals", "image")]
+    assert [topic.startswith("homeassistant/device/maskcast_door_") for topic in topics[4:]] == [True]
     assert (retained.stale("door"), retained.elsewhere()) == ([], [])
 
 
@@ -82,7 +82,7 @@ async def test_another_prefix_broker_or_place_of_home_assistant(tmp_path):
 
     moved = remembered(file, discovery="hass")
     moved.note("door")
-    assert [topic.split("/")[0] for topic in moved.topics("door")] == ["site"] * 3 + ["homeassistant", "hass"]
+    assert [topic.split("/")[0] for topic in moved.topics("door")] == ["site"] * 4 + ["homeassistant", "hass"]
     (stale,) = moved.stale("door")
     assert stale.startswith("homeassistant/")
     moved.forget_stale("door")
