@@ -8,6 +8,7 @@ for the process `maskcast`; other programs get the whole library.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -44,22 +45,42 @@ _MODELS = (
 
 def import_lean() -> None:
     """Import what all model classes share, once. With a GPU, passes may be compiled: then it is imported as it is."""
-    import torch
-
-    if "transformers" in sys.modules or torch.cuda.is_available():
+    if "transformers" in sys.modules:
         return
-    try:
-        with _looking_through_few():
-            import transformers.utils
-            from transformers.utils import import_utils
+    with _uncollected():
+        import torch
 
-            with _saying_no(transformers.utils), _saying_no(import_utils), _without_compiler():
-                import transformers.modeling_layers  # brings modeling_utils and masking_utils
-    except (ImportError, AttributeError, NameError, TypeError) as error:
-        # Another version, which asks for more: it will be imported again, and whole, where it is used.
-        logger.debug("transformers cannot be imported in part: %s", error)
-        for name in [name for name in sys.modules if name.partition(".")[0] == "transformers"]:
-            del sys.modules[name]
+        if torch.cuda.is_available():
+            return
+        try:
+            with _looking_through_few():
+                import transformers.utils
+                from transformers.utils import import_utils
+
+                with _saying_no(transformers.utils), _saying_no(import_utils), _without_compiler():
+                    import transformers.modeling_layers  # brings modeling_utils and masking_utils
+        except (ImportError, AttributeError, NameError, TypeError) as error:
+            # Another version, which asks for more: it will be imported again, and whole, where it is used.
+            logger.debug("transformers cannot be imported in part: %s", error)
+            for name in [name for name in sys.modules if name.partition(".")[0] == "transformers"]:
+                del sys.modules[name]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile, nor later among what is there by then.
+
+    Modules make hundreds of thousands of objects, all of which stay. The collector looks through them again each time
+    that they are a quarter more, which is a tenth of the time until the first frame.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 class _Finder(MetaPathFinder):

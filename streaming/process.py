@@ -7,6 +7,7 @@ Imports nothing that takes time: until `remember_hangup` was called, SIGHUP ends
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -55,6 +56,7 @@ def leave(code: int) -> NoReturn:
             stream.flush()
     if threading.active_count() > 1:
         os._exit(code)
+    gc.freeze()  # or all modules are searched for garbage once more, which takes longer than tracking a few frames
     sys.exit(code)
 
 

@@ -25,6 +25,15 @@ HEAVY = {
     "torch.distributed.tensor",
     "torch.onnx",
 }
+COLLECTED = """
+import gc
+from streaming.lean_imports import import_lean
+looked = []
+gc.callbacks.append(lambda phase, _: looked.append(phase))
+import_lean()
+gc.callbacks.clear()
+assert not looked and gc.isenabled() and gc.get_freeze_count() > 100_000, (len(looked), gc.get_freeze_count())
+"""
 USED_AFTERWARDS = """
 import sys
 from streaming.lean_imports import import_lean
@@ -64,6 +73,11 @@ def test_a_run_imports_nothing_that_is_heavy_and_of_no_use() -> None:
     imported = set(re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE))
     assert {"torch", "transformers.modeling_utils"} <= imported
     assert not imported & HEAVY
+
+
+def test_no_garbage_is_looked_for_in_what_stays() -> None:
+    done = python("-c", COLLECTED)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_left_out_can_be_had_afterwards() -> None:

@@ -33,6 +33,17 @@ leave(3)
     assert "again … repeated 20 times" in ended.stderr
 
 
+def test_what_was_registered_runs_at_the_end_and_modules_are_not_searched_for_garbage():
+    code = """
+import atexit, gc
+from streaming.process import leave
+atexit.register(lambda: print(len(gc.get_objects()) < 1000))
+leave(3)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (3, "True\n")
+
+
 def test_a_hangup_that_interrupts_another_is_remembered_once():
     code = """
 import sys
