@@ -18,8 +18,9 @@ from trackers.detection.architecture import DETECTOR_TYPE, FULL_DETECTOR_TYPE, M
 from trackers.detection.composition import load_tracker
 from trackers.detection.config import build_config, read_config
 from trackers.detection.context import context_length, longest_context
+from trackers.detection.filling import fill
 from trackers.detection.location import locate, wanted
-from trackers.detection.model_size import check_size
+from trackers.detection.model_size import build_on_meta
 from trackers.detection.resolution import at_resolution
 from trackers.detection.tokenizer import check_prompt, load_tokenizer, unknown_words
 from trackers.detection.unfilled import Unfilled
@@ -145,7 +146,15 @@ def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:
         FULL_DETECTOR_TYPE: transformers.Sam3Model,
         VIDEO_TYPE: transformers.Sam3VideoModel,
     }[kind]
-    check_size(lambda: model_class(config), weights, "", name)
+    model = build_on_meta(lambda: model_class(config), weights, "", name)
+    if not fill(model, weights):
+        model = _renamed(model_class, config, weights, name)
+    model.eval().requires_grad_(requires_grad=False)
+    return model
+
+
+def _renamed(model_class: Any, config: Any, weights: Weights, name: str) -> Any:
+    """The model filled by Transformers, which knows names of earlier releases and says what does not fit."""
     try:
         with Unfilled():
             # Without a folder: it would look for files of its own choice there.
@@ -166,7 +175,6 @@ def _build(kind: str, config: Any, weights: Weights, name: str) -> Any:
         what = f"{len(missing)} weights are missing or of another shape (first: {missing[0]})"
         advice = "the checkpoint does not fit its config.json or this version of transformers"
         raise ModelError(what, where=f"model {name}", advice=advice)
-    model.eval().requires_grad_(requires_grad=False)
     return model
 
 

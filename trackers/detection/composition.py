@@ -18,7 +18,7 @@ from maskcast.errors import ModelError, reason_of
 from trackers.detection.architecture import SAM2_TYPE, TRACKER, VIDEO_TYPE, kind_of
 from trackers.detection.config import build_config, read_config
 from trackers.detection.folder import CheckpointFolder
-from trackers.detection.model_size import check_size
+from trackers.detection.model_size import build_on_meta
 from trackers.detection.resolution import resize_tracker
 from trackers.detection.weights import Weights
 
@@ -84,11 +84,8 @@ def _load_sam3(weights: Weights, config: Any, name: str, detector: Any) -> Track
     )
     modules = []
     for make, prefix in makers:
-        check_size(make, weights, prefix, name)
-        # Some versions of Transformers write the prefix twice, and read both.
-        tensors = {
-            key.removeprefix(prefix).removeprefix(prefix): tensor for key, tensor in weights.tensors(prefix).items()
-        }
+        build_on_meta(make, weights, prefix, name)
+        tensors = {key.removeprefix(prefix): tensor for key, tensor in weights.tensors(prefix).items()}
         modules.append(_filled(make(), tensors, name, prefix))
     return TrackerWeights(config, *modules)
 
@@ -99,7 +96,7 @@ def _load_sam2(weights: Weights, config: Any, name: str, own: Any) -> TrackerWei
     def make() -> Any:
         return transformers.Sam2VideoModel(config)
 
-    check_size(lambda: _fitting(make()), weights, "", name)
+    build_on_meta(lambda: _fitting(make()), weights, "", name)
     # SAM 2 knows no rules: those of the detector's checkpoint hold, but what two appearances must agree by was measured
     # on features that this tracker does not see.
     rules = copy(own)

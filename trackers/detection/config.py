@@ -13,7 +13,7 @@ from trackers.detection.folder import CONFIG, MOST_CONFIG_BYTES, CheckpointFolde
 from trackers.rules import Rules
 
 # Largest values by the words in a key's name; the first that fits counts. Behind each the largest that is published
-# (facebook/sam3, sam3-litetext-l, facebook/sam2.1-hiera-large). Products are bounded by `check_size`.
+# (facebook/sam3, sam3-litetext-l, facebook/sam2.1-hiera-large). Products are bounded by `build_on_meta`.
 _MOST = (
     ("layers", 128),  # 32
     ("blocks_per_stage", 128),  # 36

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -12,11 +13,13 @@ from maskcast.errors import ModelError, reason_of
 from trackers.detection.unfilled import Unfilled
 from trackers.detection.weights import Weights
 
+Model = TypeVar("Model", bound=nn.Module)
+
 # Weights and tables of a model together; facebook/sam3 has 8.6e8.
 MOST_NUMBERS = 4_000_000_000
 
 
-def check_size(make: Callable[[], nn.Module], weights: Weights, prefix: str, name: str) -> None:
+def build_on_meta(make: Callable[[], Model], weights: Weights, prefix: str, name: str) -> Model:
     """Build the model where nothing is allocated, and count.
 
     Args:
@@ -24,6 +27,9 @@ def check_size(make: Callable[[], nn.Module], weights: Weights, prefix: str, nam
         weights: of its checkpoint.
         prefix: of the names that belong to it.
         name: of the checkpoint, for messages.
+
+    Returns:
+        It, with weights on torch's device `meta`, but small tables that have been computed.
 
     Raises:
         ModelError: it cannot be built, has more numbers than `MOST_NUMBERS`, or over twice as many as its files hold.
@@ -44,3 +50,4 @@ def check_size(make: Callable[[], nn.Module], weights: Weights, prefix: str, nam
     if parameters > 2 * held:
         what = f"its config.json describes {parameters:.1e} weights, its files hold {held:.1e}"
         raise ModelError(f"{what}: they do not belong together", where=f"model {name}")
+    return model

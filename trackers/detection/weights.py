@@ -17,6 +17,8 @@ from trackers.detection.folder import CheckpointFolder
 
 # Types that weights and counters are published in; quantized ones need code that is not here.
 TYPES = frozenset({"F64", "F32", "F16", "BF16", "I64", "I32", "U8", "BOOL"})
+# Some versions of Transformers write the first prefix of a tracker twice, and read both.
+_TWICE, _ONCE = "tracker_model.tracker_model.", "tracker_model."
 
 
 class Weights:
@@ -38,7 +40,7 @@ class Weights:
             ModelError: one is missing, damaged or cut off, or holds what is not loaded.
         """
         self._name, self._read = folder.name, read
-        self._files: dict[str, Path] = {}
+        self._places: dict[str, tuple[Path, str]] = {}  # file, and the name in it
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.size = 0
         for file in folder.weights():
@@ -52,7 +54,8 @@ class Weights:
                             what = f"{key[:80]} is of type {found.get_dtype()}"
                             advice = "take a checkpoint that is not quantized"
                             raise ModelError(what, where=f"model {self._name}", advice=advice)
-                        self.shapes[key], self._files[key] = tuple(found.get_shape()), file
+                        name = _ONCE + key.removeprefix(_TWICE) if key.startswith(_TWICE) else key
+                        self.shapes[name], self._places[name] = tuple(found.get_shape()), (file, key)
                 self.size += file.stat().st_size
             except (OSError, SafetensorError) as error:
                 what = f"cannot be loaded: {file.name} is damaged or cut off"
@@ -82,11 +85,11 @@ class Weights:
         with ExitStack() as stack:
             opened: dict[Path, Any] = {}
             for name in names:
-                file = self._files[name]
+                file, key = self._places[name]
                 try:
                     if file not in opened:
                         opened[file] = stack.enter_context(safe_open(file, "pt"))
-                    yield name, opened[file].get_tensor(name)
+                    yield name, opened[file].get_tensor(key)
                 except (OSError, SafetensorError) as error:
                     what = f"{file.name} cannot be read: {type(error).__name__}"
                     raise ModelError(what, where=f"model {self._name}") from error
