@@ -37,7 +37,7 @@ OLDEST = "SELECT sequence, payload FROM event WHERE stream = ? AND sequence >= ?
 
 
 class BlockingJournal:
-    """See `Journal`. All but `depth`, `dropped`, `names` and `remembered_tracks` belong to one thread."""
+    """See `Journal`. All but `depth`, `dropped`, `names` and what is `remembered_…` belong to one thread."""
 
     def __init__(self, file: Path | None, limit: int) -> None:
         self._file, self._limit = file, limit
@@ -67,13 +67,16 @@ class BlockingJournal:
         self._begun = True
         self.write()
 
-    def append(self, name: str, result: Result) -> int:
+    def append(self, name: str, result: Result, *, deliver: bool) -> int:
         stream = self._stream(name)
         for event in result.events:
-            payload = event_message(result, event, f"{stream.id}-{stream.next}").json_bytes()
-            stream.waiting.append((stream.next, payload))
-            stream.next += 1
+            if deliver:
+                payload = event_message(result, event, f"{stream.id}-{stream.next}").json_bytes()
+                stream.waiting.append((stream.next, payload))
+                stream.next += 1
             stream.follow(event)
+        if result.place_state is not None:
+            stream.keep_places(result.place_state)
         excess = stream.stored + len(stream.waiting) - self._limit
         if excess > 0:
             self._drop_oldest(name, stream, excess)
@@ -82,7 +85,12 @@ class BlockingJournal:
         while len(stream.waiting) > IN_MEMORY_EVENTS:  # only while the disk refuses
             stream.waiting.popleft()
             stream.dropped += 1
-        return len(result.events)
+        return len(result.events) if deliver else 0
+
+    def keep_places(self, name: str, state: str | None) -> None:
+        self._stream(name).keep_places(state)
+        self._dirty.add(name)
+        self.write()
 
     def first(self, name: str, count: int) -> list[Entry]:
         stream = self._stream(name)
@@ -132,6 +140,15 @@ class BlockingJournal:
         """`known_tracks`, from any thread, without the disk."""
         stream = self._streams.get(name)
         return KnownTracks(dict(stream.tracks), stream.highest) if stream else KnownTracks({}, 0)
+
+    def place_state(self, name: str) -> str | None:
+        self._stream(name)
+        return self.remembered_places(name)
+
+    def remembered_places(self, name: str) -> str | None:
+        """`place_state`, from any thread, without the disk."""
+        stream = self._streams.get(name)
+        return stream.places if stream else None
 
     def depth(self, name: str) -> int:
         stream = self._streams.get(name)
@@ -281,7 +298,7 @@ class BlockingJournal:
             stream.stored += len(stream.waiting)
             stream.waiting.clear()
             stream.changed_tracks.clear()
-            stream.rewrite_tracks = False
+            stream.rewrite_tracks = stream.changed_places = False
         self._dirty.clear()
         self._forgotten.clear()
         self._unsigned = False
@@ -315,7 +332,7 @@ class BlockingJournal:
             stream.dropped += stream.stored
             stream.stored = 0
             stream.low = max(stream.low, stream.waiting[0][0] if stream.waiting else stream.next)
-            stream.rewrite_tracks = True
+            stream.rewrite_tracks = stream.changed_places = True
             self._dirty.add(name)
         self._elsewhere = True
         try:

@@ -32,6 +32,8 @@ class Journal:
     operating system may lose what was appended since the last checkpoint (some seconds to minutes: ``synchronous =
     NORMAL`` leaves flushing to the system), but leaves the file whole.
 
+    What counting at zones and lines must know after a restart is kept with the events of the same result, or with none.
+
     Each stream's events are numbered without gaps over restarts, under an id of 32 hex digits that is its own in this
     journal; ``<id>-<number>`` is the event's id. Another id takes over where numbers may have been lost: after a power
     cut, and when the file was found damaged at the start. At most `limit` events a stream wait; the oldest are dropped,
@@ -81,9 +83,18 @@ class Journal:
         if not self._closed:
             await self._run(lambda: self._blocking.forget(stream))
 
-    async def append(self, stream: str, result: Result) -> int:
-        """Take all events of `result` in one transaction; returns how many were taken, or are to be."""
-        if self._closed or not result.events:
+    async def append(self, stream: str, result: Result, *, deliver: bool = True) -> int:
+        """Take all events of `result`, and what counting must know after it, in one transaction.
+
+        Args:
+            stream: its id.
+            result: its pixels and tracks are not kept.
+            deliver: whether the events wait for the broker; otherwise they are only remembered, see `known_tracks`.
+
+        Returns:
+            How many events were taken for the broker, or are to be.
+        """
+        if self._closed or (not result.events and result.place_state is None):
             return 0
         if len(self._late) >= IN_MEMORY_EVENTS:
             self._dropped += len(result.events)
@@ -91,10 +102,23 @@ class Journal:
         # Messages need no pixels, and many of them may wait.
         frame = result.frame
         bare = Result(
-            Frame(frame.stream, frame.index, frame.pts, frame.captured_at, cast("Picture", None)), events=result.events
+            Frame(frame.stream, frame.index, frame.pts, frame.captured_at, cast("Picture", None)),
+            events=result.events,
+            place_state=result.place_state,
         )
-        appending = self._thread.run(lambda: self._blocking.append(stream, bare))
+        appending = self._thread.run(lambda: self._blocking.append(stream, bare, deliver=deliver))
         return appending.result() if await self._in_time(appending) else len(result.events)
+
+    async def keep_places(self, stream: str, state: str | None) -> None:
+        """Keep `state`, see `Result.place_state`, in place of what the last result brought; None for nothing."""
+        if not self._closed and len(self._late) < IN_MEMORY_EVENTS:
+            await self._in_time(self._thread.run(lambda: self._blocking.keep_places(stream, state)))
+
+    async def place_state(self, stream: str) -> str | None:
+        """What was kept last, in an earlier run too; None for nothing, or where the disk hangs."""
+        return await self._answer(
+            lambda: self._blocking.place_state(stream), lambda: self._blocking.remembered_places(stream)
+        )
 
     async def _in_time(self, work: asyncio.Future[Any]) -> bool:
         """Wait for the disk, but not for one that hangs; whether it has done its work."""
@@ -138,9 +162,15 @@ class Journal:
 
         At most 1,000 open tracks a stream are remembered, the newest; what the disk has taken where it hangs.
         """
-        asking = self._thread.run(lambda: self._blocking.known_tracks(stream))
+        return await self._answer(
+            lambda: self._blocking.known_tracks(stream), lambda: self._blocking.remembered_tracks(stream)
+        )
+
+    async def _answer(self, ask: Callable[[], T], remembered: Callable[[], T]) -> T:
+        """What the file says, or what is remembered of it where the disk hangs."""
+        asking = self._thread.run(ask)
         await asyncio.wait([asking], timeout=0 if self._late else ANSWER_SECONDS)
-        return asking.result() if asking.done() else self._blocking.remembered_tracks(stream)
+        return asking.result() if asking.done() else remembered()
 
     async def close(self) -> None:
         """Write what can be written, and close the file. Afterwards nothing is taken."""

@@ -22,7 +22,7 @@ from sinks.mqtt.journal_stream import OPEN_TRACKS, JournalStream
 logger = logging.getLogger(__name__)
 
 WAL_BYTES = 4 << 20  # what the write-ahead log may keep on disk after a burst
-VERSION = 1
+VERSION = 2
 # It changes at each start of the system: until then, what a killed process has written is in the system's hands.
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -42,15 +42,15 @@ _REFUSALS = {
 
 # Bounds of what is believed. Numbers: more than ever come, at a thousand a second 8,900 years, and all that add to them
 # stay within SQLite's 64 bits. Streams: far more than settings may name. Bytes: events have 500, a track's prompt 500
-# characters, which JSON writes in up to 12 bytes each.
+# characters, which JSON writes in up to 12 bytes each; of a track at a place, some 100 bytes are kept.
 LARGEST_NUMBER = 1 << 48
 MOST_STREAMS = 10_000
 LONGEST_EVENT_BYTES = 64 << 10
 LONGEST_TRACK_BYTES = 16 << 10
+LONGEST_PLACES_BYTES = 16 << 20
 _ID = re.compile(r"[0-9a-f]{32}")
 
-SCHEMA = f"""
-BEGIN;
+_VERSION_1 = """
 CREATE TABLE IF NOT EXISTS system (boot TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS stream (
     name TEXT PRIMARY KEY, id TEXT NOT NULL, next INTEGER NOT NULL, sent INTEGER NOT NULL, shed INTEGER NOT NULL,
@@ -62,9 +62,13 @@ CREATE TABLE IF NOT EXISTS event (
 CREATE TABLE IF NOT EXISTS track (
     stream TEXT NOT NULL, id INTEGER NOT NULL, event TEXT NOT NULL, PRIMARY KEY (stream, id)
 ) WITHOUT ROWID;
-PRAGMA user_version = {VERSION};
-COMMIT;
 """
+_VERSION_2 = """
+CREATE TABLE IF NOT EXISTS places (stream TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;
+"""
+SCHEMA = f"BEGIN; {_VERSION_1} {_VERSION_2} PRAGMA user_version = {VERSION}; COMMIT;"
+# From version 1, which knew of no places.
+UPGRADE = f"BEGIN; {_VERSION_2} PRAGMA user_version = {VERSION}; COMMIT;"
 
 
 class DamagedError(Exception):
@@ -156,18 +160,20 @@ def _check(database: sqlite3.Connection) -> None:
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version == 0 and not tables:
         database.executescript(SCHEMA)
-    elif version != VERSION:
+    elif version not in {1, VERSION}:
         raise DamagedError(f"version {version}, not {VERSION}")
-    elif tables != _tables(_new_in_memory()):
+    elif tables != _tables(_new_in_memory(_VERSION_1 if version == 1 else SCHEMA)):
         raise DamagedError("it has other tables")
+    elif version == 1:
+        database.executescript(UPGRADE)
     verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise DamagedError(verdict)
 
 
-def _new_in_memory() -> sqlite3.Connection:
+def _new_in_memory(schema: str) -> sqlite3.Connection:
     database = sqlite3.connect(":memory:")
-    database.executescript(SCHEMA)
+    database.executescript(schema)
     return database
 
 
@@ -190,6 +196,7 @@ def load(database: sqlite3.Connection) -> tuple[dict[str, JournalStream], str]:
         streams = {name: _stream(*values) for name, *values in _rows(database, "stream", MOST_STREAMS)}
         _load_events(database, streams)
         _load_tracks(database, streams)
+        _load_places(database, streams)
         boot = database.execute("SELECT boot FROM system").fetchone()
     except (sqlite3.Error, ValueError, TypeError, KeyError, RecursionError) as error:
         if result_code(error) in _REFUSALS:
@@ -238,6 +245,16 @@ def _load_tracks(database: sqlite3.Connection, streams: dict[str, JournalStream]
         raise ValueError("too many open tracks")
 
 
+def _load_places(database: sqlite3.Connection, streams: dict[str, JournalStream]) -> None:
+    (longest,) = database.execute("SELECT MAX(length(state)) FROM places").fetchone()
+    if (longest or 0) > LONGEST_PLACES_BYTES:
+        raise ValueError("a state of places that is none")
+    for name, text in _rows(database, "places", len(streams)):
+        if not isinstance(json.loads(text), dict):
+            raise TypeError("a state of places that is none")
+        streams[name].places = text
+
+
 def check_event(payload: object) -> None:
     """See that what is to be sent is a message of ours.
 
@@ -274,11 +291,15 @@ def save(database: sqlite3.Connection, name: str, stream: JournalStream) -> None
             database.execute("DELETE FROM track WHERE stream = ? AND id = ?", (name, number))
         else:
             database.execute("INSERT OR REPLACE INTO track VALUES (?, ?, ?)", (name, number, _text(event)))
+    if stream.changed_places:
+        database.execute("DELETE FROM places WHERE stream = ?", (name,))
+        if stream.places is not None:
+            database.execute("INSERT INTO places VALUES (?, ?)", (name, stream.places))
 
 
 def delete(database: sqlite3.Connection, name: str) -> None:
     """Delete all that the file tells of a stream."""
-    for table, column in (("stream", "name"), ("event", "stream"), ("track", "stream")):
+    for table, column in (("stream", "name"), ("event", "stream"), ("track", "stream"), ("places", "stream")):
         database.execute(f"DELETE FROM {table} WHERE {column} = ?", (name,))  # noqa: S608 - ours
 
 

@@ -45,6 +45,8 @@ class JournalStream:
     tracks: dict[int, Event] = field(default_factory=dict)
     changed_tracks: set[int] = field(default_factory=set)  # since the last commit
     rewrite_tracks: bool = False  # too many have changed to remember which
+    places: str | None = None  # what counting at places must know, see `Result.place_state`
+    changed_places: bool = False  # since the last commit
 
     @property
     def start(self) -> int:
@@ -86,8 +88,13 @@ class JournalStream:
         self.dropped += earlier.dropped
         self.highest = max(self.highest, earlier.highest)
         self.tracks = {**earlier.tracks, **self.tracks}
+        self.places = earlier.places if self.places is None else self.places
         self._forget_oldest_tracks()
-        self.rewrite_tracks = True
+        self.rewrite_tracks = self.changed_places = True
+
+    def keep_places(self, state: str | None) -> None:
+        """Keep what counting must know from here on; None for nothing."""
+        self.places, self.changed_places = state, True
 
     def _forget_oldest_tracks(self) -> None:
         while len(self.tracks) > OPEN_TRACKS:

@@ -86,7 +86,7 @@ class Outlet:
 
     async def put(self, result: Result, *, wait: bool = False) -> None:
         """Hand over a result; offline, or with `wait`, this waits for the sink. A broken sink takes and forgets it."""
-        if result.events and self._open and self.error is None:
+        if (result.events or result.place_state) and self._open and self.error is None:
             await self._managed(self.sink.note(result), NOTE_SECONDS, "noting events")
         if wait:  # also a live stream does, at its end
             self._ending.set()

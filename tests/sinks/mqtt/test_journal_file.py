@@ -32,6 +32,12 @@ HARM = {
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {OPEN_TRACKS})
         INSERT INTO track SELECT 'door', i, '["started","p",0.5,1,2,3,4]' FROM n""",
     "a track of nobody": """INSERT INTO track VALUES ('attic', 1, '["started","p",0.5,1,2,3,4]')""",
+    "a state of places that is no JSON": "INSERT INTO places VALUES ('door', '{')",
+    "a state of places nested deeply": f"INSERT INTO places VALUES ('door', '{DEEP}')",
+    "a state of places that is a list": "INSERT INTO places VALUES ('door', '[]')",
+    "a state of places that is huge": "INSERT INTO places VALUES ('door', CAST(zeroblob(50000000) AS TEXT))",
+    "a state of places of nobody": "INSERT INTO places VALUES ('attic', '{}')",
+    "version 1 with tables of version 2": "PRAGMA user_version = 1",
     "no table system": "DROP TABLE system",
     "no table event": "DROP TABLE event",
     "a column less": "ALTER TABLE stream DROP COLUMN shed",
