@@ -34,7 +34,8 @@ class Sink(ABC):
     async def note(self, result: Result) -> None:  # noqa: B027 - most sinks need no events
         """Take the events of a result, and its `place_state`, before it is queued for `write`.
 
-        For `write` alone it may be dropped. Called at any time between `start` and `finish`, also while `write` is at work. Must be quick: all sinks wait.
+        For `write` alone it may be dropped. Called at any time between `start` and `finish`, also while `write` is at
+        work. Must be quick: all sinks wait.
         """
 
     async def ready(self) -> None:  # noqa: B027 - most sinks always are

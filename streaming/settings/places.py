@@ -16,6 +16,7 @@ from maskcast.prompts import MOST_PROMPTS, clean_prompt
 from streaming.settings.file import fill_in, read_toml
 from streaming.settings.problems import found_problems
 from streaming.settings.table import DAY_SECONDS, Table
+from streaming.zones.checks import check_places
 
 # Of a stream: each is looked at with every track of every frame, and has entities in Home Assistant.
 MOST_ZONES, MOST_LINES = 32, 32
@@ -29,24 +30,6 @@ def _name(value: str) -> str:
     if value != value.strip():
         raise ValueError("begins or ends with a blank")
     return check_printable(value)
-
-
-def _zone(points: Points) -> Points:
-    if len(points) < 3:
-        raise ValueError(f"a zone needs three points or more, not {len(points)}")
-    return points
-
-
-def _line(points: Points) -> Points:
-    if len(points) < 2:
-        raise ValueError(f"a line needs two points or more, not {len(points)}")
-    return points
-
-
-def _directions(names: tuple[str, str]) -> tuple[str, str]:
-    if names[0] == names[1]:
-        raise ValueError("the two directions need different names")
-    return names
 
 
 PlaceName: TypeAlias = Annotated[str, Field(max_length=LONGEST_NAME), AfterValidator(_name)]
@@ -63,7 +46,7 @@ _PROMPTS = "Names of the prompts whose objects it is for; by default all."
 class ZoneTable(Table):
     """An area of the picture: who enters, stays and leaves is counted and told."""
 
-    points: Annotated[Points, AfterValidator(_zone)] = Field(
+    points: Points = Field(
         description="Its corners, three or more, each `[x, y]` in shares of the picture: `[0, 0]` is the upper left "
         "corner, `[1, 1]` the lower right one."
     )
@@ -100,14 +83,12 @@ class ZoneTable(Table):
 class LineTable(Table):
     """A line in the picture: who crosses it is counted and told, with the direction."""
 
-    points: Annotated[Points, AfterValidator(_line)] = Field(
-        description="Two or more, joined in their order, each `[x, y]` in shares of the picture."
-    )
+    points: Points = Field(description="Two or more, joined in their order, each `[x, y]` in shares of the picture.")
     prompts: Names = Field(default=(), description=_PROMPTS)
     anchor: LineAnchor = Field(
         default="bottom", description="What of an object crosses: the middle of its lower border, or its centre."
     )
-    directions: Annotated[tuple[PlaceName, PlaceName], Field(strict=False), AfterValidator(_directions)] = Field(
+    directions: Annotated[tuple[PlaceName, PlaceName], Field(strict=False)] = Field(
         default=DEFAULT_DIRECTIONS,
         description="Names of the crossing to the right and of that to the left, for somebody in the picture who walks "
         "along the line from its first point to its last.",
@@ -128,23 +109,6 @@ def places_of(zones: dict[str, ZoneTable], lines: dict[str, LineTable]) -> Place
         tuple(table.zone(name) for name, table in zones.items()),
         tuple(table.line(name) for name, table in lines.items()),
     )
-
-
-def check_names(places: Places, prompts: Collection[str]) -> None:
-    """See that places have names of their own, and are for prompts that there are.
-
-    Raises:
-        ValueError: they have not; the message names the key.
-    """
-    zones = {zone.name for zone in places.zones}
-    for line in places.lines:
-        if line.name in zones:
-            raise ValueError(f"lines.{line.name}: there is a zone of that name; rename one")
-    for kind, every in (("zones", places.zones), ("lines", places.lines)):
-        for place in every:
-            if unknown := [prompt for prompt in place.prompts if prompt not in prompts]:
-                known = ", ".join(prompts)
-                raise ValueError(f"{kind}.{place.name}.prompts: {unknown[0][:60]!a} is none of the prompts: {known}")
 
 
 class PlacesFile(Table):
@@ -170,7 +134,7 @@ def load_places(file: Path, prompts: Collection[str]) -> Places:
     try:
         found = PlacesFile.model_validate(filled)
         places = places_of(found.zones, found.lines)
-        check_names(places, prompts)
+        check_places(places, prompts)
     except ValidationError as error:
         raise SettingsError(found_problems(error, PlacesFile, document, file.name)) from None
     except ValueError as error:

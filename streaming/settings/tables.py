@@ -47,7 +47,7 @@ from streaming.defaults import (
 )
 from streaming.settings.file import fill_in, read_toml
 from streaming.settings.model import ModelSettings
-from streaming.settings.places import Lines, Zones, check_names, places_of
+from streaming.settings.places import Lines, Zones, places_of
 from streaming.settings.problems import found_problems
 from streaming.settings.table import DAY_SECONDS, Table
 from streaming.settings.values import (
@@ -66,6 +66,7 @@ from streaming.settings.values import (
     Topic,
     host_and_port,
 )
+from streaming.zones.checks import check_places
 
 MAX_STREAMS = 256
 
@@ -284,7 +285,7 @@ class StreamSettings(Table):
             )
         if os.path.realpath(self.source) in {os.path.realpath(output.path) for output in outputs if output.path}:
             raise ValueError("out names the source itself")
-        check_names(self.places(), self.prompts)
+        check_places(self.places(), self.prompts)
         if self.reset and not self.places():
             raise ValueError("reset needs a zone or a line")
         if self.reset and self.ends():
