@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from maskcast.frame import Frame
     from maskcast.mask import Box, Mask
     from maskcast.picture import Colour, Image, Picture, Planes
+    from maskcast.places import Line, Places, Tally, Zone
     from maskcast.result import Event, EventKind, Result, Track, TrackState
     from streaming.api import track
     from streaming.tracker import Tracker
@@ -42,18 +43,22 @@ __all__ = [
     "EventKind",
     "Frame",
     "Image",
+    "Line",
     "Mask",
     "MaskcastError",
     "ModelError",
     "Picture",
+    "Places",
     "Planes",
     "Result",
     "SinkError",
     "SourceError",
+    "Tally",
     "Track",
     "TrackState",
     "Tracker",
     "UsageError",
+    "Zone",
     "__version__",
     "track",
 ]
@@ -72,7 +77,7 @@ def __getattr__(name: str) -> Any:
 
         return version("maskcast")
     if name in __all__:
-        for file in ("errors", "mask", "picture", "audio", "frame", "result"):
+        for file in ("errors", "mask", "picture", "audio", "frame", "places", "result"):
             if (found := getattr(import_module(f"maskcast.{file}"), name, None)) is not None:
                 return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

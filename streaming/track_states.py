@@ -12,9 +12,9 @@ from sinks.filename import file_name
 
 logger = logging.getLogger(__name__)
 
-_SUFFIX = ".safetensors"
+SUFFIX = ".safetensors"
 # A track state, and what a killed process or a damaged one has left beside it.
-_NAME = re.compile(rf"\.?(?P<file>.+{re.escape(_SUFFIX)})(?:{re.escape(PARTIAL)}|{re.escape(DAMAGED)})?", re.DOTALL)
+_NAME = re.compile(rf"\.?(?P<file>.+{re.escape(SUFFIX)})(?:{re.escape(PARTIAL)}|{re.escape(DAMAGED)})?", re.DOTALL)
 # Bytes at the beginning of a track state among which it says that it is one.
 _HEAD_BYTES = 1 << 20
 _MARK = b"maskcast.track_state/"
@@ -22,7 +22,7 @@ _MARK = b"maskcast.track_state/"
 
 def track_state_file(folder: Path, stream: str) -> Path:
     """The file of one stream in a folder of track states."""
-    return folder / f"{file_name(stream)}{_SUFFIX}"
+    return folder / f"{file_name(stream)}{SUFFIX}"
 
 
 def remove_track_state(folder: Path, stream: str) -> None:

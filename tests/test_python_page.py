@@ -25,6 +25,9 @@ def test_the_paragraphs_run_one_after_the_other(tmp_path):
     assert "new: 1 " in done.stdout
     assert "no such file" in done.stdout.splitlines()[-1]
     assert re.search(r"^\[\(1, 'red circle', 2\d\d\d\)\]$", done.stdout, re.MULTILINE), "a circle of 30 pixels' radius"
+    assert "20 results of a hot start\n" in done.stdout
+    assert "{'door': ['red circle'], 'yard': []}\n" in done.stdout
+    assert "still [1]\n" in done.stdout
     ids = cv2.imread(str(tmp_path / "masks" / "000004_ids.png"), cv2.IMREAD_UNCHANGED)
     assert ids.dtype == np.uint16
     assert len(np.unique(ids)) > 1

@@ -7,6 +7,8 @@ can never disagree. It is written beside its place and moved there: a process th
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,17 +52,20 @@ class SavedState:
     tensors: dict[str, Tensor]
     document: str
 
-    def write(self, file: Path) -> None:
+    def write(self, file: Path, about: str = "{}") -> None:
         """Write it, whole or not at all, on any thread.
 
         Args:
             file: where to; an older track state there is replaced.
+            about: a JSON object that is kept with it, for `read_about`: what its owner remembers of the same moment.
 
         Raises:
             OSError: it cannot be written; an older track state is unharmed.
         """
         try:
-            write_whole(file, lambda part: save_file(self.tensors, part, {"track_state": self.document}))
+            write_whole(
+                file, lambda part: save_file(self.tensors, part, {"track_state": self.document, "about": about})
+            )
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
@@ -113,25 +118,48 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
         ModelError: the device fails.
     """
     where = f"track state {file}"
+    with _believed(file):
+        try:
+            with safe_open(file, "pt") as opened:
+                document = json.loads(opened.metadata()["track_state"])
+                if document["format"] != FORMAT:
+                    found = str(document["format"])[:80]
+                    raise TrackStateError(f"its format is {found}, this version reads {FORMAT}", where=where)
+                if document["revision"] != revision:
+                    advice = "begin without it, or use that model"
+                    raise TrackStateError("it was taken with another model", where=where, advice=advice)
+                return _restore(tracker, read_document(document, tracker.rules.max_tracks), opened)
+        except (torch.OutOfMemoryError, torch.AcceleratorError) as error:  # not the file's fault: it is kept
+            what = f"cannot be taken up on {tracker.device}: {type(error).__name__}"
+            raise ModelError(what, where=where) from error
+
+
+def read_about(file: Path) -> dict[str, Any]:
+    """What was given to `SavedState.write` as `about`; empty where nothing was.
+
+    Raises:
+        FileNotFoundError: there is no track state.
+        TrackStateError: it is damaged.
+    """
+    with _believed(file), safe_open(file, "pt") as opened:
+        about = json.loads(opened.metadata().get("about", "{}"))
+        if not isinstance(about, dict):
+            raise TypeError("what it is about is no object")
+        return about
+
+
+@contextmanager
+def _believed(file: Path) -> Iterator[None]:
+    """What reading and checking a track state raises, as a `TrackStateError`."""
     try:
         check_file(file)
         tighten(file)
-        with safe_open(file, "pt") as opened:
-            document = json.loads(opened.metadata()["track_state"])
-            if document["format"] != FORMAT:
-                found = str(document["format"])[:80]
-                raise TrackStateError(f"its format is {found}, this version reads {FORMAT}", where=where)
-            if document["revision"] != revision:
-                advice = "begin without it, or use that model"
-                raise TrackStateError("it was taken with another model", where=where, advice=advice)
-            return _restore(tracker, read_document(document, tracker.rules.max_tracks), opened)
+        yield
     except FileNotFoundError:
         raise
-    except (torch.OutOfMemoryError, torch.AcceleratorError) as error:  # not the file's fault: it is kept
-        what = f"cannot be taken up on {tracker.device}: {type(error).__name__}"
-        raise ModelError(what, where=where) from error
     except (SafetensorError, OSError, *DAMAGE) as error:
-        raise TrackStateError(f"damaged ({unforeseen(error)})", where=where, advice="begin without it") from error
+        what, where = f"damaged ({unforeseen(error)})", f"track state {file}"
+        raise TrackStateError(what, where=where, advice="begin without it") from error
 
 
 def _restore(tracker: MemoryTracker, document: Document, opened: Any) -> MemoryState:
