@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from maskcast.mask import Box, Mask
     from maskcast.picture import Colour, Image, Picture, Planes
     from maskcast.places import Line, Places, Tally, Zone
+    from maskcast.prompts import Prompt
     from maskcast.result import Event, EventKind, Result, Track, TrackState
     from streaming.api import track
     from streaming.tracker import Tracker
@@ -50,6 +51,7 @@ __all__ = [
     "Picture",
     "Places",
     "Planes",
+    "Prompt",
     "Result",
     "SinkError",
     "SourceError",
@@ -77,7 +79,7 @@ def __getattr__(name: str) -> Any:
 
         return version("maskcast")
     if name in __all__:
-        for file in ("errors", "mask", "picture", "audio", "frame", "places", "result"):
+        for file in ("errors", "mask", "picture", "prompts", "audio", "frame", "places", "result"):
             if (found := getattr(import_module(f"maskcast.{file}"), name, None)) is not None:
                 return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

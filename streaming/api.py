@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Unpack, get_args
 
 from maskcast.errors import UsageError
-from maskcast.prompts import listed
+from maskcast.prompts import Prompt, listed
 from maskcast.read_ahead import read_ahead
 from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
@@ -23,7 +23,7 @@ from trackers.options import EngineKeywords, options_of
 
 def track(
     source: str | Path,
-    prompts: str | Sequence[str],
+    prompts: str | Prompt | Sequence[str | Prompt],
     *,
     stream: str | None = None,
     live: bool | None = None,
@@ -41,7 +41,7 @@ def track(
 
     Args:
         source: as on the command line: a path, a glob, `-` for standard input, a URL, or `camera:0`.
-        prompts: one phrase or several; an object belongs to one of them.
+        prompts: one or several, phrases or `Prompt`s; an object belongs to one of them.
         stream: id of the stream; by default made from the source's name.
         live: True to drop all but the newest frame when the model is late; by default only for live sources.
         max_frames: stop after this many.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self, Unpack, overload
 
 from maskcast.errors import SinkError, TooLargeError, UsageError, reason_of
 from maskcast.frame import Frame
-from maskcast.prompts import listed
+from maskcast.prompts import Prompt, listed
 from maskcast.result import Event, Result
 from streaming.pipeline.stage import LateEvents, Stage, staged
 from streaming.pushed_picture import Order, check_order, pushed_picture
@@ -42,12 +42,12 @@ class Tracker:
     """
 
     def __init__(
-        self, prompts: str | Sequence[str], *, order: Order = "rgb", **options: Unpack[EngineKeywords]
+        self, prompts: str | Prompt | Sequence[str | Prompt], *, order: Order = "rgb", **options: Unpack[EngineKeywords]
     ) -> None:
         """Load a model.
 
         Args:
-            prompts: one phrase or several; an object belongs to one of them.
+            prompts: one or several, phrases or `Prompt`s; an object belongs to one of them.
             order: of the three samples of a pixel: ``"rgb"``, or ``"bgr"`` as OpenCV's pictures have it.
             options: `model`, `device`, `tracker_from` and the others of `trackers.options.EngineOptions`.
 
@@ -107,7 +107,7 @@ class Tracker:
             return self._update({ONLY_STREAM: frames}, pts)[ONLY_STREAM]
         return self._update(frames, pts)
 
-    def set_prompts(self, prompts: str | Sequence[str], stream: str | None = None) -> None:
+    def set_prompts(self, prompts: str | Prompt | Sequence[str | Prompt], stream: str | None = None) -> None:
         """Look for something else from the next picture on; tracks of prompts that stay go on.
 
         The events of the tracks that end come with the stream's next result.
@@ -246,7 +246,7 @@ class Tracker:
             one.last = frame
         return told
 
-    def _begun(self, names: Sequence[str], prompts: Sequence[str]) -> dict[str, _Stream]:
+    def _begun(self, names: Sequence[str], prompts: Sequence[Prompt]) -> dict[str, _Stream]:
         from sources.location import check_stream_id
 
         if len(self._streams) + len(names) > MOST_STREAMS:

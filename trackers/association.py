@@ -17,6 +17,7 @@ from torch import Tensor
 
 from maskcast.frame import Frame
 from maskcast.mask import Mask
+from maskcast.prompts import Prompt
 from maskcast.result import Event, Result, Track, TrackState
 from trackers.appearance import appearance, running
 from trackers.assignment import match
@@ -27,6 +28,7 @@ from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
 from trackers.rules import Rules
 from trackers.stage_times import measured
+from trackers.wanted import Wanted
 
 # Cosine of centred features. Two views of one object stay well above it in practice, two objects of one prompt mostly
 # below; it only decides where masks do not overlap.
@@ -47,7 +49,7 @@ class _Memory:
 class AssociationState:
     """Everything that is remembered of one stream; bounded by the life cycle's `max_tracks`."""
 
-    prompts: tuple[str, ...]
+    wanted: Wanted
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     memories: dict[int, _Memory] = field(default_factory=dict)
 
@@ -63,14 +65,14 @@ class AssociationTracker:
         """See `Lifecycle` for `lost_after`."""
         self._lost_after = lost_after
 
-    def new_state(self, prompts: Sequence[str]) -> AssociationState:
+    def new_state(self, prompts: Sequence[str | Prompt]) -> AssociationState:
         """The state of a stream that begins."""
-        return AssociationState(tuple(prompts), Lifecycle(lost_after=self._lost_after))
+        return AssociationState(Wanted.of(prompts), Lifecycle(lost_after=self._lost_after))
 
-    def set_prompts(self, state: AssociationState, prompts: Sequence[str]) -> list[Event]:
+    def set_prompts(self, state: AssociationState, prompts: Sequence[str | Prompt]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids, others end."""
-        state.prompts = tuple(prompts)
-        events = state.lifecycle.keep_prompts(state.prompts)
+        before, state.wanted = state.wanted, Wanted.of(prompts)
+        events = state.lifecycle.keep_prompts(state.wanted.kept(before))
         state.keep_memories()
         return events
 
@@ -111,7 +113,7 @@ class AssociationTracker:
     ) -> Result:
         appearances = appearance(features, low_res)
         scores = found.scores.tolist()
-        prompts = [state.prompts[index] for index in found.prompt.tolist()]
+        prompts = [state.wanted.names[index] for index in found.prompt.tolist()]
 
         matched = self._match(state, prompts, low_res, appearances)
         sightings = {track_id: Sighting(scores[i], masks[i].bbox) for track_id, i in matched.items()}

@@ -19,7 +19,7 @@ import torch
 
 from maskcast.errors import TooLargeError, UsageError
 from maskcast.frame import Frame
-from maskcast.prompts import clean_prompts
+from maskcast.prompts import Prompt, clean_prompts
 from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
 from trackers.attention_kernels import few_kernels
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 class TrackedStream:
     """What the engine keeps of a stream between frames."""
 
-    prompts: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
     embeddings: tuple[TextEmbedding, ...]
     state: Any
     turns: Turns
@@ -171,7 +171,7 @@ class Engine:
         """The model, and the rules by which it follows."""
         return choose(options)
 
-    def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
+    def check_prompts(self, prompts: Sequence[str | Prompt]) -> tuple[Prompt, ...]:
         """Clean prompts, see `maskcast.prompts`, and see that the model can read them.
 
         Raises:
@@ -182,10 +182,11 @@ class Engine:
         except ValueError as error:
             raise UsageError(str(error)) from None
         for prompt in cleaned:
-            self._checkpoint.check_prompt(prompt)
+            for phrase in (prompt.text, *prompt.avoid):
+                self._checkpoint.check_prompt(phrase)
         return cleaned
 
-    def open_stream(self, prompts: Sequence[str]) -> TrackedStream:
+    def open_stream(self, prompts: Sequence[str | Prompt]) -> TrackedStream:
         """Begin a stream.
 
         Raises:
@@ -195,11 +196,11 @@ class Engine:
         with self._queues.alone():
             return self._stream(checked, self._tracker.new_state(checked))
 
-    def _stream(self, checked: tuple[str, ...], state: Any) -> TrackedStream:
+    def _stream(self, checked: tuple[Prompt, ...], state: Any) -> TrackedStream:
         turns = Turns(self._detect_every, next(self._phases))
-        return TrackedStream(checked, tuple(self._text.embed(prompt) for prompt in checked), state, turns)
+        return TrackedStream(checked, tuple(self._text.embed(prompt.text) for prompt in checked), state, turns)
 
-    def reopen_stream(self, prompts: Sequence[str], known: KnownTracks) -> tuple[TrackedStream, list[Event]]:
+    def reopen_stream(self, prompts: Sequence[str | Prompt], known: KnownTracks) -> tuple[TrackedStream, list[Event]]:
         """Begin a stream anew of which subscribers know tracks: all of them end, and no id is used again.
 
         Returns:
@@ -214,7 +215,7 @@ class Engine:
             stream.state.lifecycle.next_id += track_state.RESERVED_IDS
         return stream, events
 
-    def set_prompts(self, stream: TrackedStream, prompts: Sequence[str]) -> list[Event]:
+    def set_prompts(self, stream: TrackedStream, prompts: Sequence[str | Prompt]) -> list[Event]:
         """Change the prompts between two frames; tracks of prompts that stay are kept.
 
         Returns:
@@ -225,7 +226,7 @@ class Engine:
         """
         checked = self.check_prompts(prompts)
         with self._queues.alone():
-            stream.embeddings = tuple(self._text.embed(prompt) for prompt in checked)
+            stream.embeddings = tuple(self._text.embed(prompt.text) for prompt in checked)
             stream.prompts = checked
             stream.turns.renew()
             return self._tracker.set_prompts(stream.state, checked)
@@ -302,7 +303,7 @@ class Engine:
             return track_state.take(stream.state, self.revision, final=final)
 
     def resume_stream(
-        self, file: Path, prompts: Sequence[str], known: KnownTracks | None = None
+        self, file: Path, prompts: Sequence[str | Prompt], known: KnownTracks | None = None
     ) -> tuple[TrackedStream, list[Event]]:
         """Go on with a stream where `save_stream` left it: tracks keep their ids, and no id is used again.
 

@@ -134,7 +134,7 @@ class _Peer:
             inference_device=device, inference_state_device=device, video_storage_device=device, dtype=torch.float32
         )
         for prompt, embedding in zip(stream.prompts, stream.embeddings, strict=True):
-            index = self._session.add_prompt(prompt)
+            index = self._session.add_prompt(prompt.text)
             self._session.prompt_embeddings[index] = SimpleNamespace(pooler_output=embedding.features[None])
             self._session.prompt_attention_masks[index] = embedding.mask[None]
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from maskcast.frame import Frame
+from maskcast.prompts import Prompt
 from maskcast.result import Event, Result
 from trackers.detection.detector import Detections
 from trackers.detection.image_encoder import ImageFeatures
@@ -16,10 +17,10 @@ State = TypeVar("State")
 class Tracker(Protocol[State]):
     """Follows objects from frame to frame; all it remembers of a stream is in the stream's `State`."""
 
-    def new_state(self, prompts: Sequence[str]) -> State:
+    def new_state(self, prompts: Sequence[str | Prompt]) -> State:
         """The state of a stream that begins."""
 
-    def set_prompts(self, state: State, prompts: Sequence[str]) -> list[Event]:
+    def set_prompts(self, state: State, prompts: Sequence[str | Prompt]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids, others end."""
 
     def follow(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ByteSize
 from pydantic.fields import FieldInfo
 
 from docs.generate.markdown import table
-from streaming.settings.problems import bounds, choices_of, shown_number
+from streaming.settings.problems import bounds, choices_of, shown_number, shown_range
 from streaming.settings.tables import Settings
 
 _CHOSEN = {"zones": "ZONE", "lines": "LINE"}
@@ -22,17 +22,24 @@ _UNITS = (("PB", 10**15), ("MB", 10**6), ("KiB", 1 << 10))
 def settings_tables() -> str:
     """One Markdown table for each table of the settings file."""
     tables = sorted(_tables(Settings), key=lambda table: not table[0].startswith("streams."))
-    return "\n".join(_table(f"[{name}]", model) for name, model in tables)
+    return "\n".join(_table(_header(name), model) for name, model in tables)
 
 
 def _tables(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
-    """The tables within one, each with its dotted name; `NAME`, `ZONE` and `LINE` are what a user chooses."""
+    """The tables within one, each with its dotted name; `NAME`, `ZONE`, `LINE` are what a user chooses, `[]` a list."""
     for key, field in model.model_fields.items():
+        for inner in _entries(field.annotation):
+            yield f"{path}{key}[]", inner
         for inner in _models(field.annotation):
             chosen = f".{_CHOSEN.get(key, 'NAME')}" if typing.get_origin(field.annotation) is dict else ""
             name = f"{path}{key}{chosen}"
             yield name, inner
             yield from _tables(inner, f"{name}.")
+
+
+def _header(name: str) -> str:
+    """As TOML writes it."""
+    return f"[[{name.removesuffix('[]')}]]" if name.endswith("[]") else f"[{name}]"
 
 
 def _table(name: str, model: type[BaseModel]) -> str:
@@ -52,12 +59,15 @@ def _kind(field: FieldInfo) -> str:
     if bool in types:
         return "true or false"
     if tuple in types:
+        if _entries(field.annotation):
+            return "list of strings or tables"
         return "list of `[x, y]`" if _holds(float, field.annotation) else "list of strings"
-    low, high = bounds(field)
     if ByteSize in types:
-        return f"size, {_size(low)} to {_size(high)}"
+        found = bounds(field)
+        return f"size, {_size(found['ge'])} to {_size(found['le'])}"
     if int in types or float in types:
-        return f"{'whole number' if int in types else 'number'}, {shown_number(low)} to {shown_number(high)}"
+        kind = "whole number" if int in types else "number"
+        return f"{kind}, {shown_range(field).removeprefix('from ')}"
     return "path" if Path in types else "string"
 
 
@@ -90,6 +100,13 @@ def _holds(kind: type, annotation: Any) -> bool:
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     return [one for one in _types(annotation) if isinstance(one, type) and issubclass(one, BaseModel)]
+
+
+def _entries(annotation: Any) -> list[type[BaseModel]]:
+    """The tables that a list may hold."""
+    if typing.get_origin(annotation) is not tuple:
+        return []
+    return [model for part in typing.get_args(annotation) for model in _models(part)]
 
 
 def _size(value: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self, TypeAlias, get_args
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from maskcast.printable import UNPRINTABLE, check_printable
-from maskcast.prompts import MOST_PROMPTS, clean_prompts
+from maskcast.prompts import MOST_PROMPTS, as_prompts, names
 from sinks.messages.message import Message, Prompt, StreamId, Time, now
 
 Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]
@@ -31,7 +31,7 @@ RequestId = Annotated[
 def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(prompts)) < len(prompts):
         raise ValueError("a prompt is given twice")
-    return clean_prompts(prompts)  # what differs in blanks alone is one prompt
+    return names(as_prompts(prompts))  # what differs in blanks alone is one prompt
 
 
 class ControlMessage(Message):

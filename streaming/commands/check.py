@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskcast.errors import MaskcastError, ModelError, SettingsError, SinkError, SourceError, UsageError
+from maskcast.prompts import names
 from maskcast.redaction import redact
 from maskcast.threads import in_daemon_thread
 from sinks.filename import with_stream
@@ -107,16 +108,17 @@ async def _bounded(probe: Probe) -> list[Finding]:
 
 
 def _everything(settings: Settings) -> list[Probe]:
-    prompts = {name: stream.prompts for name, stream in settings.streams.items()}
+    prompts = {name: stream.wanted() for name, stream in settings.streams.items()}
 
     def model() -> list[Finding]:  # one after the other: both wait for torch
         return [*model_probe.probe_device(settings.model), *model_probe.probe_model(settings.model, prompts)]
 
+    published = {name: names(wanted) for name, wanted in prompts.items()}
     todo = [Probe("model", model, MODEL_SECONDS, ModelError)]
     mqtt, address = settings.mqtt, settings.http.address()
     if mqtt is not None:
         seconds = probes.BROKER_SECONDS + len(prompts) * probes.BROKER_STREAM_SECONDS
-        todo.append(Probe("mqtt", lambda: probes.probe_broker(mqtt, prompts), seconds, SinkError))
+        todo.append(Probe("mqtt", lambda: probes.probe_broker(mqtt, published), seconds, SinkError))
     folder = settings.state.folder
     todo.append(Probe("state", lambda: probes.probe_folder("state", folder), LOCAL_SECONDS, SinkError))
     if address is not None:

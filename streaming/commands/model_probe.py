@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from maskcast.errors import MaskcastError, UsageError
+from maskcast.prompts import Prompt
 from streaming.commands.probes import Finding, Verdict, failed
 from streaming.lean_imports import import_lean
 from streaming.settings.model import ModelSettings
@@ -30,7 +31,7 @@ def probe_device(model: ModelSettings) -> list[Finding]:
     return [Finding(Verdict.WARN, "device", f"{detail}: a full-size model takes seconds a frame; use a GPU")]
 
 
-def probe_model(model: ModelSettings, prompts: Mapping[str, Sequence[str]]) -> list[Finding]:
+def probe_model(model: ModelSettings, prompts: Mapping[str, Sequence[Prompt]]) -> list[Finding]:
     """Whether the checkpoint is present and whole, fits what is asked for, and can read the prompts of each stream."""
     from trackers.choice import choose
     from trackers.detection.location import NotFetchedError
@@ -77,16 +78,21 @@ def _absent(model: ModelSettings) -> Finding:
     return Finding(Verdict.WARN, "model", detail)
 
 
-def _probe_prompts(checkpoint: Checkpoint, prompts: Mapping[str, Sequence[str]]) -> list[Finding]:
+def _probe_prompts(checkpoint: Checkpoint, prompts: Mapping[str, Sequence[Prompt]]) -> list[Finding]:
     findings = []
-    for stream, phrases in prompts.items():
-        for number, phrase in enumerate(phrases):
-            try:
-                checkpoint.check_prompt(phrase)
-            except UsageError as error:
-                findings.append(failed("prompts", error.at(f"streams.{stream}.prompts[{number}]")))
-            else:
-                if doubt := checkpoint.doubt(phrase):
-                    findings.append(Finding(Verdict.WARN, "prompts", f"streams.{stream}.prompts[{number}]: {doubt}"))
-    count = len({phrase for phrases in prompts.values() for phrase in phrases})
+    for stream, wanted in prompts.items():
+        for number, prompt in enumerate(wanted):
+            for key, phrase in (
+                ("", prompt.text),
+                *((f".avoid[{place}]", one) for place, one in enumerate(prompt.avoid)),
+            ):
+                where = f"streams.{stream}.prompts[{number}]{key}"
+                try:
+                    checkpoint.check_prompt(phrase)
+                except UsageError as error:
+                    findings.append(failed("prompts", error.at(where)))
+                else:
+                    if doubt := checkpoint.doubt(phrase):
+                        findings.append(Finding(Verdict.WARN, "prompts", f"{where}: {doubt}"))
+    count = len({phrase for wanted in prompts.values() for one in wanted for phrase in (one.text, *one.avoid)})
     return findings or ([Finding(Verdict.OK, "prompts", f"{count} different, all readable")] if count else [])

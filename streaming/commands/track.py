@@ -10,7 +10,7 @@ from pathlib import Path
 
 from maskcast.errors import MaskcastError, ReaderLeftError, SourceError, UsageError
 from maskcast.notices import Notice, Problem
-from maskcast.prompts import clean_prompts
+from maskcast.prompts import Prompt, clean_prompts, names
 from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Transport
@@ -34,7 +34,7 @@ from trackers.options import EngineOptions
 
 def run_track(
     sources: Sequence[str],
-    prompts: Sequence[str],
+    prompts: Sequence[str | Prompt],
     outputs: Outputs,
     options: EngineOptions,
     *,
@@ -65,24 +65,25 @@ def run_track(
     if stream is not None and len(expanded) > 1:
         raise UsageError(f"--stream names one stream, but there are {len(expanded)} sources")
     try:
-        prompts = clean_prompts(prompts)
+        wanted = clean_prompts(prompts)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if expanded.count(STDIN) > 1:
         raise UsageError(f"source {STDIN} is standard input, which can be read once")
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
-    outputs.check(expanded, streams, prompts)
+    published = names(wanted)
+    outputs.check(expanded, streams, published)
     _check_presence(expanded)
-    outputs.prepare(streams, prompts)
-    written = WrittenFiles(outputs.files(streams, prompts))
+    outputs.prepare(streams, published)
+    written = WrittenFiles(outputs.files(streams, published))
 
     settings = SourceSettings(live=live, transport=rtsp_transport, max_pixels=max_pixels, decoder=decoder)
 
     def job(source: str, name: str, display: ProgressDisplay) -> Job:
         return Job(
             open_source=lambda: open_source(source, settings, stream=name),
-            open_sinks=lambda info: outputs.open(info, source, prompts),
-            controls=Controls(prompts),
+            open_sinks=lambda info: outputs.open(info, source, published),
+            controls=Controls(wanted),
             max_frames=max_frames,
             max_rate=max_rate,
             notify=partial(_tell, display, problem),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable
+
+from maskcast.prompts import Prompt, clean_prompts, names
 
 
 class Controls:
@@ -15,15 +17,20 @@ class Controls:
         changed: set with every change; whoever follows clears it.
     """
 
-    def __init__(self, prompts: Sequence[str]) -> None:
+    def __init__(self, prompts: Iterable[str | Prompt]) -> None:
         """Begin with these prompts, not paused."""
-        self.prompts = tuple(prompts)
+        self.prompts = clean_prompts(prompts)
         self.paused = False
         self.changed = asyncio.Event()
 
-    def set_prompts(self, prompts: Sequence[str]) -> None:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is looked for, as it is published."""
+        return names(self.prompts)
+
+    def set_prompts(self, prompts: Iterable[str | Prompt]) -> None:
         """Look for something else."""
-        self.prompts = tuple(prompts)
+        self.prompts = clean_prompts(prompts)
         self.changed.set()
 
     def pause(self, paused: bool) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from maskcast.errors import SinkError, UsageError, reason_of
 from maskcast.frame import Frame
 from maskcast.notices import TrackedFrame
+from maskcast.prompts import Prompt, as_prompts, phrases
 from maskcast.result import Event, KnownTracks, Result
 from maskcast.threads import in_daemon_thread
 from streaming.defaults import BATCH_WAIT_SECONDS, MAX_BATCH
@@ -66,7 +67,7 @@ class Worker:
 
     async def open_stream(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | Prompt],
         track_state: Path | None = None,
         known: KnownTracks | None = None,
         *,
@@ -99,13 +100,13 @@ class Worker:
 
         def enter() -> tuple[Lane[TrackedStream], list[Event]]:
             stream, events = open_or_resume()
-            lane = Lane(stream, live, weight, len(prompts))
+            lane = Lane(stream, live, weight, phrases(as_prompts(prompts)))
             self.thread.queue.lanes.append(lane)
             return lane, events
 
         return await self.thread.call(enter)
 
-    async def check_prompts(self, prompts: Sequence[str]) -> tuple[str, ...]:
+    async def check_prompts(self, prompts: Sequence[str | Prompt]) -> tuple[Prompt, ...]:
         """See `Engine.check_prompts`."""
         return await self.thread.call(lambda: self._engine.check_prompts(prompts), vital=False)
 
@@ -121,7 +122,7 @@ class Worker:
 
         return await self.thread.call(ask)
 
-    async def set_prompts(self, lane: Lane[TrackedStream], prompts: Sequence[str]) -> list[Event]:
+    async def set_prompts(self, lane: Lane[TrackedStream], prompts: Sequence[str | Prompt]) -> list[Event]:
         """Change a stream's prompts between two frames, if it looks for others.
 
         Returns:
@@ -130,12 +131,12 @@ class Worker:
         Raises:
             UsageError: see `Engine.set_prompts`; nothing is changed.
         """
-        if tuple(prompts) == lane.stream.prompts:
+        if as_prompts(prompts) == lane.stream.prompts:
             return []
 
         def change() -> list[Event]:
             events = self._engine.set_prompts(lane.stream, prompts)
-            lane.prompts = len(prompts)
+            lane.prompts = phrases(as_prompts(prompts))
             return events
 
         return await self.thread.call(change)

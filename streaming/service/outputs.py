@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from maskcast.prompts import names
 from sinks import open_sink
 from sinks.filename import with_stream
 from sinks.mqtt.publisher import Publisher, PublisherSink
@@ -59,7 +60,7 @@ def out(wanted: Wanted) -> Iterator[Sink]:
         UsageError: see `sinks.open_sink`.
     """
     for spec in wanted.settings.out:
-        yield open_sink(with_stream(spec, wanted.stream), prompts=wanted.settings.prompts)
+        yield open_sink(with_stream(spec, wanted.stream), prompts=names(wanted.settings.wanted()))
 
 
 FACTORIES: tuple[Callable[[Wanted], Iterator[Sink]], ...] = (messages, stills, recording, out)

@@ -36,7 +36,7 @@ class Presence:
     @property
     def status(self) -> StreamStatus:
         """How the stream is."""
-        return StreamStatus(self.source.online, self.source.reason, self._controls.prompts, self._controls.paused)
+        return StreamStatus(self.source.online, self.source.reason, self._controls.names, self._controls.paused)
 
     async def start(self, control: ControlDesk | None, notify: Notify, *, live: bool) -> None:
         """Begin to connect and to announce; see `Publisher` for the arguments."""
@@ -86,7 +86,7 @@ class Presence:
         """Describe the stream to Home Assistant, if it is there."""
         mqtt = self._resources.settings.mqtt
         if self.publisher and mqtt and mqtt.home_assistant:
-            prefix, prompts = mqtt.address().prefix, self._controls.prompts
+            prefix, prompts = mqtt.address().prefix, self._controls.names
             gone = self._resources.retained.replace(self._name, prompts)
             message = json.dumps(discovery(prefix, self._name, prompts, gone)).encode()
             self.publisher.publish_raw(discovery_topic(prefix, self._name, mqtt.discovery_prefix), message)

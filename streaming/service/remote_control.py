@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maskcast.errors import UsageError
 from maskcast.notices import Notify, PauseChanged, PromptsChanged
-from maskcast.prompts import MOST_PROMPTS
+from maskcast.prompts import Prompt, as_prompts, check_number, names
 from sinks.messages.control import ControlMessage
 from sinks.video.still import StillSink
 from streaming.pipeline.controls import Controls
@@ -34,7 +34,7 @@ class RemoteControl:
     @property
     def prompts(self) -> tuple[str, ...]:
         """Those in force."""
-        return self._controls.prompts
+        return self._controls.names
 
     async def obey(self, request: ControlMessage) -> None:
         """Carry a request out.
@@ -50,19 +50,22 @@ class RemoteControl:
                 await self._publish_still()
             case "set" | "add" | "remove":
                 checked = await self._worker.check_prompts(self._wanted(request))
-                if len(checked) > MOST_PROMPTS:
-                    raise UsageError(f"{len(checked)} prompts are too many: a stream looks for {MOST_PROMPTS} at most")
+                try:
+                    check_number(checked)
+                except ValueError as error:
+                    raise UsageError(str(error)) from None
                 self._controls.set_prompts(checked)
-                self._notify(PromptsChanged(checked))
+                self._notify(PromptsChanged(names(checked)))
 
-    def _wanted(self, request: ControlMessage) -> tuple[str, ...]:
-        """The prompts that a request asks for."""
-        before, given = self._controls.prompts, tuple(request.prompts or ())
+    def _wanted(self, request: ControlMessage) -> tuple[Prompt, ...]:
+        """The prompts that a request asks for; one that is added takes the place of that of its name."""
+        before, given = self._controls.prompts, as_prompts(request.prompts or ())
         if request.action == "set":
             return given
         if request.action == "add":
-            return (*before, *given)
-        return tuple(prompt for prompt in before if prompt not in given)
+            wanted = {prompt.name: prompt for prompt in (*before, *given)}
+            return tuple(wanted.values())
+        return tuple(prompt for prompt in before if prompt.name not in names(given))
 
     async def _publish_still(self) -> None:
         """Have a still published: of the next frame, or of the last one while none is looked at.

@@ -37,7 +37,7 @@ class ServedStream:
         """Prepare; nothing is announced before `begin`. `stop` ends an attempt."""
         self.name, self.settings = name, settings
         self._resources, self._stop = resources, stop
-        self._controls = Controls(settings.prompts)
+        self._controls = Controls(settings.wanted())
         mqtt = resources.settings.mqtt
         self._outputs = StreamOutputs(name, settings, stills=bool(mqtt and mqtt.stills))
         self._presence = Presence(name, resources, self._controls)

@@ -43,7 +43,7 @@ class StreamMetrics:
     def begin(self) -> None:
         """Show the stream, with nothing counted yet."""
         self._metrics.stream_up(self._name, False)
-        self._metrics.prompts(self._name, self._controls.prompts)
+        self._metrics.prompts(self._name, self._controls.names)
 
     def end(self) -> None:
         """Forget the stream."""
@@ -93,7 +93,7 @@ class StreamMetrics:
         self._show(Counter())
 
     def _show(self, visible: Counter[str]) -> None:
-        for prompt in self._controls.prompts:
+        for prompt in self._controls.names:
             self._metrics.tracks(self._name, prompt, visible[prompt])
 
     def idle(self) -> float:

@@ -78,9 +78,10 @@ def _problem(detail: dict[str, Any], settings: type[BaseModel], document: dict[s
         what = f"must be {' or '.join(choices)}"
     elif kind in _KINDS:
         what = f"must be {_KINDS[kind]}"
-    elif kind in {"greater_than_equal", "less_than_equal"}:
-        low, high = bounds(field)
-        what = f"must be from {shown_number(low)} to {shown_number(high)}"
+    elif kind in {"greater_than_equal", "less_than_equal", "less_than"}:
+        what = f"must be {shown_range(field)}"
+    elif kind == "prompt_type":
+        what = "must be a string or a table"
     elif kind in {"too_short", "string_too_short"}:
         where, what = key, "must not be empty"
     elif kind in {"too_long", "string_too_long"}:
@@ -137,6 +138,8 @@ def _table(settings: type[BaseModel], path: Iterable[str | int]) -> type[BaseMod
     """The model of the table at a path."""
     annotation: Any = settings
     for part in path:
+        if isinstance(part, int):  # the entry of a list
+            continue
         inner = _model_in(annotation)
         if inner is None:
             return None
@@ -176,13 +179,21 @@ def choices_of(annotation: Any) -> list[str]:
     return [choice for part in typing.get_args(annotation) for choice in choices_of(part)]
 
 
-def bounds(field: FieldInfo | None) -> tuple[Any, Any]:
-    """The lowest and the highest value, which stand beside the field or within its type; None for no bound."""
+def shown_range(field: FieldInfo | None) -> str:
+    """Between which numbers a value must be."""
+    found = bounds(field)
+    if "lt" in found:
+        return f"at least {shown_number(found.get('ge'))} and below {shown_number(found['lt'])}"
+    return f"from {shown_number(found.get('ge'))} to {shown_number(found.get('le'))}"
+
+
+def bounds(field: FieldInfo | None) -> dict[str, Any]:
+    """The lowest value (`ge`) and the highest (`le`, or `lt`), which stand beside the field or within its type."""
     found: dict[str, Any] = {}
 
     def look(metadata: Iterable[Any]) -> None:
         for entry in metadata:
-            for bound in ("ge", "le"):
+            for bound in ("ge", "le", "lt"):
                 if (value := getattr(entry, bound, None)) is not None:
                     found[bound] = value
             if isinstance(entry, FieldInfo):
@@ -196,7 +207,7 @@ def bounds(field: FieldInfo | None) -> tuple[Any, Any]:
     if field is not None:
         look(field.metadata)
         descend(field.annotation)
-    return found.get("ge"), found.get("le")
+    return found
 
 
 def shown_number(value: Any) -> str:

@@ -15,10 +15,12 @@ from pydantic import ByteSize, Field, SecretStr, ValidationError, model_validato
 
 from maskcast.errors import SettingsError, UsageError
 from maskcast.places import Places
+from maskcast.prompts import Prompt, names
 from maskcast.redaction import hide
 from sinks.filename import STREAM_FIELD, with_stream
 from sinks.formats import parse_output
 from sinks.messages.control import ACTIONS
+from sinks.messages.prompt import prompts_of
 from sinks.mqtt.broker import DEFAULT_PROTOCOL, BrokerAddress, MqttVersion, parse_address
 from sinks.mqtt.home_assistant import DEFAULT_DISCOVERY_PREFIX
 from sinks.mqtt.journal import DEFAULT_LIMIT_EVENTS
@@ -197,7 +199,7 @@ class StreamSettings(Table):
         description="`rtsp://`, `rtsps://`, `http(s)://`, `rtmp://`, `srt://`, `udp://`, `camera:0`, a file, or "
         "a folder of pictures."
     )
-    prompts: Prompts = Field(description="What to look for.")
+    prompts: Prompts = Field(description="What to look for: phrases, or tables of phrases with conditions.")
     transport: Transport = Field(default=DEFAULT_TRANSPORT, description="How RTSP's media travels.")
     ca_file: FilePath | None = Field(
         default=None,
@@ -285,7 +287,7 @@ class StreamSettings(Table):
             )
         if os.path.realpath(self.source) in {os.path.realpath(output.path) for output in outputs if output.path}:
             raise ValueError("out names the source itself")
-        check_places(self.places(), self.prompts)
+        check_places(self.places(), names(self.wanted()))
         if self.reset and not self.places():
             raise ValueError("reset needs a zone or a line")
         if self.reset and self.ends():
@@ -295,6 +297,10 @@ class StreamSettings(Table):
     def places(self) -> Places:
         """The zones and lines."""
         return places_of(self.zones, self.lines)
+
+    def wanted(self) -> tuple[Prompt, ...]:
+        """What to look for."""
+        return prompts_of(self.prompts)
 
     def source_settings(self) -> SourceSettings:
         """How the source is opened."""

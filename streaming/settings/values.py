@@ -10,11 +10,12 @@ from typing import Annotated, TypeAlias, TypeVar
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from maskcast.errors import UsageError
-from maskcast.prompts import MOST_PROMPTS, clean_prompt
+from maskcast.prompts import MOST_PROMPTS, check_number
 from maskcast.redaction import place_of, redact
 from sinks import formats
 from sinks.formats import STDOUT, parse_output
 from sinks.messages.control import ACTIONS, Action
+from sinks.messages.prompt import PhraseOrTable, PromptTable, prompts_of
 from sinks.mqtt.broker import parse_address
 from sources.location import check_stream_id, kind_of, scheme_of
 from trackers.device import DEVICE_NAME, DEVICE_NAMES
@@ -77,9 +78,8 @@ def _device(value: str) -> str:
     return value
 
 
-def _prompts(values: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("one of them is given twice")
+def _prompts(values: tuple[PromptTable, ...]) -> tuple[PromptTable, ...]:
+    check_number(prompts_of(values))
     return values
 
 
@@ -152,9 +152,8 @@ ClockTime: TypeAlias = Annotated[str, AfterValidator(_clock_time)]
 Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
 Hosts: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], Field(strict=False, max_length=64)]
 StreamId: TypeAlias = Annotated[str, AfterValidator(_id)]
-Prompt: TypeAlias = Annotated[str, Field(max_length=500), AfterValidator(clean_prompt)]
 Prompts: TypeAlias = Annotated[
-    tuple[Prompt, ...], Field(strict=False, min_length=1, max_length=MOST_PROMPTS), AfterValidator(_prompts)
+    tuple[PhraseOrTable, ...], Field(strict=False, min_length=1, max_length=MOST_PROMPTS), AfterValidator(_prompts)
 ]
 Out: TypeAlias = Annotated[Text, AfterValidator(_out)]
 Actions: TypeAlias = Annotated[tuple[Action, ...], Field(strict=False, max_length=len(ACTIONS))]

@@ -3,14 +3,14 @@
 import pytest
 
 from maskcast.errors import UsageError
-from maskcast.prompts import clean_prompt, clean_prompts
+from maskcast.prompts import clean_prompt, clean_prompts, names
 from trackers.engine import Engine
 from trackers.options import EngineOptions
 
 
 def test_blanks_are_folded_and_repeats_left_out_in_order() -> None:
     given = ["object", " ring", "red\t  car", "object", "circle ", "red car\n", "Ring"]
-    assert clean_prompts(given) == ("object", "ring", "red car", "circle", "Ring")
+    assert names(clean_prompts(given)) == ("object", "ring", "red car", "circle", "Ring")
 
 
 @pytest.mark.parametrize("given", [[], [""], [" ", "\t\u00a0"]])
@@ -29,8 +29,8 @@ def test_an_empty_prompt_among_others_is_no_slip_to_pass_over() -> None:
 def test_the_model_is_asked_for_what_the_sinks_are_told() -> None:
     engine = Engine(EngineOptions("nano", "cpu"))
     stream = engine.open_stream([" star", "red  circle", "star"])
-    assert stream.prompts == ("star", "red circle")
+    assert names(stream.prompts) == ("star", "red circle")
     for wrong in ([], ["star", ""]):
         with pytest.raises(UsageError):
             engine.set_prompts(stream, wrong)
-    assert stream.prompts == ("star", "red circle")
+    assert names(stream.prompts) == ("star", "red circle")

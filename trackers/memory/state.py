@@ -9,6 +9,7 @@ from torch import Tensor
 from trackers.lifecycle import Lifecycle
 from trackers.memory.hot_start import HotStart
 from trackers.memory.memory_bank import Ints, SlotTable
+from trackers.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class MemoryState:
     """Everything that is remembered of one stream; bounded by `Rules.max_tracks`.
 
     Attributes:
-        prompts: what the stream looks for.
+        wanted: what the stream looks for.
         lifecycle: state of each living track.
         table: memories of each living track.
         hot_start: results that are held back.
@@ -40,7 +41,7 @@ class MemoryState:
         resumed: the clock of the next frame may have nothing to do with that of the last one.
     """
 
-    prompts: tuple[str, ...]
+    wanted: Wanted
     lifecycle: Lifecycle
     table: SlotTable
     hot_start: HotStart
@@ -49,6 +50,11 @@ class MemoryState:
     last_masks: LastMasks | None = None
     pts: float | None = None
     resumed: bool = False
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The names of what the stream looks for."""
+        return self.wanted.names
 
     def follow_clock(self, pts: float) -> None:
         """If the media clock was restarted, let the time that tracks wait go on from where it stood."""

@@ -94,6 +94,7 @@ def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
         "format": FORMAT,
         "revision": revision,
         "prompts": state.prompts,
+        "texts": state.wanted.texts(),
         "step": state.step,
         "pts": state.pts,
         "next_id": state.lifecycle.next_id + (0 if final else RESERVED_IDS),

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from maskcast.mask import Box
+from maskcast.prompts import Prompt
 from maskcast.result import TrackState
 from trackers.lifecycle import Life
 from trackers.memory.memory_bank import EMPTY, NEVER, SlotTable
@@ -50,7 +51,7 @@ class Slice(Protocol):
 class Document:
     """The part of a track state that is not tensors, checked."""
 
-    prompts: tuple[str, ...]
+    prompts: tuple[Prompt, ...]
     step: int
     pts: float | None
     next_id: int
@@ -83,8 +84,10 @@ def read_document(found: Mapping[str, Any], max_tracks: int) -> Document:
         ValueError, TypeError, KeyError: something in it cannot be.
     """
     prompts = tuple(found["prompts"])
-    if not all(isinstance(prompt, str) for prompt in prompts):
+    texts = tuple(found.get("texts", prompts))  # which older files lack: a prompt was its phrase
+    if not all(isinstance(prompt, str) for prompt in (*prompts, *texts)):
         raise ValueError("a prompt that is no text")
+    wanted = tuple(Prompt(text, name) for text, name in zip(texts, prompts, strict=True))
     if len(found["lives"]) > max_tracks:
         raise ValueError(f"more than {max_tracks} tracks")
     next_id = _integer(found["next_id"], 1)
@@ -92,7 +95,7 @@ def read_document(found: Mapping[str, Any], max_tracks: int) -> Document:
     if len({life.id for life in lives}) < len(lives):
         raise ValueError("an id that is given twice")
     pts = None if found["pts"] is None else _number(found["pts"])
-    return Document(prompts, _integer(found["step"], 0), pts, next_id, lives)
+    return Document(wanted, _integer(found["step"], 0), pts, next_id, lives)
 
 
 def _life(found: Mapping[str, Any], prompts: Sequence[str], next_id: int) -> Life:

@@ -19,6 +19,7 @@ from torch import Tensor
 from maskcast.errors import TooLargeError
 from maskcast.frame import Frame
 from maskcast.mask import Mask
+from maskcast.prompts import Prompt
 from maskcast.result import Event, Result, Track, TrackState
 from trackers.detection.detector import Detections
 from trackers.detection.image_encoder import ImageFeatures
@@ -48,6 +49,7 @@ from trackers.memory.widths import widened
 from trackers.rules import Rules
 from trackers.stage_times import measured
 from trackers.transfer import fetched, upload_together
+from trackers.wanted import Wanted
 
 # What a frame must be worth to be remembered: `mf_threshold` in SAM 3's own code.
 MIN_MEMORY_SCORE = 0.01
@@ -97,7 +99,7 @@ class MemoryTracker:
             self.propagation.hidden if self._reidentifies else 0,
         )
 
-    def new_state(self, prompts: Sequence[str]) -> MemoryState:
+    def new_state(self, prompts: Sequence[str | Prompt]) -> MemoryState:
         """The state of a stream that begins."""
         rules = self.rules
         lifecycle = Lifecycle(
@@ -106,12 +108,12 @@ class MemoryTracker:
             lost_after=rules.lost_after,
             max_tracks=rules.max_tracks,
         )
-        return MemoryState(tuple(prompts), lifecycle, self.new_table(), HotStart(rules.hot_start))
+        return MemoryState(Wanted.of(prompts), lifecycle, self.new_table(), HotStart(rules.hot_start))
 
-    def set_prompts(self, state: MemoryState, prompts: Sequence[str]) -> list[Event]:
+    def set_prompts(self, state: MemoryState, prompts: Sequence[str | Prompt]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids and memories, others end."""
-        state.prompts = tuple(prompts)
-        events = state.lifecycle.keep_prompts(state.prompts)
+        before, state.wanted = state.wanted, Wanted.of(prompts)
+        events = state.lifecycle.keep_prompts(state.wanted.kept(before))
         state.table.keep(life.id for life in state.lifecycle)
         # In a hot start these tracks may not even have started for anyone outside.
         return [] if state.hot_start.follow_up(events) else events

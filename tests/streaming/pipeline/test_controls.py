@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from maskcast.prompts import Prompt
 from maskcast.result import EventKind
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.jobs import run_jobs
@@ -19,7 +20,7 @@ async def test_prompts_that_change_while_the_stream_is_opened_are_followed():
     controls = Controls(["cat"])
     model = Requested(controls)
     await run([], model, live=[job(Frames(5, live=True, interval=0.01), Record(), controls=controls)])
-    assert model.changes == [("dog",)]
+    assert model.changes == [(Prompt("dog"),)]
 
 
 async def test_prompts_and_pause_change_between_two_frames():
@@ -51,7 +52,7 @@ async def test_prompts_and_pause_change_between_two_frames():
     stop.set()
     await running
     worker.close()
-    assert model.changes == [("dog",)]
+    assert model.changes == [(Prompt("dog"),)]
     assert events == [EventKind.ENDED], "what the change ended is told"
     assert before == paused < len(sink.indices), "and it went on afterwards"
 

@@ -153,7 +153,7 @@ async def test_any_interleaving_gives_what_one_after_the_other_gives(tmp_path_fa
         jobs.append(job(Frames(count, stream=name), sinks[name], controls=controls, track_state=state))
 
     def remember(prompts):
-        opened[prompts[0]] = stream = open_stream(prompts)
+        opened[prompts[0].name] = stream = open_stream(prompts)
         return stream
 
     model.open_stream = remember

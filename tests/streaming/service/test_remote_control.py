@@ -8,6 +8,7 @@ import pytest
 
 from maskcast.errors import UsageError
 from maskcast.notices import PauseChanged, PromptsChanged, SourceStatus
+from maskcast.prompts import clean_prompts
 from maskcast.result import Result
 from sinks.messages.control import ControlMessage
 from sinks.video.still import StillSink
@@ -37,7 +38,7 @@ class Stream:
     async def check_prompts(self, prompts):
         if not prompts:
             raise UsageError("no prompt")
-        return tuple(prompts)
+        return clean_prompts(prompts)
 
     async def _publish(self, jpeg):
         self.stills.append(jpeg)
@@ -82,6 +83,6 @@ async def test_prompts_change_as_asked_and_whoever_listens_is_told():
     assert stream.presence.status.paused
     with pytest.raises(UsageError, match="no prompt"):
         await stream.ask("remove", "dog", "bird")
-    assert stream.controls.prompts == ("dog", "bird"), "nothing has changed"
+    assert stream.controls.names == ("dog", "bird"), "nothing has changed"
     changes = [("cat", "dog", "bird"), ("dog", "bird")]
     assert stream.told == [*map(PromptsChanged, changes), PauseChanged(paused=True)]

@@ -53,7 +53,7 @@ def test_each_notice_is_counted_where_it_belongs():
     one.notify(Problem(SinkError("a full disk")))
     assert value(registry, "errors_total", kind="model") == value(registry, "errors_total", kind="sink") == 1
     controls.set_prompts(["dog"])
-    one.notify(PromptsChanged(controls.prompts))
+    one.notify(PromptsChanged(controls.names))
     assert value(registry, "tracks_visible", prompt="dog") == 0
     assert value(registry, "tracks_visible", prompt="cat") is None
     one.end()

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskcast.errors import UsageError
+from maskcast.prompts import Prompt
 from streaming.settings.tables import Settings, load_settings, restart_needed
 from tests.settings_files import DOCS, MINIMAL, SECRET, load, refusal, stream
 
@@ -26,7 +27,7 @@ def test_variables_fill_strings_once_and_wherever_they_stand(tmp_path: Path) -> 
     text = stream('ca_file = "${A}.pem"', source="rtsps://u:${B}@h/${A}", prompts='["${A} and $${A} for $5"]')
     door = load(tmp_path, text, {"A": "x", "B": "${A}$${"}).streams["door"]
     assert unquote(door.source) == "rtsps://u:${A}$${@h/x"
-    assert door.prompts == ("x and ${A} for $5",)
+    assert door.wanted() == (Prompt("x and ${A} for $5"),)
     assert door.ca_file == tmp_path / "x.pem"
 
 
