@@ -19,7 +19,7 @@ from trackers.defaults import MODEL
 
 def test_the_example_is_complete_and_true() -> None:
     found = load_settings(DOCS / "cameras.toml", ENVIRONMENT)
-    assert list(found.streams) == ["door", "yard", "archive"]
+    assert list(found.streams) == ["door", "yard", "site", "archive"]
     assert found.mqtt is not None
     address = found.mqtt.address()
     assert (address.host, address.port, address.prefix, address.tls) == ("broker", 8883, "site", True)
@@ -28,6 +28,8 @@ def test_the_example_is_complete_and_true() -> None:
     assert found.streams["door"].recording is not None
     assert found.streams["door"].recording.keep_bytes == 50_000_000_000
     assert found.mqtt.max_payload == 262_144
+    helmet, bare = found.streams["site"].wanted()
+    assert (helmet.name, helmet.group, helmet.avoid) == ("helmet", bare.group, ("poster", "statue"))
 
 
 def test_the_example_shows_every_key() -> None:
