@@ -33,8 +33,9 @@ from trackers.device import describe, free_bytes, resolve_device
 from trackers.device_errors import device_error, out_of_memory
 from trackers.half_queues import HalfQueues
 from trackers.memory import track_state
+from trackers.memory.propagation import MAX_TRACKS_A_PASS
 from trackers.memory.tracker import MemoryTracker
-from trackers.memory_need import pass_bytes, tracks_that_fit
+from trackers.memory_need import pass_bytes, tracking_bytes, tracks_that_fit
 from trackers.options import EngineOptions
 from trackers.precision import resolve_precision
 from trackers.stage_times import StageTimes
@@ -164,7 +165,9 @@ class Engine:
             return ""
         table, seen = self._tracker.new_table(), self._tracker.propagation
         track = (table.spatial.values.nbytes + table.pointers.values.nbytes) // table.capacity
+        # The two stages work at the same time.
         passing = pass_bytes(MAX_PAIRS, seen.hidden, seen.mask_size[0])
+        passing += tracking_bytes(MAX_TRACKS_A_PASS, seen.config, self._tracker.rules)
         return f", room for about {tracks_that_fit(free_bytes(self.device), passing, track)} tracks of all streams"
 
     def _choose(self, options: EngineOptions) -> Choice:

@@ -9,6 +9,9 @@ from trackers.rules import Rules
 # Feature maps at the size of a mask that the mask head holds at once for a pair of frame and prompt, where each pair is
 # of another frame: counted by `tests/trackers/test_memory_need.py` at full size.
 MAPS_A_PAIR = 3.5
+# Of the size of a track's queries, what the memory attention holds at once for each frame that the track remembers, and
+# beside that: counted there, too.
+QUERIES_A_MEMORY, QUERIES_A_TRACK = 1.4, 21
 # Between its products the model holds float32, whatever its precision; see `trackers.precision`.
 NUMBER_BYTES = 4
 
@@ -45,6 +48,20 @@ def pass_bytes(pairs: int, hidden: int, mask_side: int) -> int:
     return int(pairs * MAPS_A_PAIR * hidden * mask_side * mask_side * NUMBER_BYTES)
 
 
+def tracking_bytes(tracks: int, config: Any, rules: Rules) -> int:
+    """What the tracker holds at its peak when so many tracks share a pass: in the memory attention.
+
+    Args:
+        tracks: that remember as much as they can.
+        config: a `Sam3TrackerVideoConfig`.
+        rules: of the tracker.
+    """
+    frames, _ = entries(config, rules)
+    side = int(config.image_size) // int(config.prompt_encoder_config.patch_size)
+    queries = side * side * int(config.memory_attention_hidden_size)
+    return int(tracks * (QUERIES_A_MEMORY * frames + QUERIES_A_TRACK) * queries * NUMBER_BYTES)
+
+
 def tracks_that_fit(free: int, passing: int, track: int) -> int:
-    """Tracks for which there is room beside a pass, in what is free once the model is loaded."""
+    """Tracks for which there is room beside two passes, one in each stage, in what is free once the model is loaded."""
     return max(free - passing, 0) // track

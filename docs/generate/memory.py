@@ -36,7 +36,8 @@ def memory_table() -> str:
     from trackers.detection.detector import MAX_PAIRS
     from trackers.detection.resolution import MASK_PIXELS_A_PATCH, resize_tracker
     from trackers.memory.memory_bank import FIRST_CAPACITY
-    from trackers.memory_need import pass_bytes, prompt_bytes, track_bytes
+    from trackers.memory.propagation import MAX_TRACKS_A_PASS
+    from trackers.memory_need import pass_bytes, prompt_bytes, track_bytes, tracking_bytes
     from trackers.rules import Rules
 
     video = full_size()
@@ -57,6 +58,7 @@ def memory_table() -> str:
         row("a track", lambda _: track),
         row("a prompt", lambda _: prompt_bytes(CONTEXT, hidden)),
         row("the detector in a pass: 8 pairs of frame and prompt", lambda _: pass_bytes(MAX_PAIRS, hidden, MASK_SIDE)),
+        row("the tracker in a pass: 16 tracks", lambda _: tracking_bytes(MAX_TRACKS_A_PASS, config, rules)),
     ]
     for resolution in RESOLUTIONS:
         smaller = copy.deepcopy(config)
@@ -64,7 +66,8 @@ def memory_table() -> str:
         side = MASK_PIXELS_A_PATCH * resolution // PATCH
         for name, count in (
             ("a track", track_bytes(smaller, rules)),
-            ("the pass", pass_bytes(MAX_PAIRS, hidden, side)),
+            ("the detector in a pass", pass_bytes(MAX_PAIRS, hidden, side)),
+            ("the tracker in a pass", tracking_bytes(MAX_TRACKS_A_PASS, smaller, rules)),
         ):
             rows.append((f"at {resolution} pixels: {name}", *[_megabytes(count)] * len(PRECISIONS)))
     return table(("MB", "bfloat16, float16", "float32"), rows)

@@ -151,6 +151,54 @@ def test_a_batch_that_does_not_fit_into_memory_is_refused_before_anything_has_ch
     assert [stream.state.step for stream in streams] == [1, 1, 1]
 
 
+def wanting(function, *, above, failed):
+    """`function` where memory is wanting for more than so many rows; notes in `failed` how many were refused."""
+
+    def tried(features, *rest):
+        rows = max(len(tensor) for tensor in (features, *rest) if isinstance(tensor, torch.Tensor))
+        if rows > above:
+            failed.append(rows)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return function(features, *rest)
+
+    return tried
+
+
+def tracked(engine, images):
+    stream = engine.open_stream(["person", "cat"])
+    results = [result for n, image in enumerate(images) for result in engine.step([stream], [frame(n, image)])[0]]
+    return [(track.id, track.mask.full()) for result in results for track in result.tracks]
+
+
+@pytest.mark.parametrize(("part", "method"), [("propagation", "propagate"), ("encoder", "encode")])
+def test_tracks_go_one_by_one_where_memory_is_wanting(folders, part, method):
+    engine, images = Engine(EngineOptions(str(folders[1]), "cpu", hot_start=0)), scene(4)
+    expected = tracked(engine, images)
+    owner, failed = getattr(engine._tracker, part), []
+    setattr(owner, method, wanting(getattr(owner, method), above=1, failed=failed))
+    actual = tracked(engine, images)
+    assert failed
+    assert min(failed) > 1
+    assert [track_id for track_id, _ in actual] == [track_id for track_id, _ in expected]
+    assert all((a == b).mean() > 0.999 for (_, a), (_, b) in zip(actual, expected, strict=True))
+
+
+def test_frames_whose_tracks_do_not_fit_are_refused_before_anything_is_decided(folders):
+    engine, images = Engine(EngineOptions(str(folders[1]), "cpu")), scene(2)
+    stream = engine.open_stream(["person"])
+    engine.step([stream], [frame(0, images[0])])
+    assert len(stream.state.table)
+    propagate, failed = engine._tracker.propagation.propagate, []
+    engine._tracker.propagation.propagate = wanting(propagate, above=0, failed=failed)
+    with pytest.raises(TooLargeError, match="out of memory"):
+        engine.step([stream], [frame(1, images[1])])
+    assert failed[-1] == 1
+    assert stream.state.step == 1
+    engine._tracker.propagation.propagate = propagate
+    assert len(engine.step([stream], [frame(1, images[1])])[0]) == 1
+    assert stream.state.step == 2
+
+
 def test_a_stream_begun_anew_ends_what_subscribers_believe_alive_and_uses_no_id_again(folders):
     engine = Engine(EngineOptions(str(folders[0]), "cpu"))
     known = KnownTracks({5: Event(EventKind.LOST, 5, "person", 0.5, Box(1, 1, 2, 2))}, highest=7)

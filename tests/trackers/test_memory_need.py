@@ -1,5 +1,6 @@
 """What is computed from shapes is what is allocated."""
 
+import copy
 import weakref
 
 import pytest
@@ -12,8 +13,9 @@ from tests import tiny
 from trackers.detection.mask_head import MaskHead
 from trackers.engine import Engine
 from trackers.memory.memory_bank import FIRST_CAPACITY, MemoryBank
+from trackers.memory.propagation import Memories, Propagation, TrackerFeatures
 from trackers.memory.tracker import MemoryTracker
-from trackers.memory_need import entries, pass_bytes, prompt_bytes, track_bytes, tracks_that_fit
+from trackers.memory_need import entries, pass_bytes, prompt_bytes, track_bytes, tracking_bytes, tracks_that_fit
 from trackers.options import EngineOptions
 from trackers.rules import Rules
 
@@ -90,11 +92,46 @@ def test_a_pass_of_full_size():
     assert 0.95 * pass_bytes(8, 256, 288) < alive.most < pass_bytes(8, 256, 288)
 
 
+@torch.inference_mode()
+def test_a_tracking_pass_of_full_size(monkeypatch):
+    """Sixteen tracks that remember as much as they can, on tensors without data, with a kernel that keeps no scores."""
+    video = copy.deepcopy(full_size()).eval()
+    attention = video.tracker_model.memory_attention
+    places, hidden, memory = 72 * 72, 256, 64
+    attention.position_ids = torch.zeros(places)  # of which rotations and positions are computed on the CPU
+    attention.rotary_emb.forward = lambda *_: (torch.zeros(places, hidden), torch.zeros(places, hidden))
+    monkeypatch.setattr(Propagation, "_sine", lambda _, __, channels: torch.empty(places, channels, device="meta"))
+    monkeypatch.setattr(
+        "torch.nn.functional.scaled_dot_product_attention",
+        lambda query, _, value, *__, **___: torch.empty(*query.shape[:-1], value.shape[-1], device="meta"),
+    )
+    rules = Rules()
+    with torch.device("meta"):
+        propagation = Propagation(video, torch.device("meta"), torch.float32)
+        frames, pointers = entries(propagation.config, rules)
+        sides = (32, 288), (64, 144), (hidden, 72)
+        fine, middle, coarse = (torch.empty(1, channels, side, side) for channels, side in sides)
+        tokens = torch.empty(1, places, hidden)
+        seen = TrackerFeatures(fine, middle, coarse, tokens, tokens[:, None], coarse)
+        memories = Memories(
+            torch.empty(16, frames, places, memory, dtype=torch.bfloat16),
+            torch.zeros(16, frames, dtype=torch.int64),
+            torch.empty(16, pointers, hidden),
+            torch.empty(16, pointers),
+            None,
+        )
+        with Alive() as alive:
+            propagation.propagate(seen, torch.zeros(16, dtype=torch.int64), memories)
+    need = tracking_bytes(16, propagation.config, rules)
+    assert 0.95 * need < alive.most < need
+
+
 def test_an_engine_on_a_gpu_says_how_many_tracks_fit(video_checkpoint, monkeypatch):
     engine = Engine(EngineOptions(str(video_checkpoint), "cpu"))
     assert engine._room() == "", "the memory beside a CPU is everybody's"
-    passing = pass_bytes(8, tiny.HIDDEN, 32)
-    track = track_bytes(engine._tracker.propagation.config, engine._tracker.rules)
+    config, rules = engine._tracker.propagation.config, engine._tracker.rules
+    passing = pass_bytes(8, tiny.HIDDEN, 32) + tracking_bytes(16, config, rules)
+    track = track_bytes(config, rules)
     monkeypatch.setattr("trackers.engine.free_bytes", lambda _: passing + 5 * track)
     engine.device = torch.device("cuda", 0)  # there is none here
     assert engine._room() == ", room for about 5 tracks of all streams"

@@ -7,9 +7,9 @@ whose histories differ in length are padded and masked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +17,14 @@ from torch import Tensor
 
 from maskcast.picture import Picture
 from trackers.detection.image_encoder import ImageFeatures
+from trackers.device_errors import out_of_memory
 from trackers.memory.image_encoder import image_encoder
 from trackers.memory.memory_attention import MemoryAttention, MemoryTokens
 from trackers.precision import computed_narrowly, memory_precision, narrow
 from trackers.rotary import Rotation
 from trackers.row_pass import FRAMES, TRACKS, row_pass
+
+T = TypeVar("T")
 
 # Tracks that go through the model together. Keys of one track at full size are 52,000 vectors of 256 numbers a layer,
 # in float32 while they are rotated, and its mask is read by the memory encoder at 1,152 x 1,152, so the number of
@@ -113,9 +116,23 @@ class Propagated:
         )
 
 
-def passes(count: int) -> Iterator[slice]:
-    """Cut `count` tracks into parts of at most `MAX_TRACKS_A_PASS`."""
-    return (slice(start, start + MAX_TRACKS_A_PASS) for start in range(0, count, MAX_TRACKS_A_PASS))
+def passes(count: int, most: int = MAX_TRACKS_A_PASS) -> Iterator[slice]:
+    """Cut `count` tracks into parts of at most `most`."""
+    return (slice(start, start + most) for start in range(0, count, most))
+
+
+def in_passes(work: Callable[[int], T]) -> T:
+    """What `work` gives when it takes so many tracks a pass: as many as it may, or one where memory is wanting.
+
+    Args:
+        work: to be done again from its beginning if it fails, so it must leave everything as it was until its end.
+    """
+    try:
+        return work(MAX_TRACKS_A_PASS)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+    return work(1)  # when the error has let go of what it held
 
 
 class Propagation:

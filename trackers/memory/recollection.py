@@ -54,8 +54,8 @@ def _joined(parts: list[Tensor]) -> Tensor:
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def recollections(batch: Sequence[BatchedStream], propagation: Propagation) -> list[Recollection]:
-    """Divide the tracks that are propagated, of all streams, into passes of `MAX_TRACKS_A_PASS`.
+def recollections(batch: Sequence[BatchedStream], propagation: Propagation, most: int) -> list[Recollection]:
+    """Divide the tracks that are propagated, of all streams, into passes of at most `most`.
 
     Those that remember equally much go together, so that most passes need no padding, and so no mask.
     """
@@ -71,7 +71,7 @@ def recollections(batch: Sequence[BatchedStream], propagation: Propagation) -> l
     first = np.cumsum([0, *map(len, rows)])
     order = np.lexsort(lengths[::-1])
     result = []
-    for chosen in passes(len(order)):
+    for chosen in passes(len(order), most):
         tracks = np.sort(order[chosen])
         wide = lengths[:, tracks].max(axis=1).tolist()
         parts = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from trackers.memory.batch import BatchedStream, places
 from trackers.memory.encoder import MemoryEncoder, hard_masks, soft_masks
 from trackers.memory.memory_bank import Bools, Ints
 from trackers.memory.planning import MASK_PROMPT_LOGIT
-from trackers.memory.propagation import Propagated, Propagation, TrackerFeatures, passes
+from trackers.memory.propagation import Propagated, Propagation, TrackerFeatures, in_passes, passes
 from trackers.overlap import SUPPRESSED_LOGIT, without_overtaken
 from trackers.rules import Rules
 from trackers.transfer import upload_together
@@ -37,10 +38,22 @@ class Remembering:
             logits: ``(M, h, w)`` their mask logits, small holes closed.
             found: ``(N, h, w)`` mask logits of the detections of all streams.
         """
+        self._store(batch, *in_passes(partial(self._made, batch, seen, tracks, logits, found)))
+
+    def _made(
+        self,
+        batch: Sequence[BatchedStream],
+        seen: TrackerFeatures,
+        tracks: Propagated,
+        logits: Tensor,
+        found: Tensor,
+        most: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Memories and pointers of all tracks, then of those that begin, at most `most` in a pass."""
         raw = np.zeros(len(logits), np.bool_)
         if self._rules.binary_memory_on_start:
             raw = np.concatenate([~stream.plan.reconditioned & (len(stream.plan.new) > 0) for stream in batch])
-        raw_rows = [np.flatnonzero(raw[part]) for part in passes(len(logits))]
+        raw_rows = [np.flatnonzero(raw[part]) for part in passes(len(logits), most)]
         groups = _groups(batch)
         suppressed, reconditioned, reconditioned_by, starts, frames, start_frames, *others = upload_together(
             [
@@ -59,29 +72,37 @@ class Remembering:
         if not self._rules.recondition_on_trk_masks:
             logits[reconditioned] = (found[reconditioned_by] >= MASK_PROMPT_LOGIT).to(logits.dtype)
         logits = without_overtaken(logits, others[: len(groups)])
-        first_memories, first_pointers = self._first(seen, start_frames, found[starts])
-        continued = self._continued(seen, frames, tracks, logits, others[len(groups) :])
+        first_memories, first_pointers = self._first(seen, start_frames, found[starts], most)
+        continued = self._continued(seen, frames, tracks, logits, others[len(groups) :], most)
         # A memory that is no number would make none of all that is seen with it, masked or not.
         memories = torch.cat([*continued, *first_memories]).nan_to_num(0, 0, 0)
         pointers = torch.cat([tracks.pointers, *first_pointers]).nan_to_num(0, 0, 0)
-        self._store(batch, memories, pointers)
+        return memories, pointers
 
     def _continued(
-        self, seen: TrackerFeatures, frames: Tensor, tracks: Propagated, logits: Tensor, raw: Sequence[Tensor]
+        self,
+        seen: TrackerFeatures,
+        frames: Tensor,
+        tracks: Propagated,
+        logits: Tensor,
+        raw: Sequence[Tensor],
+        most: int,
     ) -> Iterator[Tensor]:
         """Memories of this frame of all tracks, pass by pass; in each of those of `raw` rows from their raw masks."""
         present = (logits > 0).flatten(1).any(1)
-        for part, rows in zip(passes(len(logits)), raw, strict=True):
+        for part, rows in zip(passes(len(logits), most), raw, strict=True):
             masks = soft_masks(logits[part], self._encoder.size)
             if len(rows):
                 masks[rows] = hard_masks(self._encoder.full(tracks.logits[part][rows]), self._encoder.size)
                 present[part][rows] = tracks.scores[part][rows] > 0
             yield self._encoder.encode(seen, frames[part], masks, present[part])
 
-    def _first(self, seen: TrackerFeatures, frames: Tensor, new: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    def _first(
+        self, seen: TrackerFeatures, frames: Tensor, new: Tensor, most: int
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Memories and pointers of tracks that begin, pass by pass."""
         memories, pointers = [], []
-        for part in passes(len(new)):
+        for part in passes(len(new), most):
             started = self._propagation.from_masks(seen, frames[part], new[part] >= MASK_PROMPT_LOGIT)
             masks = hard_masks(started.logits, self._encoder.size)
             memories.append(self._encoder.encode(seen, frames[part], masks, started.scores > 0))

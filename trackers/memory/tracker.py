@@ -8,8 +8,10 @@ more before it where tracks may take detections (`trackers.memory.adaptive`); me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ from trackers.memory.planning import (
     remember_appearance,
     rivals,
 )
-from trackers.memory.propagation import Propagated, Propagation, TrackerFeatures
+from trackers.memory.propagation import Propagated, Propagation, TrackerFeatures, in_passes
 from trackers.memory.recollection import recollections
 from trackers.memory.remembering import Remembering
 from trackers.memory.state import MemoryState
@@ -146,8 +148,7 @@ class MemoryTracker:
         with measured("propagate", followed):
             if self.rules.adaptive:
                 take(batch, detections, self.rules)
-            tracks = with_taken(self._propagate(seen, batch), self.propagation, seen, batch, found)
-            filled = fill_holes(torch.cat([tracks.logits, found]), self.rules.fill_hole_area)
+            tracks, filled = self._find(seen, batch, found)
         with measured("associate", len(batch)):
             self._decide(batch, detections, (filled, found), tracks, seen)
         started = sum(len(stream.plan.starts) for stream in batch)
@@ -161,16 +162,29 @@ class MemoryTracker:
 
     def _look(self, features: ImageFeatures, frames: Sequence[Frame]) -> TrackerFeatures:
         """The frames as the tracker sees them."""
-        try:
+        with self._undecided():
             return self.propagation.tracker_features(features, [frame.picture for frame in frames])
+
+    def _find(self, seen: TrackerFeatures, batch: Sequence[BatchedStream], found: Tensor) -> tuple[Propagated, Tensor]:
+        """All tracks of all streams in their new frames, and the masks of these and of `found`, small holes closed."""
+        with self._undecided():
+            tracks = in_passes(partial(self._propagate, seen, batch))
+            tracks = with_taken(tracks, self.propagation, seen, batch, found)
+            return tracks, fill_holes(torch.cat([tracks.logits, found]), self.rules.fill_hole_area)
+
+    @contextmanager
+    def _undecided(self) -> Iterator[None]:
+        """While the states are as they were: where memory is wanting, fewer frames can be tried."""
+        try:
+            yield
         except RuntimeError as error:
-            if out_of_memory(error):  # the states are as they were: fewer frames can be tried
+            if out_of_memory(error):
                 raise device_error(self.device, self.propagation.precision, error, TooLargeError) from error
             raise
 
-    def _propagate(self, seen: TrackerFeatures, batch: Sequence[BatchedStream]) -> Propagated:
-        """Find all tracks of all streams in their new frames."""
-        passes = recollections(batch, self.propagation)
+    def _propagate(self, seen: TrackerFeatures, batch: Sequence[BatchedStream], most: int) -> Propagated:
+        """Find the tracks of all streams that do not take a detection, at most `most` in a pass."""
+        passes = recollections(batch, self.propagation, most)
         if not passes:
             return Propagated(
                 torch.zeros(0, *self.propagation.mask_size, device=self.device),

@@ -89,7 +89,7 @@ def told(tracker, masks):
 
     empty = np.full((32, 32), -9, np.float32)
 
-    def propagate(_, parts):
+    def propagate(_, parts, __):
         ids = [track for part in parts for track in part.state.table.ids[part.rows].tolist()]
         logits = np.array([masks.get(track, empty) for track in ids], np.float32).reshape(-1, 32, 32)
         scores = torch.tensor([2.0 if track in masks else -2.0 for track in ids])
