@@ -35,6 +35,7 @@ from tests import tiny
 from tests.lockstep import Ours, blob, compare, scene
 from tests.reference import Reference
 from tests.scripted import Script, scripted
+from trackers.device import wait_for
 from trackers.memory.state import MemoryState
 
 WORDS = ("person", "a car", "dog")
@@ -88,10 +89,10 @@ def seconds(call: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
         start = time.process_time()
         result = call()
         return time.process_time() - start, result
-    torch.cuda.synchronize()
+    wait_for(device)
     start = time.perf_counter()
     result = call()
-    torch.cuda.synchronize()
+    wait_for(device)
     return time.perf_counter() - start, result
 
 
