@@ -45,7 +45,8 @@ Compile: TypeAlias = Annotated[
     bool | None,
     typer.Option(
         "--compile/--no-compile",
-        help="Compile the model before the first frame: minutes at first, seconds later; default: on CUDA only.",
+        help="Compile the model before the first frame: minutes at the first start, of which the next ones "
+        "keep what was compiled; default: on CUDA only.",
     ),
 ]
 ContextTokens: TypeAlias = Annotated[

@@ -84,8 +84,8 @@ class ModelSettings(Table):
     )
     compile: bool | None = Field(
         default=None,
-        description="Compile the model before the first frame: minutes at the first start, seconds at the next ones. "
-        "By default on CUDA only.",
+        description="Compile the model before the first frame: minutes at the first start, of which the next ones "
+        "keep what was compiled. By default on CUDA only.",
     )
     threshold: float | None = Field(
         default=None,
