@@ -6,9 +6,10 @@ import logging
 import os
 import sys
 import warnings
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from streaming.cli import manual
 from streaming.cli.bench import bench
@@ -21,8 +22,23 @@ from streaming.cli.track import track
 from streaming.logs import redact_stray_lines
 from streaming.process import keep_memory, leave, share_processors, wait_politely
 
+
+class Commands(TyperGroup):
+    """Says what is wrong with an option without the words of pydantic, by which Typer checks them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse and run a command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            what, _, _ = error.message.removeprefix("Value error, ").partition(", unable to parse")
+            error.message = what.replace("Input should be", "must be", 1)
+            raise
+
+
 app = typer.Typer(
     name="maskcast",
+    cls=Commands,
     help="Say what to look for in a video or a camera; get every match segmented, numbered and followed, live.",
     epilog=manual.EXIT_CODES,
     no_args_is_help=True,
