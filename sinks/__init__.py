@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sinks.formats import SinkOptions, parse_output
+from sinks.video.drawing import OBJECTS, Drawing
 
 if TYPE_CHECKING:
     from sinks.sink import Sink
@@ -18,6 +19,7 @@ def open_sink(
     codec: str | None = None,
     quality: int | None = None,
     preset: str | None = None,
+    drawing: Drawing = OBJECTS,
 ) -> Sink:
     """Make the sink that `spec` names, not yet started.
 
@@ -27,9 +29,10 @@ def open_sink(
         codec: see there.
         quality: see there.
         preset: see there.
+        drawing: see there.
 
     Raises:
         UsageError: no sink is called so, or its URL is malformed.
     """
     output = parse_output(spec)
-    return output.format.open(output.target, SinkOptions(prompts, codec, quality, preset))
+    return output.format.open(output.target, SinkOptions(prompts, codec, quality, preset, drawing))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from maskcast.errors import UsageError
 from sinks.video.container import CONTAINERS
+from sinks.video.drawing import OBJECTS, Drawing
 
 if TYPE_CHECKING:  # the command line starts without an event loop
     from sinks.sink import Sink
@@ -24,12 +25,14 @@ class SinkOptions:
     Attributes:
         prompts: the phrases in the order of their category numbers, for data-set formats; others follow as they come.
         codec, quality, preset: of annotated video, see `sinks.video.codec.EncoderSettings`.
+        drawing: what is drawn into annotated video.
     """
 
     prompts: Sequence[str] = ()
     codec: str | None = None
     quality: int | None = None
     preset: str | None = None
+    drawing: Drawing = OBJECTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ def _video(suffix: str) -> Callable[[str, SinkOptions], Sink]:
         from sinks.video.codec import EncoderSettings
 
         settings = EncoderSettings(options.codec, options.quality, options.preset)
-        return AnnotatedVideoSink(Path(target), settings, suffix)
+        return AnnotatedVideoSink(Path(target), settings, suffix, options.drawing)
 
     return open_video
 

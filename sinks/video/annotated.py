@@ -15,6 +15,7 @@ from sinks.target import Target, open_target
 from sinks.through import refuse_without_seeking
 from sinks.video.codec import AV_ERRORS, EncoderSettings, choose_encoder, fall_back
 from sinks.video.container import CONTAINERS
+from sinks.video.drawing import OBJECTS, Drawing
 from sinks.video.encoder import VideoEncoder
 from sinks.video.render import even_size, render
 from sinks.video.video_file import VideoFile
@@ -26,8 +27,20 @@ class AnnotatedVideoSink(BlockingSink):
     Frames whose size differs from the first one's are scaled into it, with black bars.
     """
 
-    def __init__(self, path: Path, settings: EncoderSettings | None = None, suffix: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: EncoderSettings | None = None,
+        suffix: str | None = None,
+        drawing: Drawing = OBJECTS,
+    ) -> None:
         """Write to `path`, in the container that `suffix`, by default its own, means in `CONTAINERS`.
+
+        Args:
+            path: of the file.
+            settings: of the encoder.
+            suffix: see above.
+            drawing: what is drawn.
 
         Raises:
             UsageError: MP4 is to go where it cannot be written.
@@ -39,6 +52,7 @@ class AnnotatedVideoSink(BlockingSink):
         super().__init__(str(path))
         self.path = path
         self.settings = settings or EncoderSettings()
+        self._drawing = drawing
         self._info: StreamInfo | None = None
         self._encoder_name = ""
         self._open: tuple[VideoEncoder, VideoFile] | None = None
@@ -62,7 +76,8 @@ class AnnotatedVideoSink(BlockingSink):
             info = self._require_info()
             file.take_audio(result.frame.audio)
             self._ended = result.frame.last
-            for packet in encoder.encode(render(result, info.width, info.height), result.frame):
+            picture = render(result, info.width, info.height, self._drawing)
+            for packet in encoder.encode(picture, result.frame):
                 file.write(packet)
 
     def finish_blocking(self, reason: str | None) -> None:

@@ -16,6 +16,7 @@ from maskcast.picture import Colour, Image, Planes
 from maskcast.result import Track, TrackState
 from sinks.video.label import label, paste
 from sinks.video.palette import Yuv, track_colour
+from sinks.video.style import OUTLINED, Styles
 
 # Light enough that an object keeps its own colour: a red ball under a blue track must not look purple.
 FILL_OPACITY = 0.12
@@ -24,18 +25,20 @@ CONTOUR_PART = 1 / 240
 THINNEST_CONTOUR_PIXELS = 2
 
 
-def draw(planes: Planes, colour: Colour, tracks: Sequence[Track]) -> None:
+def draw(planes: Planes, colour: Colour, tracks: Sequence[Track], styles: Styles = OUTLINED) -> None:
     """Draw `tracks` into `planes`, which must be writable and of the size of the masks.
 
     A confirmed track gets a contour in its colour inside the border of its mask and a faint fill, a tentative one the
-    contour only; both get a label above the box. Chroma is shared by 2 x 2 pixels: it changes where the top left of
-    them is in the mask.
+    contour only, and both none where their style is another than `outline`; all get a label above the box. Chroma is
+    shared by 2 x 2 pixels: it changes where the top left of them is in the mask.
     """
     height, width = planes.y.shape
     shorter = min(height, width)
     thickness = max(THINNEST_CONTOUR_PIXELS, round(shorter * CONTOUR_PART))
     text_size = max(10, round(shorter / 40))
     for track in tracks:
+        if styles[track.prompt] != "outline":
+            continue
         filled = track.state is TrackState.CONFIRMED
         _draw_mask(planes, track.mask, track_colour(track.id, colour), thickness, filled=filled)
     for track in tracks:  # after all masks, so that none covers a label

@@ -11,6 +11,8 @@ from av.video.reformatter import ColorRange
 
 from maskcast.picture import MATRIX_CODES, Colour, Planes
 from maskcast.result import Result
+from sinks.video.drawing import OBJECTS, Drawing
+from sinks.video.hiding import hide
 from sinks.video.overlay import draw
 
 
@@ -24,13 +26,17 @@ def even_size(width: int, height: int) -> tuple[int, int]:
     return width + width % 2, height + height % 2
 
 
-def render(result: Result, width: int, height: int) -> av.VideoFrame:
+def render(result: Result, width: int, height: int, drawing: Drawing = OBJECTS) -> av.VideoFrame:
     """A new frame with the picture and its tracks: what the decoder owns is never drawn on.
 
     Args:
         result: its picture is scaled into the frame, with black bars, where its size is another one.
         width: of the video in pixels; an odd one is rounded up in the frame.
         height: likewise.
+        drawing: what is drawn.
+
+    Raises:
+        ValueError: a mask is of another size than the picture, so that what is to be hidden cannot be.
     """
     picture = result.frame.picture
     frame = av.VideoFrame(*even_size(width, height), "yuv420p")
@@ -38,17 +44,23 @@ def render(result: Result, width: int, height: int) -> av.VideoFrame:
     source = picture.yuv420p()
     if (picture.width, picture.height) != (width, height):
         copy = Planes(*(plane.copy() for plane in source))
-        draw(copy, picture.colour, result.tracks)
+        _draw(copy, picture.colour, result, drawing)
         _letterbox(copy, target, picture.colour)
         return frame
     visible = Planes(target.y[:height, :width], target.u, target.v)
     for to, plane in zip(visible, source, strict=True):
         np.copyto(to, plane)
-    draw(visible, picture.colour, result.tracks)
+    _draw(visible, picture.colour, result, drawing)
     # 4:2:0 has an even size: an odd picture gets its last column and row twice. Chroma is rounded up already.
     target.y[:height, width:] = target.y[:height, width - 1 : width]
     target.y[height:] = target.y[height - 1 : height]
     return frame
+
+
+def _draw(planes: Planes, colour: Colour, result: Result, drawing: Drawing) -> None:
+    if drawing.styles.hide:
+        hide(planes, colour, result.tracks, result.lost, drawing.styles)
+    draw(planes, colour, result.tracks, drawing.styles)
 
 
 def _views(frame: av.VideoFrame) -> Planes:

@@ -6,6 +6,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from maskcast.errors import UsageError
+from sinks.video.style import STYLES, Styles, parse_styles
 from trackers import defaults
 from trackers.defaults import PrecisionName, PropagateName, TrackerName
 from trackers.device import DEVICE_NAMES
@@ -77,3 +79,22 @@ Propagate: TypeAlias = Annotated[
         "detection says plainly.",
     ),
 ]
+Style: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=f"How objects are shown in annotated video: {', '.join(STYLES)}; all, or PROMPT=STYLE those of one. Blur, "
+        "pixelate and fill hide the objects, only hides all else. Default: outline."
+    ),
+]
+
+
+def read_styles(words: list[str] | None) -> Styles:
+    """What `--style` says.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        return parse_styles(words or [])
+    except ValueError as error:
+        raise UsageError(f"--style: {error}") from None

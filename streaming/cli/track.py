@@ -11,6 +11,7 @@ from maskcast.errors import MaskcastError
 from sinks.filename import STREAM_FIELD
 from sinks.formats import STDOUT, known_formats
 from sinks.video.container import HIGHEST_CRF
+from sinks.video.drawing import Drawing
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Transport
 from streaming.cli import arguments
@@ -113,14 +114,15 @@ def track(
     quality: Annotated[
         int | None, typer.Option(min=0, max=HIGHEST_CRF, help="Video quality as the encoder's CRF; lower is better.")
     ] = None,
+    style: arguments.Style = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show logs and tracebacks.")] = False,
 ) -> None:
     """Track what matches the prompts and write or publish the masks."""
     from streaming.commands.outputs import Outputs
     from streaming.commands.track import run_track
 
-    outputs = Outputs(out or [], codec, quality, force)
     try:
+        outputs = Outputs(out or [], codec, quality, force, Drawing(arguments.read_styles(style)))
         if verbose:
             configure_logs("info", "text")
         _, code = run_track(

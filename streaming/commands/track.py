@@ -21,6 +21,7 @@ from streaming.commands.progress import ProgressDisplay
 from streaming.commands.written import WrittenFiles
 from streaming.defaults import SAVE_INTERVAL_SECONDS
 from streaming.event_loop import run_until_stopped
+from streaming.lost_tracks import LostTracks
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import exit_code, run_jobs
@@ -72,6 +73,10 @@ def run_track(
         raise UsageError(f"source {STDIN} is standard input, which can be read once")
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
     published = names(wanted)
+    try:
+        outputs.drawing.styles.check(published)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from None
     outputs.check(expanded, streams, published)
     _check_presence(expanded)
     outputs.prepare(streams, published)
@@ -84,6 +89,7 @@ def run_track(
             open_source=lambda: open_source(source, settings, stream=name),
             open_sinks=lambda info: outputs.open(info, source, published),
             controls=Controls(wanted),
+            stages=[LostTracks(options.lost_after)] if outputs.drawing.styles.hide else [],
             max_frames=max_frames,
             max_rate=max_rate,
             notify=partial(_tell, display, problem),

@@ -11,6 +11,7 @@ from sinks import open_sink
 from sinks.filename import with_stream
 from sinks.mqtt.publisher import Publisher, PublisherSink
 from sinks.sink import Sink
+from sinks.video.drawing import Drawing
 from sinks.video.recording import RecordingSink
 from sinks.video.still import StillSink
 from streaming.settings.tables import StreamSettings
@@ -34,6 +35,11 @@ class Wanted:
     publisher: Publisher | None
     stills: bool
 
+    @property
+    def drawing(self) -> Drawing:
+        """What is drawn into pictures."""
+        return Drawing(self.settings.styles(), self.settings.places())
+
 
 def messages(wanted: Wanted) -> Iterator[Sink]:
     """Tracks, events and counts, for the broker."""
@@ -44,13 +50,15 @@ def messages(wanted: Wanted) -> Iterator[Sink]:
 def stills(wanted: Wanted) -> Iterator[Sink]:
     """Stills for the broker, at events and on request."""
     if publisher := wanted.publisher:
-        yield StillSink(publisher.publish_still, on_events=wanted.stills, room=publisher.still_room)
+        yield StillSink(
+            publisher.publish_still, on_events=wanted.stills, room=publisher.still_room, drawing=wanted.drawing
+        )
 
 
 def recording(wanted: Wanted) -> Iterator[Sink]:
     """Annotated video in segments."""
     if settings := wanted.settings.recording:
-        yield RecordingSink(settings, wanted.stream)
+        yield RecordingSink(settings, wanted.stream, wanted.drawing)
 
 
 def out(wanted: Wanted) -> Iterator[Sink]:
@@ -60,7 +68,8 @@ def out(wanted: Wanted) -> Iterator[Sink]:
         UsageError: see `sinks.open_sink`.
     """
     for spec in wanted.settings.out:
-        yield open_sink(with_stream(spec, wanted.stream), prompts=names(wanted.settings.wanted()))
+        target = with_stream(spec, wanted.stream)
+        yield open_sink(target, prompts=names(wanted.settings.wanted()), drawing=wanted.drawing)
 
 
 FACTORIES: tuple[Callable[[Wanted], Iterator[Sink]], ...] = (messages, stills, recording, out)

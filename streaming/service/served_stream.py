@@ -9,14 +9,17 @@ from functools import partial
 
 from maskcast.errors import MaskcastError, ModelError, TrackStateError
 from maskcast.notices import Notice, Notify, Problem, SourceStatus
+from maskcast.result import KnownTracks
 from maskcast.threads import into_loop
 from sinks.mqtt.control import ControlDesk
 from sinks.video.recording import RecordingSink
 from sources import open_reconnecting, open_source
 from sources.source import Source
+from streaming.lost_tracks import LostTracks
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.saving import TrackStateFile
+from streaming.pipeline.stage import Stage
 from streaming.pipeline.stream import run_stream
 from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
@@ -103,16 +106,23 @@ class ServedStream:
 
     async def _job(self, over: threading.Event) -> Job:
         publisher = self._presence.publisher
+        known = await self._resumption.known(self._resources.journal if publisher else None)
         return Job(
             open_source=partial(self._open, over, into_loop(self.notify, over)),
             open_sinks=lambda _: self._outputs.make(publisher),
             controls=self._controls,
+            stages=self._stages(known),
             max_rate=self.settings.max_rate,
             weight=self.settings.weight,
             track_state=self._resumption.track_state,
-            known=await self._resumption.known(self._resources.journal if publisher else None),
+            known=known,
             notify=self.notify,
         )
+
+    def _stages(self, known: KnownTracks | None) -> list[Stage]:
+        if not self.settings.styles().hide:
+            return []
+        return [LostTracks(self._resources.settings.model.lost_after, known)]
 
     def _open(self, over: threading.Event, notify: Notify) -> Source:
         """Open the source of an attempt, which ends when `over` is set. Called on a thread."""

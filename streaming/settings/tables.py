@@ -26,6 +26,7 @@ from sinks.mqtt.home_assistant import DEFAULT_DISCOVERY_PREFIX
 from sinks.mqtt.journal import DEFAULT_LIMIT_EVENTS
 from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES, LARGEST_PAYLOAD_BYTES, SMALLEST_PAYLOAD_BYTES
 from sinks.video.recording_settings import RecordingSettings
+from sinks.video.style import DEFAULT_STYLE, Styles, styles_of
 from sources.location import HTTP_SCHEMES, Kind, kind_of, scheme_of
 from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
 from sources.settings import (
@@ -64,6 +65,7 @@ from streaming.settings.values import (
     Prompts,
     SourceSpec,
     StreamId,
+    StyleWords,
     Text,
     Topic,
     host_and_port,
@@ -256,6 +258,12 @@ class StreamSettings(Table):
         "or that are dropped because the model is too slow. No file replaces another: its name is the time of its "
         "first frame.",
     )
+    style: StyleWords = Field(
+        default=DEFAULT_STYLE,
+        description="How objects are shown in recordings, stills and annotated video: outlined; hidden, by `blur`, "
+        "`pixelate` or `fill`; or `only` they are shown and all else is hidden. A word for all prompts, or a table of "
+        'prompts and words, `{ person = "blur" }`, where the others are outlined.',
+    )
     zones: Zones = Field(default={}, description="Areas in which objects are counted.")
     lines: Lines = Field(default={}, description="Lines at which objects are counted.")
     reset: ClockTime | None = Field(
@@ -287,12 +295,18 @@ class StreamSettings(Table):
             )
         if os.path.realpath(self.source) in {os.path.realpath(output.path) for output in outputs if output.path}:
             raise ValueError("out names the source itself")
-        check_places(self.places(), names(self.wanted()))
+        published = names(self.wanted())
+        check_places(self.places(), published)
+        self.styles().check(published)
         if self.reset and not self.places():
             raise ValueError("reset needs a zone or a line")
         if self.reset and self.ends():
             raise ValueError("reset needs a source that never ends")
         return self
+
+    def styles(self) -> Styles:
+        """How objects are shown."""
+        return styles_of(self.style)
 
     def places(self) -> Places:
         """The zones and lines."""

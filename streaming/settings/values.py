@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
 from maskcast.errors import UsageError
 from maskcast.prompts import MOST_PROMPTS, check_number
@@ -17,6 +17,7 @@ from sinks.formats import STDOUT, parse_output
 from sinks.messages.control import ACTIONS, Action
 from sinks.messages.prompt import PhraseOrTable, PromptTable, prompts_of
 from sinks.mqtt.broker import parse_address
+from sinks.video.style import Style, styles_of
 from sources.location import check_stream_id, kind_of, scheme_of
 from trackers.device import DEVICE_NAME, DEVICE_NAMES
 
@@ -99,6 +100,11 @@ def _out(value: str, info: ValidationInfo) -> str:
     return f"{output.prefix}{_path(output.path, info)}" if output.path else value
 
 
+def _style(value: Any) -> Any:
+    styles_of(value)
+    return value
+
+
 def _topic_level(value: str) -> str:
     if not value.strip("/") or any(character in "+#" for character in value):
         raise ValueError("must be a topic without + and #")
@@ -157,4 +163,5 @@ Prompts: TypeAlias = Annotated[
 ]
 Out: TypeAlias = Annotated[Text, AfterValidator(_out)]
 Actions: TypeAlias = Annotated[tuple[Action, ...], Field(strict=False, max_length=len(ACTIONS))]
+StyleWords: TypeAlias = Annotated[Style | dict[str, str], PlainValidator(_style)]
 Outs: TypeAlias = Annotated[tuple[Out, ...], Field(strict=False, max_length=16)]
