@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from sinks.mqtt.broker import BrokerAddress
     from sinks.mqtt.connection import Trial
     from sinks.video.recording_settings import RecordingSettings
-    from streaming.settings.tables import MqttSettings, StreamSettings
+    from streaming.settings.broker import MqttSettings
+    from streaming.settings.tables import StreamSettings
 
 # Two attempts, one a version of MQTT, and what a connection more takes, on a slow line too.
 BROKER_SECONDS, BROKER_STREAM_SECONDS = 20.0, 1.0

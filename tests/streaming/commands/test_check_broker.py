@@ -12,7 +12,7 @@ import pytest
 from maskcast.errors import SinkError
 from sinks.mqtt.process_status import ProcessStatus
 from streaming.commands.probes import Finding, Verdict, probe_broker
-from streaming.settings.tables import MqttSettings
+from streaming.settings.broker import MqttSettings
 from tests.broker import Broker, running
 from tests.patience import eventually_async as until
 from tests.publishing import Listening, at, publishing

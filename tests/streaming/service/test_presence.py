@@ -8,7 +8,7 @@ from sinks.mqtt import publisher
 from sinks.mqtt.journal import Journal
 from streaming.pipeline.controls import Controls
 from streaming.service.presence import Presence
-from streaming.settings.tables import MqttSettings
+from streaming.settings.broker import MqttSettings
 
 
 class Noted:
