@@ -26,3 +26,18 @@ def downscaled(mask: Mask, downscale: int) -> Mask:
     blocks = whole.reshape(whole.shape[0] // downscale, downscale, whole.shape[1] // downscale, downscale)
     # A tight box has a set pixel in each border row and column, so the outer blocks have one too: it stays tight.
     return Mask(size, mask.x // downscale, mask.y // downscale, np.asarray(blocks.any(axis=(1, 3))))
+
+
+def upscaled(mask: Mask, downscale: int, size: tuple[int, int]) -> Mask:
+    """The mask at the size of its frame, each pixel repeated: it covers the one that `downscaled` was given.
+
+    Args:
+        mask: of size ``(⌈H / downscale⌉, ⌈W / downscale⌉)``.
+        downscale: pixels of the frame, in each direction, that one of the mask stands for.
+        size: ``(H, W)`` of the frame.
+    """
+    if downscale == 1:
+        return mask
+    y, x = mask.y * downscale, mask.x * downscale
+    crop = mask.crop.repeat(downscale, axis=0).repeat(downscale, axis=1)
+    return Mask.from_array(crop[: size[0] - y, : size[1] - x], size, x, y)

@@ -16,6 +16,7 @@ from streaming.cli.bench import bench
 from streaming.cli.check import check
 from streaming.cli.demo import demo
 from streaming.cli.fetch import fetch
+from streaming.cli.render import render
 from streaming.cli.run import run
 from streaming.cli.terminal import complain
 from streaming.cli.track import track
@@ -66,6 +67,7 @@ def common(
 
 # In the order of the help.
 app.command(epilog=manual.TRACK)(track)
+app.command(epilog=manual.RENDER)(render)
 app.command(epilog=manual.BENCH)(bench)
 app.command(epilog=manual.DEMO)(demo)
 app.command(epilog=manual.RUN)(run)

@@ -1,4 +1,4 @@
-"""Arguments that several commands share: how a model is chosen, see `trackers.options`."""
+"""Arguments that several commands share: how a model is chosen (see `trackers.options`), and where results go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Annotated, TypeAlias
 import typer
 
 from maskcast.errors import UsageError
+from sinks.filename import STREAM_FIELD
+from sinks.formats import STDOUT, known_formats
+from sinks.video.container import HIGHEST_CRF
 from sinks.video.style import STYLES, Styles, parse_styles
+from sources.pixels import HIGHEST_MAX_PIXELS
+from sources.settings import DecoderName
 from trackers import defaults
 from trackers.defaults import PrecisionName, PropagateName, TrackerName
 from trackers.device import DEVICE_NAMES
@@ -79,6 +84,32 @@ Propagate: TypeAlias = Annotated[
         "detection says plainly.",
     ),
 ]
+Out: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help=f"{known_formats()}; name:target, such as coco:target, where the suffix does not say the format. "
+        f"Default: {STDOUT}, or on a terminal a line a second to read. {STREAM_FIELD} stands for the stream's id.",
+    ),
+]
+Force: TypeAlias = Annotated[
+    bool,
+    typer.Option("--force", help="Replace files of --out that exist; they are refused without it."),
+]
+MaxPixels: TypeAlias = Annotated[
+    int,
+    typer.Option(min=1, max=HIGHEST_MAX_PIXELS, help="Largest picture, width times height; larger ones are refused."),
+]
+Decoder: TypeAlias = Annotated[
+    DecoderName,
+    typer.Option(help="What decodes video: auto takes a graphics card's decoder where one works, else the processor."),
+]
+Codec: TypeAlias = Annotated[str | None, typer.Option(help="Video encoder; by default H.264, on hardware if it works.")]
+Quality: TypeAlias = Annotated[
+    int | None, typer.Option(min=0, max=HIGHEST_CRF, help="Video quality as the encoder's CRF; lower is better.")
+]
+Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", help="Show logs and tracebacks.")]
 Style: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

@@ -41,6 +41,10 @@ TRACK = _examples(
     "maskcast track recordings/*.mp4 -p forklift -o 'out/{stream}.json'",
     "maskcast track rtsp://192.168.1.20/stream1 -p person -o mqtt://broker/home",
 )
+RENDER = _examples(
+    "maskcast render street.mp4 street.jsonl -o masks.mp4",
+    "maskcast render pictures/ pictures.jsonl -o coco.json -o mot.txt",
+)
 DEMO = f"Needs the broker that is installed with Maskcast's extra [demo].\n\n{EXIT_CODES}"
 RUN = f"A settings file begins like this:\n\n{_as_it_is(LEAST_SETTINGS)}\n\n{EXIT_CODES}"
 CHECK = _examples("maskcast check", "maskcast check cameras.toml", "maskcast check --model vil-uob/sam3-litetext-s0")

@@ -8,12 +8,9 @@ from typing import Annotated
 import typer
 
 from maskcast.errors import MaskcastError
-from sinks.filename import STREAM_FIELD
-from sinks.formats import STDOUT, known_formats
-from sinks.video.container import HIGHEST_CRF
 from sinks.video.drawing import Drawing
-from sources.pixels import HIGHEST_MAX_PIXELS, MAX_PIXELS
-from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Transport
+from sources.pixels import MAX_PIXELS
+from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, Transport
 from streaming.cli import arguments
 from streaming.cli.terminal import complain, fail, say
 from streaming.defaults import HIGHEST_MAX_RATE, LOWEST_MAX_RATE, SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
@@ -41,19 +38,8 @@ def track(
     prompt: Annotated[
         list[str] | None, typer.Option("--prompt", "-p", help="What to look for; may be given several times.")
     ] = None,
-    out: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help=f"{known_formats()}; name:target, such as coco:target, where the suffix does not say the format. "
-            f"Default: {STDOUT}, or on a terminal a line a second to read. {STREAM_FIELD} stands for the stream's id.",
-        ),
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace files of --out that exist; they are refused without it."),
-    ] = False,
+    out: arguments.Out = None,
+    force: arguments.Force = False,
     model: arguments.Model = MODEL,
     device: arguments.Device = DEVICE,
     precision: arguments.Precision = PRECISION,
@@ -98,24 +84,12 @@ def track(
     rtsp_transport: Annotated[
         Transport, typer.Option(help="How RTSP's media travels: tcp loses nothing, udp has less delay.")
     ] = DEFAULT_TRANSPORT,
-    max_pixels: Annotated[
-        int,
-        typer.Option(
-            min=1, max=HIGHEST_MAX_PIXELS, help="Largest picture, width times height; larger ones are refused."
-        ),
-    ] = MAX_PIXELS,
-    decoder: Annotated[
-        DecoderName,
-        typer.Option(
-            help="What decodes video: auto takes a graphics card's decoder where one works, else the processor."
-        ),
-    ] = DEFAULT_DECODER,
-    codec: Annotated[str | None, typer.Option(help="Video encoder; by default H.264, on hardware if it works.")] = None,
-    quality: Annotated[
-        int | None, typer.Option(min=0, max=HIGHEST_CRF, help="Video quality as the encoder's CRF; lower is better.")
-    ] = None,
+    max_pixels: arguments.MaxPixels = MAX_PIXELS,
+    decoder: arguments.Decoder = DEFAULT_DECODER,
+    codec: arguments.Codec = None,
+    quality: arguments.Quality = None,
     style: arguments.Style = None,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show logs and tracebacks.")] = False,
+    verbose: arguments.Verbose = False,
 ) -> None:
     """Track what matches the prompts and write or publish the masks."""
     from streaming.commands.outputs import Outputs

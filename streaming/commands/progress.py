@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from maskcast.notices import Notice, StreamBegan, TrackedFrame
+from maskcast.errors import MaskcastError, ReaderLeftError
+from maskcast.notices import Notice, Problem, StreamBegan, TrackedFrame
 
 
 class ProgressDisplay:
@@ -49,3 +51,12 @@ class ProgressDisplay:
                 task = self._progress.tasks[self._tasks[frame.stream]]
                 done = task.completed + len(results)
                 self._progress.update(task.id, completed=done, rate=done / task.elapsed if task.elapsed else 0.0)
+
+
+def tell(display: ProgressDisplay, problem: Callable[[MaskcastError], None], notice: Notice) -> None:
+    """Call `problem` with what went wrong, and show all else; that a reader of the output has left is no problem."""
+    if isinstance(notice, Problem):
+        if not isinstance(notice.error, ReaderLeftError):
+            problem(notice.error)
+    else:
+        display.notify(notice)

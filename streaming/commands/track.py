@@ -8,8 +8,7 @@ from functools import partial
 from glob import has_magic
 from pathlib import Path
 
-from maskcast.errors import MaskcastError, ReaderLeftError, SourceError, UsageError
-from maskcast.notices import Notice, Problem
+from maskcast.errors import MaskcastError, SourceError, UsageError
 from maskcast.prompts import Prompt, clean_prompts, names
 from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, stream_id
 from sources.pixels import MAX_PIXELS
@@ -17,7 +16,7 @@ from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Tr
 from streaming.commands.bottleneck import explained
 from streaming.commands.fetch import fetch_first
 from streaming.commands.outputs import Outputs
-from streaming.commands.progress import ProgressDisplay
+from streaming.commands.progress import ProgressDisplay, tell
 from streaming.commands.written import WrittenFiles
 from streaming.defaults import SAVE_INTERVAL_SECONDS
 from streaming.event_loop import run_until_stopped
@@ -92,7 +91,7 @@ def run_track(
             stages=[LostTracks(options.lost_after)] if outputs.drawing.styles.hide else [],
             max_frames=max_frames,
             max_rate=max_rate,
-            notify=partial(_tell, display, problem),
+            notify=partial(tell, display, problem),
             track_state=TrackStateFile(track_state_file(track_states, name), save_seconds) if track_states else None,
         )
 
@@ -121,14 +120,6 @@ def run_track(
 
     reports = run_until_stopped(main)
     return reports, exit_code(reports)
-
-
-def _tell(display: ProgressDisplay, problem: Callable[[MaskcastError], None], notice: Notice) -> None:
-    if isinstance(notice, Problem):
-        if not isinstance(notice.error, ReaderLeftError):
-            problem(notice.error)
-    else:
-        display.notify(notice)
 
 
 def _unique(names: Sequence[str]) -> list[str]:

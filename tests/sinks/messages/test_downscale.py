@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from maskcast.mask import Mask
-from sinks.messages.downscale import downscaled
+from sinks.messages.downscale import downscaled, upscaled
 
 
 @pytest.mark.parametrize("downscale", [1, 2, 3, 7, 64, 400])
@@ -33,3 +33,19 @@ def test_reducing_a_mask_does_not_visit_the_frame() -> None:
     small = Mask((1_000_000, 1_000_000), 999_990, 999_990, np.ones((10, 10), np.bool_))  # its frame fits no memory
     reduced = downscaled(small, 4)
     assert (reduced.size, reduced.x, reduced.crop.shape) == ((250_000, 250_000), 249_997, (3, 3))
+
+
+@pytest.mark.parametrize("downscale", [1, 2, 3, 7, 64])
+def test_a_reduced_mask_scaled_up_covers_the_full_one(downscale: int) -> None:
+    rng = np.random.default_rng(downscale)
+    for _ in range(30):
+        size = (int(rng.integers(1, 60)), int(rng.integers(1, 60)))
+        mask = Mask.from_array(rng.random(size) < rng.choice([0.0, 0.01, 0.5, 1]), size)
+        reduced = downscaled(mask, downscale)
+        back = upscaled(reduced, downscale, size)
+        rows, columns = np.divmod(np.arange(size[0]), downscale)[0], np.divmod(np.arange(size[1]), downscale)[0]
+        assert back.size == size
+        assert np.array_equal(back.full(), reduced.full()[np.ix_(rows, columns)])
+        assert (back.full() | ~mask.full()).all()
+        again = Mask.from_array(back.full(), size)
+        assert (back.x, back.y, back.crop.shape) == (again.x, again.y, again.crop.shape)

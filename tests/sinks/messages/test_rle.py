@@ -60,3 +60,29 @@ def _timed(mask: Mask) -> float:
     start = time.perf_counter()
     rle.encode(mask)
     return time.perf_counter() - start
+
+
+@settings(max_examples=400, deadline=None)
+@given(masks())
+def test_reads_what_it_writes(mask: Mask) -> None:
+    back = rle.decode(rle.encode(mask), mask.size)
+    assert (back.size, back.x, back.y) == (mask.size, mask.x, mask.y)
+    assert np.array_equal(back.crop, mask.crop)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=130), max_size=12))
+def test_what_is_no_encoding_is_refused(counts: str) -> None:
+    """Where pycocotools gives back memory that nobody has written."""
+    try:
+        mask = rle.decode(counts, (6, 4))
+    except ValueError:
+        return
+    assert mask.size == (6, 4)
+    assert np.array_equal(coco.decode({"size": [6, 4], "counts": counts.encode()}).astype(np.bool_), mask.full())
+
+
+@pytest.mark.parametrize("counts", ["", "04", "zzzzzz", "oooooooo0", "\u00e9", "0O3", "h"])
+def test_some_that_are_refused(counts: str) -> None:
+    with pytest.raises(ValueError, match="run length"):
+        rle.decode(counts, (10, 10))
