@@ -82,7 +82,7 @@ def scripted(detector: nn.Module, embeddings: Sequence[Tensor], size: int, *, wo
             counts = [followed[prompt] for prompt in prompts]
             pair = np.repeat(np.arange(len(prompts)), counts)
             query = np.concatenate([np.arange(count) for count in counts])
-            with patch.object(self, "_chosen", lambda scores, _: (pair, query % scores.shape[1])):
+            with patch.object(self, "_chosen", lambda scores, *_: (pair, query % scores.shape[1])):
                 ours(self, features, pairs, texts)
         found = [(index, *one) for index, prompt in enumerate(prompts) for one in script.found[prompt]]
         logits = torch.tensor([score for _, score, _ in found]).logit().to(like)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from maskcast.frame import Frame
@@ -26,6 +27,7 @@ from trackers.detection.detector import Detections
 from trackers.detection.image_encoder import ImageFeatures
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
+from trackers.naming import Naming
 from trackers.rules import Rules
 from trackers.stage_times import measured
 from trackers.wanted import Wanted
@@ -52,18 +54,28 @@ class AssociationState:
     wanted: Wanted
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     memories: dict[int, _Memory] = field(default_factory=dict)
+    naming: Naming = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.look_for(self.wanted)
+
+    def look_for(self, wanted: Wanted) -> None:
+        """Look for something else."""
+        self.wanted, self.naming = wanted, Naming(wanted)
+        self.lifecycle.ask(wanted.min_frames())
 
     def keep_memories(self) -> None:
         """Forget tracks that have ended."""
         self.memories = {i: memory for i, memory in self.memories.items() if i in self.lifecycle}
+        self.naming.keep(self.memories)
 
 
 class AssociationTracker:
     """Follows the objects of any number of streams; holds no state of its own."""
 
-    def __init__(self, lost_after: float = LOST_AFTER_SECONDS) -> None:
-        """See `Lifecycle` for `lost_after`."""
-        self._lost_after = lost_after
+    def __init__(self, lost_after: float = LOST_AFTER_SECONDS, new_score: float = Rules.new_det_thresh) -> None:
+        """See `Lifecycle` for `lost_after`; detections start tracks from `new_score` on."""
+        self._lost_after, self._new_score = lost_after, new_score
 
     def new_state(self, prompts: Sequence[str | Prompt]) -> AssociationState:
         """The state of a stream that begins."""
@@ -71,7 +83,8 @@ class AssociationTracker:
 
     def set_prompts(self, state: AssociationState, prompts: Sequence[str | Prompt]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids, others end."""
-        before, state.wanted = state.wanted, Wanted.of(prompts)
+        before = state.wanted
+        state.look_for(Wanted.of(prompts))
         events = state.lifecycle.keep_prompts(state.wanted.kept(before))
         state.keep_memories()
         return events
@@ -113,17 +126,24 @@ class AssociationTracker:
     ) -> Result:
         appearances = appearance(features, low_res)
         scores = found.scores.tolist()
-        prompts = [state.wanted.names[index] for index in found.prompt.tolist()]
+        prompts = found.prompt.tolist()
 
-        matched = self._match(state, prompts, low_res, appearances)
+        matched = self._match(state, state.wanted.kinds[prompts], low_res, appearances)
+        if found.claims is not None:
+            for track_id, i in matched.items():
+                state.naming.see(state.lifecycle[track_id], found.claims[i])
         sightings = {track_id: Sighting(scores[i], masks[i].bbox) for track_id, i in matched.items()}
         events = state.lifecycle.update(sightings, frame.pts)
 
-        fresh = [i for i in range(len(found)) if i not in matched.values() and scores[i] >= Rules.new_det_thresh]
+        starts_at = [self._new_score] * len(found) if found.starts_at is None else found.starts_at.tolist()
+        fresh = [i for i in range(len(found)) if i not in matched.values() and scores[i] >= starts_at[i]]
         events += state.lifecycle.make_room(len(fresh))
         for i in sorted(fresh, key=lambda i: -scores[i]):
-            if started := state.lifecycle.start(prompts[i], Sighting(scores[i], masks[i].bbox), frame.pts):
+            name = state.wanted.names[prompts[i]]
+            if started := state.lifecycle.start(name, Sighting(scores[i], masks[i].bbox), frame.pts):
                 matched[started[0]] = i
+                if found.claims is not None:
+                    state.naming.see(state.lifecycle[started[0]], found.claims[i])
                 events += started[1]
 
         for track_id, i in matched.items():
@@ -134,22 +154,24 @@ class AssociationTracker:
         state.keep_memories()
 
         tracks = (
-            Track(track_id, prompts[i], state.lifecycle[track_id].state, scores[i], masks[i])
+            Track(track_id, state.lifecycle[track_id].prompt, state.lifecycle[track_id].state, scores[i], masks[i])
             for track_id, i in sorted(matched.items())
             if masks[i].area
         )
         return Result(frame, tuple(tracks), tuple(events))
 
     @staticmethod
-    def _match(state: AssociationState, prompts: Sequence[str], masks: Tensor, appearances: Tensor) -> dict[int, int]:
-        """Living tracks seen in this frame: track id to detection index."""
+    def _match(state: AssociationState, found: NDArray[np.int64], masks: Tensor, appearances: Tensor) -> dict[int, int]:
+        """Living tracks seen in this frame: track id to detection index; `found` are the detections' kinds."""
         lives = list(state.lifecycle)
-        if not lives or not prompts:
+        if not lives or not len(found):
             return {}
         memories = [state.memories[life.id] for life in lives]
         iou = mask_iou(torch.stack([memory.mask for memory in memories]), masks).cpu().numpy()
         cosine = (torch.stack([memory.appearance for memory in memories]) @ appearances.T).clamp(min=0).cpu().numpy()
-        same_prompt = np.array([[life.prompt == prompt for prompt in prompts] for life in lives])
+        wanted = state.wanted
+        kinds = np.array([wanted.kinds[wanted.names.index(life.prompt)] for life in lives])
+        same_prompt = kinds[:, None] == found
 
         seen_before = np.array([[life.state is not TrackState.LOST] for life in lives])
         overlapping = same_prompt & seen_before & (iou >= Rules.assoc_iou_thresh)

@@ -19,11 +19,12 @@ import torch
 
 from maskcast.errors import TooLargeError, UsageError
 from maskcast.frame import Frame
-from maskcast.prompts import Prompt, clean_prompts
+from maskcast.prompts import Prompt, avoided, clean_prompts
 from maskcast.result import Event, KnownTracks, Result
 from trackers.association import AssociationTracker
 from trackers.attention_kernels import few_kernels
 from trackers.choice import Choice, choose, how_to_remember
+from trackers.conditions import Conditions, conditioned
 from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import MAX_PAIRS, Detections, Detector
 from trackers.detection.image_encoder import ImageFeatures
@@ -38,6 +39,7 @@ from trackers.memory.tracker import MemoryTracker
 from trackers.memory_need import pass_bytes, tracking_bytes, tracks_that_fit
 from trackers.options import EngineOptions
 from trackers.precision import resolve_precision
+from trackers.rules import Rules
 from trackers.stage_times import StageTimes
 from trackers.tracker import Tracker
 
@@ -52,7 +54,8 @@ class TrackedStream:
     """What the engine keeps of a stream between frames."""
 
     prompts: tuple[Prompt, ...]
-    embeddings: tuple[TextEmbedding, ...]
+    embeddings: tuple[TextEmbedding, ...]  # of the prompts, then of what they avoid
+    conditions: Conditions | None
     state: Any
     turns: Turns
 
@@ -115,6 +118,9 @@ class Engine:
         choice = self._choose(options)
         checkpoint, rules = choice.checkpoint, choice.rules
         self._checkpoint = checkpoint
+        # Association has no rules of a checkpoint's own.
+        own = rules.new_det_thresh if choice.tracker == "memory" else Rules.new_det_thresh
+        self._new_score = own if options.threshold is None else options.threshold
         self.revision = checkpoint.revision
         self.stage_times = StageTimes(self.device)
         self._queues = HalfQueues(self.device)
@@ -136,7 +142,7 @@ class Engine:
                 self._tracker: Tracker[Any] = (
                     MemoryTracker(checkpoint.video, self.device, dtype, rules)
                     if choice.tracker == "memory"
-                    else AssociationTracker(rules.lost_after)
+                    else AssociationTracker(rules.lost_after, self._new_score)
                 )
                 if compiled:
                     self._compile(say or logger.info)
@@ -201,7 +207,12 @@ class Engine:
 
     def _stream(self, checked: tuple[Prompt, ...], state: Any) -> TrackedStream:
         turns = Turns(self._detect_every, next(self._phases))
-        return TrackedStream(checked, tuple(self._text.embed(prompt.text) for prompt in checked), state, turns)
+        return TrackedStream(checked, self._embedded(checked), Conditions.of(checked), state, turns)
+
+    def _embedded(self, checked: tuple[Prompt, ...]) -> tuple[TextEmbedding, ...]:
+        """What is looked for: the prompts, then what they avoid."""
+        wanted = [replace(self._text.embed(prompt.text), threshold=prompt.threshold) for prompt in checked]
+        return (*wanted, *(self._text.embed(phrase) for phrase in avoided(checked)))
 
     def reopen_stream(self, prompts: Sequence[str | Prompt], known: KnownTracks) -> tuple[TrackedStream, list[Event]]:
         """Begin a stream anew of which subscribers know tracks: all of them end, and no id is used again.
@@ -229,7 +240,7 @@ class Engine:
         """
         checked = self.check_prompts(prompts)
         with self._queues.alone():
-            stream.embeddings = tuple(self._text.embed(prompt.text) for prompt in checked)
+            stream.embeddings, stream.conditions = self._embedded(checked), Conditions.of(checked)
             stream.prompts = checked
             stream.turns.renew()
             return self._tracker.set_prompts(stream.state, checked)
@@ -293,6 +304,8 @@ class Engine:
         """What the detector finds in each stream's frame, of those that it looks at."""
         wanted = [stream.embeddings if look else () for stream, look in zip(streams, looked, strict=True)]
         found = self._detector.detect(features, wanted)
+        if any(stream.conditions for stream in streams):
+            found = conditioned(found, [stream.conditions for stream in streams], self._new_score)
         return [replace(part, looked=look) for part, look in zip(found, looked, strict=True)]
 
     def save_stream(self, stream: TrackedStream, *, final: bool) -> track_state.SavedState:

@@ -6,7 +6,7 @@ DeepSORT's `n_init` (Wojke et al. 2017); a lost track waits for `lost_after` sec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from maskcast.mask import Box
@@ -19,7 +19,8 @@ class Life:
     """What is remembered of a living track.
 
     Attributes:
-        id, prompt: fixed for life.
+        id: fixed for life.
+        prompt: name of the prompt that it matches; within a group it may change, see `trackers.naming`.
         state: tentative, confirmed or lost.
         hits: frames in which it was seen, until it is confirmed.
         last_seen: pts in seconds of the last frame in which it was seen.
@@ -65,6 +66,7 @@ class Lifecycle:
             max_tracks: most living tracks, lost ones included.
         """
         self.confirm_after, self.lost_after, self.max_tracks = confirm_after, lost_after, max_tracks
+        self._min_frames: Mapping[str, int] = {}
         self.next_id = 1
         self._lives: dict[int, Life] = {}
 
@@ -79,6 +81,13 @@ class Lifecycle:
 
     def __contains__(self, track_id: int) -> bool:
         return track_id in self._lives
+
+    def ask(self, min_frames: Mapping[str, int]) -> None:
+        """Say for which prompts, by name, another number of frames than `confirm_after` counts from now on."""
+        self._min_frames = min_frames
+
+    def _wanted_hits(self, life: Life) -> int:
+        return self._min_frames.get(life.prompt, self.confirm_after)
 
     def restore(self, lives: Iterable[Life], next_id: int) -> None:
         """Go on where another life cycle stood, without events; `next_id` is the id of the next track."""
@@ -98,7 +107,7 @@ class Lifecycle:
             elif life.id <= known.highest:  # it has ended since, or may have: an older id was not always heard of
                 del self._lives[life.id]
             elif life.state is not TrackState.TENTATIVE:  # nobody has heard of it: the next sighting starts it
-                life.state, life.hits = TrackState.TENTATIVE, self.confirm_after - 1
+                life.state, life.hits = TrackState.TENTATIVE, self._wanted_hits(life) - 1
         self.next_id = max(self.next_id, known.highest + 1)
         return [replace(event, kind=EventKind.ENDED) for track_id, event in known.alive.items() if track_id not in self]
 
@@ -158,7 +167,7 @@ class Lifecycle:
         if life.state is TrackState.LOST:
             life.state = TrackState.CONFIRMED
             return [life.event(EventKind.RECOVERED)]
-        if life.state is TrackState.TENTATIVE and life.hits >= self.confirm_after:
+        if life.state is TrackState.TENTATIVE and life.hits >= self._wanted_hits(life):
             life.state = TrackState.CONFIRMED
             return [life.event(EventKind.STARTED)]
         return []

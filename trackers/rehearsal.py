@@ -25,6 +25,7 @@ from trackers.choice import Choice
 from trackers.detection.detector import Detections, Detector
 from trackers.detection.image_encoder import ImageFeatures
 from trackers.detection.preprocess import preprocess
+from trackers.detection.text import TextEmbedding
 from trackers.engine import Engine, TrackedStream
 from trackers.options import EngineOptions
 from trackers.precision import products
@@ -49,10 +50,10 @@ class _RehearsedDetector(Detector):
     prompts: Sequence[int] = ()
 
     def _chosen(
-        self, scores: NDArray[np.float32], pairs: Sequence[tuple[int, int]]
+        self, scores: NDArray[np.float32], pairs: Sequence[tuple[int, int]], embeddings: Sequence[TextEmbedding]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if not self.prompts:  # while passes are compiled nothing is rehearsed yet
-            return super()._chosen(scores, pairs)
+            return super()._chosen(scores, pairs, embeddings)
         counts = [len(range(index, self.objects, self.prompts[frame])) for frame, index in pairs]
         query = np.concatenate([np.arange(count) for count in counts])
         return np.repeat(np.arange(len(pairs)), counts), query % scores.shape[1]

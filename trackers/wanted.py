@@ -42,6 +42,10 @@ class Wanted:
         texts = {prompt.name: prompt.text for prompt in before.prompts}
         return tuple(prompt.name for prompt in self.prompts if texts.get(prompt.name) == prompt.text)
 
+    def min_frames(self) -> dict[str, int]:
+        """Frames in a row in which a new track must be seen, by name, where that was asked for."""
+        return {prompt.name: prompt.min_frames for prompt in self.prompts if prompt.min_frames is not None}
+
     def texts(self) -> tuple[str, ...]:
         """The phrase of each prompt."""
         return tuple(prompt.text for prompt in self.prompts)

@@ -38,6 +38,9 @@ class Detections:
         prompt: ``(N,)`` int64 index into the frame's prompts.
         scores: ``(N,)`` float32: class probability times the probability that the prompt is present at all.
         logits: ``(N, h, w)`` float32 mask logits at a quarter of the model's resolution.
+        starts_at: ``(N,)`` score from which each may start a track; None for the tracker's own, see
+            `trackers.conditions`.
+        claims: ``(N, P)`` what the prompts of its group score at each detection; None where none asks for anything.
         looked: False where the frame was left out, and nothing found says nothing; see `trackers.detection.turns`.
     """
 
@@ -45,6 +48,8 @@ class Detections:
     scores: Tensor
     logits: Tensor
     looked: bool = True
+    starts_at: NDArray[np.float32] | None = None
+    claims: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -168,7 +173,7 @@ class Detector:
         mask = torch.stack([embedding.mask for embedding in embeddings])
         decoded = self.decoder.decode(_of(features.attended, frames), text, mask)
         [scores] = fetched([decoded.scores])
-        pair, query = self._chosen(scores, pairs)
+        pair, query = self._chosen(scores, pairs, embeddings)
         used, counts = np.unique(pair, return_counts=True)
         if len(used) == 0:
             return self._nothing(features)
@@ -191,9 +196,12 @@ class Detector:
         self,
         scores: NDArray[np.float32],
         pairs: Sequence[tuple[int, int]],  # noqa: ARG002 - for rehearsals
+        embeddings: Sequence[TextEmbedding],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Pair and query of the scores ``(P, Q)`` that are high enough, in this order."""
-        pair, query = np.nonzero(scores > self.score_threshold)
+        own = self.score_threshold
+        least = [own if embedding.threshold is None else embedding.threshold for embedding in embeddings]
+        pair, query = np.nonzero(scores > np.array(least, np.float32)[:, None])
         return pair, query
 
     def _divide(self, found: Found, pairs: Sequence[tuple[int, int]], *, frames: int) -> list[Detections]:

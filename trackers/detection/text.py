@@ -31,10 +31,12 @@ class TextEmbedding:
     Attributes:
         features: ``(L, C)`` token embeddings projected to the detector's hidden size.
         mask: ``(L,)`` bool, True for tokens that are not padding.
+        threshold: score above which it is found; None for the detector's own.
     """
 
     features: Tensor
     mask: Tensor
+    threshold: float | None = None
 
 
 def cache_folder() -> Path:

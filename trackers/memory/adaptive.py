@@ -43,7 +43,7 @@ class Outlook:
 
     Attributes:
         scores: ``(N,)`` of the detections.
-        prompts: ``(N,)`` and ``(M,)`` index of the prompt of each.
+        prompts: ``(N,)`` and ``(M,)`` index of the prompt of each, or of the one that stands for its group.
         iou: ``(N, M)`` mask IoU with the tracks' last masks.
         found, last: ``(N, 4)`` and ``(M, 4)`` boxes of the masks, see `boxes`.
     """
@@ -137,7 +137,7 @@ def take(batch: Sequence[BatchedStream], detections: Sequence[Detections], rules
         place = np.flatnonzero(np.isin(ids, last.ids))
         outlook = Outlook(
             scores,
-            (prompts.astype(np.int64), stream.prompts[place]),
+            (stream.state.wanted.kinds[prompts.astype(np.int64)], stream.prompts[place]),
             iou[:, known],
             boxes(rows, columns),
             boxes(last_rows, last_columns)[known],

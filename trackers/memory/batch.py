@@ -31,8 +31,10 @@ class BatchedStream:
         rows: ``(M,)`` slots in order of track id.
         tracks: where the M tracks are among those of all streams.
         detections: where the N detections are among those of all streams.
-        prompts: ``(M,)`` int64 index of each track's prompt.
+        prompts: ``(M,)`` int64 index of each track's prompt, or of the one that stands for its group, see
+            `Wanted.kinds`.
         looked: whether the detector looked at the frame.
+        claims: ``(N, P)`` what prompts score at the detections, see `Detections`; None where it does not matter.
         taken_by: ``(M,)`` int64 the detection whose mask the track takes; -1 for tracks that are propagated, see
             `trackers.memory.adaptive`.
         evidence, plan: of this frame.
@@ -54,6 +56,7 @@ class BatchedStream:
     detections: slice
     prompts: Ints
     looked: bool
+    claims: Floats | None
     # Decided one after the other; at first, that nothing happens.
     taken_by: Ints = field(init=False)
     evidence: Evidence = field(init=False)
@@ -119,8 +122,9 @@ def batched(
                 rows,
                 slice(tracks, tracks + len(rows)),
                 slice(found, found + len(part)),
-                np.array(prompts, np.int64),
+                state.wanted.kinds[np.array(prompts, np.int64)],
                 part.looked,
+                part.claims,
             )
         )
         tracks, found = tracks + len(rows), found + len(part)

@@ -32,6 +32,7 @@ class Evidence:
         visible: ``(M,)`` bool, the track's mask is not empty.
         logits: ``(M,)`` of the track being there, by the mask decoder.
         similarity: ``(N, M)`` cosine of their appearances, 0 between prompts and for tracks that are not lost.
+        starts_at: ``(N,)`` score from which each detection may start a track; None for `Rules.new_det_thresh`.
     """
 
     scores: Floats
@@ -40,6 +41,7 @@ class Evidence:
     visible: Bools
     logits: Floats
     similarity: Floats
+    starts_at: Floats | None = None
 
     @classmethod
     def nothing(cls, tracks: int) -> Evidence:
@@ -100,11 +102,12 @@ def plan(evidence: Evidence, rules: Rules, step: int, last: int | None = None) -
     detections, tracks = evidence.iou.shape
     belongs = evidence.iou >= rules.assoc_iou_thresh
     unclaimed = np.asarray(~belongs.any(axis=1))
+    starts_at = rules.new_det_thresh if evidence.starts_at is None else evidence.starts_at
     if tracks == 0:
         # The reference takes every detection then, whatever its score.
-        fresh: Bools = np.ones(detections, np.bool_)
+        fresh: Bools = np.ones(detections, np.bool_) & np.isfinite(starts_at)
     else:
-        fresh = (evidence.scores >= rules.new_det_thresh) & unclaimed
+        fresh = (evidence.scores >= starts_at) & unclaimed
     reconditioned_by = np.full(tracks, -1, np.int64)
     every = rules.recondition_every_nth_frame
     before = step - 1 if last is None else last

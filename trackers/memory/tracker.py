@@ -114,7 +114,8 @@ class MemoryTracker:
 
     def set_prompts(self, state: MemoryState, prompts: Sequence[str | Prompt]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids and memories, others end."""
-        before, state.wanted = state.wanted, Wanted.of(prompts)
+        before = state.wanted
+        state.look_for(Wanted.of(prompts))
         events = state.lifecycle.keep_prompts(state.wanted.kept(before))
         state.table.keep(life.id for life in state.lifecycle)
         # In a hot start these tracks may not even have started for anyone outside.
@@ -230,7 +231,7 @@ class MemoryTracker:
             measured += measure(stream, found, filled[:count], tracks, pixels)
         together, unfilled, *numbers = fetched([filled, found_logits, *measured])
         values = iter(numbers)
-        for stream in batch:
+        for stream, found in zip(batch, detections, strict=True):
             stream.masks, stream.filled = together[:count][stream.tracks], together[count:][stream.detections]
             stream.found = unfilled[stream.detections]
             scores, prompts, iou, overlap, visible, track_logits, memory_scores, stream.appearance = (
@@ -238,10 +239,12 @@ class MemoryTracker:
             )
             state, table, rows = stream.state, stream.state.table, stream.rows
             prompt = prompts.astype(np.int64)
-            same = prompt[:, None] == stream.prompts[None]
+            same = state.wanted.kinds[prompt][:, None] == stream.prompts[None]
             lost = [state.lifecycle[track_id].state is TrackState.LOST for track_id in table.ids[rows].tolist()]
             similarity = np.where(same & np.array(lost, np.bool_), stream.appearance @ table.appearance[rows].T, 0)
-            evidence = Evidence(scores, prompt, np.where(same, iou, 0), visible > 0, track_logits, similarity)
+            evidence = Evidence(
+                scores, prompt, np.where(same, iou, 0), visible > 0, track_logits, similarity, found.starts_at
+            )
             stream.evidence = evidence
             if stream.looked:  # else that nothing was found says nothing
                 stream.plan = plan(evidence, self.rules, state.step, state.looked)
@@ -294,6 +297,8 @@ class MemoryTracker:
                 masks[life.id] = mask
                 score = float(stream.plan.score[index]) if supported else life.score
                 sightings[life.id] = Sighting(score, mask.bbox)
+                if supported and stream.claims is not None:
+                    state.naming.see(life, stream.claims[stream.plan.supported_by[index]])
         stream.events += lifecycle.update(sightings, stream.frame.pts, looked=stream.looked)
         for detection in stream.plan.new.tolist():
             mask = upscale(stream.filled[detection], size)
@@ -301,9 +306,12 @@ class MemoryTracker:
             prompt = state.prompts[int(stream.evidence.prompts[detection])]
             started = lifecycle.start(prompt, sighting, stream.frame.pts)
             assert started is not None, "`_make_room` has made room"
+            if stream.claims is not None:
+                state.naming.see(lifecycle[started[0]], stream.claims[detection])
             masks[started[0]] = mask
             stream.events += started[1]
         state.table.keep(life.id for life in lifecycle)
+        state.naming.keep(life.id for life in lifecycle)
         state.step += 1
         state.pts = stream.frame.pts
         tracks = tuple(
