@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from tests.frames import START
 from trackers.conditions import Conditions, conditioned
 from trackers.detection.detector import Detections
 from trackers.engine import Engine
+from trackers.naming import PATIENCE_FRAMES
 from trackers.options import EngineOptions
 
 SIDE = 10
@@ -149,3 +152,18 @@ def test_tracks_stay_where_name_and_phrase_do(engine: Engine, pictures: list[Ima
     )
     ended = engine.set_prompts(stream, [Prompt("star", "one"), Prompt("green square", "two")])
     assert [event.prompt for event in ended] == ["two"]
+
+
+def test_a_track_is_renamed_and_keeps_its_id(engine: Engine, pictures: list[Image]) -> None:
+    """One picture all the time, in which the prompts of the group change places."""
+    stream = engine.open_stream([Prompt(text, group="shape") for text in ("circle", "red circle")])
+    told: list[list[tuple[int, str]]] = []
+    for i in range(16):
+        looked = engine.see([stream], [Frame("s", i, i / 25, START, ArrayPicture(pictures[0]))])
+        (part,) = looked.detections
+        scores = (0.1, 0.9) if i < 4 else (0.9, 0.1)
+        part = replace(part, claims=np.tile(np.array(scores, np.float32), (len(part), 1)))
+        told.append(seen(engine.follow(replace(looked, detections=[part]))[0]))
+    assert told[:4] == [[(1, "red circle"), (2, "red circle")]] * 4
+    assert told[4 + PATIENCE_FRAMES - 1] == told[0], "not before it has lasted"
+    assert told[-1] == [(1, "circle"), (2, "circle")]
