@@ -44,6 +44,10 @@ class Totals:
     def set_names(self, names: Iterable[str]) -> None:
         """Other prompts are in force: each has a total at once, and those of former ones stay, up to a bound."""
         self._names = tuple(names)
+        self.bound()
+
+    def bound(self) -> None:
+        """Give each expected name a total, and drop those that are too many."""
         for zone in self._places.zones:
             self._bound(self.entered[zone.name], zone)
         for line in self._places.lines:

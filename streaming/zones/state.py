@@ -1,0 +1,153 @@
+"""What is kept of zones and lines over a restart: a JSON value, and what must be true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, StringConstraints
+
+from maskcast.mask import Box
+from streaming.zones.path import LEAST_SIGHTINGS
+from streaming.zones.subject import Stay, Subject
+from streaming.zones.totals import MOST_FORMER_NAMES, Totals
+
+# Beyond what any stream has, so that a file that somebody else wrote cannot fill the memory.
+MOST_SUBJECTS, MOST_PLACES, MOST_COLUMNS = 10_000, 1000, 1000
+# Shares of the frame are told to a hundredth of a pixel, as are seconds to a fraction of a frame.
+DIGITS = 6
+
+Name = Annotated[str, StringConstraints(max_length=1000)]
+Row = Annotated[list[FiniteFloat], Field(max_length=MOST_COLUMNS)]
+Counts = Annotated[dict[Name, NonNegativeInt], Field(max_length=MOST_FORMER_NAMES + MOST_PLACES)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class StayRecord(_Record):
+    """See `Stay`."""
+
+    entered: FiniteFloat
+    name: Name | None
+    dwelled: bool
+
+
+class SubjectRecord(_Record):
+    """See `Subject`; of its path the last sightings, which are all that count after a pause."""
+
+    id: Annotated[int, Field(gt=0)]
+    name: Name
+    score: FiniteFloat
+    bbox: Annotated[list[FiniteFloat], Field(min_length=4, max_length=4)]
+    first_seen: FiniteFloat
+    last_seen: FiniteFloat
+    confirmed: bool
+    times: Annotated[list[FiniteFloat], Field(max_length=LEAST_SIGHTINGS)]
+    sightings: Annotated[list[Row], Field(max_length=LEAST_SIGHTINGS)]
+    time: FiniteFloat
+    point: Row | None
+    velocity: Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]
+    turns: Annotated[dict[Name, int], Field(max_length=MOST_PLACES)]
+    within: Annotated[list[Name], Field(max_length=MOST_PLACES)]
+    stays: Annotated[dict[Name, StayRecord], Field(max_length=MOST_PLACES)]
+
+
+class ZonesState(_Record):
+    """See `ZonesStage`.
+
+    Attributes:
+        pts, captured_at: of the last frame; None before the first.
+        overlaps: zones whose shares are in the sightings, in the order of their columns.
+        since, entered, crossed: see `Totals`.
+    """
+
+    pts: FiniteFloat | None
+    captured_at: Annotated[AwareDatetime, Field(strict=False)] | None
+    overlaps: Annotated[list[Name], Field(max_length=MOST_PLACES)]
+    subjects: Annotated[list[SubjectRecord], Field(max_length=MOST_SUBJECTS)]
+    since: Annotated[AwareDatetime, Field(strict=False)]
+    entered: Annotated[dict[Name, Counts], Field(max_length=MOST_PLACES)]
+    crossed: Annotated[dict[Name, dict[Name, Counts]], Field(max_length=MOST_PLACES)]
+
+
+def recorded(subject: Subject) -> dict[str, object]:
+    """A subject as a JSON value."""
+    times = list(subject.path.times)[-LEAST_SIGHTINGS:]
+    rows = list(subject.path.sightings)[-LEAST_SIGHTINGS:]
+    return {
+        "id": subject.id,
+        "name": subject.name,
+        "score": float(subject.score),
+        "bbox": [float(number) for number in subject.bbox],
+        "first_seen": subject.first_seen,
+        "last_seen": subject.last_seen,
+        "confirmed": subject.confirmed,
+        "times": times,
+        "sightings": [row.round(DIGITS).tolist() for row in rows],
+        "time": subject.time,
+        "point": None if subject.point is None else subject.point.round(DIGITS).tolist(),
+        "velocity": [round(number, DIGITS) for number in subject.velocity],
+        "turns": dict(subject.turns),
+        "within": sorted(subject.within),
+        "stays": {
+            zone: {"entered": stay.entered, "name": stay.name, "dwelled": stay.dwelled}
+            for zone, stay in subject.stays.items()
+        },
+    }
+
+
+def revived(record: SubjectRecord, zones: Sequence[str], lines: Sequence[str], width: int, *, same: bool) -> Subject:
+    """The subject of a record.
+
+    Args:
+        record: as it was stored.
+        zones: those that exist; what it did at others is left out.
+        lines: likewise.
+        width: of a sighting.
+        same: whether the columns of its sightings are those of today; else it needs new ones.
+
+    Raises:
+        ValueError: its sightings have other widths than they must have.
+    """
+    subject = Subject(
+        record.id, record.name, record.score, Box(*record.bbox), record.first_seen, record.last_seen, record.confirmed
+    )
+    rows = [*record.sightings, *([] if record.point is None else [record.point])]
+    least = width if same else min(width, 8)
+    if len(record.times) != len(record.sightings) or any(len(row) < least for row in rows):
+        raise ValueError(f"track {record.id}: sightings of a wrong length")
+    if same:
+        for time, row in zip(record.times, record.sightings, strict=True):
+            subject.path.add(time, np.array(row))
+    subject.time = record.time
+    if record.point is not None:
+        subject.point = np.zeros(width)
+        subject.point[:least] = record.point[:least]
+    x, y = record.velocity
+    subject.velocity = x, y
+    subject.turns = {line: turns for line, turns in record.turns.items() if line in lines and turns}
+    subject.within = set(record.within) & set(zones)
+    subject.stays = {
+        zone: Stay(stay.entered, stay.name, stay.dwelled) for zone, stay in record.stays.items() if zone in zones
+    }
+    return subject
+
+
+def restore_totals(totals: Totals, state: ZonesState) -> None:
+    """Put stored totals in place of those that are there; of places and directions that exist."""
+    totals.since = state.since.astimezone(UTC)
+    for zone, counts in totals.entered.items():
+        counts.update(state.entered.get(zone, {}))
+    for line, directions in totals.crossed.items():
+        for direction, counts in directions.items():
+            counts.update(state.crossed.get(line, {}).get(direction, {}))
+    totals.bound()
+
+
+def written(moment: datetime | None) -> str | None:
+    """A moment as JSON has it."""
+    return None if moment is None else moment.isoformat()

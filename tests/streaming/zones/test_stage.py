@@ -1,0 +1,294 @@
+"""The rule of docs/zones.md: by random walkers with ground truth, and by hand where a number is to be known."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maskcast.frame import Frame
+from maskcast.mask import Mask
+from maskcast.places import Line, Places, Zone
+from maskcast.result import Event, EventKind, Result, Track, TrackState
+from streaming.zones.stage import ZonesStage
+from tests.streaming.zones import simulator
+from tests.streaming.zones.simulator import GROUPS, LOST_AFTER, scenario
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+LEFT_HALF = Zone("left half", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)), dwell=2.0)
+MIDDLE = Line("middle", ((0.5, 0.0), (0.5, 1.0)), directions=("to the left", "to the right"))
+PLACES = Places((LEFT_HALF,), (MIDDLE,))
+PERSON = {"person": None}
+
+
+def stage(places=PLACES, groups=PERSON, lost_after=3.0):
+    return ZonesStage(places, groups=groups, lost_after=lost_after, since=NOON)
+
+
+def track(x, y=0.5, *, number=1, name="person", state=TrackState.CONFIRMED, size=(20, 40)):
+    """One whose feet are at shares of a picture of 200 x 100 pixels."""
+    width, height = size
+    left, top = round(x * 200 - width / 2), round(y * 100 - height)
+    array = np.ones((height, width), np.bool_)[max(-top, 0) :, max(-left, 0) : max(200 - left, 0)]
+    return Track(number, name, state, 0.9, Mask.from_array(array, (100, 200), max(left, 0), max(top, 0)))
+
+
+def frame(pts, captured=None):
+    return Frame("street", round(pts * 100), pts, NOON + timedelta(seconds=pts if captured is None else captured), None)
+
+
+def walk(of, moments):
+    """What a stage says of tracks at moments: results, and events of places with their times."""
+    results = [of.apply(Result(frame(pts), tuple(tracks))) for pts, tracks in moments]
+    return results, [(result.frame.pts, event) for result in results for event in result.events]
+
+
+def told(events):
+    return [(event.kind.value, event.track_id, event.place, event.direction) for _, event in events]
+
+
+def counted(case, of):
+    entered, left, crossed = Counter(), Counter(), Counter()
+    for result in map(of.apply, case.results):
+        for event in result.events:
+            if event.kind is EventKind.CROSSED:
+                crossed[event.place, event.direction] += 1
+            else:
+                (entered if event.kind is EventKind.ENTERED else left)[event.place] += 1
+    tally = result.tally
+    assert {zone: sum(counts.values()) for zone, counts in tally.entered.items() if any(counts.values())} == entered
+    assert not any(count for counts in tally.inside.values() for count in counts.values())
+    totals = Counter(
+        {
+            (line, direction): sum(counts.values())
+            for line, directions in tally.crossed.items()
+            for direction, counts in directions.items()
+        }
+    )
+    assert +totals == crossed
+    return entered, left, crossed
+
+
+@pytest.mark.parametrize("kind", simulator.KINDS)
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_nothing_is_counted_wrong(kind, seed):
+    case = scenario(seed, kind)
+    assert counted(case, stage(case.places, GROUPS, LOST_AFTER)) == (+case.entered, +case.left, +case.crossed)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**9), share=st.floats(0.1, 0.9))
+def test_nothing_is_counted_wrong_over_a_restart(seed, share):
+    """The state goes through JSON, and the clock begins anew."""
+    case = scenario(seed, "flicker")
+    cut = int(share * len(case.results))
+    first, second = stage(case.places, GROUPS, LOST_AFTER), stage(case.places, GROUPS, LOST_AFTER)
+    events = [event for result in case.results[:cut] for event in first.apply(result).events]
+    second.restore(json.loads(json.dumps(first.state())))
+    assert second.tally == first.tally
+    zero = case.results[cut].frame.pts - 0.001
+    late = [replace(result, frame=replace(result.frame, pts=result.frame.pts - zero)) for result in case.results[cut:]]
+    events += [event for result in late for event in second.apply(result).events]
+    found = Counter((event.kind, event.place, event.direction) for event in events)
+    wanted = Counter({(EventKind.ENTERED, zone, None): count for zone, count in case.entered.items()})
+    wanted += Counter({(EventKind.LEFT, zone, None): count for zone, count in case.left.items()})
+    wanted += Counter({(EventKind.CROSSED, *way): count for way, count in case.crossed.items()})
+    assert found == +wanted
+
+
+@pytest.mark.slow
+def test_a_thousand_scenarios():
+    wrong = []
+    for seed in range(1000):
+        case = scenario(seed)
+        if counted(case, stage(case.places, GROUPS, LOST_AFTER)) != (+case.entered, +case.left, +case.crossed):
+            wrong.append((seed, case.kind))
+    assert not wrong
+
+
+def test_a_walker_crosses_and_is_told_of_with_all_that_is_known():
+    moments = [(t / 10, [track(0.2 + t * 0.01)]) for t in range(60)]
+    results, events = walk(stage(), moments)
+    assert told(events) == [
+        ("entered", 1, "left half", None),
+        ("dwelled", 1, "left half", None),
+        ("crossed", 1, "middle", "to the right"),
+        ("left", 1, "left half", None),
+    ]
+    _, (_, dwelled), _, (at, left) = events
+    assert 2.0 <= dwelled.seconds < 2.2
+    assert left.seconds == pytest.approx(3.0, abs=0.2)
+    assert left.bbox == next(result for result in results if result.frame.pts == at).tracks[0].mask.bbox
+    assert results[20].tracks[0].zones == ("left half",)
+    assert results[-1].tracks[0].zones == ()
+    assert results[20].tally.inside == {"left half": {"person": 1}}
+    assert results[-1].tally.inside == {"left half": {"person": 0}}
+    assert results[-1].tally.crossed == {"middle": {"to the left": {"person": 0}, "to the right": {"person": 1}}}
+
+
+def test_events_follow_those_of_the_life_cycle():
+    of = stage()
+    for t in range(3):
+        of.apply(Result(frame(t / 10), (track(0.2),)))
+    started = Event(EventKind.STARTED, 1, "person", 0.9, track(0.2).mask.bbox)
+    result = of.apply(Result(frame(0.3), (track(0.2),), (started,)))
+    assert [event.kind for event in result.events] == [EventKind.STARTED, EventKind.ENTERED]
+
+
+def test_a_tentative_track_counts_from_when_it_is_confirmed_and_for_all_it_did():
+    moments = [(t, [track(0.3 + 0.1 * t, state=TrackState.TENTATIVE)]) for t in range(4)]
+    results, events = walk(of := stage(), moments)
+    assert not events
+    assert all(not result.tracks[0].zones for result in results)
+    _, events = walk(of, [(4, [track(0.7)]), (5, [track(0.75)])])
+    assert ("crossed", 1, "middle", "to the right") in told(events)
+
+
+def test_a_crossing_between_two_frames_a_second_apart_before_the_end_of_a_track():
+    _, events = walk(stage(), [(t, [track(0.2 + 0.12 * t)]) for t in range(4)] + [(9.0, [])])
+    assert told(events) == [
+        ("entered", 1, "left half", None),
+        ("dwelled", 1, "left half", None),
+        ("crossed", 1, "middle", "to the right"),
+        ("left", 1, "left half", None),
+    ]
+
+
+def test_who_ends_inside_leaves_then_and_was_there_until_it_was_seen_last():
+    _, events = walk(stage(), [(t / 10, [track(0.2)]) for t in range(11)] + [(3.9, []), (4.1, [])])
+    assert [(at, event.kind.value) for at, event in events] == [(0.3, "entered"), (4.1, "left")]
+    assert events[-1][1].seconds == pytest.approx(1.0)
+
+
+def test_another_id_goes_on_with_a_stay():
+    _, events = walk(
+        stage(),
+        [(t / 10, [track(0.2)]) for t in range(11)]
+        + [(t / 10, [track(0.21, number=2)]) for t in range(20, 40)]
+        + [(9.0, [])],
+    )
+    assert [(event.kind.value, event.track_id) for _, event in events] == [("entered", 1), ("dwelled", 2), ("left", 2)]
+    assert events[-1][1].seconds == pytest.approx(3.9)
+
+
+def test_two_objects_after_all_are_counted_as_two():
+    """Somebody appears where another was lost, who then comes back."""
+    before = [(t / 10, [track(0.2)]) for t in range(11)]
+    alone = [(t / 10, [track(0.21, number=2)]) for t in range(12, 20)]
+    both = [(t / 10, [track(0.1), track(0.3, number=2)]) for t in range(20, 26)]
+    results, events = walk(stage(), before + alone + both)
+    assert [(event.kind.value, event.track_id) for _, event in events[:2]] == [("entered", 1), ("entered", 2)]
+    assert results[-1].tally.inside["left half"]["person"] == 2
+
+
+def test_who_left_over_the_border_of_the_picture_is_not_who_comes_in_there():
+    out = [(t / 10, [track(0.2 - 0.02 * t, size=(20, 40))]) for t in range(11)]
+    back = [(t / 10, [track(-0.1 + 0.02 * (t - 10), number=2)]) for t in range(14, 30)]
+    _, events = walk(stage(), out + back)
+    assert [(event.kind.value, event.track_id) for _, event in events][:2] == [("entered", 1), ("entered", 2)]
+
+
+def test_names_of_a_group_are_counted_once_under_the_name_of_the_moment():
+    groups = {"with": "head", "without": "head"}
+    names = ["with", "with", "without", "with"] * 20
+    moments = [(t / 10, [track(0.2 + 0.01 * t, name=names[t])]) for t in range(60)]
+    results, events = walk(stage(groups=groups), moments)
+    assert [event.kind.value for _, event in events] == ["entered", "dwelled", "crossed", "left"]
+    at, crossed = events[2]
+    assert crossed.prompt == next(result for result in results if result.frame.pts == at).tracks[0].prompt
+    assert sum(results[-1].tally.entered["left half"].values()) == 1
+
+
+def test_places_for_some_prompts_ignore_others():
+    places = Places((replace(LEFT_HALF, prompts=("dog",)),), (replace(MIDDLE, prompts=("dog",)),))
+    moments = [(t / 10, [track(0.2 + 0.01 * t), track(0.2 + 0.01 * t, number=2, name="dog")]) for t in range(60)]
+    results, events = walk(stage(places, {"person": None, "dog": None}), moments)
+    assert {event.track_id for _, event in events} == {2}
+    assert results[10].tracks[0].zones == ()
+    assert results[10].tally.inside == {"left half": {"dog": 1}}
+
+
+def test_a_zone_asks_how_much_of_a_mask_is_in_it():
+    places = Places((Zone("door", LEFT_HALF.points, anchor="overlap", share=0.75),))
+    moments = [(t / 10, [track(0.7 - 0.01 * t)]) for t in range(40)]
+    _, events = walk(stage(places), moments)
+    ((at, event),) = events
+    assert event.kind is EventKind.ENTERED
+    # Its middle is a quarter of its width, or 0.025, within the zone at 0.475; half a window later that is known.
+    assert at == pytest.approx(2.25 + 0.25, abs=0.11)
+
+
+def test_a_zone_is_entered_through_the_border_of_the_picture():
+    places = Places((Zone("mat", ((0.3, 0.8), (0.7, 0.8), (0.7, 1.0), (0.3, 1.0))),))
+    moments = [(t / 10, [track(0.5, 1.3 - 0.02 * t)]) for t in range(10)] + [
+        (t / 10, [track(0.5, 1.1)]) for t in range(10, 20)
+    ]
+    _, events = walk(stage(places), moments)
+    assert [event.kind.value for _, event in events] == ["entered"]
+
+
+def test_a_restart_adds_the_time_that_has_passed_to_a_stay_and_waits_for_nobody_longer():
+    first, second = stage(), stage()
+    walk(first, [(t / 10, [track(0.2)]) for t in range(11)])
+    second.restore(json.loads(json.dumps(first.state())))
+    events = []
+    for t in range(60):  # it comes back after more than `lost_after` seconds, on another clock
+        seen = (track(0.2 if t < 5 else 0.8),)
+        events += second.apply(Result(frame(t / 10, 11.0 + t / 10), seen)).events
+    assert [event.kind.value for event in events] == ["dwelled", "crossed", "left"]
+    assert events[-1].seconds == pytest.approx(11.4, abs=0.2)
+
+
+def test_a_reset_begins_the_totals_anew_and_leaves_who_is_inside():
+    of = stage()
+    walk(of, [(t / 10, [track(0.2)]) for t in range(11)])
+    assert of.tally.entered["left half"]["person"] == 1
+    of.reset(NOON + timedelta(hours=1))
+    assert of.tally.since == NOON + timedelta(hours=1)
+    assert of.tally.entered["left half"]["person"] == 0
+    assert of.tally.inside["left half"]["person"] == 1
+
+
+def test_other_prompts_have_totals_at_once():
+    of = stage()
+    of.set_prompts({"cat": None})
+    assert of.tally.inside == {"left half": {"cat": 0}}
+    assert of.tally.crossed["middle"]["to the left"] == {"person": 0, "cat": 0}
+
+
+def test_a_state_of_other_places_loses_only_what_is_not_there():
+    first = stage(Places((LEFT_HALF, replace(LEFT_HALF, name="other", anchor="overlap")), (MIDDLE,)))
+    walk(first, [(t / 10, [track(0.2)]) for t in range(11)])
+    second = stage()
+    second.restore(first.state())
+    assert second.tally.inside == {"left half": {"person": 1}}
+    _, events = walk(second, [(1.1 + t / 10, [track(0.2)]) for t in range(20)])
+    assert told(events) == [("dwelled", 1, "left half", None)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda state: state.clear(),
+        lambda state: state.update(since="noon"),
+        lambda state: state.update(entered={"left half": {"person": -1}}),
+        lambda state: state["subjects"][0].update(times=[0.1]),
+        lambda state: state["subjects"][0].update(point=[0.1, 0.2]),
+        lambda state: state["subjects"][0].update(velocity=[float("nan"), 0.0]),
+        lambda state: state.update(subjects=[{}]),
+        lambda state: state.update(more=1),
+    ],
+)
+def test_what_is_no_state_is_refused_and_changes_nothing(damage):
+    first, second = stage(), stage()
+    walk(first, [(t / 10, [track(0.2)]) for t in range(11)])
+    state = json.loads(json.dumps(first.state()))
+    damage(state)
+    with pytest.raises(ValueError):
+        second.restore(state)
+    assert second.state() == stage().state()
