@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from maskcast.errors import UsageError
 from maskcast.frame import Frame
 from maskcast.mask import Box, Mask
 from maskcast.places import Tally
+
+if TYPE_CHECKING:
+    from supervision import Detections
 
 
 class TrackState(StrEnum):
@@ -113,6 +120,7 @@ class Result:
         tally: what has been counted up to it; None without zones and lines.
         place_state: what counting must know after a restart to go on from this frame, as JSON, where it is to be kept:
             together with the events, whatever happens to the process.
+        prompts: names of those that were looked for, in their order.
     """
 
     frame: Frame
@@ -121,3 +129,34 @@ class Result:
     lost: tuple[Track, ...] = ()
     tally: Tally | None = None
     place_state: str | None = None
+    prompts: tuple[str, ...] = ()
+
+    def to_supervision(self) -> Detections:
+        """The tracks, tentative ones too, as the package `supervision` draws, counts and evaluates them.
+
+        Returns:
+            Of N tracks in a frame of H by W pixels: ``xyxy`` ``(N, 4)`` float32, left, top, right and bottom border in
+            pixels; ``mask`` ``(N, H, W)`` bool; ``confidence`` ``(N,)`` float32 in [0, 1]; ``tracker_id`` ``(N,)``
+            int64; ``class_id`` ``(N,)`` int64, the place of the track's prompt among `prompts`, from 0; and
+            ``data["class_name"]`` ``(N,)`` str, its name.
+
+        Raises:
+            UsageError: the package is not installed.
+        """
+        try:
+            from supervision import Detections
+        except ImportError as error:
+            advice = "pip install supervision"
+            raise UsageError(f"supervision cannot be imported: {error}", advice=advice) from error
+
+        names = list(dict.fromkeys((*self.prompts, *(track.prompt for track in self.tracks))))
+        boxes = np.array([track.mask.bbox for track in self.tracks], np.float32).reshape(-1, 4)
+        size = (self.frame.picture.height, self.frame.picture.width)
+        return Detections(
+            xyxy=np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1),
+            mask=np.array([track.mask.full() for track in self.tracks], np.bool_).reshape(-1, *size),
+            confidence=np.array([track.score for track in self.tracks], np.float32),
+            class_id=np.array([names.index(track.prompt) for track in self.tracks], np.int64),
+            tracker_id=np.array([track.id for track in self.tracks], np.int64),
+            data={"class_name": np.array([track.prompt for track in self.tracks], np.str_)},
+        )

@@ -15,6 +15,7 @@ from maskcast.result import Result
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_DECODER, DecoderName
 from streaming.defaults import LOWEST_MAX_RATE
+from streaming.given_places import GivenPlaces, given_places, zones_stage
 from streaming.pipeline.reader import READ_AHEAD_FRAMES
 from streaming.pipeline.stage import Stage, staged
 from streaming.pipeline.thinning import ThinnedSource
@@ -31,6 +32,7 @@ def track(
     max_rate: float | None = None,
     max_pixels: int = MAX_PIXELS,
     decoder: DecoderName = DEFAULT_DECODER,
+    zones: GivenPlaces | None = None,
     **options: Unpack[EngineKeywords],
 ) -> Iterator[Result]:
     """Track what matches the prompts in a video, a stream, a camera or images, frame by frame.
@@ -48,6 +50,8 @@ def track(
         max_rate: most frames a second of the video; the others are left out, see `ThinnedSource`. None for all.
         max_pixels: largest picture that is decoded, width times height.
         decoder: what decodes video: `cpu`, `cuda`, `vaapi`, or `auto` for the first of these devices that works.
+        zones: zones and lines, or the TOML file that holds them, as `--zones`. Results then have a `tally`, tracks say
+            in which `zones` they are, and events tell what happened there.
         options: `model`, `device` and the others of `trackers.options.EngineOptions`.
 
     Yields:
@@ -67,11 +71,15 @@ def track(
         raise UsageError(f"max_rate must be at least {LOWEST_MAX_RATE}, not {max_rate}")
     if decoder not in get_args(DecoderName):
         raise UsageError(f"unknown decoder {decoder!r}", advice=f"use {' or '.join(get_args(DecoderName))}")
-    stages: Sequence[Stage] = ()  # as `Job.stages`
     opened = open_source(str(source), SourceSettings(live=live, max_pixels=max_pixels, decoder=decoder), stream=stream)
     with closing(ThinnedSource(opened, max_rate) if max_rate else opened) as opened:
-        engine = Engine(options_of(options))
+        chosen = options_of(options)
+        engine = Engine(chosen)
         tracked = engine.open_stream(listed(prompts))
+        stages: Sequence[Stage] = ()  # as `Job.stages`
+        if zones is not None:
+            places = given_places(zones, tracked.prompts)
+            stages = (zones_stage(places, tracked.prompts, chosen.lost_after),)
         live, name = opened.info.live, f"read {opened.info.stream}"
         with closing(read_ahead(opened, name, ahead=1 if live else READ_AHEAD_FRAMES, newest=live)) as frames:
             for frame in islice(frames, max_frames):

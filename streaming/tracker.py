@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
-from maskcast.errors import SinkError, TooLargeError, UsageError, reason_of
+from maskcast.errors import SinkError, TooLargeError, TrackStateError, UsageError, reason_of, unforeseen
 from maskcast.frame import Frame
+from maskcast.places import Places
 from maskcast.prompts import Prompt, listed
 from maskcast.result import Event, Result
+from streaming.given_places import GivenPlaces, given_places, groups_of, zones_stage
 from streaming.pipeline.stage import LateEvents, Stage, staged
 from streaming.pushed_picture import Order, check_order, pushed_picture
 from streaming.track_states import SUFFIX, remove_other_track_states, track_state_file
@@ -20,6 +22,7 @@ from trackers.options import EngineKeywords, options_of
 
 if TYPE_CHECKING:
     from streaming.pushed_picture import Pixels
+    from streaming.zones.stage import ZonesStage
     from trackers.engine import Engine, TrackedStream
 
 FRAMES_PER_SECOND = 25.0
@@ -42,13 +45,20 @@ class Tracker:
     """
 
     def __init__(
-        self, prompts: str | Prompt | Sequence[str | Prompt], *, order: Order = "rgb", **options: Unpack[EngineKeywords]
+        self,
+        prompts: str | Prompt | Sequence[str | Prompt],
+        *,
+        order: Order = "rgb",
+        zones: GivenPlaces | Mapping[str, GivenPlaces] | None = None,
+        **options: Unpack[EngineKeywords],
     ) -> None:
         """Load a model.
 
         Args:
             prompts: one or several, phrases or `Prompt`s; an object belongs to one of them.
             order: of the three samples of a pixel: ``"rgb"``, or ``"bgr"`` as OpenCV's pictures have it.
+            zones: zones and lines, or the TOML file that holds them, as `--zones`: of all streams, or of some by name.
+                Results then have a `tally`, tracks say in which `zones` they are, and events tell what happened there.
             options: `model`, `device`, `tracker_from` and the others of `trackers.options.EngineOptions`.
 
         Raises:
@@ -58,8 +68,11 @@ class Tracker:
         from trackers.engine import Engine
 
         self._order = check_order(order)
-        self._loaded: Engine | None = Engine(options_of(options))
+        chosen = options_of(options)
+        self._loaded: Engine | None = Engine(chosen)
+        self._lost_after = chosen.lost_after
         self._prompts = self._engine.check_prompts(listed(prompts))
+        self._all_places, self._places = self._given(zones)
         self._streams: dict[str, _Stream] = {}
 
     def __enter__(self) -> Self:
@@ -125,7 +138,7 @@ class Tracker:
             return
         for name, one in self._streams.items():
             if stream in {None, name}:
-                one.late.add(self._engine.set_prompts(one.tracked, checked))
+                one.set_prompts(self._engine.set_prompts(one.tracked, checked))
         if stream is None:
             self._prompts = checked
 
@@ -153,8 +166,8 @@ class Tracker:
     def save(self, folder: str | Path) -> None:
         """Write the track states of all streams, so that `load` goes on with them, in this process or in another.
 
-        Of each stream there is one file, written whole or not at all; files of streams that are finished are deleted.
-        What a `hot_start` holds back is not part of it.
+        Of each stream there is one file, written whole or not at all, with what was counted at its places too; files of
+        streams that are finished are deleted. What a `hot_start` holds back is not part of it.
 
         Args:
             folder: for this tracker alone; it is made.
@@ -170,7 +183,7 @@ class Tracker:
             for name, one in self._streams.items():
                 # Tracks may start after this whose ids nobody is to get again.
                 saved = engine.save_stream(one.tracked, final=False)
-                saved.write(track_state_file(folder, name), about=json.dumps({"stream": name}))
+                saved.write(track_state_file(folder, name), about=json.dumps(one.about()))
             remove_other_track_states(folder, self._streams)
         except OSError as error:
             raise SinkError(f"cannot be written: {reason_of(error)}", where=f"track states {folder}") from error
@@ -189,6 +202,7 @@ class Tracker:
             UsageError: it holds no track states, or the model has no memory tracker.
             TrackStateError: one is damaged, or belongs to another model; no stream is changed.
         """
+        from sources.location import check_stream_id
         from trackers.memory.track_state import read_about
 
         folder = Path(folder)
@@ -199,9 +213,17 @@ class Tracker:
         loaded: dict[str, _Stream] = {}
         for file in files:
             about = read_about(file)
-            name = str(about.get("stream", file.name.removesuffix(SUFFIX)))
+            name = check_stream_id(str(about.get("stream", file.name.removesuffix(SUFFIX))))
             prompts = self._streams[name].tracked.prompts if name in self._streams else self._prompts
-            loaded[name] = _Stream(name, *self._engine.resume_stream(file, prompts))
+            loaded[name] = self._stream(name, *self._engine.resume_stream(file, prompts))
+            try:
+                loaded[name].restore(about)
+            except ValueError as error:
+                advice = "begin without it"
+                raise TrackStateError(
+                    f"damaged ({unforeseen(error)})", where=f"track state {file}", advice=advice
+                ) from error
+        self._check_room(loaded)
         self._streams |= loaded
 
     def close(self) -> None:
@@ -249,9 +271,25 @@ class Tracker:
     def _begun(self, names: Sequence[str], prompts: Sequence[Prompt]) -> dict[str, _Stream]:
         from sources.location import check_stream_id
 
-        if len(self._streams) + len(names) > MOST_STREAMS:
+        self._check_room(names)
+        return {name: self._stream(check_stream_id(name), self._engine.open_stream(prompts)) for name in names}
+
+    def _check_room(self, names: Iterable[str]) -> None:
+        if len({*self._streams, *names}) > MOST_STREAMS:
             raise UsageError(f"more than {MOST_STREAMS} streams", advice="end those that are over with finish(name)")
-        return {name: _Stream(check_stream_id(name), self._engine.open_stream(prompts)) for name in names}
+
+    def _stream(self, name: str, tracked: TrackedStream, events: Iterable[Event] = ()) -> _Stream:
+        places = self._places.get(name, self._all_places)
+        zones = None if places is None else zones_stage(places, tracked.prompts, self._lost_after)
+        return _Stream(name, tracked, events, zones)
+
+    def _given(
+        self, zones: GivenPlaces | Mapping[str, GivenPlaces] | None
+    ) -> tuple[Places | None, Mapping[str, Places]]:
+        """The places of all streams, and those of some."""
+        if isinstance(zones, Mapping):
+            return None, {name: given_places(given, self._prompts) for name, given in zones.items()}
+        return None if zones is None else given_places(zones, self._prompts), {}
 
 
 class _Stream:
@@ -260,14 +298,36 @@ class _Stream:
     Attributes:
         name: of it.
         tracked: what the engine keeps of it.
-        late: events that travel with the next result.
         last: its last frame; None before the first.
     """
 
-    def __init__(self, name: str, tracked: TrackedStream, events: Iterable[Event] = ()) -> None:
-        self.name, self.tracked, self.late = name, tracked, LateEvents(events)
-        self._stages: Sequence[Stage] = (self.late,)
-        self.last: Frame | None = None
+    last: Frame | None
+
+    def __init__(self, name: str, tracked: TrackedStream, events: Iterable[Event], zones: ZonesStage | None) -> None:
+        self.name, self.tracked, self.last = name, tracked, None
+        self._late, self._zones = LateEvents(events), zones
+        self._stages: Sequence[Stage] = (self._late, *([zones] if zones else []))
+
+    def set_prompts(self, ended: Iterable[Event]) -> None:
+        """The engine looks for something else, and these tracks have ended."""
+        self._late.add(ended)
+        if self._zones:
+            self._zones.set_prompts(groups_of(self.tracked.prompts))
+
+    def about(self) -> dict[str, object]:
+        """What is to be kept with its track state."""
+        return {"stream": self.name, "zones": self._zones and self._zones.state()}
+
+    def restore(self, about: Mapping[str, Any]) -> None:
+        """Count on from what was kept.
+
+        Raises:
+            ValueError: it is damaged.
+        """
+        if self._zones and (counted := about.get("zones")) is not None:
+            if not isinstance(counted, dict):
+                raise ValueError("what was counted is no object")
+            self._zones.restore(counted)
 
     def frame(self, pixels: Pixels, order: Order, pts: float | None) -> Frame:
         """The next frame.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import pickle
 import re
 import shutil
 import signal
@@ -11,6 +12,8 @@ import sys
 from contextlib import ExitStack
 
 import aiomqtt
+import cv2
+import numpy as np
 import pytest
 import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -42,6 +45,52 @@ def test_count(tmp_path, tiny_checkpoint):
     done = forked.run(clip, "cat", tiny_checkpoint, script=EXAMPLES / "count.py")
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"\d+ × cat\n", done.stdout)  # noqa: RUF001
+
+
+# FiftyOne keeps its data sets in a MongoDB, which is not among the tests; what it is given is its own vocabulary.
+FIFTYONE = """
+import pickle
+from types import SimpleNamespace as Detection, SimpleNamespace as Frame
+
+class Detections:
+    def __init__(self):
+        self.detections = []
+
+class Sample:
+    def __init__(self, filepath):
+        self.filepath, self.frames = filepath, {}
+
+class Dataset:
+    def __init__(self, name, persistent):
+        pass
+
+    def add_sample(self, sample):
+        with open("dataset.pickle", "wb") as file:
+            frames = sample.frames.items()
+            pickle.dump({number: [vars(one) for one in frame.objects.detections] for number, frame in frames}, file)
+"""
+
+
+def test_fiftyone_dataset(tmp_path):
+    """FiftyOne counts frames from 1, and places a mask that is as large as it likes in a box of shares."""
+    for number in range(3):
+        picture = np.full((180, 320, 3), 90, np.uint8)
+        cv2.circle(picture, (100 + 10 * number, 90), 30, (40, 40, 220), -1)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
+    script = tmp_path / "fiftyone_dataset.py"
+    shutil.copy(EXAMPLES / script.name, script)
+    (tmp_path / "fiftyone.py").write_text(FIFTYONE)
+    done = forked.run(tmp_path, "red circle", "nano", folder=tmp_path, script=script)
+    assert done.returncode == 0, done.stderr
+    frames = pickle.loads((tmp_path / "dataset.pickle").read_bytes())
+    assert list(frames) == [1, 2, 3]
+    for number, (found,) in frames.items():
+        assert (found["label"], found["index"]) == ("red circle", 1)
+        assert 0.5 < found["confidence"] <= 1
+        x, y, width, height = found["bounding_box"]
+        assert (width * 320, height * 180) == pytest.approx(found["mask"].shape[::-1])
+        assert ((x + width / 2) * 320, (y + height / 2) * 180) == pytest.approx((90 + 10 * number, 90), abs=3)
+        assert found["mask"].mean() == pytest.approx(np.pi / 4, abs=0.05)
 
 
 @needs_ffmpeg

@@ -27,6 +27,9 @@ def test_the_paragraphs_run_one_after_the_other(tmp_path):
     assert re.search(r"^\[\(1, 'red circle', 2\d\d\d\)\]$", done.stdout, re.MULTILINE), "a circle of 30 pixels' radius"
     assert "20 results of a hot start\n" in done.stdout
     assert "{'door': ['red circle'], 'yard': []}\n" in done.stdout
+    assert re.search(r"^\[.*\('ball', [01]\.\d+\)", done.stdout, re.MULTILINE)
+    supervised = cv2.imread(str(tmp_path / "masks" / "supervision.png"))
+    assert supervised.shape == cv2.imread(str(tmp_path / "masks" / "000004_ids.png"), cv2.IMREAD_COLOR).shape
     assert "still [1]\n" in done.stdout
     ids = cv2.imread(str(tmp_path / "masks" / "000004_ids.png"), cv2.IMREAD_UNCHANGED)
     assert ids.dtype == np.uint16

@@ -158,7 +158,7 @@ class AssociationTracker:
             for track_id, i in sorted(matched.items())
             if masks[i].area
         )
-        return Result(frame, tuple(tracks), tuple(events))
+        return Result(frame, tuple(tracks), tuple(events), prompts=state.wanted.names)
 
     @staticmethod
     def _match(state: AssociationState, found: NDArray[np.int64], masks: Tensor, appearances: Tensor) -> dict[int, int]:

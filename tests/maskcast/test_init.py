@@ -41,6 +41,10 @@ def test_a_name_that_is_not_there_is_refused():
         from maskcast import Tracks  # noqa: F401
 
 
+# Types of PyAV and supervision.
+FOREIGN = {"Packet": list, "AudioFrame": object, "Detections": object}
+
+
 def met(kind, seen):
     """Gather every type of ours that the attributes, properties and methods of a type lead to."""
     for part in typing.get_args(kind):
@@ -51,7 +55,7 @@ def met(kind, seen):
     members = [kind, *(getattr(one, "func", getattr(one, "fget", one)) for one in vars(kind).values())]
     for member in members:
         if member is kind or inspect.isfunction(member):
-            hints = typing.get_type_hints(member, localns={"Packet": list, "AudioFrame": object})  # of PyAV
+            hints = typing.get_type_hints(member, localns=FOREIGN)
             for hint in hints.values():
                 met(hint, seen)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskcast import EventKind, SinkError, Tracker, UsageError
+from maskcast import EventKind, Places, Prompt, SinkError, Tracker, UsageError, Zone
 from maskcast.errors import TooLargeError, TrackStateError
 from streaming.tracker import MOST_STREAMS
 from trackers.options import EngineKeywords, EngineOptions
@@ -207,6 +207,36 @@ def test_states_need_the_memory_tracker(tmp_path):
         for call in (tracker.save, tracker.load):
             with pytest.raises(UsageError, match="track states need the memory tracker"):
                 call(tmp_path)
+
+
+GATE = Places(zones=(Zone("gate", ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))),))
+
+
+def test_places_of_all_streams_or_of_some_by_name(tmp_path):
+    file = tmp_path / "zones.toml"
+    file.write_text("[lines.kerb]\npoints = [[0.5, 0], [0.5, 1]]\n")
+    with Tracker(["red circle"], model="nano", device="cpu", zones={"door": GATE, "yard": str(file)}) as tracker:
+        results = tracker.update(dict.fromkeys(("door", "yard", "roof"), EMPTY))
+        assert list(results["door"].tally.entered) == ["gate"]
+        assert list(results["yard"].tally.crossed) == ["kerb"]
+        assert results["roof"].tally is None
+        tracker.set_prompts(["star", Prompt("red circle", name="ball")])
+        assert list(tracker.update({"door": EMPTY})["door"].tally.inside["gate"]) == ["star", "ball"]
+
+
+def test_a_zone_for_a_prompt_that_there_is_not():
+    gate = Zone("gate", GATE.zones[0].points, prompts=("dog",))
+    with pytest.raises(UsageError, match=r"zones\.gate\.prompts: no prompt is named 'dog'; there are 'star'"):
+        Tracker("star", model="nano", device="cpu", zones=Places((gate,)))
+
+
+def test_results_name_the_prompts_in_their_order():
+    for options in ({}, {"tracker": "association"}):
+        with Tracker(["star", Prompt("red circle", name="ball")], model="nano", device="cpu", **options) as other:
+            result = other.update(circle(100))
+            assert result.prompts == ("star", "ball")
+            assert [track.prompt for track in result.tracks] == ["ball"]
+            assert result.to_supervision().class_id.tolist() == [1]
 
 
 def test_pictures_that_are_none_advance_nothing(tracker):

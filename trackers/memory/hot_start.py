@@ -49,8 +49,8 @@ class HotStart:
     def _clean(self, result: Result) -> Result:
         if not self._removed:
             return result
-        return Result(
-            result.frame,
-            tuple(track for track in result.tracks if track.id not in self._removed),
-            tuple(event for event in result.events if event.track_id not in self._removed),
+        return replace(
+            result,
+            tracks=tuple(track for track in result.tracks if track.id not in self._removed),
+            events=tuple(event for event in result.events if event.track_id not in self._removed),
         )

@@ -319,4 +319,5 @@ class MemoryTracker:
             for track_id, mask in sorted(masks.items())
             if mask.area
         )
-        return state.hot_start.push(Result(stream.frame, tracks, tuple(stream.events)))
+        result = Result(stream.frame, tracks, tuple(stream.events), prompts=state.wanted.names)
+        return state.hot_start.push(result)

@@ -335,8 +335,7 @@ async def test_a_full_disk_stops_recording_not_the_stream_and_recording_resumes(
     monkeypatch.setattr(recording, "RETRY_SECONDS", 0.5 * slowness())  # longer than the last bytes of the disk last
     filler = small_disk / "filler"
     filler.write_bytes(bytes(1_800_000))
-    # What is kept fills the disk beside the filler alone: afterwards recording has to last for `RETRY_SECONDS`.
-    sink = RecordingSink(settings(small_disk, when=when, segment_seconds=4, after=1_000_000, keep_files=4), "test")
+    sink = RecordingSink(settings(small_disk, when=when, segment_seconds=4, after=1000), "test")
     fed = 0
 
     async def endless() -> None:
