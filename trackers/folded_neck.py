@@ -1,4 +1,4 @@
-"""A level of SAM 3's neck with its linear layers multiplied into one another, so that a frame costs fewer products."""
+"""Necks with their linear layers multiplied into one another, so that a frame costs fewer products."""
 
 from __future__ import annotations
 
@@ -69,6 +69,12 @@ class FoldedLevel(nn.Module):
             hidden = layer(hidden)
         # In place, so that the type remains that of the products.
         return hidden if self._borders is None else hidden.add_(self._borders)
+
+
+def joined(first: Any, after: Any) -> Any:
+    """Two 1x1 convolutions as one, multiplied in float64; the two stay as they are."""
+    narrow, wide = exact(after.weight)[:, :, 0, 0], exact(first.weight)[:, :, 0, 0]
+    return _holding(first, (narrow @ wide)[:, :, None, None], narrow @ exact(first.bias) + exact(after.bias))
 
 
 def _holding(convolution: Any, weight: Tensor, bias: Tensor | None) -> Any:

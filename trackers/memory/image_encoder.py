@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from maskcast.picture import Picture
 from trackers.detection.image_encoder import ImageFeatures
 from trackers.detection.preprocess import resize
-from trackers.folded_neck import FoldedLevel
+from trackers.folded_neck import FoldedLevel, joined
 from trackers.precision import narrow
 
 # Feature maps `(B, C_i, h_i, w_i)` of strides 4, 8 and 16, in units of the tracker's own patches: the two finer ones
@@ -81,7 +81,10 @@ class SharedEncoder:
 
 
 class OwnEncoder:
-    """SAM 2: a Hiera with its neck, which looks at the pictures itself, at the tracker's resolution."""
+    """SAM 2: a Hiera with its neck, which looks at the pictures itself, at the tracker's resolution.
+
+    The layers that read the neck's finer levels are folded into it, where the checkpoint's neck allows.
+    """
 
     def __init__(self, encoder: Any, decoder: Any, image_size: int, device: torch.device, dtype: torch.dtype) -> None:
         """Move a `Sam2VisionModel` to a device.
@@ -95,7 +98,12 @@ class OwnEncoder:
         """
         self.position_encoding = encoder.neck.position_encoding
         encoder.neck.position_encoding = _NoPositions()
-        self._encoder, self._decoder = encoder.to(device=device), decoder
+        readers = decoder.conv_s0, decoder.conv_s1
+        # Those that are left to be asked.
+        self._readers = [
+            nn.Identity() if _join(encoder.neck, level, reader) else reader for level, reader in enumerate(readers)
+        ]
+        self._encoder = encoder.to(device=device)
         narrow(self._encoder, dtype)
         self._image_size, self._device = image_size, device
         self._mean = 255 * torch.tensor(MEAN, device=device).view(3, 1, 1)
@@ -109,7 +117,25 @@ class OwnEncoder:
     def pyramid(self, inputs: Tensor) -> Pyramid:
         """See `ImageEncoder.pyramid`."""
         fine, middle, coarse = self._encoder(inputs).fpn_hidden_states
-        return self._decoder.conv_s0(fine), self._decoder.conv_s1(middle), coarse
+        return self._readers[0](fine), self._readers[1](middle), coarse
+
+
+def _join(neck: Any, level: int, reader: Any) -> bool:
+    """Let a level of a `Sam2VisionNeck` give what the 1x1 convolution says that reads it, where no other level does.
+
+    Args:
+        neck: the one, of 1x1 convolutions.
+        level: 0 for the finest.
+        reader: 1x1 as well.
+
+    Returns:
+        Whether it was possible.
+    """
+    convolution = neck.convs[-1 - level]  # they begin with the coarsest
+    if {level, level - 1} & set(neck.fpn_top_down_levels) or convolution.kernel_size != (1, 1):
+        return False
+    neck.convs[len(neck.convs) - 1 - level] = joined(convolution, reader)
+    return True
 
 
 class _NoPositions(nn.Module):

@@ -230,6 +230,22 @@ def test_want_of_memory_while_encoding_leaves_the_states_as_they_were():
     assert len(result.tracks) == 1
 
 
+@pytest.mark.parametrize("top_down", [[2, 3], [1, 2, 3], [0, 1, 2, 3]])
+@torch.inference_mode()
+def test_the_neck_says_what_its_readers_say_of_it(top_down):
+    model = tiny_sam2.model(0)
+    model.vision_encoder.neck.fpn_top_down_levels = top_down
+    decoder = model.mask_decoder
+    pixels = torch.randn(2, 3, tiny_sam2.IMAGE_SIZE, tiny_sam2.IMAGE_SIZE)
+    fine, middle, coarse = model.vision_encoder(pixels).fpn_hidden_states
+    expected = decoder.conv_s0(fine), decoder.conv_s1(middle), coarse
+    ours = image_encoder.OwnEncoder(deepcopy(model.vision_encoder), decoder, tiny_sam2.IMAGE_SIZE, CPU, torch.float32)
+    folded = sum(isinstance(reader, torch.nn.Identity) for reader in ours._readers)
+    assert folded == max(0, 4 - len(top_down))
+    for actual, wanted in zip(ours.pyramid(pixels), expected, strict=True):
+        torch.testing.assert_close(actual, wanted, atol=1e-5, rtol=1e-5)
+
+
 def test_pictures_are_normalised_as_those_of_imagenet():
     assert list(image_encoder.MEAN) == IMAGENET_DEFAULT_MEAN
     assert list(image_encoder.DEVIATION) == IMAGENET_DEFAULT_STD
