@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from maskcast.errors import MaskcastError
 from maskcast.frame import Frame
+from maskcast.places import Tally
 from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
 
@@ -97,6 +98,20 @@ class PauseChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TalliesChanged:
+    """Something else than before has been counted at zones and lines."""
+
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsReset:
+    """The totals of zones and lines have begun anew, between two frames."""
+
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something went wrong; what can go on does."""
 
@@ -112,6 +127,8 @@ Notice: TypeAlias = (
     | RequestsAnswered
     | PromptsChanged
     | PauseChanged
+    | TalliesChanged
+    | TotalsReset
     | Problem
 )
 # Must be quick. Called in the event loop, but for `SourceStatus`, which comes from the thread that connects.

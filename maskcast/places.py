@@ -74,6 +74,9 @@ class Places:
         return bool(self.zones or self.lines)
 
 
+NOWHERE = Places()
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What has been counted at the places of a stream, up to a frame.

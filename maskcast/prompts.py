@@ -73,6 +73,11 @@ def names(prompts: Iterable[Prompt]) -> tuple[str, ...]:
     return tuple(prompt.name for prompt in prompts)
 
 
+def groups(prompts: Iterable[Prompt]) -> dict[str, str | None]:
+    """The group of each by its name; None for none."""
+    return {prompt.name: prompt.group for prompt in prompts}
+
+
 def avoided(prompts: Iterable[Prompt]) -> tuple[str, ...]:
     """The phrases to avoid that are no prompts themselves, each once: they are looked for, and never published."""
     given = list(prompts)

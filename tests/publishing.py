@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind, Result
-from sinks.messages.control import ControlMessage
+from sinks.messages.control import AnyControlMessage
 from sinks.mqtt.broker import BrokerAddress, parse_address
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.journal import Journal
@@ -51,4 +51,4 @@ async def publishing(address: BrokerAddress, journal: Journal | None = None, **o
 async def answered(desk: ControlDesk, payload: bytes) -> bytes | None:
     """The reply to a request that is alone."""
     admitted = desk.admit(payload)
-    return await desk.carry_out(admitted) if isinstance(admitted, ControlMessage) else admitted
+    return await desk.carry_out(admitted) if isinstance(admitted, AnyControlMessage) else admitted

@@ -85,16 +85,17 @@ def test_links_lead_somewhere() -> None:
 
 def test_the_json_examples_follow_their_schemas() -> None:
     shown = [json.loads(block.replace("5f0c…", "5f0c" * 8)) for block in blocks("json")]
-    names = {schema_id(message): name for name, message in MESSAGES.items() if name != "control"}
+    names = {schema_id(message): name for name, message in MESSAGES.items() if not name.startswith("control")}
     assert {one["schema"] for one in shown} == set(names)
     for one in shown:
         jsonschema.validate(one, referred(f"./schema/{names[one['schema']]}.json"))
-    [request] = re.findall(r"-t site/door/control -q 1 -m '(.*)'", PAGE)
-    assert parse_control(request.encode()).prompts == ("dog",)
+    requests = [parse_control(found.encode()) for found in re.findall(r"/control -q 1 -m '(.*?)'", PAGE, re.DOTALL)]
+    assert [request.action for request in requests] == ["add", "reset", "add"]
+    assert [[prompt.name for prompt in request.wanted()] for request in requests] == [["dog"], [], ["dog", "visitor"]]
 
 
 def test_all_actions_are_explained() -> None:
-    actions = set(referred("./schema/control.json")["properties"]["action"]["enum"])
+    actions = set(referred("./schema/control2.json")["properties"]["action"]["enum"])
     table = PAGE[PAGE.index("| `action` | what it does |") :].split("\n\n")[0]
     assert actions == set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)[1:])))
 
@@ -211,7 +212,7 @@ def test_payloads_are_schemas_that_accept_the_shown_messages() -> None:
             continue
         schema = referred(message["payload"]["schema"]["$ref"])
         jsonschema.Draft202012Validator.check_schema(schema)
-        example = shown.get(schema_id(MESSAGES[name]), {"action": "pause"})
+        example = shown.get(schema_id(MESSAGES[name]), {"schema": schema_id(MESSAGES[name]), "action": "pause"})
         jsonschema.validate(example, schema)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate({**example, "more": 1}, schema)

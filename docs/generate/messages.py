@@ -80,6 +80,8 @@ def _referred(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 
 
 def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return "object"
     if "anyOf" in schema:
         return " or ".join(_type(choice) for choice in schema["anyOf"])
     if "const" in schema:
@@ -89,5 +91,6 @@ def _type(schema: dict[str, Any]) -> str:
     if schema["type"] == "array":
         if "prefixItems" in schema:
             return f"{len(schema['prefixItems'])} {_type(schema['prefixItems'][0])}s"
-        return f"array of {_type(schema['items'])}s" if "type" in schema["items"] else "array of objects"
+        items = schema["items"]
+        return f"array of {_type(items).replace(' or ', 's or ')}s" if "$ref" not in items else "array of objects"
     return str(schema["type"])

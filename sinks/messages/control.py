@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from maskcast.printable import UNPRINTABLE, check_printable
 from maskcast.prompts import MOST_PROMPTS, as_prompts, names
+from maskcast.prompts import Prompt as Conditions
 from sinks.messages.message import Message, Prompt, StreamId, Time, now
+from sinks.messages.prompt import PhraseOrTable, PromptTable
 
-Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]
+FirstAction: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]
+Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot", "reset"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 PROMPT_ACTIONS = ("set", "add", "remove")  # the actions that take prompts
 
@@ -34,8 +37,8 @@ def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
     return names(as_prompts(prompts))  # what differs in blanks alone is one prompt
 
 
-class ControlMessage(Message):
-    """A request to a running stream, published by anyone whom the broker lets: on ``<prefix>/<stream>/control``."""
+class _Control(Message):
+    """What the versions share."""
 
     model_config = ConfigDict(
         validate_by_name=False,  # a request says `schema`, or nothing
@@ -47,11 +50,30 @@ class ControlMessage(Message):
         },
     )
 
+    schema_: Annotated[str, Field(alias="schema")]
+    action: Action
+    prompts: tuple[Any, ...]
+    id: Annotated[RequestId | None, Field(description="Up to 64 characters of your choice, repeated in the reply.")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _prompts_where_they_belong(self) -> Self:
+        if self.action in PROMPT_ACTIONS and not self.prompts:
+            raise ValueError(f"{self.action} needs prompts")
+        if self.action not in PROMPT_ACTIONS and "prompts" in self.model_fields_set:
+            raise ValueError(f"{self.action} takes no prompts")
+        return self
+
+
+class ControlMessage(_Control):
+    """A request to a running stream, published by anyone whom the broker lets: on ``<prefix>/<stream>/control``."""
+
     schema_: Annotated[
         Literal["maskcast.control/1"], Field(alias="schema", description="Format and version; may be left out.")
     ] = "maskcast.control/1"
     action: Annotated[
-        Action,
+        FirstAction,
         Field(
             description="`set`, `add` or `remove` prompts; `pause`, `resume` processing; `snapshot`: publish an image."
         ),
@@ -68,23 +90,55 @@ class ControlMessage(Message):
         ),
         AfterValidator(_different),
     ]
-    id: Annotated[RequestId | None, Field(description="Up to 64 characters of your choice, repeated in the reply.")] = (
-        None
-    )
 
-    @model_validator(mode="after")
-    def _prompts_where_they_belong(self) -> Self:
-        if self.action in PROMPT_ACTIONS and not self.prompts:
-            raise ValueError(f"{self.action} needs prompts")
-        if self.action not in PROMPT_ACTIONS and "prompts" in self.model_fields_set:
-            raise ValueError(f"{self.action} takes no prompts")
-        return self
+    def wanted(self) -> tuple[Conditions, ...]:
+        """The prompts that it names."""
+        return as_prompts(self.prompts)
 
 
-class ReplyMessage(Message):
-    """The answer to requests: a message on ``<prefix>/<stream>/control/reply``."""
+def _different_tables(tables: tuple[PromptTable, ...]) -> tuple[PromptTable, ...]:
+    given = [table.prompt().name for table in tables]
+    if len(set(given)) < len(given):
+        raise ValueError("a prompt is given twice")
+    return tables
 
-    schema_: Annotated[Literal["maskcast.reply/1"], Field(alias="schema", description="Format and version.")]
+
+class ControlMessage2(_Control):
+    """`maskcast.control/1` with conditions of prompts, and totals that can be reset."""
+
+    schema_: Annotated[Literal["maskcast.control/2"], Field(alias="schema", description="Format and version.")]
+    action: Annotated[
+        Action,
+        Field(
+            description="`set`, `add` or `remove` prompts; `pause`, `resume` processing; `snapshot`: publish an image; "
+            "`reset`: begin the totals of zones and lines anew."
+        ),
+    ]
+    prompts: Annotated[
+        tuple[PhraseOrTable, ...],
+        Field(
+            default_factory=tuple,
+            min_length=1,
+            max_length=MOST_PROMPTS,
+            json_schema_extra={"uniqueItems": True},
+            description=f"1 to {MOST_PROMPTS} different prompts, each a phrase or an object of a phrase, `text`, and "
+            "its conditions; with `set`, `add` and `remove` only. `remove` goes by their names.",
+        ),
+        AfterValidator(_different_tables),
+    ]
+
+    def wanted(self) -> tuple[Conditions, ...]:
+        """The prompts that it names."""
+        return tuple(table.prompt() for table in self.prompts)
+
+
+AnyControlMessage: TypeAlias = ControlMessage | ControlMessage2
+
+
+class _Reply(Message):
+    """What the versions share."""
+
+    schema_: Annotated[str, Field(alias="schema", description="Format and version.")]
     stream: StreamId
     id: Annotated[str | None, Field(description="The request's `id`; null if it had none or could not be read.")]
     action: Annotated[Action | None, Field(description="The request's `action`; null if it could not be read.")]
@@ -97,22 +151,39 @@ class ReplyMessage(Message):
     time: Annotated[Time, Field(description="When the request was answered, UTC.")]
 
 
+class ReplyMessage(_Reply):
+    """The answer to requests: a message on ``<prefix>/<stream>/control/reply``."""
+
+    schema_: Annotated[Literal["maskcast.reply/1"], Field(alias="schema", description="Format and version.")]
+    action: Annotated[FirstAction | None, Field(description="The request's `action`; null if it could not be read.")]
+
+
+class ReplyMessage2(_Reply):
+    """The answer to a request of `maskcast.control/2`."""
+
+    schema_: Annotated[Literal["maskcast.reply/2"], Field(alias="schema", description="Format and version.")]
+    action: Annotated[Action, Field(description="The request's `action`.")]
+    prompts: Annotated[list[Prompt], Field(description="Names of the prompts now in force.")]
+
+
 def reply_message(
     stream: str,
-    request: ControlMessage | None,
+    request: AnyControlMessage | None,
     reason: str | None,
     prompts: Sequence[str],
     count: int = 1,
-) -> ReplyMessage:
+) -> ReplyMessage | ReplyMessage2:
     """The answer to `request` (None if it could not be read): accepted without a `reason`, rejected with one."""
-    return ReplyMessage(
-        schema_="maskcast.reply/1",
-        stream=stream,
-        id=request.id if request else None,
-        action=request.action if request else None,
-        status="accepted" if reason is None else "rejected",
-        reason=reason,
-        prompts=list(prompts),
-        count=count,
-        time=now(),
-    )
+    answer: dict[str, Any] = {
+        "stream": stream,
+        "id": request.id if request else None,
+        "action": request.action if request else None,
+        "status": "accepted" if reason is None else "rejected",
+        "reason": reason,
+        "prompts": list(prompts),
+        "count": count,
+        "time": now(),
+    }
+    if isinstance(request, ControlMessage2):
+        return ReplyMessage2(schema_="maskcast.reply/2", **answer)
+    return ReplyMessage(schema_="maskcast.reply/1", **answer)

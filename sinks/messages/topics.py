@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from sinks.messages.control import ControlMessage, ReplyMessage
+from sinks.messages.control import ControlMessage, ControlMessage2, ReplyMessage, ReplyMessage2
 from sinks.messages.counts import CountsMessage, PlaceCountsMessage
 from sinks.messages.event import EventMessage, PlaceEventMessage, ShedMessage
 from sinks.messages.frame import FileFrameMessage, FrameMessage, PlacesFrameMessage
@@ -103,11 +103,13 @@ IMAGE = Topic(
 CONTROL = Topic(
     "{prefix}/{stream}/control",
     READING,
-    (ControlMessage,),
+    (ControlMessage, ControlMessage2),
     "receive",
-    "requests: change prompts, pause, resume, snapshot",
+    "requests: change prompts, pause, resume, snapshot, reset",
 )
-REPLY = Topic("{prefix}/{stream}/control/reply", Delivery(qos=1), (ReplyMessage,), "send", "answers to requests")
+REPLY = Topic(
+    "{prefix}/{stream}/control/reply", Delivery(qos=1), (ReplyMessage, ReplyMessage2), "send", "answers to requests"
+)
 PROCESS = Topic(
     "{prefix}/status",
     Delivery(qos=1, retain=True),

@@ -14,12 +14,13 @@ from pydantic_core import ErrorDetails
 
 from maskcast.errors import MaskcastError
 from maskcast.notices import Notify, RequestsAnswered, ignore
-from sinks.messages.control import ACTIONS, Action, ControlMessage, reply_message
+from sinks.messages.control import ACTIONS, Action, AnyControlMessage, ControlMessage, ControlMessage2, reply_message
 
 logger = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 8 << 10  # the longest sensible one (32 prompts of 200 ASCII characters) fits
-MAX_DEPTH = 4  # brackets within brackets; a request needs two
+MAX_DEPTH = 4  # brackets within brackets: a request needs two, phrases to avoid are at the fourth
+LONGEST_INTEGER = 18  # digits
 QUOTED_CHARACTERS = 40  # characters of a request that an error message may repeat
 RATE_PER_SECOND, BURST = 10.0, 20.0  # requests in the long run, and at once
 FLOOD_SECONDS = 1.0  # between two replies to the requests above that
@@ -34,6 +35,13 @@ _FAULTS = {
     "too_short": "must not be empty",
     "too_long": "has too many items",
     "missing": "is missing",
+    "prompt_type": "must be a string or an object",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "finite_number": "must be a finite number",
+    "greater_than_equal": "is too small",
+    "less_than_equal": "is too large",
+    "less_than": "is too large",
 }
 
 
@@ -41,11 +49,12 @@ class ControlError(MaskcastError):
     """A request cannot be accepted. The message is one line of ASCII that is safe to publish."""
 
 
-def parse_control(payload: bytes) -> ControlMessage:
+def parse_control(payload: bytes) -> AnyControlMessage:
     """Read a request.
 
     Raises:
-        ControlError: it is not a request as ``docs/schema/control.json`` describes it. Nothing else is ever raised.
+        ControlError: it is no request as ``docs/schema/control.json`` or ``control2.json`` describes it. Nothing else
+            is ever raised.
     """
     if len(payload) > MAX_REQUEST_BYTES:
         raise ControlError(f"a request has at most {MAX_REQUEST_BYTES} bytes, this one is longer")
@@ -56,8 +65,7 @@ def parse_control(payload: bytes) -> ControlMessage:
     if _depth(text) > MAX_DEPTH:
         raise ControlError(f"brackets are nested more than {MAX_DEPTH} deep")
     try:
-        # No field is a number, so a float will do for one of thousands of digits, which `int` would choke on.
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=float)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
     except json.JSONDecodeError as error:
         raise ControlError(f"not JSON at character {error.pos}") from None
     if not isinstance(value, dict):
@@ -67,7 +75,8 @@ def parse_control(payload: bytes) -> ControlMessage:
     except UnicodeEncodeError:
         raise ControlError("half of a surrogate pair is no character") from None
     try:
-        return ControlMessage.model_validate(value)
+        version = ControlMessage2 if value.get("schema") == "maskcast.control/2" else ControlMessage
+        return version.model_validate(value)
     except ValidationError as error:
         raise ControlError(_fault(error.errors(include_url=False)[0])) from None
 
@@ -99,6 +108,11 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _integer(text: str) -> int | float:
+    # A float will do for one of thousands of digits, which `int` would choke on: none may be so large.
+    return int(text) if len(text) <= LONGEST_INTEGER else float(text)
+
+
 def _constant(name: str) -> NoReturn:
     raise ControlError(f"{name} is not JSON")
 
@@ -112,13 +126,13 @@ def _fault(error: ErrorDetails) -> str:
         return f"unknown field {_quote(str(error['loc'][-1]))}"
     context = error.get("ctx", {})
     if error["type"] == "value_error":
-        text = str(context["error"])
+        text = str(context["error"]).encode("ascii", "backslashreplace").decode()
     elif error["type"] == "literal_error":
         text = f"must be {context['expected']}"
     else:
         text = _FAULTS.get(error["type"], "cannot be used here")
     # Names of known fields and numbers of items: nothing here comes from the request.
-    place = "".join(f"[{part}]" if isinstance(part, int) else part for part in error["loc"])
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
     return f"{place}: {text}" if place else text
 
 
@@ -129,7 +143,7 @@ class Controlled(Protocol):
     def prompts(self) -> Sequence[str]:
         """Those in force."""
 
-    async def obey(self, request: ControlMessage) -> None:
+    async def obey(self, request: AnyControlMessage) -> None:
         """Carry a request out.
 
         Raises:
@@ -171,7 +185,7 @@ class ControlDesk:
         self._refused = 0  # requests that no reply has counted yet
         self._summed_at = float("-inf")
 
-    def admit(self, payload: bytes) -> ControlMessage | bytes | None:
+    def admit(self, payload: bytes) -> AnyControlMessage | bytes | None:
         """The request in a message, to be carried out; or the reply to one that is not.
 
         Returns:
@@ -200,7 +214,7 @@ class ControlDesk:
         """Reject a request unread; a later reply counts it, see `refusals`."""
         self._refused += 1
 
-    async def carry_out(self, request: ControlMessage) -> bytes:
+    async def carry_out(self, request: AnyControlMessage) -> bytes:
         """The reply to a request that was admitted, once it has been carried out or refused."""
         try:
             await self._controlled.obey(request)
@@ -227,7 +241,7 @@ class ControlDesk:
         logger.warning("stream %s: %s on control; those above are not read", self._stream, reason)
         return self.reject(reason, count)
 
-    def reject(self, reason: str, count: int = 1, request: ControlMessage | None = None) -> bytes:
+    def reject(self, reason: str, count: int = 1, request: AnyControlMessage | None = None) -> bytes:
         """The reply to `count` requests that are not carried out; `request` if it is one that could be read."""
         self._notify(RequestsAnswered(accepted=False, count=count))
         return reply_message(self._stream, request, reason, self._controlled.prompts, count).json_bytes()

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from sinks.messages import topics
-from sinks.messages.control import PROMPT_ACTIONS, ControlMessage
+from sinks.messages.control import PROMPT_ACTIONS, AnyControlMessage
 from sinks.mqtt.client import RefusedError
 from sinks.mqtt.connection import Connection, DisconnectedError
 from sinks.mqtt.control import ControlDesk
@@ -16,7 +16,7 @@ from sinks.mqtt.incoming import Incoming
 MOST_WAITING_REQUESTS = 64  # requests of each kind that wait for the one at work
 
 # A request to be carried out, or the reply to one that is not, with the correlation data of both.
-_Queue: TypeAlias = "asyncio.Queue[tuple[ControlMessage | bytes, bytes | None]]"
+_Queue: TypeAlias = "asyncio.Queue[tuple[AnyControlMessage | bytes, bytes | None]]"
 
 
 class ControlTopic:
@@ -47,7 +47,7 @@ class ControlTopic:
         if admitted is None:
             return
         queue = self._others
-        if isinstance(admitted, ControlMessage) and admitted.action in PROMPT_ACTIONS:
+        if isinstance(admitted, AnyControlMessage) and admitted.action in PROMPT_ACTIONS:
             if self._changes.full():
                 admitted = self._desk.reject(f"{MOST_WAITING_REQUESTS} changes wait already", request=admitted)
             else:
@@ -64,7 +64,7 @@ class ControlTopic:
     async def _answer(self, queue: _Queue) -> None:
         while True:
             admitted, correlation = await queue.get()
-            reply = await self._desk.carry_out(admitted) if isinstance(admitted, ControlMessage) else admitted
+            reply = await self._desk.carry_out(admitted) if isinstance(admitted, AnyControlMessage) else admitted
             await self._reply(reply, correlation)
 
     async def _sum_up(self) -> None:

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from maskcast.errors import SinkError
 from maskcast.notices import Notify, ignore
+from maskcast.places import Tally
 from maskcast.printable import printable
 from maskcast.redaction import redact
 from maskcast.result import Result, TrackState
@@ -19,6 +20,7 @@ from sinks.messages import topics
 from sinks.messages.counts import counts_message
 from sinks.messages.status import LAST_WILL_REASON, status_message
 from sinks.messages.topics import Topic
+from sinks.messages.totals import totals_message
 from sinks.mqtt.broker import BrokerAddress
 from sinks.mqtt.connection import Connection, Trial
 from sinks.mqtt.control import ControlDesk
@@ -55,6 +57,7 @@ class Publisher:
         live: bool = True,
         patience: float | None = None,
         max_payload: int = DEFAULT_PAYLOAD_BYTES,
+        tally: Tally | None = None,
         control: ControlDesk | None = None,
         notify: Notify = ignore,
     ) -> None:
@@ -68,6 +71,7 @@ class Publisher:
             live: the newest frame wins; otherwise every frame counts.
             patience: seconds that a stream which is not live waits for a broker that is away; None without end.
             max_payload: bytes of a message on ``tracks``, see `sinks.mqtt.payload`.
+            tally: what has been counted at zones and lines; None where there are none, or nobody knows yet.
             control: answers the requests on ``control``; None to read none.
             notify: is told of each frame that was handed to the network, `FramePublished`.
 
@@ -79,6 +83,8 @@ class Publisher:
         self._live, self._patience = live, patience
         self._prefix = address.prefix
         self._counts: dict[str, int] = {}
+        self._zones: dict[str, dict[str, int]] | None = _empty(tally.inside) if tally else None
+        self._tally = tally  # as it was told last
         self._pumping: asyncio.Task[None] | None = None
         self._broken: Exception | None = None  # why the frames of a file are not sent
         self._connection = Connection(
@@ -124,6 +130,8 @@ class Publisher:
         self._tell_status()
         self._counts = dict.fromkeys(self.status.prompts, 0)
         self._send_counts()
+        if self._tally:
+            self._send_totals(self._tally)
         await self._connection.start(required=required)
         self._pumping = asyncio.create_task(self._pump(), name=f"mqtt publish {self.stream}")
 
@@ -182,14 +190,19 @@ class Publisher:
             SinkError: see `ready`.
         """
         began = time.monotonic()
-        self._tell_counts(Counter(track.prompt for track in result.tracks if track.state is TrackState.CONFIRMED))
+        visible = Counter(track.prompt for track in result.tracks if track.state is TrackState.CONFIRMED)
+        if result.tally is None:
+            self._tell_counts(visible, self._zones)
+        else:
+            self._tell_counts(visible, result.tally.inside)
+            self.tell_totals(result.tally)
         await self.ready()
         self._tracks.put(result, began)
 
     def set_status(self, status: StreamStatus) -> None:
         """Say how the stream is; the newest wins. Credentials and control characters do not leave with its reason."""
         self.status = status
-        self._tell_counts(Counter({prompt: number for prompt, number in self._counts.items() if number}))
+        self._tell_counts(Counter({prompt: number for prompt, number in self._counts.items() if number}), self._zones)
         self._tell_status()
 
     def still_room(self) -> int | None:
@@ -209,9 +222,17 @@ class Publisher:
         """
         self._connection.retain(topic, payload, topics.DISCOVERY)
 
+    def tell_totals(self, tally: Tally) -> None:
+        """Say what has been counted, if that is news; but not what was counted before totals that were told."""
+        told = self._tally
+        if told and (tally.since < told.since or _totals(tally) == _totals(told)):
+            return
+        self._tally = tally
+        self._send_totals(tally)
+
     def nothing_visible(self) -> None:
         """Say that no object is seen: the stream has been offline or paused for so long that all tracks are lost."""
-        self._tell_counts(Counter())
+        self._tell_counts(Counter(), None if self._zones is None else _empty(self._zones))
 
     async def close(self, reason: str | None) -> bool:
         """Deliver what waits, say ``offline``, and disconnect: within 10 seconds.
@@ -262,16 +283,29 @@ class Publisher:
             )
         )
 
-    def _tell_counts(self, visible: Counter[str]) -> None:
-        """Publish how many objects are seen now, if that is news."""
+    def _tell_counts(self, visible: Counter[str], zones: Mapping[str, Mapping[str, int]] | None) -> None:
+        """Publish how many objects are seen now, and in which zones, if that is news."""
         counts = {prompt: visible[prompt] for prompt in (*self.status.prompts, *sorted(visible))}
-        if counts != self._counts:
+        if (counts, zones) != (self._counts, self._zones):
             self._counts = counts
+            self._zones = None if zones is None else {zone: dict(inside) for zone, inside in zones.items()}
             self._send_counts()
 
     def _send_counts(self) -> None:
-        message = counts_message(self.stream, self._counts)
+        message = counts_message(self.stream, self._counts, self._zones)
         self._connection.retain(self._at(topics.COUNTS), message.json_bytes(), topics.COUNTS.delivery)
+
+    def _send_totals(self, tally: Tally) -> None:
+        message = totals_message(self.stream, tally)
+        self._connection.retain(self._at(topics.TOTALS), message.json_bytes(), topics.TOTALS.delivery)
+
+
+def _empty(zones: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    return {zone: dict.fromkeys(inside, 0) for zone, inside in zones.items()}
+
+
+def _totals(tally: Tally) -> tuple[object, ...]:
+    return tally.since, tally.crossed, tally.entered
 
 
 class PublisherSink(Sink):

@@ -29,7 +29,7 @@ from sources import Kind, kind_of, open_source
 from sources.location import scheme_of
 
 if TYPE_CHECKING:
-    from sinks.messages.control import ControlMessage
+    from sinks.messages.control import AnyControlMessage
     from sinks.mqtt.broker import BrokerAddress
     from sinks.mqtt.connection import Trial
     from sinks.video.recording_settings import RecordingSettings
@@ -185,7 +185,7 @@ class _Nothing:
     def __init__(self, prompts: Sequence[str]) -> None:
         self.prompts = prompts
 
-    async def obey(self, request: ControlMessage) -> None:
+    async def obey(self, request: AnyControlMessage) -> None:
         raise UsageError(f"{request.action}: nothing runs")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from maskcast.prompts import Prompt, clean_prompts, names
 
@@ -22,6 +22,7 @@ class Controls:
         self.prompts = clean_prompts(prompts)
         self.paused = False
         self.changed = asyncio.Event()
+        self._acts: list[Callable[[], Awaitable[None]]] = []
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -32,6 +33,16 @@ class Controls:
         """Look for something else."""
         self.prompts = clean_prompts(prompts)
         self.changed.set()
+
+    def between_frames(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Have something done when all frames on their way are delivered; if the stream does not run, when it does."""
+        self._acts.append(act)
+        self.changed.set()
+
+    def acts(self) -> list[Callable[[], Awaitable[None]]]:
+        """What is to be done between two frames, handed out once."""
+        acts, self._acts = self._acts, []
+        return acts
 
     def pause(self, paused: bool) -> None:
         """Stop or go on."""

@@ -253,6 +253,8 @@ class _Run:
             controls.changed.clear()
             await self._settle()
             self._late.add(await self._worker.set_prompts(self._lane, controls.prompts))
+            for act in controls.acts():
+                await act()
 
     async def _deliver(self, results: Sequence[Result], *, wait: bool = False) -> None:
         for result in staged(results, self._stages):

@@ -23,6 +23,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from maskcast.places import Tally
 from streaming.process import heap_in_use
 
 Stage = Literal["queue", "model", "publish", "total"]
@@ -92,6 +93,11 @@ class Metrics:
         )
         self._stages = {stage: self._latency.labels(stage) for stage in STAGES}
         self._visible = gauge("tracks_visible", "Tracks in the stream's newest result.", "stream", "prompt")
+        self._inside = gauge("zone_tracks", "Tracks that are in a zone.", "stream", "zone", "prompt")
+        self._entered = counter("zone_entered_total", "Tracks that came into a zone.", "stream", "zone", "prompt")
+        self._crossed = counter(
+            "line_crossed_total", "Tracks that crossed a line.", "stream", "line", "direction", "prompt"
+        )
         self._connected = gauge("broker_connected", "1 while connected to the stream's MQTT broker.", "stream")
         self._unsent = counter(
             "broker_frames_dropped_total",
@@ -155,13 +161,28 @@ class Metrics:
         names = {_clean(prompt) for prompt in wanted}
         with self._lock:
             series = self._series.setdefault(_clean(stream), set())
-            for metric, labels in [entry for entry in series if entry[0] is self._visible]:
-                if labels[1] not in names:
+            of_prompts = {self._visible, self._inside, self._entered, self._crossed}
+            for metric, labels in [entry for entry in series if entry[0] in of_prompts]:
+                if labels[-1] not in names:
                     series.discard((metric, labels))
                     metric.remove(*labels)
-                names.discard(labels[1])
+                    self._totals.get(labels[0], {}).pop((metric, labels), None)
+            names -= {labels[-1] for metric, labels in series if metric is self._visible}
         for name in names:
             self._set(self._visible, 0, stream, name)
+
+    def places(self, stream: str, tally: Tally, wanted: Collection[str]) -> None:
+        """Say what has been counted at zones and lines; of the prompts `wanted` alone, which bounds the series."""
+        for zone, inside in tally.inside.items():
+            for prompt in inside.keys() & set(wanted):
+                self._set(self._inside, inside[prompt], stream, zone, prompt)
+        for zone, entered in tally.entered.items():
+            for prompt in entered.keys() & set(wanted):
+                self._total(self._entered, entered[prompt], stream, zone, prompt)
+        for line, ways in tally.crossed.items():
+            for way, crossed in ways.items():
+                for prompt in crossed.keys() & set(wanted):
+                    self._total(self._crossed, crossed[prompt], stream, line, way, prompt)
 
     def rate(self, stream: str, wanted: float, got: float) -> None:
         """Say how many frames a second a stream asks the model for, and how many it is granted."""
@@ -216,8 +237,9 @@ class Metrics:
 
     def _total(self, metric: Counter, total: float, *labels: str) -> None:
         with self._lock:
-            child = metric.labels(*self._known(metric, labels))
-            totals = self._totals.setdefault(_clean(labels[0]), {})
+            labels = self._known(metric, labels)
+            child = metric.labels(*labels)
+            totals = self._totals.setdefault(labels[0], {})
             known = totals.get((metric, labels), 0.0)
             child.inc(total - known if total >= known else max(total, 0.0))
             totals[metric, labels] = total

@@ -9,6 +9,8 @@ from typing import TypeVar
 from maskcast.prompts import names
 from sinks import open_sink
 from sinks.filename import with_stream
+from sinks.mqtt.journal import Journal
+from sinks.mqtt.journal_sink import JournalSink
 from sinks.mqtt.publisher import Publisher, PublisherSink
 from sinks.sink import Sink
 from sinks.video.drawing import Drawing
@@ -27,12 +29,14 @@ class Wanted:
         stream: id of the stream.
         settings: of the stream.
         publisher: of the stream, if there is a broker.
+        journal: what keeps events and totals; with a publisher that tells it.
         stills: whether events lead to stills.
     """
 
     stream: str
     settings: StreamSettings
     publisher: Publisher | None
+    journal: Journal
     stills: bool
 
     @property
@@ -42,9 +46,11 @@ class Wanted:
 
 
 def messages(wanted: Wanted) -> Iterator[Sink]:
-    """Tracks, events and counts, for the broker."""
+    """Tracks, events and counts, for the broker; without one, what totals need to survive a restart."""
     if wanted.publisher:
         yield PublisherSink(wanted.publisher)
+    elif wanted.settings.places():
+        yield JournalSink(wanted.journal, wanted.stream)
 
 
 def stills(wanted: Wanted) -> Iterator[Sink]:
@@ -83,16 +89,17 @@ class StreamOutputs:
         self._stream, self._settings, self._stills = stream, settings, stills
         self._sinks: Sequence[Sink] = ()
 
-    def make(self, publisher: Publisher | None) -> Sequence[Sink]:
+    def make(self, publisher: Publisher | None, journal: Journal) -> Sequence[Sink]:
         """New sinks, not yet started.
 
         Args:
             publisher: of the stream, if there is a broker.
+            journal: of the process.
 
         Raises:
             UsageError: see `sinks.open_sink`.
         """
-        wanted = Wanted(self._stream, self._settings, publisher, self._stills)
+        wanted = Wanted(self._stream, self._settings, publisher, journal, self._stills)
         self._sinks = [sink for factory in FACTORIES for sink in factory(wanted)]
         return self._sinks
 

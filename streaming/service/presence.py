@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from maskcast.notices import Notice, Notify, PauseChanged, PromptsChanged, SourceStatus
+from maskcast.notices import Notice, Notify, PauseChanged, PromptsChanged, SourceStatus, TotalsReset
+from maskcast.places import NOWHERE, Places, Tally
 from maskcast.stream_status import StreamStatus
 from sinks.mqtt.control import ControlDesk
-from sinks.mqtt.home_assistant import discovery, discovery_topic
+from sinks.mqtt.home_assistant import discovery, discovery_topic, place_components
 from sinks.mqtt.publisher import Publisher
 from streaming.pipeline.controls import Controls
 from streaming.service.resources import Resources
@@ -21,24 +22,27 @@ class Presence:
         publisher: of the stream, between `start` and `leave`, if there is a broker.
     """
 
-    def __init__(self, name: str, resources: Resources, controls: Controls) -> None:
+    def __init__(self, name: str, resources: Resources, controls: Controls, places: Places = NOWHERE) -> None:
         """Prepare; nothing is announced before `start`, which may come again after `leave`.
 
         Args:
             name: id of the stream.
             resources: see there.
             controls: what is wanted of the stream.
+            places: its zones and lines.
         """
         self.source = SourceStatus(False, "starting")
         self.publisher: Publisher | None = None
-        self._name, self._resources, self._controls = name, resources, controls
+        self._name, self._resources, self._controls, self._places = name, resources, controls, places
 
     @property
     def status(self) -> StreamStatus:
         """How the stream is."""
         return StreamStatus(self.source.online, self.source.reason, self._controls.names, self._controls.paused)
 
-    async def start(self, control: ControlDesk | None, notify: Notify, *, live: bool) -> None:
+    async def start(
+        self, control: ControlDesk | None, notify: Notify, *, live: bool, tally: Tally | None = None
+    ) -> None:
         """Begin to connect and to announce; see `Publisher` for the arguments."""
         if mqtt := self._resources.settings.mqtt:
             self._resources.retained.note(self._name)
@@ -48,6 +52,7 @@ class Presence:
                 journal=self._resources.journal,
                 live=live,
                 max_payload=int(mqtt.max_payload),
+                tally=tally,
                 control=control,
                 notify=notify,
             )
@@ -69,6 +74,9 @@ class Presence:
                 self._tell()
             case PauseChanged():
                 self._tell()
+            case TotalsReset(tally):
+                if self.publisher:
+                    self.publisher.tell_totals(tally)
             case PromptsChanged():
                 self._tell()
                 self._describe()
@@ -87,6 +95,7 @@ class Presence:
         mqtt = self._resources.settings.mqtt
         if self.publisher and mqtt and mqtt.home_assistant:
             prefix, prompts = mqtt.address().prefix, self._controls.names
-            gone = self._resources.retained.replace(self._name, prompts)
-            message = json.dumps(discovery(prefix, self._name, prompts, gone)).encode()
+            places = place_components(prefix, self._name, prompts, self._places)
+            gone, gone_places = self._resources.retained.replace(self._name, prompts, places)
+            message = json.dumps(discovery(prefix, self._name, prompts, gone, self._places, gone_places)).encode()
             self.publisher.publish_raw(discovery_topic(prefix, self._name, mqtt.discovery_prefix), message)

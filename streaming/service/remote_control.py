@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from maskcast.errors import UsageError
 from maskcast.notices import Notify, PauseChanged, PromptsChanged
-from maskcast.prompts import Prompt, as_prompts, check_number, names
-from sinks.messages.control import ControlMessage
+from maskcast.prompts import Prompt, check_number, names
+from sinks.messages.control import AnyControlMessage
 from sinks.video.still import StillSink
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.worker import Worker
+from streaming.service.counting import Counting
 from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
 
@@ -17,7 +18,13 @@ class RemoteControl:
     """Carries out the requests for one stream; see `sinks.mqtt.control.Controlled`."""
 
     def __init__(
-        self, controls: Controls, presence: Presence, outputs: StreamOutputs, worker: Worker, notify: Notify
+        self,
+        controls: Controls,
+        presence: Presence,
+        outputs: StreamOutputs,
+        worker: Worker,
+        notify: Notify,
+        counting: Counting | None = None,
     ) -> None:
         """Prepare.
 
@@ -27,16 +34,17 @@ class RemoteControl:
             outputs: take the stills that are asked for.
             worker: knows which prompts the model can read.
             notify: is told what has changed.
+            counting: has the totals; None without zones and lines.
         """
         self._controls, self._presence, self._outputs = controls, presence, outputs
-        self._worker, self._notify = worker, notify
+        self._worker, self._notify, self._counting = worker, notify, counting
 
     @property
     def prompts(self) -> tuple[str, ...]:
         """Those in force."""
         return self._controls.names
 
-    async def obey(self, request: ControlMessage) -> None:
+    async def obey(self, request: AnyControlMessage) -> None:
         """Carry a request out.
 
         Raises:
@@ -46,6 +54,10 @@ class RemoteControl:
             case "pause" | "resume":
                 self._controls.pause(request.action == "pause")
                 self._notify(PauseChanged(self._controls.paused))
+            case "reset":
+                if self._counting is None:
+                    raise UsageError("no totals: the stream has no zone and no line")
+                self._counting.ask_reset()
             case "snapshot":
                 await self._publish_still()
             case "set" | "add" | "remove":
@@ -57,9 +69,9 @@ class RemoteControl:
                 self._controls.set_prompts(checked)
                 self._notify(PromptsChanged(names(checked)))
 
-    def _wanted(self, request: ControlMessage) -> tuple[Prompt, ...]:
+    def _wanted(self, request: AnyControlMessage) -> tuple[Prompt, ...]:
         """The prompts that a request asks for; one that is added takes the place of that of its name."""
-        before, given = self._controls.prompts, as_prompts(request.prompts or ())
+        before, given = self._controls.prompts, request.wanted()
         if request.action == "set":
             return given
         if request.action == "add":

@@ -29,7 +29,7 @@ class Resumption:
         self._highest_id = 0
 
     async def known(self, journal: Journal | None) -> KnownTracks | None:
-        """What was told of earlier tracks: to subscribers if there is a `journal`, and otherwise in recordings."""
+        """What was told of earlier tracks: to subscribers or a counter if there is a `journal`, else in recordings."""
         if journal:
             known = await journal.known_tracks(self._name)
             return replace(known, highest=max(known.highest, self._highest_id))  # the journal's disk may hang

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # Prompts that are not looked for any more and of which Home Assistant is reminded, the newest of a stream.
 MOST_GONE_PROMPTS = 64
+# Likewise of what Home Assistant had for zones and lines; as many as 32 of each have for two prompts, and more.
+MOST_GONE_PLACES = 256
 # Streams at all brokers and prefixes, the newest: several times what a settings file may name.
 MOST_STREAMS = 1_024
 # A stream with all prompts that it may have takes some 50 KB.
@@ -52,6 +54,7 @@ class RetainedStream(BaseModel):
         stream: its id.
         discovery: topics under which Home Assistant listens and was told of the stream.
         prompts: that it was told of.
+        places: names of components for zones and lines that it was told of.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -61,6 +64,7 @@ class RetainedStream(BaseModel):
     stream: StreamId
     discovery: Annotated[list[TopicText], Field(max_length=16)] = []
     prompts: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=1_000)] = []
+    places: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=10_000)] = []
 
     def topics(self) -> list[str]:
         """All topics of the stream that the broker may retain."""
@@ -131,17 +135,19 @@ class Retained:
             one = one.model_copy(update={"discovery": [*one.discovery[-15:], self._discovery]})
         self._put(one)
 
-    def replace(self, stream: str, prompts: Sequence[str]) -> list[str]:
-        """Note that Home Assistant is told of these prompts of a stream from now on.
+    def replace(self, stream: str, prompts: Sequence[str], places: Collection[str]) -> tuple[list[str], list[str]]:
+        """Note that Home Assistant is told of these prompts and components for places of a stream from now on.
 
         Returns:
-            Those of before that are not among them, at most the `MOST_GONE_PROMPTS` newest. They are remembered: the
-            newest message is the only one that is sure to arrive, so each must name all that is to be forgotten.
+            Those of before that are not among them, at most the `MOST_GONE_PROMPTS` and `MOST_GONE_PLACES` newest. They
+            are remembered: the newest message is the only one that is sure to arrive, so each must name all that is to
+            be forgotten.
         """
         one = self._here(stream)
         gone = [prompt for prompt in one.prompts if prompt not in prompts][-MOST_GONE_PROMPTS:]
-        self._put(one.model_copy(update={"prompts": [*gone, *prompts]}))
-        return gone
+        gone_places = [component for component in one.places if component not in places][-MOST_GONE_PLACES:]
+        self._put(one.model_copy(update={"prompts": [*gone, *prompts], "places": [*gone_places, *places]}))
+        return gone, gone_places
 
     def forget_stale(self, stream: str) -> None:
         """Note that what `stale` tells of has been taken back."""
@@ -170,7 +176,7 @@ class Retained:
     def _here(self, stream: str) -> RetainedStream:
         known = self._streams.get((self._broker, self._prefix, stream))
         return known or RetainedStream.model_construct(
-            broker=self._broker, prefix=self._prefix, stream=stream, discovery=[], prompts=[]
+            broker=self._broker, prefix=self._prefix, stream=stream, discovery=[], prompts=[], places=[]
         )
 
     def _put(self, one: RetainedStream) -> None:

@@ -21,6 +21,7 @@ from streaming.pipeline.job import Job
 from streaming.pipeline.saving import TrackStateFile
 from streaming.pipeline.stage import Stage
 from streaming.pipeline.stream import run_stream
+from streaming.service.counting import Counting
 from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
 from streaming.service.remote_control import RemoteControl
@@ -43,9 +44,24 @@ class ServedStream:
         self._controls = Controls(settings.wanted())
         mqtt = resources.settings.mqtt
         self._outputs = StreamOutputs(name, settings, stills=bool(mqtt and mqtt.stills))
-        self._presence = Presence(name, resources, self._controls)
+        self._presence = Presence(name, resources, self._controls, settings.places())
         self._metrics = StreamMetrics(name, resources.metrics, self._controls, settings.max_rate)
         self._resumption = Resumption(name, self._track_state())
+        self._counting = self._make_counting()
+
+    def _make_counting(self) -> Counting | None:
+        places = self.settings.places()
+        if not places:
+            return None
+        return Counting(
+            self.name,
+            places,
+            self._controls,
+            self._resources.journal,
+            self.notify,
+            lost_after=self._resources.settings.model.lost_after,
+            reset=self.settings.reset,
+        )
 
     def _track_state(self) -> TrackStateFile | None:
         if not self._resources.track_states or self.settings.ends():
@@ -56,15 +72,23 @@ class ServedStream:
     async def begin(self) -> None:
         """Show the stream to those who measure, and to subscribers."""
         self._metrics.begin()
+        if self._counting:
+            await self._counting.begin()
+        elif await self._resources.journal.place_state(self.name):
+            await self._resources.journal.keep_places(self.name, None)  # its zones and lines are gone
         live = not self.settings.ends() or self.settings.live is True
-        await self._presence.start(self._control(), self.notify, live=live)
+        await self._presence.start(
+            self._control(), self.notify, live=live, tally=self._counting.tally if self._counting else None
+        )
 
     def _control(self) -> ControlDesk | None:
         """What answers the requests of subscribers, if they may make any."""
         allowed = self.settings.control
         if not allowed:
             return None
-        remote = RemoteControl(self._controls, self._presence, self._outputs, self._resources.worker, self.notify)
+        remote = RemoteControl(
+            self._controls, self._presence, self._outputs, self._resources.worker, self.notify, self._counting
+        )
         return ControlDesk(self.name, remote, self.notify, allowed=allowed)
 
     async def end(self, *, removed: bool, bug: BaseException | None = None) -> None:
@@ -106,10 +130,10 @@ class ServedStream:
 
     async def _job(self, over: threading.Event) -> Job:
         publisher = self._presence.publisher
-        known = await self._resumption.known(self._resources.journal if publisher else None)
+        known = await self._resumption.known(self._resources.journal if publisher or self._counting else None)
         return Job(
             open_source=partial(self._open, over, into_loop(self.notify, over)),
-            open_sinks=lambda _: self._outputs.make(publisher),
+            open_sinks=lambda _: self._outputs.make(publisher, self._resources.journal),
             controls=self._controls,
             stages=self._stages(known),
             max_rate=self.settings.max_rate,
@@ -120,9 +144,10 @@ class ServedStream:
         )
 
     def _stages(self, known: KnownTracks | None) -> list[Stage]:
-        if not self.settings.styles().hide:
-            return []
-        return [LostTracks(self._resources.settings.model.lost_after, known)]
+        stages: list[Stage] = [self._counting.stage()] if self._counting else []
+        if self.settings.styles().hide:
+            stages.append(LostTracks(self._resources.settings.model.lost_after, known))
+        return stages
 
     def _open(self, over: threading.Event, notify: Notify) -> Source:
         """Open the source of an attempt, which ends when `over` is set. Called on a thread."""
@@ -149,6 +174,8 @@ class ServedStream:
             Frames a second that were wanted of the model since the last call, and that it tracked.
         """
         self._metrics.look(self._presence.publisher, self._resources.journal, self._outputs.find(RecordingSink))
+        if self._counting:
+            self._counting.look()
         looking = self._presence.source.online and not self._controls.paused
         if not looking and self._metrics.idle() > self._resources.settings.model.lost_after:
             self._metrics.nothing_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 
 from maskcast.errors import MaskcastError, ModelError, SinkError, SourceError, UsageError
 from maskcast.notices import (
@@ -14,8 +15,11 @@ from maskcast.notices import (
     PromptsChanged,
     RequestsAnswered,
     SourceStatus,
+    TalliesChanged,
+    TotalsReset,
     TrackedFrame,
 )
+from maskcast.places import Tally
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.publisher import Publisher
 from sinks.video.recording import RecordingSink
@@ -36,6 +40,7 @@ class StreamMetrics:
             max_rate: most frames a second that are to be tracked; None for all.
         """
         self._name, self._metrics, self._controls, self._max_rate = name, metrics, controls, max_rate
+        self._tally: Tally | None = None  # as it was told last
         self._online: bool | None = None  # None until it has been for the first time
         self._tracked = self._dropped = 0  # frames since `_since`
         self._since = self._last = time.monotonic()  # the last: of a tracked frame
@@ -76,6 +81,9 @@ class StreamMetrics:
                 metrics.control(name, "accepted" if accepted else "rejected", count)
             case PromptsChanged(prompts):
                 metrics.prompts(name, prompts)
+            case TalliesChanged(tally) | TotalsReset(tally):
+                self._tally = tally
+                metrics.places(name, tally, self._controls.names)
             case Problem(error):
                 metrics.errors(name, _kind(error))
 
@@ -91,6 +99,9 @@ class StreamMetrics:
     def nothing_visible(self) -> None:
         """What was seen last is gone."""
         self._show(Counter())
+        if tally := self._tally:
+            nobody = {zone: dict.fromkeys(inside, 0) for zone, inside in tally.inside.items()}
+            self._metrics.places(self._name, replace(tally, inside=nobody), self._controls.names)
 
     def _show(self, visible: Counter[str]) -> None:
         for prompt in self._controls.names:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from maskcast.errors import UsageError
 from maskcast.notices import Notice, RequestsAnswered
-from sinks.messages.control import ControlMessage
+from maskcast.prompts import Prompt
+from sinks.messages.control import AnyControlMessage, reply_message
 from sinks.mqtt.control import BURST, MAX_REQUEST_BYTES, QUOTED_CHARACTERS, ControlDesk, ControlError, parse_control
 from tests.publishing import answered
 from tests.schemas import VALIDATORS
@@ -26,7 +27,7 @@ VALID = [
 ]
 
 
-def judged(payload: bytes) -> ControlMessage | str:
+def judged(payload: bytes) -> AnyControlMessage | str:
     """The request, or why not; fails on any other outcome and on an error that is not fit to be published."""
     try:
         return parse_control(payload)
@@ -47,6 +48,56 @@ def test_requests_as_people_type_them_are_read(payload: bytes) -> None:
     assert list(request.prompts) == given.get("prompts", [])
     assert request.id == given.get("id")
     VALIDATOR.validate(given)
+
+
+SECOND = '{"schema": "maskcast.control/2", "action": '
+
+
+def test_version_2_takes_conditions_and_resets_totals() -> None:
+    reset = json.loads(f'{SECOND}"reset", "id": "r"}}')
+    VALIDATORS["control2"].validate(reset)
+    assert parse_control(json.dumps(reset).encode()).action == "reset"
+    table = {
+        "text": " red  car",
+        "name": "taxi",
+        "threshold": 0,
+        "min_area": 0.01,
+        "max_area": 1,
+        "min_frames": 5,
+        "group": "cars",
+        "avoid": ["toy car"],
+    }
+    request = {"schema": "maskcast.control/2", "action": "add", "prompts": ["dog ", table]}
+    VALIDATORS["control2"].validate(request)
+    assert parse_control(json.dumps(request).encode()).wanted() == (
+        Prompt("dog"),
+        Prompt("red car", "taxi", 0.0, 0.01, 1.0, 5, "cars", ("toy car",)),
+    )
+    answer = json.loads(reply_message("door", parse_control(json.dumps(reset).encode()), None, ["dog"]).json_bytes())
+    VALIDATORS["reply2"].validate(answer)
+    assert (answer["schema"], answer["action"], answer["id"]) == ("maskcast.reply/2", "reset", "r")
+
+
+@pytest.mark.parametrize(
+    ("rest", "reason"),
+    [
+        ('"dance"}', "action: must be 'set', 'add', 'remove', 'pause', 'resume', 'snapshot' or 'reset'"),
+        ('"reset", "prompts": ["dog"]}', "reset takes no prompts"),
+        ('"set"}', "set needs prompts"),
+        ('"set", "prompts": [5]}', "prompts[0]: must be a string or an object"),
+        ('"set", "prompts": [{}]}', "prompts[0].text: is missing"),
+        ('"set", "prompts": [" "]}', "prompts[0]: is empty: say what to look for"),
+        ('"set", "prompts": ["dog", {"text": "dog"}]}', "prompts: a prompt is given twice"),
+        ('"set", "prompts": [{"text": "dog", "colour": 1}]}', "unknown field 'colour'"),
+        ('"set", "prompts": [{"text": "dog", "min_area": 2}]}', "prompts[0].min_area: is too large"),
+        ('"set", "prompts": [{"text": "dog", "min_frames": 1.5}]}', "prompts[0].min_frames: must be a whole number"),
+        ('"set", "prompts": [{"text": "\u884c", "avoid": ["\u884c"]}]}', "prompts[0]: avoid names what is looked for"),
+    ],
+)
+def test_what_is_wrong_with_version_2_is_said(rest: str, reason: str) -> None:
+    found = judged((SECOND + rest).encode())
+    assert isinstance(found, str)
+    assert found.startswith(reason)
 
 
 def test_prompts_are_cleaned_and_what_differs_in_blanks_alone_is_one() -> None:
@@ -81,7 +132,7 @@ def test_prompts_are_cleaned_and_what_differs_in_blanks_alone_is_one() -> None:
         (b'{"action": "pause", "prompts": ["dog"]}', "pause takes no prompts"),
         (b'{"action": "pause", "id": 5}', "id: must be a string"),
         (b'{"action": "pause", "id": ""}', "id: must not be empty"),
-        (b'{"action": "pause", "schema": "maskcast.control/2"}', "schema: must be 'maskcast.control/1'"),
+        (b'{"action": "pause", "schema": "maskcast.control/3"}', "schema: must be 'maskcast.control/1'"),
         (b'{"action": "pause", "schema": null}', "schema: must be 'maskcast.control/1'"),
         (b'{"action": "pause", "schema_": "maskcast.control/1"}', "unknown field 'schema_'"),
         (b'{"action": "pause", "colour": "red"}', "unknown field 'colour'"),
@@ -174,7 +225,7 @@ def test_anything_like_json_is_read_or_refused(text: str) -> None:
 @example({"action": "pause", "id": "\u2028"})
 def test_the_published_schema_says_what_is_read(value: Any) -> None:
     valid = VALIDATOR.is_valid(value)
-    assert isinstance(judged(json.dumps(value).encode()), ControlMessage) == valid
+    assert isinstance(judged(json.dumps(value).encode()), AnyControlMessage) == valid
 
 
 @settings(deadline=None)
@@ -203,7 +254,7 @@ class Stream:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.prompts: tuple[str, ...] = ("person",)
-        self.handled: list[ControlMessage] = []
+        self.handled: list[AnyControlMessage] = []
         self.error = error
         self.clock = Clock()
         self.answers: list[tuple[bool, int]] = []
@@ -213,7 +264,7 @@ class Stream:
         assert isinstance(notice, RequestsAnswered)
         self.answers.append((notice.accepted, notice.count))
 
-    async def obey(self, request: ControlMessage) -> None:
+    async def obey(self, request: AnyControlMessage) -> None:
         self.handled.append(request)
         if self.error is not None:
             raise self.error

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from maskcast.places import Line, Places, Tally, Zone
 from sinks.messages.counts import counts_message
 from sinks.messages.status import status_message
+from sinks.messages.totals import totals_message
 from sinks.mqtt.control import ControlError, parse_control
-from sinks.mqtt.home_assistant import discovery, discovery_topic, jinja_literal
+from sinks.mqtt.home_assistant import discovery, discovery_topic, jinja_literal, place_components
 
 HOSTILE = [
     "}}",
@@ -129,3 +132,49 @@ def test_a_removed_prompt_is_listed_once_with_nothing_but_its_platform() -> None
     assert set(during) == set(before)
     assert all(during[name] == {"platform": before[name]["platform"]} for name in gone)
     assert all(during[name] == after[name] for name in after), "one that is in force again is not removed"
+
+
+GATE = Zone("gate's", ((0, 0), (1, 0), (1, 1)), ("dog",))
+STEP = Line("step", ((0, 0.5), (1, 0.5)), directions=("in", "out"))
+
+
+def test_zones_and_lines_have_entities_of_their_own() -> None:
+    message = discovery("site", "door", ["person", "dog"], places=Places((GATE,), (STEP,)))
+    assert json.loads(json.dumps(message)) == message
+    assert len({one["unique_id"] for one in message["components"].values()}) == len(message["components"])
+    named = {one["name"]: one for one in message["components"].values()}
+    assert set(named) >= {"gate's dog count", "gate's occupancy", "step in person", "step out dog"}
+    assert "gate's person count" not in named, "the zone is not for it"
+    counts = counts_message("door", {"dog": 2}, {"gate's": {"dog": 1}}).json_bytes()
+    nobody = counts_message("door", {"dog": 2}, {"gate's": {"dog": 0}}).json_bytes()
+    earlier = counts_message("door", {"dog": 2}).json_bytes()
+    for told, number, occupied in ((counts, "1", "ON"), (nobody, "0", "OFF"), (earlier, "0", "OFF")):
+        assert render(named["gate's dog count"]["value_template"], told) == number
+        assert render(named["gate's occupancy"]["value_template"], told) == occupied
+    line = named["step in person"]
+    assert (line["state_topic"], line["state_class"]) == ("site/door/totals", "total_increasing")
+    tally = Tally(datetime(2026, 1, 1, tzinfo=UTC), {}, {}, {"step": {"in": {"person": 4}, "out": {}}})
+    assert render(line["value_template"], totals_message("door", tally).json_bytes()) == "4"
+    assert render(named["step out dog"]["value_template"], totals_message("door", tally).json_bytes()) == "0"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_place_breaks_out_of_its_template(name: str) -> None:
+    places = Places((Zone(name, GATE.points),), (Line(f"line {name}", STEP.points, directions=(name, "out")),))
+    found = place_components("site", "door", ["dog"], places)
+    sensors = {one["name"]: one["value_template"] for one in found.values()}
+    counts = counts_message("door", {}, {name: {"dog": 3}}).json_bytes()
+    assert render(sensors[f"{name} dog count"], counts) == "3"
+    tally = Tally(datetime(2026, 1, 1, tzinfo=UTC), {}, {}, {f"line {name}": {name: {"dog": 5}}})
+    assert render(sensors[f"line {name} {name} dog"], totals_message("door", tally).json_bytes()) == "5"
+    assert all(re.fullmatch(r"(binary_)?sensor_[a-z0-9_]+", component) for component in found)
+
+
+def test_what_places_had_is_forgotten() -> None:
+    places = Places((GATE,), (STEP,))
+    gone = place_components("site", "door", ["dog"], places)
+    message = discovery("site", "door", ["dog"], places=Places((GATE,)), removed_places=gone)
+    kept = place_components("site", "door", ["dog"], Places((GATE,)))
+    for component, before in gone.items():
+        expected = kept[component] if component in kept else {"platform": before["platform"]}
+        assert message["components"][component] == expected

@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ import pytest
 from maskcast.backoff import Backoff
 from maskcast.errors import SinkError, UsageError
 from maskcast.notices import FramePublished, Notice
+from maskcast.places import Tally
 from maskcast.result import Result
 from maskcast.stream_status import StreamStatus
 from sinks.mqtt import connection, connector, events_topic, publisher
@@ -107,6 +109,34 @@ async def test_counts_are_nothing_when_nothing_can_be_seen(broker: Broker) -> No
         await until(lambda: found.of("door/counts") and found.of("door/counts")[-1]["counts"]["person"] > 0)
         one.nothing_visible()
         await until(lambda: found.of("door/counts")[-1]["counts"] == {"person": 0})
+
+
+def tally(since: int, inside: int, crossed: int) -> Tally:
+    return Tally(
+        datetime(2026, 1, 1, 0, since, tzinfo=UTC),
+        {"gate": {"person": inside}},
+        {"gate": {"person": inside}},
+        {"step": {"in": {"person": crossed}, "out": {"person": 0}}},
+    )
+
+
+async def test_totals_and_zones_are_told_when_they_change(broker: Broker) -> None:
+    async with (
+        subscriber(broker.port) as found,
+        publishing(at(broker), prompts=["person"], tally=tally(0, 1, 7)) as one,
+    ):
+        await until(lambda: one.connected and found.of("door/totals"))
+        assert found.of("door/totals")[0]["lines"]["step"]["in"] == {"person": 7}, "from before the restart"
+        assert found.of("door/counts")[0]["zones"] == {"gate": {"person": 0}}, "nobody is seen yet"
+        for counted in (tally(0, 1, 7), tally(0, 1, 8), tally(0, 1, 8), tally(1, 1, 0), tally(0, 1, 9)):
+            await one.write(replace(result(0), tally=counted))
+            await asyncio.sleep(0.05)
+        await until(lambda: len(found.of("door/totals")) == 3)
+        assert [message["lines"]["step"]["in"]["person"] for message in found.of("door/totals")] == [7, 8, 0]
+        assert found.of("door/counts")[-1]["zones"] == {"gate": {"person": 1}}
+        one.nothing_visible()
+        await until(lambda: found.of("door/counts")[-1]["zones"] == {"gate": {"person": 0}})
+        assert found.of("door/tracks")[-1]["schema"] == "maskcast.frame/3"
 
 
 async def test_events_of_an_outage_arrive_afterwards_in_order(broker: Broker, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from maskcast.places import Tally
 from streaming.process import heap_in_use
 from streaming.service.metrics import STAGES, Metrics
 from tests.paths import ROOT
@@ -25,6 +27,15 @@ def scrape(metrics):
     return {(sample.name, *sorted(sample.labels.items())): sample.value for f in families for sample in f.samples}
 
 
+def tally(*, entered=0, crossed=0, inside=1):
+    return Tally(
+        datetime(2026, 1, 1, tzinfo=UTC),
+        {"gate": {"person": inside, "gone": 1}},
+        {"gate": {"person": entered, "gone": 1}},
+        {"step": {"in": {"person": crossed, "gone": 1}}},
+    )
+
+
 def everything(metrics, stream, total=3):
     metrics.stream_up(stream, online=True)
     metrics.reconnected(stream)
@@ -32,6 +43,7 @@ def everything(metrics, stream, total=3):
     metrics.frames_dropped(stream, "reader", total)
     metrics.rate(stream, 25.0, 12.5)
     metrics.tracks(stream, "person", 2)
+    metrics.places(stream, tally(entered=total, crossed=total), ["person"])
     metrics.broker(stream, connected=True, dropped_frames_total=total)
     metrics.journal(stream, 7, total)
     metrics.recording(stream, on=True, failures_total=total)
@@ -233,3 +245,22 @@ def test_the_reference_names_the_labels_that_a_scrape_has(metrics):
         for sample in family.samples:
             labels = tuple(label for label in sample.labels if label != "le")
             assert labels == metrics.label_names.get(family.name, ()), family.name
+
+
+def test_what_is_counted_at_places_never_goes_back(metrics):
+    def counted():
+        samples = scrape(metrics)
+        of = (("prompt", "person"), ("stream", "door"))
+        return (
+            samples["maskcast_zone_tracks", *of, ("zone", "gate")],
+            samples["maskcast_zone_entered_total", *of, ("zone", "gate")],
+            samples["maskcast_line_crossed_total", ("direction", "in"), ("line", "step"), *of],
+        )
+
+    metrics.places("door", tally(entered=3, crossed=5), ["person"])
+    assert counted() == (1, 3, 5)
+    metrics.places("door", tally(entered=1, crossed=0, inside=0), ["person"])
+    assert counted() == (0, 4, 5), "totals that began anew"
+    assert not [sample for sample in scrape(metrics) if ("prompt", "gone") in sample], "the series have a bound"
+    metrics.prompts("door", ["dog"])
+    assert not [sample for sample in scrape(metrics) if ("prompt", "person") in sample]

@@ -23,7 +23,7 @@ def made(tmp_path, publisher, **door):
     tables = {"streams": {"door": {"source": "a.mp4", "prompts": ["cat"], **door}}}
     settings = Settings.model_validate(tables, context={"folder": tmp_path})
     of_door = StreamOutputs("door", settings.streams["door"], stills=True)
-    return of_door, [type(sink) for sink in of_door.make(publisher)]
+    return of_door, [type(sink) for sink in of_door.make(publisher, None)]
 
 
 def test_a_stream_produces_what_its_settings_ask_for(tmp_path):
@@ -39,7 +39,7 @@ def test_who_needs_a_sink_finds_the_present_one_by_its_kind(tmp_path):
     first = of_door.find(StillSink)
     assert first is not None
     assert of_door.find(RecordingSink) is None
-    of_door.make(Publisher())
+    of_door.make(Publisher(), None)
     assert of_door.find(StillSink) not in {None, first}
 
 
@@ -52,4 +52,4 @@ def test_a_name_that_no_file_can_have_is_told(tmp_path):
     tables = {"streams": {"door": {"source": "a.mp4", "prompts": ["cat"], "out": ["{stream}.jsonl"]}}}
     settings = Settings.model_validate(tables, context={"folder": tmp_path})
     with pytest.raises(UsageError, match="cannot name a file"):
-        StreamOutputs("..", settings.streams["door"], stills=True).make(None)
+        StreamOutputs("..", settings.streams["door"], stills=True).make(None, None)

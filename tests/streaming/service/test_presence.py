@@ -20,9 +20,9 @@ class Noted:
     def note(self, stream):
         self.streams.append(stream)
 
-    def replace(self, _stream, prompts):
+    def replace(self, _stream, prompts, places):
         self.described.append(prompts)
-        return []
+        return [], list(places)
 
 
 async def test_a_status_is_one_value_and_prompts_come_from_their_owner(monkeypatch):

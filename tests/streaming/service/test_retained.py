@@ -10,7 +10,7 @@ import pytest
 
 from sinks.mqtt.broker import parse_address
 from streaming.service import retained as module
-from streaming.service.retained import MOST_GONE_PROMPTS, MOST_STREAMS, Retained
+from streaming.service.retained import MOST_GONE_PLACES, MOST_GONE_PROMPTS, MOST_STREAMS, Retained
 from tests.patience import eventually, patient
 
 
@@ -28,14 +28,14 @@ async def written(file, *streams, url="mqtt://broker/site", discovery="homeassis
 async def test_prompts_that_are_gone_are_named_also_after_a_restart(tmp_path):
     file = tmp_path / "retained.json"
     first = remembered(file)
-    assert first.replace("a", ["person", "car"]) == []
-    assert first.replace("a", ["car", "dog"]) == ["person"]
-    first.replace("b", ["cat"])
+    assert first.replace("a", ["person", "car"], ())[0] == []
+    assert first.replace("a", ["car", "dog"], ())[0] == ["person"]
+    first.replace("b", ["cat"], ())
     await first.close()
 
     second = remembered(file)
     assert second.streams() == {"a", "b"}
-    assert second.replace("a", ["person"]) == ["car", "dog"], "what is back is not gone"
+    assert second.replace("a", ["person"], ())[0] == ["car", "dog"], "what is back is not gone"
     second.forget("b")
     second.forget("never heard of")
     await second.close()
@@ -49,7 +49,7 @@ async def test_prompts_that_are_gone_are_named_also_after_a_restart(tmp_path):
 async def test_the_memory_is_bounded(tmp_path):
     retained = remembered(tmp_path / "retained.json")
     for number in range(10 * MOST_GONE_PROMPTS):
-        gone = retained.replace("a", [f"prompt {number}"])
+        gone, _ = retained.replace("a", [f"prompt {number}"], ())
     assert gone == [f"prompt {number}" for number in range(9 * MOST_GONE_PROMPTS - 1, 10 * MOST_GONE_PROMPTS - 1)]
     for number in range(MOST_STREAMS + 10):
         retained.note(f"stream {number}")
@@ -137,14 +137,14 @@ async def test_a_disk_that_refuses_is_tried_again_and_said_once(tmp_path, caplog
     retained = remembered(file)
     with caplog.at_level(logging.WARNING):
         for prompt in ("person", "car"):
-            retained.replace("a", [prompt])
+            retained.replace("a", [prompt], ())
         await asyncio.sleep(0.1)
     assert len(caplog.records) == 1
-    assert retained.replace("a", ["dog"]) == ["person", "car"]
+    assert retained.replace("a", ["dog"], ())[0] == ["person", "car"]
     folder.unlink()
     await asyncio.to_thread(eventually, file.exists, 30, "written by itself")
     await retained.close()
-    assert remembered(file).replace("a", []) == ["person", "car", "dog"]
+    assert remembered(file).replace("a", [], ())[0] == ["person", "car", "dog"]
 
 
 async def test_the_end_does_not_wait_for_a_disk_that_refuses(tmp_path):
@@ -153,3 +153,16 @@ async def test_the_end_does_not_wait_for_a_disk_that_refuses(tmp_path):
     retained.note("a")
     async with asyncio.timeout(patient(60)):
         await retained.close()
+
+
+async def test_components_of_places_that_are_gone_are_remembered(tmp_path):
+    file = tmp_path / "retained.json"
+    first = remembered(file)
+    assert first.replace("a", [], ["sensor_gate", "binary_sensor_gate"])[1] == []
+    await first.close()
+    second = remembered(file)
+    assert second.replace("a", [], ["sensor_gate"])[1] == ["binary_sensor_gate"]
+    assert second.replace("a", [], ["binary_sensor_gate"])[1] == ["sensor_gate"]
+    second.replace("a", [], [f"sensor_{number}" for number in range(1000)])
+    assert second.replace("a", [], [])[1] == [f"sensor_{number}" for number in range(1000 - MOST_GONE_PLACES, 1000)]
+    await second.close()
