@@ -47,6 +47,11 @@ def _mix(ground: int, ink: int, coverage: Image) -> Image:
     return mixed.astype(np.uint8)
 
 
+def text_size(planes: Planes) -> int:
+    """Height of the text in a picture of this size, in pixels."""
+    return max(10, round(int(min(planes.y.shape)) / 40))
+
+
 @lru_cache(maxsize=1024)
 def label(text: str, size: int, ground: Yuv, colour: Colour) -> Planes:
     """Black or white `text`, `size` pixels high, on `ground`; even width and height. Do not write into the planes."""

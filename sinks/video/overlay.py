@@ -14,7 +14,7 @@ import numpy as np
 from maskcast.mask import Mask
 from maskcast.picture import Colour, Image, Planes
 from maskcast.result import Track, TrackState
-from sinks.video.label import label, paste
+from sinks.video.label import label, paste, text_size
 from sinks.video.palette import Yuv, track_colour
 from sinks.video.style import OUTLINED, Styles
 
@@ -35,7 +35,7 @@ def draw(planes: Planes, colour: Colour, tracks: Sequence[Track], styles: Styles
     height, width = planes.y.shape
     shorter = min(height, width)
     thickness = max(THINNEST_CONTOUR_PIXELS, round(shorter * CONTOUR_PART))
-    text_size = max(10, round(shorter / 40))
+    size = text_size(planes)
     for track in tracks:
         if styles[track.prompt] != "outline":
             continue
@@ -44,8 +44,8 @@ def draw(planes: Planes, colour: Colour, tracks: Sequence[Track], styles: Styles
     for track in tracks:  # after all masks, so that none covers a label
         ground = track_colour(track.id, colour)
         # Two parts, because the score changes with each frame and the name does not: both come from the cache.
-        name = label(f"{track.id} {track.prompt}", text_size, ground, colour)
-        score = label(f"{track.score:.2f}", text_size, ground, colour)
+        name = label(f"{track.id} {track.prompt}", size, ground, colour)
+        score = label(f"{track.score:.2f}", size, ground, colour)
         label_height, name_width = name.y.shape
         x = max(0, min(track.mask.x, width - name_width - score.y.shape[1])) & ~1
         y = max(0, track.mask.y - label_height) & ~1

@@ -14,6 +14,7 @@ from maskcast.result import Result
 from sinks.video.drawing import OBJECTS, Drawing
 from sinks.video.hiding import hide
 from sinks.video.overlay import draw
+from sinks.video.places import draw_counters, draw_outlines
 
 
 def colour_codes(colour: Colour) -> tuple[int, ColorRange]:
@@ -60,7 +61,9 @@ def render(result: Result, width: int, height: int, drawing: Drawing = OBJECTS) 
 def _draw(planes: Planes, colour: Colour, result: Result, drawing: Drawing) -> None:
     if drawing.styles.hide:
         hide(planes, colour, result.tracks, result.lost, drawing.styles)
+    draw_outlines(planes, colour, drawing.places)
     draw(planes, colour, result.tracks, drawing.styles)
+    draw_counters(planes, colour, drawing.places, result.tally)
 
 
 def _views(frame: av.VideoFrame) -> Planes:
