@@ -157,14 +157,14 @@ class Subject:
         cuda = self.engine.device.type == "cuda"
         if cuda:
             torch.cuda.reset_peak_memory_stats(self.engine.device)
-        pace = self.rounds.pace(self.stream, self.load.streams, self.load.objects, math.inf, seconds)
+        pace = self.rounds.pace(self.stream, self.load.streams, self.load.objects, math.inf, 2 * seconds)
         assert pace is not None, "all the time is left"
         spent = pace.seconds if cuda else pace.cpu_seconds
         stages = self.rounds.stages
         return {
             "ms": spent * MILLI,
             "frames_per_second": self.load.streams / spent,
-            "in_two_stages": self.rounds.in_two_stages(self.stream, self.load.streams, self.load.objects, seconds),
+            "in_two_stages": pace.frames_per_second,
             "rounds": pace.rounds,
             "stages_ms": {stage: stages[stage].seconds * MILLI for stage in STAGES},
             "peak_mb": torch.cuda.max_memory_allocated(self.engine.device) / MEGA if cuda else None,

@@ -31,9 +31,10 @@ class Pace:
 
     Attributes:
         streams, objects: how many; objects of each stream.
-        seconds: median duration of a round in which each stream gets on by a frame.
+        seconds: median duration of a round in which each stream gets on by a frame, one half of a pass after the other.
         cpu_seconds: median processor time of it, of all threads.
         rounds: of how many.
+        frames_per_second: of all streams together, while one pass is seen and another followed, as a service does it.
     """
 
     streams: int
@@ -41,11 +42,7 @@ class Pace:
     seconds: float
     cpu_seconds: float
     rounds: int
-
-    @property
-    def frames_per_second(self) -> float:
-        """Of all streams together."""
-        return self.streams / self.seconds
+    frames_per_second: float
 
 
 @dataclass(frozen=True)
@@ -122,12 +119,12 @@ class Rounds:
         return time.perf_counter() - began, time.process_time() - worked
 
     def pace(self, stream: TrackedStream, size: int, objects: int, left: float, share: float) -> Pace | None:
-        """The pace of `size` streams like `stream`, from rounds of `share` seconds; None if they need over `left`."""
+        """The pace of `size` streams like `stream`, in `share` seconds; None if it needs over `left`."""
         streams = [self._engine.copied(stream) for _ in range(size)]
         seconds, _ = self.timed(streams, objects)  # new shapes are made ready
-        if FEWEST * seconds > left:
+        if 2 * FEWEST * seconds > left:
             return None
-        end = time.perf_counter() + share
+        end = time.perf_counter() + share / 2
         rounds: list[tuple[float, float]] = []
         stages: list[dict[Stage, Spent]] = []
         before = self._engine.stage_times.totals()
@@ -138,16 +135,15 @@ class Rounds:
             before = after
         self.stages = {stage: _median([spent[stage] for spent in stages]) for stage in STAGES}
         walls, works = zip(*rounds, strict=True)
-        return Pace(size, objects, statistics.median(walls), statistics.median(works), len(rounds))
+        rate = self._in_two_stages(streams, share / 2)
+        return Pace(size, objects, statistics.median(walls), statistics.median(works), len(rounds), rate)
 
-    def in_two_stages(self, stream: TrackedStream, size: int, objects: int, share: float) -> float:
-        """Frames a second of `size` streams like `stream`, on the clock: one pass is seen while another is followed.
+    def _in_two_stages(self, streams: Sequence[TrackedStream], share: float) -> float:
+        """Frames a second, on the clock: one pass is seen while another is followed.
 
-        As a service does it. For `share` seconds, and `FEWEST` rounds at least.
+        For `share` seconds, and `FEWEST` rounds at least, of streams that have come round before.
         """
-        streams = [self._engine.copied(stream) for _ in range(size)]
-        self.timed(streams, objects)
-        passes = cycle([streams[start : start + self._batch] for start in range(0, size, self._batch)])
+        passes = cycle([streams[start : start + self._batch] for start in range(0, len(streams), self._batch)])
         done = 0
         with ThreadPoolExecutor(1, thread_name_prefix="see") as pool:
 
@@ -157,7 +153,7 @@ class Rounds:
 
             coming = see()
             began = time.perf_counter()
-            while done < FEWEST * size or time.perf_counter() < began + share:
+            while done < FEWEST * len(streams) or time.perf_counter() < began + share:
                 seen, coming = coming.result(), see()
                 self._engine.follow(seen)
                 done += len(seen.streams)

@@ -87,7 +87,7 @@ def table(measured: Measured) -> Iterable[str]:
         for name, seconds in asdict(measured.around).items():
             yield f"  {name:<12}{seconds * 1e3:10.2f}"
     if measured.paces:
-        yield "frames/s of all streams together, by streams (down) and objects of each (across):"
+        yield "frames/s of all streams together, in two stages, by streams (down) and objects of each (across):"
         loads = sorted({pace.objects for pace in measured.paces})
         yield "  " + " " * 8 + "".join(f"{load:>9}" for load in loads)
         for size in sorted({pace.streams for pace in measured.paces}):
@@ -112,7 +112,7 @@ def as_json(measured: Measured) -> dict[str, Any]:
     """The object that `--json` prints, see docs/bench.md."""
     peer = measured.peer
     return {
-        "schema": "maskcast.bench/1",
+        "schema": "maskcast.bench/2",
         "engine": measured.engine,
         "device": measured.device,
         "cores": measured.cores,
@@ -126,7 +126,7 @@ def as_json(measured: Measured) -> dict[str, Any]:
             for stage, spent in measured.stages.items()
         ],
         "around": asdict(measured.around) if measured.around else None,
-        "paces": [asdict(pace) | {"frames_per_second": pace.frames_per_second} for pace in measured.paces],
+        "paces": [asdict(pace) for pace in measured.paces],
         "peer": None if isinstance(peer, str) else asdict(peer) | {"ratio": peer.peer_seconds / peer.our_seconds},
         "verdict": asdict(verdict(measured)),
     }

@@ -20,7 +20,7 @@ AROUND = Around(decode=0.004, convert=0.001, message=0.005, draw=0.03)
 def measured(*paces, cores=64, cpu=0.0):
     """With ten objects: the frames a second of all streams together, by the number of streams."""
     stages = {stage: Spent(0.001, 1) for stage in STAGES} | {"encode": Spent(0.05, 1)}
-    listed = [Pace(streams, 10, streams / rate, cpu * streams, 5) for streams, rate in paces]
+    listed = [Pace(streams, 10, streams / rate, cpu * streams, 5, rate) for streams, rate in paces]
     return Measured("model x", "cuda", cores, 2, 10, 1.0, 0.1, stages, AROUND, listed)
 
 
@@ -56,7 +56,7 @@ def test_the_processors_decode_and_publish_too():
 
 def test_what_was_not_measured_is_not_guessed():
     found = measured((1, 20.0), (2, 30.0))
-    found.paces.append(Pace(1, 0, 0.02, 0.02, 5))
+    found.paces.append(Pace(1, 0, 0.02, 0.02, 5, 50.0))
     lines = list(table(found))
     assert ["2", "-", "30.0"] in [line.split() for line in lines]
     found.paces.clear()
@@ -81,7 +81,8 @@ def test_the_command(tmp_path):
         assert stages["propagate"]["units"] == 2
         first = found["paces"][0]
         assert (first["streams"], first["objects"]) == (1, 2)
-        assert first["frames_per_second"] == pytest.approx(1 / first["seconds"])
+        assert first["frames_per_second"] > 0
+        assert first["rounds"] >= 3
     assert lines[-1] == found["verdict"]["text"]
     assert re.search(r"this machine .+; ", lines[-1]) or found["verdict"]["at_least"]
     assert not list(folder.iterdir()), "it leaves nothing behind"
