@@ -77,3 +77,14 @@ def test_resolutions_are_counted():
     assert all(count > 0 for count in ours.values())
     # What the two encoders do is the same but for the necks, of which ours are folded.
     assert ours["image encoder, a frame"] / ours["image encoder of Transformers, a frame"] > 0.9
+
+
+def test_zones_count_where_others_do_not():
+    command = [sys.executable, "benchmarks/zones.py", "--scenarios", "10", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(120), check=False)
+    assert ended.returncode == 0, ended.stderr
+    measured = json.loads(ended.stdout.splitlines()[-1])
+    assert set(measured["scenarios"].values()) == {1}
+    assert not any(measured["wrong"]["maskcast"].values())
+    assert sum(measured["wrong"]["supervision 1"].values()) > 2
+    assert all(spent > 0 for spent in measured["milliseconds"].values())

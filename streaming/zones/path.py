@@ -7,7 +7,7 @@ and a steady motion passes unchanged, half a window late.
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_left, bisect_right
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,47 +29,64 @@ class Path:
 
     Attributes:
         times: when they were, in seconds of the media clock; in their order.
-        sightings: ``(n,)`` float64 each, of one length.
     """
 
-    def __init__(self) -> None:
-        self.times: deque[float] = deque(maxlen=MOST_SIGHTINGS)
-        self.sightings: deque[Sighting] = deque(maxlen=MOST_SIGHTINGS)
+    def __init__(self, width: int) -> None:
+        """Begin without sightings, which will be ``(width,)``."""
+        self.times: list[float] = []
+        self._rows = np.empty((2 * MOST_SIGHTINGS, width))
+        self._start = 0  # the row of the first of them
+
+    @property
+    def sightings(self) -> NDArray[np.float64]:
+        """``(n, width)``, in the order of `times`."""
+        return self._rows[self._start : self._start + len(self.times)]
 
     def add(self, time: float, sighting: Sighting) -> None:
         """It was seen again."""
+        if len(self.times) == MOST_SIGHTINGS:
+            self._drop(1)
+        stop = self._start + len(self.times)
+        if stop == len(self._rows):
+            self._rows[: len(self.times)] = self.sightings
+            self._start, stop = 0, len(self.times)
+        self._rows[stop] = sighting
         self.times.append(time)
-        self.sightings.append(sighting)
 
     @property
     def known(self) -> bool:
         """Whether there are enough sightings for a path to begin."""
-        long = self.times[-1] - self.times[0] >= END_SECONDS if self.times else False
-        return len(self.times) >= LEAST_SIGHTINGS and (long or len(self.times) == MOST_SIGHTINGS)
+        if len(self.times) < LEAST_SIGHTINGS:
+            return False
+        return self.times[-1] - self.times[0] >= END_SECONDS or len(self.times) == MOST_SIGHTINGS
 
     def first(self) -> tuple[float, Sighting]:
         """Where it began: time and sighting."""
-        count = sum(time - self.times[0] <= END_SECONDS for time in self.times)
-        return self.times[0], self._median(0, count - (count % 2 == 0))[1]
+        return self.times[0], self._median(0, bisect_right(self.times, self.times[0] + END_SECONDS), newest=False)
 
     def last(self) -> tuple[float, Sighting]:
         """Where it ends, if it does."""
-        count = sum(self.times[-1] - time <= END_SECONDS for time in self.times)
-        return self.times[-1], self._median(len(self.times) - count + (count % 2 == 0), len(self.times))[1]
+        return self.times[-1], self._median(bisect_left(self.times, self.times[-1] - END_SECONDS), len(self.times))
 
     def now(self) -> tuple[float, Sighting]:
         """Where it is surely, a moment ago; forgets what is not needed for it any more."""
-        oldest = self.times[-1] - WINDOW_SECONDS
-        while len(self.times) > LEAST_SIGHTINGS and self.times[1] < oldest:
-            self.times.popleft()
-            self.sightings.popleft()
-        count = max(sum(time >= oldest for time in self.times), LEAST_SIGHTINGS)
-        count += count % 2 == 0
-        start = max(len(self.times) - count, 0)
-        return self._median(start + ((len(self.times) - start) % 2 == 0), len(self.times))
+        start = min(bisect_left(self.times, self.times[-1] - WINDOW_SECONDS), len(self.times) - LEAST_SIGHTINGS)
+        if start and (len(self.times) - start) % 2 == 0:
+            start -= 1
+        self._drop(max(start - 1, 0))
+        start = min(start, 1)
+        start += (len(self.times) - start) % 2 == 0
+        return self.times[(start + len(self.times)) // 2], self._median(start, len(self.times))
 
-    def _median(self, start: int, stop: int) -> tuple[float, Sighting]:
-        middle = (stop - start) // 2
-        rows = np.array([self.sightings[index] for index in range(start, stop)])
+    def _drop(self, count: int) -> None:
+        del self.times[:count]
+        self._start += count
+
+    def _median(self, start: int, stop: int, *, newest: bool = True) -> Sighting:
+        """Of an odd number of sightings: of an even one, all but the oldest, or all but the newest."""
+        if (stop - start) % 2 == 0:
+            start, stop = (start + 1, stop) if newest else (start, stop - 1)
+        rows: NDArray[np.float64] = self.sightings[start:stop].copy()
         rows.sort(axis=0)
-        return self.times[start + middle], rows[middle]
+        median: Sighting = rows[len(rows) // 2]
+        return median

@@ -17,8 +17,8 @@ from streaming.zones.totals import Totals
 
 # So far from a border, in shares of its own width and height, an object is clear of it. Anchors flicker by less.
 MARGIN = 0.1
-# Masks are no finer than pixels, and borders of small objects flicker by one.
-LEAST_MARGIN_PIXELS = 2.0
+# Masks are no finer than pixels, and borders of small objects flicker by one or two.
+LEAST_MARGIN_PIXELS = 3.0
 # Of the share at which a mask is in a zone, it has to fall to this to be out.
 SHARE_LEFT = 0.8
 # More is not asked of a mask that has to lie in a zone wholly: it is sampled, and its borders are no finer than pixels.
@@ -62,7 +62,7 @@ class Rule:
         """Set a subject to the beginning of its path; what it is in there it enters with the first step."""
         subject.time, subject.point = time, point
         for zone, shape in self._zones:
-            if shape.contains(_anchor(zone, point)):
+            if shape.contains(_anchor_at(zone, point)):
                 subject.within.add(zone.name)
 
     def advance(self, steps: Sequence[Step], pixel: Point) -> list[Event]:
@@ -86,14 +86,12 @@ class Rule:
             least_x, least_y = LEAST_MARGIN_PIXELS * pixel[0], LEAST_MARGIN_PIXELS * pixel[1]
             reach = max(MARGIN * float(width), least_x), max(MARGIN * float(height), least_y)
             for index, (line, shape) in enumerate(self._lines, len(self._zones)):
-                net, _ = crossed.get((number, index), (0, 0))
-                if net or line.name in step.subject.turns:
-                    events += self._follow_line(line, shape, step, net, reach)
+                if (number, index) in crossed or line.name in step.subject.turns:
+                    events += self._follow_line(line, shape, step, reach)
             for index, (zone, shape) in enumerate(self._zones):
-                _, times = crossed.get((number, index), (0, 0))
                 inside = zone.name in step.subject.within
-                if times or inside != (zone.name in step.subject.stays):
-                    events += self._follow_zone(zone, shape, step, reach, crossed=times > 0)
+                if (number, index) in crossed or inside != (zone.name in step.subject.stays):
+                    events += self._follow_zone(zone, shape, step, reach)
             for column, zone in enumerate(self._overlaps, SHARES):
                 events += self._follow_overlap(zone, step, float(step.point[column]))
             step.subject.time, step.subject.point = step.time, step.point
@@ -104,42 +102,39 @@ class Rule:
         """End all stays of a track that has ended."""
         return [event for zone in list(subject.stays) for event in self._leave(zone, subject, subject.last_seen)]
 
-    def _follow_line(self, line: Line, shape: Shape, step: Step, net: int, reach: Point) -> list[Event]:
+    def _follow_line(self, line: Line, shape: Shape, step: Step, reach: Point) -> list[Event]:
         subject = step.subject
-        turns = subject.turns.pop(line.name, 0) + net
-        if not turns:
-            return []
-        if shape.distance(_anchor(line, step.point), reach) < 1:
+        before, after = _anchor(line, subject), _anchor_at(line, step.point)
+        turns = subject.turns.pop(line.name, 0)
+        events: list[Event] = []
+        for start, end, turn in shape.parts(before, after):
+            turns += turn
+            if not turns or shape.farthest(before, after, (start, end), reach) < 1:
+                continue
+            direction, turns = line.directions[0 if turns > 0 else 1], 0
+            if _is_for(line, subject.name):
+                self._totals.cross(line, direction, subject.name)
+                events.append(subject.event(EventKind.CROSSED, line.name, subject.name, direction=direction))
+        if turns:
             subject.turns[line.name] = turns
-            return []
-        if not _is_for(line, subject.name):
-            return []
-        direction = line.directions[0 if turns > 0 else 1]
-        self._totals.cross(line, direction, subject.name)
-        return [subject.event(EventKind.CROSSED, line.name, subject.name, direction=direction)]
+        return events
 
-    def _follow_zone(self, zone: Zone, shape: Shape, step: Step, reach: Point, *, crossed: bool) -> list[Event]:
+    def _follow_zone(self, zone: Zone, shape: Shape, step: Step, reach: Point) -> list[Event]:
         subject = step.subject
-        assert subject.point is not None
-        before, after = _anchor(zone, subject.point), _anchor(zone, step.point)
-        if crossed:
-            within = shape.contains(after)
-            (subject.within.add if within else subject.within.discard)(zone.name)
+        before, after = _anchor(zone, subject), _anchor_at(zone, step.point)
         # Less is asked in a small zone, in which nobody is deeper.
         shallow = max(1.0, 2 * max(reach) / shape.depth)
         deep = reach[0] / shallow, reach[1] / shallow
         events: list[Event] = []
-        for start, end, inside in shape.parts(before, after):
+        inside = zone.name in subject.within
+        for start, end, turn in shape.parts(before, after):
+            inside = inside != (turn != 0)
             if inside == (zone.name in subject.stays):
                 continue
-            middle = (start + end) / 2
-            points = [(before[0] + middle * (after[0] - before[0]), before[1] + middle * (after[1] - before[1]))]
-            if end == 1:
-                points.append(after)
-            if max(shape.distance(point, deep if inside else reach) for point in points) < 1:
-                continue
-            time = subject.time + start * (step.time - subject.time)
-            events += self._enter(zone, subject, time) if inside else self._leave(zone.name, subject, time)
+            if shape.farthest(before, after, (start, end), deep if inside else reach) >= 1:
+                time = subject.time + start * (step.time - subject.time)
+                events += self._enter(zone, subject, time) if inside else self._leave(zone.name, subject, time)
+        (subject.within.add if inside else subject.within.discard)(zone.name)
         return events
 
     def _follow_overlap(self, zone: Zone, step: Step, share: float) -> list[Event]:
@@ -191,7 +186,12 @@ class Rule:
         return events
 
 
-def _anchor(place: Zone | Line, point: Sighting) -> Point:
+def _anchor(place: Zone | Line, subject: Subject) -> Point:
+    assert subject.point is not None
+    return _anchor_at(place, subject.point)
+
+
+def _anchor_at(place: Zone | Line, point: Sighting) -> Point:
     x, y = point[ANCHORS[place.anchor]].tolist()
     return x, y
 

@@ -6,7 +6,7 @@ half-axes of an ellipse around an object, on whose border the distance is 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import hypot, inf
 
@@ -58,22 +58,33 @@ class Shape:
             least = min(least, hypot(from_x + share * along_x, from_y + share * along_y))
         return least
 
-    def parts(self, before: Point, after: Point) -> Iterator[tuple[float, float, bool]]:
-        """The parts of a step between edges of a zone: shares of it, from and to, and whether it is inside there."""
+    def parts(self, before: Point, after: Point) -> list[tuple[float, float, int]]:
+        """The parts of a step between edges: shares of it, from and to, and how it crossed the edge before.
+
+        The crossing is 1 to the right, -1 to the left, and 0 for the first part.
+        """
         step_x, step_y = after[0] - before[0], after[1] - before[1]
-        cuts = [0.0, 1.0]
+        cuts = []
         for edge in self.edges:
-            if _crossing(edge, before, after):
+            if turn := _crossing(edge, before, after):
                 (x, y), (end_x, end_y) = edge
                 along_x, along_y = end_x - x, end_y - y
                 across = step_x * along_y - step_y * along_x
-                if across:
-                    cuts.append(((x - before[0]) * along_y - (y - before[1]) * along_x) / across)
+                at = ((x - before[0]) * along_y - (y - before[1]) * along_x) / across if across else 0.0
+                cuts.append((min(max(at, 0.0), 1.0), turn))
         cuts.sort()
-        for start, end in pairwise(cuts):
-            middle = (start + end) / 2
-            if end > start:
-                yield start, end, self.contains((before[0] + middle * step_x, before[1] + middle * step_y))
+        starts, ends = [(0.0, 0), *cuts], [at for at, _ in cuts] + [1.0]
+        return [(start, end, turn) for (start, turn), end in zip(starts, ends, strict=True)]
+
+    def farthest(self, before: Point, after: Point, part: tuple[float, float], reach: Point) -> float:
+        """The greatest distance from the edges on a part of a step, in reaches; between edges."""
+        start, end = part
+        x, y = before
+        step_x, step_y = after[0] - x, after[1] - y
+        shares = [end] if end == 1 else []
+        if hypot(step_x / reach[0], step_y / reach[1]) * (end - start) > 1:  # it may be clear between its ends
+            shares += [start + (end - start) * quarter / 4 for quarter in (1, 2, 3)]
+        return max((self.distance((x + share * step_x, y + share * step_y), reach) for share in shares), default=0.0)
 
 
 class Edges:
@@ -86,35 +97,30 @@ class Edges:
         corners = np.array([edge for _, edge in self._shapes], np.float64).reshape(-1, 2, 2)
         self._low, self._high = corners.min(axis=1), corners.max(axis=1)
 
-    def crossed(
-        self, before: NDArray[np.float64], after: NDArray[np.float64]
-    ) -> dict[tuple[int, int], tuple[int, int]]:
-        """What steps cross.
-
-        A point on an edge counts as to its left, so that steps that follow one another cross what their path crosses.
+    def crossed(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> set[tuple[int, int]]:
+        """Which steps cross which shapes, as pairs of numbers.
 
         Args:
             before: where steps begin, ``(n, anchors, 2)``.
             after: where they end, likewise; each step is straight.
-
-        Returns:
-            By step and shape, where the one crosses the other: how often to the right less how often to the left, and
-            how often at all. Right is as `maskcast.places.Line.directions` has it.
         """
-        low, high = np.minimum(before, after)[:, self._anchors], np.maximum(before, after)[:, self._anchors]
-        near = ((low <= self._high) & (high >= self._low)).all(axis=2)
-        found: dict[tuple[int, int], tuple[int, int]] = {}
-        for step, number in np.argwhere(near).tolist():
+        low, high = np.minimum(before, after), np.maximum(before, after)
+        near = np.argwhere(((low[:, self._anchors] <= self._high) & (high[:, self._anchors] >= self._low)).all(axis=2))
+        found = set()
+        for step, number in near.tolist():
             index, edge = self._shapes[number]
             anchor = self._anchors[number]
-            if turn := _crossing(edge, tuple(before[step, anchor].tolist()), tuple(after[step, anchor].tolist())):
-                net, times = found.get((step, index), (0, 0))
-                found[step, index] = net + turn, times + 1
+            if _crossing(edge, tuple(before[step, anchor].tolist()), tuple(after[step, anchor].tolist())):
+                found.add((step, index))
         return found
 
 
 def _crossing(edge: tuple[Point, Point], before: Point, after: Point) -> int:
-    """Whether a step crosses an edge: 1 to its right, -1 to its left, 0 not at all."""
+    """Whether a step crosses an edge: 1 to its right, -1 to its left, 0 not at all.
+
+    A point on an edge counts as to its left, so that steps that follow one another cross what their path crosses. Right
+    is as `maskcast.places.Line.directions` has it.
+    """
     (ax, ay), (bx, by) = edge
     (px, py), (qx, qy) = before, after
     was = (bx - ax) * (py - ay) - (by - ay) * (px - ax) > 0

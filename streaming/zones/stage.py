@@ -9,6 +9,7 @@ from datetime import datetime
 from maskcast.frame import Frame
 from maskcast.places import Places, Tally
 from maskcast.result import Event, Result, Track, TrackState
+from streaming.zones.path import Path
 from streaming.zones.rule import Rule, Step
 from streaming.zones.shapes import Point
 from streaming.zones.sighting import Sightings
@@ -36,7 +37,7 @@ class ZonesStage:
             since: when the totals begin, UTC.
         """
         self._places, self._groups, self._lost_after = places, dict(groups), lost_after
-        self._sightings = Sightings(places.zones)
+        self._sightings = Sightings(places)
         self._totals = Totals(places, groups, since)
         self._rule = Rule(places, self._totals)
         self._subjects: dict[int, Subject] = {}
@@ -151,7 +152,9 @@ class ZonesStage:
         events: list[Event] = []
         subject = self._subjects.get(track.id) or self._given_back(track.id, events)
         if subject is None:
-            subject = Subject(track.id, track.prompt, track.score, track.mask.bbox, pts, pts)
+            subject = Subject(
+                track.id, track.prompt, track.score, track.mask.bbox, pts, pts, Path(self._sightings.width)
+            )
             self._subjects[track.id] = subject
         subject.see(track.prompt, track.score, track.mask.bbox, pts, self._sightings.of(track.mask))
         subject.confirmed = subject.confirmed or track.state is TrackState.CONFIRMED

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, StringConstraints
 
 from maskcast.mask import Box
-from streaming.zones.path import LEAST_SIGHTINGS
+from streaming.zones.path import LEAST_SIGHTINGS, Path
 from streaming.zones.subject import Stay, Subject
 from streaming.zones.totals import MOST_FORMER_NAMES, Totals
 
@@ -76,8 +76,7 @@ class ZonesState(_Record):
 
 def recorded(subject: Subject) -> dict[str, object]:
     """A subject as a JSON value."""
-    times = list(subject.path.times)[-LEAST_SIGHTINGS:]
-    rows = list(subject.path.sightings)[-LEAST_SIGHTINGS:]
+    times, rows = subject.path.times[-LEAST_SIGHTINGS:], subject.path.sightings[-LEAST_SIGHTINGS:]
     return {
         "id": subject.id,
         "name": subject.name,
@@ -87,7 +86,7 @@ def recorded(subject: Subject) -> dict[str, object]:
         "last_seen": subject.last_seen,
         "confirmed": subject.confirmed,
         "times": times,
-        "sightings": [row.round(DIGITS).tolist() for row in rows],
+        "sightings": rows.round(DIGITS).tolist(),
         "time": subject.time,
         "point": None if subject.point is None else subject.point.round(DIGITS).tolist(),
         "velocity": [round(number, DIGITS) for number in subject.velocity],
@@ -114,7 +113,14 @@ def revived(record: SubjectRecord, zones: Sequence[str], lines: Sequence[str], w
         ValueError: its sightings have other widths than they must have.
     """
     subject = Subject(
-        record.id, record.name, record.score, Box(*record.bbox), record.first_seen, record.last_seen, record.confirmed
+        record.id,
+        record.name,
+        record.score,
+        Box(*record.bbox),
+        record.first_seen,
+        record.last_seen,
+        Path(width),
+        record.confirmed,
     )
     rows = [*record.sightings, *([] if record.point is None else [record.point])]
     least = width if same else min(width, 8)

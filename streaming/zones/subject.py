@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import exp
 
-import numpy as np
-
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind
 from streaming.zones.path import Path, Sighting
@@ -40,8 +38,8 @@ class Subject:
         name: of its prompt, as last seen.
         score, bbox: as last seen; the box in pixels.
         first_seen, last_seen: pts in seconds.
-        confirmed: whether it ever was; before that it is not counted.
         path: its last sightings.
+        confirmed: whether it ever was; before that it is not counted.
         time, point: where its path has come to; the point is None until it begins.
         velocity: of the middle of its box, in shares of the frame a second.
         turns: by line, where not 0: how often its path has crossed it to the right less how often to the left, since it
@@ -57,8 +55,8 @@ class Subject:
     bbox: Box
     first_seen: float
     last_seen: float
+    path: Path
     confirmed: bool = False
-    path: Path = field(default_factory=Path)
     time: float = 0.0
     point: Sighting | None = None
     velocity: tuple[float, float] = (0.0, 0.0)
@@ -69,13 +67,15 @@ class Subject:
 
     def see(self, name: str, score: float, bbox: Box, pts: float, sighting: Sighting) -> None:
         """It was seen again."""
+        x, y = sighting[MIDDLE].tolist()
         if self.path.times and pts > self.path.times[-1]:
             seconds = pts - self.path.times[-1]
-            moved = (sighting[MIDDLE] - self.path.sightings[-1][MIDDLE]) / seconds
             weight = 1 - exp(-seconds / VELOCITY_SECONDS)
-            before = np.array(self.velocity)
-            x, y = before + weight * (moved - before)
-            self.velocity = float(x), float(y)
+            velocity_x, velocity_y = self.velocity
+            last_x, last_y = self.path.sightings[-1, MIDDLE].tolist()
+            velocity_x += weight * ((x - last_x) / seconds - velocity_x)
+            velocity_y += weight * ((y - last_y) / seconds - velocity_y)
+            self.velocity = velocity_x, velocity_y
         self.name, self.score, self.bbox, self.last_seen = name, score, bbox, pts
         self.path.add(pts, sighting)
 
@@ -103,7 +103,6 @@ class Subject:
         self.first_seen += seconds
         self.last_seen += seconds
         self.time += seconds
-        for index in range(len(self.path.times)):
-            self.path.times[index] += seconds
+        self.path.times = [time + seconds for time in self.path.times]
         for stay in self.stays.values():
             stay.entered += seconds - away

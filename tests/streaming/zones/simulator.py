@@ -8,7 +8,7 @@ that can be known at all:
   0.15 of one ("on the border"), and it keeps three margins from the free ends of lines.
 - What it does is still there when of its true sightings each is replaced by the median of half a second, or of three:
   nobody knows of what two sightings do not bear out.
-- Boxes flicker by up to 6 % of their size on each side all the time, and by up to 60 % for less than 0.17 s and in at
+- Boxes flicker by up to 5 % of their size on each side all the time, and by up to 60 % for less than 0.17 s and in at
   most a third of the sightings of half a second, or in one; once in more than a second, and not within half a second or
   three sightings of where a track begins or ends.
 - A walker that returns under another id is not further from where it would be than what it was away for explains, and
@@ -32,7 +32,7 @@ from maskcast.places import Line, Places, Zone
 from maskcast.result import Result, Track, TrackState
 
 WIDTH, HEIGHT = 640, 360
-MARGIN = 0.1
+MARGIN, LEAST_PIXELS = 0.1, 3.0  # the rule's
 DEEP, SHALLOW, END = 2.5, 0.15, 3.0
 LOST_AFTER = 3.0
 STEP = 0.02  # seconds between points of the true path
@@ -273,7 +273,7 @@ def _dense(points):
 
 def _story(place, points, size, deep):
     """Directions of a line that is crossed, or ``in`` and ``out`` of a zone; None if it is too close to tell."""
-    scale = 1 / (MARGIN * np.array(size))
+    scale = 1 / np.maximum(MARGIN * np.array(size), LEAST_PIXELS)
     corners = np.array(place.points) * (WIDTH, HEIGHT)
     scaled = points * scale
     if isinstance(place, Line):
@@ -367,7 +367,7 @@ def _results(random, kind, walkers, frames, *, renamed):
             track_id = ids.setdefault((number, fragment), len(ids) + 1)
             seen_times[track_id] += 1
             box = walker.visible(np.array([time]))[0]
-            amount = 0.06 if noisy else 0.0
+            amount = 0.05 if noisy else 0.0
             left, top, right, bottom = bursts[number].get(at) or [random.uniform(-amount, amount) for _ in range(4)]
             width, height = walker.size
             mask = _mask(box + np.array([left * width, top * height, right * width, bottom * height]))
