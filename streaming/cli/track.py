@@ -38,6 +38,16 @@ def track(
     prompt: Annotated[
         list[str] | None, typer.Option("--prompt", "-p", help="What to look for; may be given several times.")
     ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="More to look for: tables [[prompts]], each a phrase with conditions."),
+    ] = None,
+    min_area: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the picture that a match must cover at least.")
+    ] = 0.0,
+    max_area: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of the picture that a match may cover at most.")
+    ] = 1.0,
     out: arguments.Out = None,
     force: arguments.Force = False,
     model: arguments.Model = MODEL,
@@ -94,6 +104,7 @@ def track(
     """Track what matches the prompts and write or publish the masks."""
     from streaming.commands.outputs import Outputs
     from streaming.commands.track import run_track
+    from streaming.commands.wanted import wanted_prompts
 
     try:
         outputs = Outputs(out or [], codec, quality, force, Drawing(arguments.read_styles(style)))
@@ -101,7 +112,7 @@ def track(
             configure_logs("info", "text")
         _, code = run_track(
             sources,
-            prompt or [],
+            wanted_prompts(prompt or [], prompts, min_area=min_area, max_area=max_area),
             outputs,
             EngineOptions(
                 model,

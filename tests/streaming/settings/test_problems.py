@@ -26,6 +26,11 @@ def test_passwords_of_the_file_itself_are_shown_nowhere(tmp_path: Path) -> None:
     assert redact("Zq7-one Zq7-t%2Fwo Zq7-t/wo") == "*** *** ***"
 
 
+def entry(table: str) -> str:
+    """A file whose one prompt is this table."""
+    return stream(prompts=f"[{{{table}}}]")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -71,9 +76,33 @@ def test_passwords_of_the_file_itself_are_shown_nowhere(tmp_path: Path) -> None:
         (stream(prompts='["a", " "]'), 'streams.door.prompts[1] = " ": is empty'),
         (stream(prompts='["a", "a "]'), "streams.door.prompts: one of them is given twice"),
         (stream(prompts='["red car", "red\u00a0 car"]'), "streams.door.prompts: one of them is given twice"),
-        (stream(prompts="[1]"), "streams.door.prompts[0] = 1: must be a string"),
+        (stream(prompts="[1]"), "streams.door.prompts[0] = 1: must be a string or a table"),
         (stream(prompts=json.dumps([f"p{n}" for n in range(33)])), "prompts: must have at most 32 entries"),
         (stream(prompts=json.dumps(["p" * 501])), "streams.door.prompts[0]: must have at most 500 characters"),
+        (entry(""), "streams.door.prompts[0].text is missing (The phrase that the model reads)"),
+        (entry('text = ""'), "streams.door.prompts[0].text: must not be empty"),
+        (entry('text = " "'), "streams.door.prompts[0]: text is empty"),
+        (entry('text = "a", name = "\u202e"'), "streams.door.prompts[0]: name holds the control character"),
+        (entry('text = "a", threshold = 1.0'), "prompts[0].threshold = 1: must be at least 0 and below 1"),
+        (entry('text = "a", threshold = "high"'), 'prompts[0].threshold = "high": must be a number'),
+        (entry('text = "a", min_area = 1.5'), "streams.door.prompts[0].min_area = 1.5: must be from 0 to 1"),
+        (entry('text = "a", max_area = -1'), "streams.door.prompts[0].max_area = -1: must be from 0 to 1"),
+        (
+            entry('text = "a", min_area = 0.5, max_area = 0.2'),
+            "streams.door.prompts[0]: min_area 0.5 is more than max_area 0.2",
+        ),
+        (entry('text = "a", min_frames = 0'), "streams.door.prompts[0].min_frames = 0: must be from 1 to 1000"),
+        (entry('text = "a", min_frames = 2.5'), "streams.door.prompts[0].min_frames = 2.5: must be a whole number"),
+        (entry('text = "a", avoid = "b"'), 'streams.door.prompts[0].avoid = "b": must be a list'),
+        (entry('text = "a", avoid = ["a "]'), "streams.door.prompts[0]: avoid names what is looked for: 'a'"),
+        (entry('text = "a", group = "g"'), "streams.door.prompts: group 'g' has one prompt"),
+        (entry('text = "a", minarea = 0.5'), "streams.door.prompts[0]: unknown key minarea; did you mean min_area?"),
+        (stream(prompts='["a", {text = "b", name = "a"}]'), "streams.door.prompts: name 'a' is given to 2 different"),
+        (
+            stream(prompts=f'[{{text = "a", avoid = {json.dumps([f"p{n}" for n in range(32)])}}}]'),
+            "streams.door.prompts: 33 prompts, phrases to avoid included, are too many",
+        ),
+        ("[model]\nthreshold = 1.0\n" + stream(), "model.threshold = 1: must be at least 0 and below 1"),
         (stream(source=""), "streams.door.source: must not be empty"),
         (stream(source="gopher://h/x"), "streams.door.source: unknown scheme; use a path, camera:0 or one of http,"),
         (stream(source="rtsp:///x"), "streams.door.source: no host in the URL; write rtsp://host"),
