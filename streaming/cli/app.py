@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from streaming.cli import manual
 from streaming.cli.bench import bench
 from streaming.cli.check import check
+from streaming.cli.convert import convert
 from streaming.cli.demo import demo
 from streaming.cli.fetch import fetch
 from streaming.cli.render import render
@@ -68,6 +69,7 @@ def common(
 # In the order of the help.
 app.command(epilog=manual.TRACK)(track)
 app.command(epilog=manual.RENDER)(render)
+app.command(epilog=manual.CONVERT)(convert)
 app.command(epilog=manual.BENCH)(bench)
 app.command(epilog=manual.DEMO)(demo)
 app.command(epilog=manual.RUN)(run)

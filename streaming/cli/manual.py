@@ -45,6 +45,10 @@ RENDER = _examples(
     "maskcast render street.mp4 street.jsonl -o masks.mp4",
     "maskcast render pictures/ pictures.jsonl -o coco.json -o mot.txt",
 )
+CONVERT = _examples(
+    "maskcast convert street.json --to cvat --out street-cvat",
+    "maskcast convert pictures.json --to voc --images pictures/ --out voc",
+)
 DEMO = f"Needs the broker that is installed with Maskcast's extra [demo].\n\n{EXIT_CODES}"
 RUN = f"A settings file begins like this:\n\n{_as_it_is(LEAST_SETTINGS)}\n\n{EXIT_CODES}"
 CHECK = _examples("maskcast check", "maskcast check cameras.toml", "maskcast check --model vil-uob/sam3-litetext-s0")

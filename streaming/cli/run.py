@@ -15,7 +15,7 @@ def run(
     settings: Annotated[Path, typer.Argument(metavar="SETTINGS", help="TOML file, such as cameras.toml.")],
     verbose: Annotated[bool, typer.Option("--verbose", help="Show tracebacks.")] = False,
 ) -> None:
-    """Serve many streams with one model; SIGHUP reads the settings anew."""
+    """Serve many streams with one model; SIGHUP reads settings anew."""
     from streaming.service.service import run_service
 
     try:
