@@ -227,7 +227,10 @@ class Tracker:
         self._streams |= loaded
 
     def close(self) -> None:
-        """Free the model; whatever is asked afterwards is a `UsageError`. May be called more than once."""
+        """Free the model, whose memory is torch's again. Whatever is asked afterwards is a `UsageError`.
+
+        May be called more than once.
+        """
         self._streams.clear()
         self._loaded = None
 

@@ -30,6 +30,8 @@ def test_the_paragraphs_run_one_after_the_other(tmp_path):
     assert re.search(r"^\[.*\('ball', [01]\.\d+\)", done.stdout, re.MULTILINE)
     supervised = cv2.imread(str(tmp_path / "masks" / "supervision.png"))
     assert supervised.shape == cv2.imread(str(tmp_path / "masks" / "000004_ids.png"), cv2.IMREAD_COLOR).shape
+    assert "s crossed middle to the right\n" in done.stdout
+    assert "{'to the left': {'red circle': 0}, 'to the right': {'red circle': 1}}" in done.stdout
     assert "still [1]\n" in done.stdout
     ids = cv2.imread(str(tmp_path / "masks" / "000004_ids.png"), cv2.IMREAD_UNCHANGED)
     assert ids.dtype == np.uint16

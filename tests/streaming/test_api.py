@@ -71,6 +71,14 @@ def test_without_a_model_it_is_the_default_one(monkeypatch, options):
         next(track(CLIP, "cat", **options))
 
 
+def test_zones_are_counted(tmp_path):
+    file = tmp_path / "zones.toml"
+    file.write_text("[zones.all]\npoints = [[0, 0], [1, 0], [1, 1], [0, 1]]\nanchor = 'centre'\n")
+    *_, last = track(CLIP, "red circle", model="nano", device="cpu", max_frames=12, zones=file)
+    assert [track.zones for track in last.tracks] == [("all",)] * 2
+    assert last.tally.inside == last.tally.entered == {"all": {"red circle": 2}}
+
+
 def test_a_decoder_that_does_not_exist_is_refused_before_anything_is_opened():
     with pytest.raises(UsageError, match="unknown decoder 'gpu'; use cpu or auto or cuda or vaapi"):
         next(track("/nowhere.mp4", ["person"], decoder="gpu"))

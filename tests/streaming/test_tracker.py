@@ -1,10 +1,11 @@
+import weakref
 from typing import get_type_hints
 
 import numpy as np
 import pytest
 import torch
 
-from maskcast import EventKind, Places, Prompt, SinkError, Tracker, UsageError, Zone
+from maskcast import EventKind, Line, Places, Prompt, SinkError, Tracker, UsageError, Zone
 from maskcast.errors import TooLargeError, TrackStateError
 from streaming.tracker import MOST_STREAMS
 from trackers.options import EngineKeywords, EngineOptions
@@ -224,6 +225,38 @@ def test_places_of_all_streams_or_of_some_by_name(tmp_path):
         assert list(tracker.update({"door": EMPTY})["door"].tally.inside["gate"]) == ["star", "ball"]
 
 
+@pytest.mark.parametrize("restart", [None, 4, 10, 11])
+def test_what_is_counted_goes_on_over_a_restart(tracker, monkeypatch, tmp_path, restart):
+    """A circle walks to the right, out of the gate and over the kerb, whenever the process ends."""
+    kerb = Line("kerb", ((0.5, 0.0), (0.5, 1.0)), directions=("back", "forth"))
+    monkeypatch.setattr(tracker, "_all_places", Places(GATE.zones, (kerb,)))
+    seen = []
+    for number in range(20):
+        if number == restart:
+            tracker.save(tmp_path)
+            tracker.finish()
+            tracker.load(tmp_path)
+        result = tracker.update(circle(100 + 6 * number), pts=number / 5)
+        seen += [(event.kind, event.place, event.direction) for event in result.events if event.place]
+    assert seen == [
+        (EventKind.ENTERED, "gate", None),
+        *sorted([(EventKind.CROSSED, "kerb", "forth"), (EventKind.LEFT, "gate", None)], key=seen.index),
+    ]
+    assert result.tally.crossed == {"kerb": {"back": {"red circle": 0}, "forth": {"red circle": 1}}}
+    assert result.tally.entered == {"gate": {"red circle": 1}}
+    assert result.tally.inside == {"gate": {"red circle": 0}}
+
+
+def test_damaged_counts_change_nothing(tracker, monkeypatch, tmp_path):
+    monkeypatch.setattr(tracker, "_all_places", GATE)
+    tracker.update(EMPTY)
+    monkeypatch.setattr(type(tracker._streams["frames"]), "about", lambda _: {"stream": "frames", "zones": [1]})
+    tracker.save(tmp_path)
+    with pytest.raises(TrackStateError, match=r"frames\.safetensors: damaged \(ValueError: what was counted"):
+        tracker.load(tmp_path)
+    assert tracker.update(EMPTY).frame.index == 1
+
+
 def test_a_zone_for_a_prompt_that_there_is_not():
     gate = Zone("gate", GATE.zones[0].points, prompts=("dog",))
     with pytest.raises(UsageError, match=r"zones\.gate\.prompts: no prompt is named 'dog'; there are 'star'"):
@@ -274,7 +307,9 @@ def test_a_time_that_is_none_does_not_spoil_the_next(tracker, pts):
 
 def test_a_tracker_that_is_closed(tmp_path):
     with Tracker("red circle", model="nano", device="cpu") as tracker:
-        pass
+        tracker.update(circle(100))
+        model = weakref.ref(tracker._engine)
+    assert model() is None, "nothing waits for the garbage collector"
     tracker.close()
     calls = (
         lambda: tracker.update(EMPTY),
