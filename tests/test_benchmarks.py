@@ -23,6 +23,15 @@ def test_io_compares_with_ffmpeg(tmp_path):
     assert all(side["wall"] > 0 and side["size"] > 0 for side in measured["sides"].values())
 
 
+def test_styles_are_compared_with_outlines():
+    command = [sys.executable, "benchmarks/styles.py", "--frames", "3", "--width", "320", "--height", "180", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
+    assert ended.returncode == 0, ended.stderr
+    measured = json.loads(ended.stdout.splitlines()[-1])["ms_per_frame"]
+    assert all(value > 0 for value in measured.values())
+    assert measured["nothing"] < measured["blur"]
+
+
 def test_messages_arrive():
     command = [sys.executable, "benchmarks/messages.py", "--streams", "1", "--seconds", "0.2", "--json"]
     executable()

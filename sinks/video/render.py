@@ -45,20 +45,25 @@ def render(result: Result, width: int, height: int, drawing: Drawing = OBJECTS) 
     source = picture.yuv420p()
     if (picture.width, picture.height) != (width, height):
         copy = Planes(*(plane.copy() for plane in source))
-        _draw(copy, picture.colour, result, drawing)
+        draw_result(copy, picture.colour, result, drawing)
         _letterbox(copy, target, picture.colour)
         return frame
     visible = Planes(target.y[:height, :width], target.u, target.v)
     for to, plane in zip(visible, source, strict=True):
         np.copyto(to, plane)
-    _draw(visible, picture.colour, result, drawing)
+    draw_result(visible, picture.colour, result, drawing)
     # 4:2:0 has an even size: an odd picture gets its last column and row twice. Chroma is rounded up already.
     target.y[:height, width:] = target.y[:height, width - 1 : width]
     target.y[height:] = target.y[height - 1 : height]
     return frame
 
 
-def _draw(planes: Planes, colour: Colour, result: Result, drawing: Drawing) -> None:
+def draw_result(planes: Planes, colour: Colour, result: Result, drawing: Drawing) -> None:
+    """Hide and draw in `planes`, which must be writable and of the size of the picture.
+
+    Raises:
+        ValueError: see `sinks.video.hiding.hide`.
+    """
     if drawing.styles.hide:
         hide(planes, colour, result.tracks, result.lost, drawing.styles)
     draw_outlines(planes, colour, drawing.places)
