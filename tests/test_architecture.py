@@ -24,6 +24,7 @@ CHANGES = (
     "stills",
     "YOLO",
     "ROS bag",
+    "style that hides",
     "recording without annotations",
 )
 
