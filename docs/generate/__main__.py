@@ -7,7 +7,7 @@ from pathlib import Path
 from docs.generate.asyncapi import asyncapi_text
 from docs.generate.markdown import renewed
 from docs.generate.memory import memory_table
-from docs.generate.messages import MESSAGES, TABLES, schema_text
+from docs.generate.messages import SCHEMAS, TABLES, schema_text
 from docs.generate.metrics import metrics_table
 from docs.generate.settings import settings_tables
 
@@ -23,7 +23,7 @@ def documents() -> dict[Path, str]:
     tables = {**TABLES, "settings": settings_tables, "metrics": metrics_table, "memory": memory_table}
     pages = [DOCS / name for name in ("mqtt.md", "settings.md", "metrics.md", "memory.md")]
     return {
-        **{DOCS / "schema" / f"{name}.json": schema_text(message) for name, message in MESSAGES.items()},
+        **{DOCS / "schema" / f"{name}.json": schema_text(message) for name, message in SCHEMAS.items()},
         DOCS / "asyncapi.yaml": asyncapi_text(),
         **{page: renewed(page.read_text(encoding="utf-8"), tables) for page in pages},
     }

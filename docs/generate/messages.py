@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from docs.generate.markdown import table
 from sinks.messages.message import Message
+from sinks.messages.summary import SummaryMessage
 from sinks.messages.topics import TOPICS
 
 
@@ -25,6 +26,8 @@ def message_name(message: type[Message]) -> str:
 
 
 MESSAGES = {message_name(message): message for topic in TOPICS.values() for message in topic.messages}
+# What has a schema: messages, and a file.
+SCHEMAS: dict[str, type[Message]] = {**MESSAGES, message_name(SummaryMessage): SummaryMessage}
 
 
 def schema_text(message: type[Message]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -110,6 +111,17 @@ Quality: TypeAlias = Annotated[
     int | None, typer.Option(min=0, max=HIGHEST_CRF, help="Video quality as the encoder's CRF; lower is better.")
 ]
 Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", help="Show logs and tracebacks.")]
+Zones: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.toml",
+        help="Zones and lines, [zones.NAME] and [lines.NAME], where objects are counted; default: none.",
+    ),
+]
+Summary: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.json", help="Where to write what was counted at the zones and lines; default: nowhere."),
+]
 Style: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

@@ -36,6 +36,8 @@ def render(
     codec: arguments.Codec = None,
     quality: arguments.Quality = None,
     style: arguments.Style = None,
+    zones: arguments.Zones = None,
+    summary: arguments.Summary = None,
     verbose: arguments.Verbose = False,
 ) -> None:
     """Draw or convert what was tracked before, without a model."""
@@ -53,6 +55,8 @@ def render(
             stream=stream,
             max_pixels=max_pixels,
             decoder=decoder,
+            zones=zones,
+            summary=summary,
             problem=lambda error: complain(error, verbose=verbose),
             say=say,
         )

@@ -99,6 +99,8 @@ def track(
     codec: arguments.Codec = None,
     quality: arguments.Quality = None,
     style: arguments.Style = None,
+    zones: arguments.Zones = None,
+    summary: arguments.Summary = None,
     verbose: arguments.Verbose = False,
 ) -> None:
     """Track what matches the prompts and write or publish the masks."""
@@ -137,6 +139,8 @@ def track(
             decoder=decoder,
             track_states=state,
             save_seconds=save_seconds,
+            zones=zones,
+            summary=summary,
             problem=lambda error: complain(error, verbose=verbose),
             say=say,
         )

@@ -15,6 +15,7 @@ from sources import SourceSettings, open_source
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_DECODER, DecoderName
 from sources.source import Source
+from streaming.commands.counting import Counting
 from streaming.commands.outputs import Outputs
 from streaming.commands.progress import ProgressDisplay, tell
 from streaming.commands.written import WrittenFiles
@@ -41,6 +42,8 @@ def run_render(
     stream: str | None = None,
     max_pixels: int = MAX_PIXELS,
     decoder: DecoderName = DEFAULT_DECODER,
+    zones: Path | None = None,
+    summary: Path | None = None,
     problem: Callable[[MaskcastError], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Report], int]:
@@ -54,6 +57,8 @@ def run_render(
         stream: which of several streams in `results`.
         max_pixels: see `SourceSettings`.
         decoder: see there.
+        zones: file of zones and lines.
+        summary: where to write what was counted there.
         problem: called with each error as it happens.
         say: called with what a person may want to know.
 
@@ -69,9 +74,13 @@ def run_render(
         outputs.drawing.styles.check(names)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
+    wanted = clean_prompts(names) if names else ()
+    counting = Counting(zones, summary, wanted, outputs, [source, str(results)])
+    outputs = counting.outputs
     for read in (source, str(results)):
         outputs.check([read], [stored.stream], names)
     outputs.prepare([stored.stream], names)
+    counting.check_apart([stored.stream])
     written = WrittenFiles(outputs.files([stored.stream], names))
     medium = open_source(
         source, SourceSettings(live=False, max_pixels=max_pixels, decoder=decoder), stream=stored.stream
@@ -85,8 +94,11 @@ def run_render(
             job = Job(
                 open_source=lambda: medium,
                 open_sinks=lambda info: outputs.open(info, source, names),
-                controls=Controls(clean_prompts(names) if names else ()),
-                stages=[LostTracks(LOST_AFTER_SECONDS)] if outputs.drawing.styles.hide else [],
+                controls=Controls(wanted),
+                stages=[
+                    *([LostTracks(LOST_AFTER_SECONDS)] if outputs.drawing.styles.hide else []),
+                    *counting.stages(stored.stream, LOST_AFTER_SECONDS),
+                ],
                 max_frames=stored.last + 1,  # what comes behind has no result
                 notify=partial(tell, display, problem),
             )
@@ -102,6 +114,7 @@ def run_render(
             lines.append(f"{model.left_out} frames without a result were left out")
         for line in [*lines, *written.lines(reports)]:
             say(line)
+        counting.finish(reports, say, problem)
         return reports
 
     reports = run_until_stopped(main)

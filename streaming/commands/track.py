@@ -14,6 +14,7 @@ from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, s
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Transport
 from streaming.commands.bottleneck import explained
+from streaming.commands.counting import Counting
 from streaming.commands.fetch import fetch_first
 from streaming.commands.outputs import Outputs
 from streaming.commands.progress import ProgressDisplay, tell
@@ -47,13 +48,16 @@ def run_track(
     decoder: DecoderName = DEFAULT_DECODER,
     track_states: Path | None = None,
     save_seconds: float = SAVE_INTERVAL_SECONDS,
+    zones: Path | None = None,
+    summary: Path | None = None,
     problem: Callable[[MaskcastError], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Report], int]:
     """Track in all sources, with a progress bar, until they end or a signal comes.
 
     `problem` is called with each error as it happens, `say` with what a person may want to know: what runs where, and
-    at the end what became of each stream and what took the time.
+    at the end what became of each stream, what took the time, and what was counted at the places of `zones`, which
+    `summary` says to programs.
 
     Returns:
         What became of each stream, and the exit code.
@@ -76,9 +80,12 @@ def run_track(
         outputs.drawing.styles.check(published)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
+    counting = Counting(zones, summary, wanted, outputs, expanded)
+    outputs = counting.outputs
     outputs.check(expanded, streams, published)
     _check_presence(expanded)
     outputs.prepare(streams, published)
+    counting.check_apart(streams)
     written = WrittenFiles(outputs.files(streams, published))
 
     settings = SourceSettings(live=live, transport=rtsp_transport, max_pixels=max_pixels, decoder=decoder)
@@ -88,7 +95,10 @@ def run_track(
             open_source=lambda: open_source(source, settings, stream=name),
             open_sinks=lambda info: outputs.open(info, source, published),
             controls=Controls(wanted),
-            stages=[LostTracks(options.lost_after)] if outputs.drawing.styles.hide else [],
+            stages=[
+                *([LostTracks(options.lost_after)] if outputs.drawing.styles.hide else []),
+                *counting.stages(name, options.lost_after),
+            ],
             max_frames=max_frames,
             max_rate=max_rate,
             notify=partial(tell, display, problem),
@@ -116,6 +126,7 @@ def run_track(
         lines += [*explained(reports, engine.stage_times.totals(), engine.device.type), *written.lines(reports)]
         for line in lines:
             say(line)
+        counting.finish(reports, say, problem)
         return reports
 
     reports = run_until_stopped(main)

@@ -8,38 +8,12 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from maskcast.result import Result
-from sinks.messages.frame import frame_message
-from streaming.cli.app import app
 from tests import sinks_media
+from tests.rendering import SIZE, read, render, stored
 from tests.tracking import one_line
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
-
-SIZE = (90, 160)
-
-
-def render(*arguments):
-    return CliRunner().invoke(app, ["render", *map(str, arguments)])
-
-
-def stored(path, indices, *, size=SIZE, shift=0.0, names=None, stream="clip"):
-    """Results of frames of a video with 25 a second, or of a folder's pictures, as `maskcast track` writes them."""
-    lines = []
-    for index in indices:
-        one = sinks_media.frame(index, sinks_media.grey(*size), index / 25 + shift, stream)
-        line = json.loads(frame_message(Result(one, sinks_media.tracks(size, index))).json_bytes())
-        if names:
-            line |= {"schema": "maskcast.frame/2", "file_name": names[index]}
-        lines.append(json.dumps(line, separators=(",", ":")))
-    path.write_text("".join(f"{line}\n" for line in lines))
-    return path
-
-
-def read(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")

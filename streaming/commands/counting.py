@@ -1,0 +1,116 @@
+"""Zones and lines of one run of a command: what was counted there, for people and for programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from maskcast.errors import MaskcastError, SinkError, UsageError, reason_of
+from maskcast.places import Places
+from maskcast.prompts import Prompt, names
+from sinks.messages.summary import summary_message
+from sinks.partial import partial_path, prepare_target
+from streaming.commands.outputs import Outputs, holds_something
+from streaming.given_places import zones_stage
+from streaming.pipeline.report import Report
+from streaming.zones.stage import ZonesStage
+
+
+class Counting:
+    """Counts in each stream of a run, where zones or lines were given.
+
+    Attributes:
+        outputs: those that were given, with the places drawn.
+    """
+
+    def __init__(
+        self,
+        zones: Path | None,
+        summary: Path | None,
+        prompts: Sequence[Prompt],
+        outputs: Outputs,
+        inputs: Sequence[str],
+    ) -> None:
+        """Read and check.
+
+        Args:
+            zones: file of `[zones.NAME]` and `[lines.NAME]`; None for none.
+            summary: where to write what was counted; None for nowhere.
+            prompts: what the places may be for.
+            outputs: of the run.
+            inputs: what is read, and so not written.
+
+        Raises:
+            UsageError: the places cannot be meant, or the summary would replace something.
+        """
+        places = Places()
+        if zones is not None:
+            from streaming.settings.places import load_places
+
+            places = load_places(zones, names(prompts))
+        self.outputs = replace(outputs, drawing=replace(outputs.drawing, places=places))
+        self._places, self._prompts, self._summary = places, prompts, summary
+        self._stages: dict[str, ZonesStage] = {}
+        if summary is not None:
+            self._check(summary, [*inputs, *([str(zones)] if zones else [])])
+
+    def _check(self, summary: Path, inputs: Sequence[str]) -> None:
+        if not self._places:
+            raise UsageError("--summary says what was counted", advice="say with --zones where")
+        if any(os.path.realpath(summary) == os.path.realpath(read) for read in inputs):
+            raise UsageError(f"--summary {summary} is an input", advice="choose another name")
+        if not self.outputs.force and holds_something(summary):
+            raise UsageError("exists already", where=summary, advice="choose another name, or replace it with --force")
+
+    def check_apart(self, streams: Sequence[str]) -> None:
+        """See that the summary is not the file of an output, whichever these streams have.
+
+        Raises:
+            UsageError: it is; or its folder cannot be made.
+        """
+        if self._summary is None:
+            return
+        here = os.path.realpath(self._summary)
+        if any(os.path.realpath(file.path) == here for file in self.outputs.files(streams, names(self._prompts))):
+            raise UsageError(f"--summary {self._summary} is an output too", advice="choose another name")
+        prepare_target(self._summary)
+
+    def stages(self, stream: str, lost_after: float) -> list[ZonesStage]:
+        """What counts in a stream: nothing without places. `lost_after` is the tracker's."""
+        if not self._places:
+            return []
+        self._stages[stream] = zones_stage(self._places, self._prompts, lost_after)
+        return [self._stages[stream]]
+
+    def finish(
+        self, reports: Sequence[Report], say: Callable[[str], None], problem: Callable[[MaskcastError], None]
+    ) -> None:
+        """Tell what was counted, and write the summary; that this fails is added to the first report."""
+        if not self._places:
+            return
+        began = {report.stream for report in reports}
+        tallies = {stream: stage.tally for stream, stage in self._stages.items() if stream in began}
+        for stream, tally in tallies.items():
+            for line, ways in tally.crossed.items():
+                for way, by in ways.items():
+                    say(f"{stream}: line {line}, {way}: {_counted(by)}")
+            for zone, by in tally.entered.items():
+                say(f"{stream}: zone {zone}, entered: {_counted(by)}")
+        if self._summary is None:
+            return
+        part = partial_path(self._summary)
+        try:
+            part.write_bytes(summary_message(tallies).json_bytes() + b"\n")
+            part.replace(self._summary)
+        except OSError as error:
+            failure = SinkError(f"cannot write: {reason_of(error)}", where=self._summary)
+            reports[0].errors.append(failure)
+            problem(failure)
+        else:
+            say(f"wrote {self._summary}")
+
+
+def _counted(by: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {prompt}" for prompt, count in by.items()) or "0"
