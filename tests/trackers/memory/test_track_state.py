@@ -1,6 +1,7 @@
 import json
 import os
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from maskcast.errors import ModelError, TrackStateError
+from maskcast.prompts import Prompt
 from tests import tiny
 from tests.lockstep import PROMPTS, Ours, blob, scene
 from tests.scripted import scripted
@@ -90,6 +92,23 @@ def test_ids_are_not_used_again_after_a_restart(running, video, tmp_path):
     assert max(track.id for track in results[-1].tracks) == 4
 
 
+@pytest.mark.parametrize("old", [False, True])
+def test_tracks_go_on_whose_name_stands_for_the_same_phrase(running, tmp_path, old):
+    """Older files have no phrases: a prompt was its own."""
+    ours, state = running
+    ours.tracker.set_prompts(state, [Prompt(text, min_area=0.01) for text in PROMPTS])
+    assert len(state.lifecycle) == 3, "other conditions end nothing"
+    saved = track_state.take(state, "a", final=True)
+    if old:
+        document = json.loads(saved.document)
+        del document["texts"]
+        saved = replace(saved, document=json.dumps(document))
+    saved.write(tmp_path / "s")
+    restored = track_state.load(ours.tracker, tmp_path / "s", "a")
+    ours.tracker.set_prompts(restored, [PROMPTS[0], Prompt("another phrase", PROMPTS[1])])
+    assert {life.prompt for life in restored.lifecycle} == {PROMPTS[0]}
+
+
 def test_an_empty_stream_has_a_track_state(video, tmp_path):
     tracker = Ours(video).tracker
     track_state.take(tracker.new_state(PROMPTS), "a", final=True).write(tmp_path / "s")
@@ -161,6 +180,8 @@ DAMAGED = {
     "pts no number": lambda document, _: document.update(pts=float("nan")),
     "pts of 400 digits": lambda document, _: document.update(pts=10**400),
     "prompts numbers": lambda document, _: document.update(prompts=[1, 2]),
+    "a phrase too few": lambda document, _: document.update(texts=document["texts"][1:]),
+    "phrases empty": lambda document, _: document.update(texts=[""] * len(document["texts"])),
     "lives no list": lambda document, _: document.update(lives=3),
     "more lives than a stream may have": lambda document, _: document.update(lives=document["lives"] * 40),
     "prompt none": first_life(prompt=None),
