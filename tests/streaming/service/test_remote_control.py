@@ -8,9 +8,9 @@ import pytest
 
 from maskcast.errors import UsageError
 from maskcast.notices import PauseChanged, PromptsChanged, SourceStatus
-from maskcast.prompts import clean_prompts
+from maskcast.prompts import Prompt, clean_prompts
 from maskcast.result import Result
-from sinks.messages.control import ControlMessage
+from sinks.messages.control import ControlMessage, ControlMessage2
 from sinks.video.still import StillSink
 from sources.picture import ArrayPicture
 from streaming.pipeline.controls import Controls
@@ -86,3 +86,13 @@ async def test_prompts_change_as_asked_and_whoever_listens_is_told():
     assert stream.controls.names == ("dog", "bird"), "nothing has changed"
     changes = [("cat", "dog", "bird"), ("dog", "bird")]
     assert stream.told == [*map(PromptsChanged, changes), PauseChanged(paused=True)]
+
+
+async def test_a_prompt_that_is_added_takes_the_place_of_that_of_its_name_and_goes_by_it():
+    stream = Stream()
+    table = {"text": "tabby", "name": "cat", "min_area": 0.1}
+    request = {"schema": "maskcast.control/2", "action": "add", "prompts": ["dog", table]}
+    await stream.remote.obey(ControlMessage2.model_validate(request))
+    assert stream.controls.prompts == (Prompt("tabby", "cat", min_area=0.1), Prompt("dog"))
+    await stream.ask("remove", "cat")
+    assert stream.controls.names == ("dog",)
