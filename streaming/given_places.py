@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from maskcast.errors import UsageError
 from maskcast.places import Places
-from maskcast.prompts import Prompt, names
+from maskcast.prompts import Prompt, groups, names
 from streaming.zones.checks import check_places
 from streaming.zones.stage import ZonesStage
 
@@ -40,9 +40,4 @@ def given_places(given: GivenPlaces, prompts: Sequence[Prompt]) -> Places:
 
 def zones_stage(places: Places, prompts: Sequence[Prompt], lost_after: float) -> ZonesStage:
     """A stage that begins now; `lost_after` is the tracker's."""
-    return ZonesStage(places, groups=groups_of(prompts), lost_after=lost_after, since=datetime.now(UTC))
-
-
-def groups_of(prompts: Sequence[Prompt]) -> dict[str, str | None]:
-    """As `ZonesStage` takes them."""
-    return {prompt.name: prompt.group for prompt in prompts}
+    return ZonesStage(places, groups=groups(prompts), lost_after=lost_after, since=datetime.now(UTC))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 from maskcast.errors import SinkError, TooLargeError, TrackStateError, UsageError, reason_of, unforeseen
 from maskcast.frame import Frame
 from maskcast.places import Places
-from maskcast.prompts import Prompt, listed
+from maskcast.prompts import Prompt, groups, listed
 from maskcast.result import Event, Result
-from streaming.given_places import GivenPlaces, given_places, groups_of, zones_stage
+from streaming.given_places import GivenPlaces, given_places, zones_stage
 from streaming.pipeline.stage import LateEvents, Stage, staged
 from streaming.pushed_picture import Order, check_order, pushed_picture
 from streaming.track_states import SUFFIX, remove_other_track_states, track_state_file
@@ -315,7 +315,7 @@ class _Stream:
         """The engine looks for something else, and these tracks have ended."""
         self._late.add(ended)
         if self._zones:
-            self._zones.set_prompts(groups_of(self.tracked.prompts))
+            self._zones.set_prompts(groups(self.tracked.prompts))
 
     def about(self) -> dict[str, object]:
         """What is to be kept with its track state."""

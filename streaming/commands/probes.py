@@ -103,10 +103,17 @@ def probe_source(name: str, stream: StreamSettings) -> list[Finding]:
     info = source.info
     rate = f", {float(info.frame_rate):.3g} frames/s" if info.frame_rate else ""
     kind = "live" if info.live else f"{info.frame_count} frames" if info.frame_count else "not live"
-    size = f"{place}: {info.width} x {info.height}{rate}, {kind}"
+    size = f"{place}: {info.width} x {info.height}{rate}, {kind}{_counted(stream)}"
     if scheme_of(url) == "rtsps" and stream.ca_file is None:
         return [Finding(Verdict.WARN, what, f"{size}; the certificate is not verified: set ca_file")]
     return [Finding(Verdict.OK, what, size)]
+
+
+def _counted(stream: StreamSettings) -> str:
+    """Where objects are counted, if anywhere."""
+    zones, lines = list(stream.zones), list(stream.lines)
+    found = [f"{kind} {', '.join(names)}" for kind, names in (("zones", zones), ("lines", lines)) if names]
+    return "".join(f"; {one}" for one in found)
 
 
 def _host(url: str) -> str:

@@ -110,6 +110,7 @@ def test_all_is_well(tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
             + stream(server.url(user="viewer:${PASSWORD}"))
             + '[streams.door.recording]\nfolder = "recordings"\nkeep_bytes = "600 MB"\ncodec = "libx264"\n'
             + stream(str(film), "file", 'out = ["{stream}.jsonl"]')
+            + "[streams.file.zones.gate]\npoints = [[0, 0], [1, 0], [1, 1]]\n"
         )
         lines, code = check(settings(tmp_path, text))
     assert code == 0, lines
@@ -122,7 +123,7 @@ def test_all_is_well(tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
     assert "free" in about(lines, "http")[0]
     assert about(lines, "encoder") == ["ok libx264: libx264"]
     assert about(lines, "streams.door")[0].startswith(f"ok 127.0.0.1:{server.port}: 96 x 64, 10 frames/s, live")
-    assert about(lines, "streams.file") == [f"ok {film}: 96 x 64, 10 frames/s, 30 frames"]
+    assert about(lines, "streams.file") == [f"ok {film}: 96 x 64, 10 frames/s, 30 frames; zones gate"]
 
 
 @pytest.mark.usefixtures("no_model")
