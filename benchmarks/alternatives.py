@@ -83,7 +83,7 @@ def torchscript(detector: Detector, model: Any) -> None:  # noqa: ARG001 - all o
     class Encode(nn.Module):
         def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
             features = encode(pixels)
-            return (features.tokens, *features.pyramid, features.attended)
+            return (features.tokens, features.coarse, features.attended)
 
     encode = detector.encoder.encode
     pixels = torch.zeros(1, 3, detector.image_size, detector.image_size)
@@ -91,8 +91,7 @@ def torchscript(detector: Detector, model: Any) -> None:  # noqa: ARG001 - all o
         traced = torch.jit.trace(Encode().eval(), pixels, check_trace=False)  # type: ignore[no-untyped-call]
 
     def run(pixels: Tensor) -> ImageFeatures:
-        tokens, *pyramid, attended = traced(pixels)
-        return ImageFeatures(tokens, tuple(pyramid), attended)
+        return ImageFeatures(*traced(pixels))
 
     detector.encoder.encode = run  # type: ignore[method-assign]
 

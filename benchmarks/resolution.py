@@ -65,7 +65,8 @@ def stages(resolution: int) -> dict[str, float]:
     found = Detector(Checkpoint("", VIDEO_TYPE, 0, "", model, None, None, ("",)), META, torch.float32)
     encode, features = counted(lambda: found.encoder.encode(pixels))
     decode, decoded = counted(lambda: found.decoder.decode(features.attended, text, mask))
-    masks, _ = counted(lambda: found.mask_head.pixels(decoded.memory, text, mask, features.pyramid))
+    head = found.mask_head
+    masks, _ = counted(lambda: head.pixels(decoded.memory, text, mask, head.levels(features.tokens)))
     tracker = transformers.Sam3TrackerVideoModel(config.tracker_config, remove_vision_encoder=True).eval()
     neck = Sam3VisionNeck(config.detector_config.vision_config).eval()
     propagation = Propagation(TrackerWeights(config, tracker, neck), CPU, torch.float32)

@@ -72,9 +72,9 @@ def scripted(detector: nn.Module, embeddings: Sequence[Tensor], size: int, *, wo
             torch.zeros(count, queries, 4).to(like),
         )
 
-    def find(self: Detector, features: Any, pairs: Any, texts: Sequence[TextEmbedding]) -> Found:
+    def find(self: Detector, features: Any, levels: Any, pairs: Any, texts: Sequence[TextEmbedding]) -> Found:
         if self.mask_head._head is not detector.mask_decoder:
-            return ours(self, features, pairs, texts)
+            return ours(self, features, levels, pairs, texts)
         prompts = [prompt_of(text.features) for text in texts]
         for prompt in prompts:
             followed[prompt] = len(script.found[prompt]) or followed[prompt]
@@ -83,7 +83,7 @@ def scripted(detector: nn.Module, embeddings: Sequence[Tensor], size: int, *, wo
             pair = np.repeat(np.arange(len(prompts)), counts)
             query = np.concatenate([np.arange(count) for count in counts])
             with patch.object(self, "_chosen", lambda scores, *_: (pair, query % scores.shape[1])):
-                ours(self, features, pairs, texts)
+                ours(self, features, levels, pairs, texts)
         found = [(index, *one) for index, prompt in enumerate(prompts) for one in script.found[prompt]]
         logits = torch.tensor([score for _, score, _ in found]).logit().to(like)
         scores = (logits.float().sigmoid() * torch.tensor(50.0).sigmoid()).cpu().numpy()

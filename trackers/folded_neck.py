@@ -18,6 +18,10 @@ class FoldedLevel(nn.Module):
     Nothing but a GELU is between them, so neighbours are one linear map: the last is always folded into the 3x3
     convolution, the first into the upsampling before it or into the 3x3 convolution after it, whichever leaves the
     fewest multiply-adds. Folded in float64. The level itself stays as it is.
+
+    Attributes:
+        layers: one after the other; the last is the 3x3 convolution.
+        borders: ``(1, C', s·h, s·w)`` what is added to what they make; None for nothing.
     """
 
     def __init__(self, level: Any, size: tuple[int, int], after: Any = None) -> None:
@@ -58,17 +62,17 @@ class FoldedLevel(nn.Module):
             layers.append(_holding(level.proj2, torch.einsum("ocyx,cm->omyx", weight, project), None))
         else:
             layers += [level.proj1, _holding(level.proj2, weight, bias)]
-        self._layers = nn.ModuleList(layers)
-        self._borders: Tensor | None
-        self.register_buffer("_borders", borders, persistent=False)
+        self.layers = nn.ModuleList(layers)
+        self.borders: Tensor | None
+        self.register_buffer("borders", borders, persistent=False)
         self.to(level.proj2.weight.device)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Feature maps ``(B, C, h, w)`` of the size given; returns ``(B, C', s·h, s·w)``, s the level's scale."""
-        for layer in self._layers:
+        for layer in self.layers:
             hidden = layer(hidden)
         # In place, so that the type remains that of the products.
-        return hidden if self._borders is None else hidden.add_(self._borders)
+        return hidden if self.borders is None else hidden.add_(self.borders)
 
 
 def joined(first: Any, after: Any) -> Any:

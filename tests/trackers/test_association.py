@@ -30,7 +30,7 @@ class Scene:
         found = Detections(
             torch.tensor([r[0] for r in rest], dtype=torch.long), torch.tensor([r[1] for r in rest]), logits
         )
-        image = ImageFeatures(torch.zeros(1), (features,), torch.zeros(1))
+        image = ImageFeatures(torch.zeros(1), features, torch.zeros(1))
         ((result,),) = self.tracker.follow([self.state], [frame(self.index, pts=pts)], [found], image)
         return result
 

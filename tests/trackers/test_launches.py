@@ -30,6 +30,6 @@ def test_more_objects_take_hardly_more_launches():
                     ours.tracker.follow([state], [frame(state.step, image)], found, features)
         assert len(state.table) == objects
         launches[objects] = dispatched.launches
-    assert launches[0] <= 297
-    assert launches[1] <= 728
+    assert launches[0] <= 279
+    assert launches[1] <= 747
     assert launches[10] <= launches[1] + 17

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class Detector:
         model: Any = checkpoint.detector
         self.encoder = ImageEncoder(model, device, dtype)
         self.decoder = PromptDecoder(model, self.encoder.size, self.encoder.positions, device, dtype)
-        self.mask_head = MaskHead(model, device, dtype)
+        self.mask_head = MaskHead(model, self.encoder.size, device, dtype)
         self.device = device
         self.image_size = int(model.config.image_size)
         self.score_threshold, self.nms_iou, self.box_margin = score_threshold, nms_iou, box_margin
@@ -152,21 +153,26 @@ class Detector:
 
     def _detect(self, features: ImageFeatures, prompts: Sequence[Sequence[TextEmbedding]]) -> list[Detections]:
         pairs = [(frame, index) for frame, listed in enumerate(prompts) for index in range(len(listed))]
-        found = [self._nothing(features)]
+        found = [self._nothing()]
+        levels = cache(lambda: self.mask_head.levels(features.tokens))
         for start in range(0, len(pairs), MAX_PAIRS):
             chunk = pairs[start : start + MAX_PAIRS]
-            part = self._find(features, chunk, [prompts[frame][index] for frame, index in chunk])
+            part = self._find(features, levels, chunk, [prompts[frame][index] for frame, index in chunk])
             found.append(replace(part, pair=start + part.pair))
         pair, scores = (np.concatenate([getattr(part, name) for part in found]) for name in ("pair", "scores"))
         logits = torch.cat([part.logits for part in found])
         return self._divide(Found(pair, scores, logits), pairs, frames=len(prompts))
 
     def _find(
-        self, features: ImageFeatures, pairs: Sequence[tuple[int, int]], embeddings: Sequence[TextEmbedding]
+        self,
+        features: ImageFeatures,
+        levels: Callable[[], tuple[Tensor, ...]],
+        pairs: Sequence[tuple[int, int]],
+        embeddings: Sequence[TextEmbedding],
     ) -> Found:
         """What is found for P pairs of frame and prompt: first the scores of all, then the masks of what scores enough.
 
-        The CPU waits for the device once, for the scores.
+        The CPU waits for the device once, for the scores. `levels` makes those of the frames, if there is a mask.
         """
         frames = upload(np.array([frame for frame, _ in pairs], np.int64), self.device)
         text = torch.stack([embedding.features for embedding in embeddings])
@@ -176,11 +182,11 @@ class Detector:
         pair, query = self._chosen(scores, pairs, embeddings)
         used, counts = np.unique(pair, return_counts=True)
         if len(used) == 0:
-            return self._nothing(features)
+            return self._nothing()
         chosen = upload(np.stack([pair, query]), self.device).unbind()
         rows = upload(used, self.device)
-        levels = tuple(_of(level, frames[rows]) for level in features.pyramid)
-        pixels = self.mask_head.pixels(decoded.memory[rows], text[rows], mask[rows], levels)
+        seen = tuple(_of(level, frames[rows]) for level in levels())
+        pixels = self.mask_head.pixels(decoded.memory[rows], text[rows], mask[rows], seen)
         logits = self.mask_head.masks(decoded.queries[chosen], pixels, counts.tolist())
         if self.box_margin is None:
             return Found(pair, scores[pair, query], logits)
@@ -188,8 +194,8 @@ class Detector:
         left = np.flatnonzero(fetched([remaining])[0])
         return Found(pair[left], scores[pair, query][left], logits[upload(left, self.device)])
 
-    def _nothing(self, features: ImageFeatures) -> Found:
-        logits = torch.zeros(0, *features.pyramid[0].shape[-2:], device=self.device)
+    def _nothing(self) -> Found:
+        logits = torch.zeros(0, *self.mask_head.size, device=self.device)
         return Found(np.zeros(0, np.int64), np.zeros(0, np.float32), logits)
 
     def _chosen(

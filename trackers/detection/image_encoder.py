@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trackers.detection.vision_transformer import VisionTransformer
 from trackers.folded_neck import FoldedLevel
@@ -20,19 +20,15 @@ class ImageFeatures:
 
     Attributes:
         tokens: ``(N, h·w, D)`` output of the ViT.
-        pyramid: feature maps ``(N, C, h_i, w_i)`` from fine to coarse, strides 3.5, 7 and 14 pixels of the model input.
-        attended: ``(N, h·w, C)`` the coarse ones after the first self-attention of the DETR encoder: no prompt has come
+        coarse: ``(N, C, h, w)`` the neck's feature maps at the ViT's own stride. The finer ones are for masks alone:
+            `MaskHead.levels`.
+        attended: ``(N, h·w, C)`` these after the first self-attention of the DETR encoder: no prompt has come
             in yet, so this is done once a frame, not once a prompt.
     """
 
     tokens: Tensor
-    pyramid: tuple[Tensor, ...]
+    coarse: Tensor
     attended: Tensor
-
-    @property
-    def coarse(self) -> Tensor:
-        """``(N, C, h, w)`` features at the encoder's own stride."""
-        return self.pyramid[-1]
 
 
 class ImageEncoder:
@@ -51,11 +47,11 @@ class ImageEncoder:
         self.size = side, side
         neck = vision.neck
         # The last level is not read: `Sam3LiteTextModel.forward` drops it.
-        levels: Any = nn.ModuleList(FoldedLevel(level, self.size) for level in neck.fpn_layers[:-1])
+        coarse = FoldedLevel(neck.fpn_layers[-2], self.size)
         narrow(vision.to(device=device), precision)
         # The ViT's tokens lie in memory by pixel, and convolutions are faster where nothing has to be turned over.
-        narrow(levels.to(device=device, memory_format=torch.channels_last), precision)
-        self._levels = levels
+        narrow(coarse.to(device=device, memory_format=torch.channels_last), precision)  # type: ignore[call-overload]
+        self._coarse = coarse
         self._backbone = VisionTransformer(vision.backbone)
         shape = torch.Size((1, int(vision.config.fpn_hidden_size), side, side))
         # Made once and in float32; the reference makes them for each frame, in the features' own type: in bfloat16 the
@@ -70,10 +66,9 @@ class ImageEncoder:
     def encode(self, pixels: Tensor) -> ImageFeatures:
         """Encode N pictures ``(N, 3, H, W)`` float32, see `trackers.detection.preprocess`."""
         tokens = self._backbone(pixels)
-        planes = tokens.permute(0, 3, 1, 2)
-        pyramid = tuple(level(planes) for level in self._levels)
-        attended = attend_to_itself(self._first, pyramid[-1].flatten(2).transpose(1, 2), self.positions)
-        return ImageFeatures(tokens.flatten(1, 2), pyramid, attended)
+        coarse = self._coarse(tokens.permute(0, 3, 1, 2))
+        attended = attend_to_itself(self._first, coarse.flatten(2).transpose(1, 2), self.positions)
+        return ImageFeatures(tokens.flatten(1, 2), coarse, attended)
 
 
 def attend_to_itself(layer: Any, hidden: Tensor, positions: Tensor) -> Tensor:

@@ -7,22 +7,55 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from trackers.detection.mask_levels import MaskLevel, after_doubling
 from trackers.precision import computed_narrowly, narrow
-from trackers.row_pass import FOUND, row_pass
+from trackers.row_pass import FOUND, FRAMES, row_pass
 
 
 class MaskHead:
-    """`Sam3LiteTextMaskDecoder` without its semantic segmentation, which nobody reads."""
+    """`Sam3LiteTextMaskDecoder` without its semantic segmentation, which nobody reads, and the neck's finer levels.
 
-    def __init__(self, model: Any, device: torch.device, precision: torch.dtype) -> None:
-        """Move the mask head of a `Sam3LiteTextModel` or `Sam3Model` to `device`; `precision` is that of products."""
+    Attributes:
+        size: height and width of masks.
+    """
+
+    def __init__(self, model: Any, size: tuple[int, int], device: torch.device, precision: torch.dtype) -> None:
+        """Move the mask head to `device`.
+
+        Args:
+            model: a `Sam3LiteTextModel` or `Sam3Model`.
+            size: height and width of the ViT's feature maps. Each finer level is twice as large as the next.
+            device: where to run.
+            precision: of products.
+        """
         self.device, self.precision = device, precision
+        self._coarsest = size
         self._head = model.mask_decoder
+        decoder = self._head.pixel_decoder
+        finer = list(reversed(model.vision_encoder.neck.fpn_layers[:-2]))
+        # The ViT's tokens lie in memory by pixel, and convolutions are faster where nothing has to be turned over.
+        pairs = list(zip(finer, decoder.conv_layers, strict=False))
+        levels = [MaskLevel(level, size, convolution) for level, convolution in pairs]
+        self.size = levels[-1].shape
+        self._levels: Any = nn.ModuleList(levels)
+        self._upward: Any = nn.ModuleList(after_doubling(convolution) for _, convolution in pairs)
         narrow(self._head.to(device=device), precision)
-        # Its input lies in memory by pixel; so do the levels, see `ImageEncoder`.
-        self._head.pixel_decoder.to(memory_format=torch.channels_last)
+        parts: list[Any] = [self._levels, self._upward]
+        for part in parts:
+            narrow(part.to(device=device, memory_format=torch.channels_last), precision)
+
+    @computed_narrowly
+    @row_pass(FRAMES)
+    def levels(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """What N frames add to masks, whatever is looked for, from coarse to fine: ``(N, C, h_i, w_i)``.
+
+        Args:
+            tokens: ``(N, h·w, D)`` output of the ViT.
+        """
+        planes = tokens.transpose(1, 2).view(len(tokens), -1, *self._coarsest)
+        return tuple(level(planes) for level in self._levels)
 
     @computed_narrowly
     @row_pass(FOUND)
@@ -33,8 +66,7 @@ class MaskHead:
             memory: ``(U, h·w, C)``, see `Decoded`.
             text: ``(U, L, C)`` token embeddings.
             mask: ``(U, L)`` bool, True for tokens that are not padding.
-            levels: the frames' feature maps ``(U, C, h_i, w_i)`` from fine to coarse, of which the last gives way to
-                `memory`.
+            levels: of the frames, see `levels`.
 
         Returns:
             ``(U, C, h_0, w_0)``
@@ -42,13 +74,10 @@ class MaskHead:
         head = self._head
         normed = head.prompt_cross_attn_norm(memory)
         read = head.prompt_cross_attn(query=normed, key=text, value=text, attention_mask=mask[:, None, None])[0]
-        pixels: Tensor = (memory + read).transpose(1, 2).reshape(levels[-1].shape)
-        decoder = head.pixel_decoder
-        for level, convolution, norm in zip(reversed(levels[:-1]), decoder.conv_layers, decoder.norms, strict=False):
+        pixels: Tensor = (memory + read).transpose(1, 2).view(len(memory), -1, *self._coarsest)
+        for level, upward, norm in zip(levels, self._upward, head.pixel_decoder.norms, strict=False):
             # Step by step, so that no more than two maps of this size are held beside the level.
-            pixels = F.interpolate(pixels, level.shape[-2:], mode="nearest").add_(level)
-            pixels = convolution(pixels)
-            pixels = F.relu_(norm(pixels))
+            pixels = F.relu_(norm(upward(pixels).add_(level)))
         return pixels
 
     @computed_narrowly

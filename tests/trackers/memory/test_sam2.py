@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 PROMPTS = ("a", "b", "c")
 # What the detector's image encoder says, which this tracker does not hear.
-UNHEARD = ImageFeatures(torch.zeros(0), (), torch.zeros(0))
+UNHEARD = ImageFeatures(torch.zeros(0), torch.zeros(0), torch.zeros(0))
 
 
 def tracker_of(model, **changes):
