@@ -1,23 +1,13 @@
 import pytest
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from transformers.models.sam3.modeling_sam3 import Sam3FPNLayer
 
+from tests.necks import a_level
 from trackers.folded_neck import FoldedLevel
 from trackers.precision import narrow, products
 
 CPU = torch.device("cpu")
 SIZE = (5, 3)
-
-
-def a_level(wide, fpn, scale, narrower):
-    torch.manual_seed(0)
-    level = Sam3FPNLayer(wide, fpn, scale).eval()
-    after = nn.Conv2d(fpn, narrower, 1) if narrower else None
-    for parameter in (*level.parameters(), *(after.parameters() if after else ())):
-        nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
-    return level, after
 
 
 def counted(call):

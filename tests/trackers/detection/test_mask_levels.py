@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.trackers.test_folded_neck import a_level
+from tests.necks import a_level
 from trackers.detection.mask_levels import MaskLevel, after_doubling
 from trackers.precision import narrow, products
 
