@@ -108,9 +108,10 @@ class Detector:
             box_margin: see `Rules.box_margin`.
         """
         model: Any = checkpoint.detector
+        # Before the encoder narrows the levels that it folds.
+        self.mask_head = MaskHead(model, device, dtype)
         self.encoder = ImageEncoder(model, device, dtype)
         self.decoder = PromptDecoder(model, self.encoder.size, self.encoder.positions, device, dtype)
-        self.mask_head = MaskHead(model, self.encoder.size, device, dtype)
         self.device = device
         self.image_size = int(model.config.image_size)
         self.score_threshold, self.nms_iou, self.box_margin = score_threshold, nms_iou, box_margin

@@ -31,6 +31,12 @@ class ImageFeatures:
     attended: Tensor
 
 
+def patches(model: Any) -> tuple[int, int]:
+    """Height and width of the ViT's feature maps."""
+    side = int(model.config.image_size) // int(model.vision_encoder.config.backbone_config.patch_size)
+    return side, side
+
+
 class ImageEncoder:
     """ViT and neck of a `Sam3LiteTextModel` or `Sam3Model`, and the first self-attention of its DETR encoder.
 
@@ -43,8 +49,7 @@ class ImageEncoder:
         """Move the image encoder to `device`; `precision` is that of products."""
         self.device, self.precision = device, precision
         vision = model.vision_encoder
-        side = int(model.config.image_size) // int(vision.config.backbone_config.patch_size)
-        self.size = side, side
+        self.size = patches(model)
         neck = vision.neck
         # The last level is not read: `Sam3LiteTextModel.forward` drops it.
         coarse = FoldedLevel(neck.fpn_layers[-2], self.size)
@@ -53,7 +58,7 @@ class ImageEncoder:
         narrow(coarse.to(device=device, memory_format=torch.channels_last), precision)  # type: ignore[call-overload]
         self._coarse = coarse
         self._backbone = VisionTransformer(vision.backbone)
-        shape = torch.Size((1, int(vision.config.fpn_hidden_size), side, side))
+        shape = torch.Size((1, int(vision.config.fpn_hidden_size), *self.size))
         # Made once and in float32; the reference makes them for each frame, in the features' own type: in bfloat16 the
         # phases are then off before the sine is taken.
         encoding = neck.position_encoding(shape, torch.device("cpu"), torch.float32)

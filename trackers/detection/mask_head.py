@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trackers.detection.image_encoder import patches
 from trackers.detection.mask_levels import MaskLevel, after_doubling
 from trackers.precision import computed_narrowly, narrow
 from trackers.row_pass import FOUND, FRAMES, row_pass
@@ -21,17 +22,17 @@ class MaskHead:
         size: height and width of masks.
     """
 
-    def __init__(self, model: Any, size: tuple[int, int], device: torch.device, precision: torch.dtype) -> None:
+    def __init__(self, model: Any, device: torch.device, precision: torch.dtype) -> None:
         """Move the mask head to `device`.
 
         Args:
-            model: a `Sam3LiteTextModel` or `Sam3Model`.
-            size: height and width of the ViT's feature maps. Each finer level is twice as large as the next.
+            model: a `Sam3LiteTextModel` or `Sam3Model`, each level of whose neck is twice as large as the next, best
+                before its neck is narrowed.
             device: where to run.
             precision: of products.
         """
         self.device, self.precision = device, precision
-        self._coarsest = size
+        self._coarsest = size = patches(model)
         self._head = model.mask_decoder
         decoder = self._head.pixel_decoder
         finer = list(reversed(model.vision_encoder.neck.fpn_layers[:-2]))

@@ -40,7 +40,7 @@ def test_equals_transformers_own(count):
     torch.testing.assert_close(found.queries, queries[0], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found.memory, memories[0], atol=1e-4, rtol=1e-4)
 
-    head = MaskHead(model, encoder.size, CPU, torch.float32)
+    head = MaskHead(model, CPU, torch.float32)
     shown = head.pixels(found.memory, text, mask, head.levels(features.tokens))
     masks = head.masks(found.queries.flatten(0, 1), shown, [12] * count)
     torch.testing.assert_close(masks.view(expected.pred_masks.shape), expected.pred_masks, atol=1e-4, rtol=1e-4)
