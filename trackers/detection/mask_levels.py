@@ -63,7 +63,7 @@ class MaskLevel(nn.Module):
         inner: Any = last
         first, second = exact(inner.weight), exact(convolution.weight)
         self.shape = int(size[0] * level.scale_factor), int(size[1] * level.scale_factor)
-        added = exact(inner.bias)[:, None, None] if inner.bias is not None else torch.zeros(1, dtype=torch.float64)
+        added = exact(inner.bias)[:, None, None] if inner.bias is not None else first.new_zeros(1)
         if folded.borders is not None:
             added = added + exact(folded.borders[0])
         added = added.expand(len(first), *self.shape)[None]
@@ -74,28 +74,31 @@ class MaskLevel(nn.Module):
         self.register_buffer("_constant", constant.to(device), persistent=False)
         narrowest, middle = first.shape[1], first.shape[0]
         self._joined = 25 * narrowest < 2 / 3 * 9 * (narrowest + middle)
-        weights = {"_inner": first, "_outer": second}
+        self._inner, self._outer = _convolution(first).to(device), _convolution(second).to(device)
         if self._joined:
-            weights["_both"] = _composed(second, first)
-        for name, weight in weights.items():
-            self.register_parameter(name, nn.Parameter(weight.float().to(device), requires_grad=False))
-        self._inner: Tensor
-        self._outer: Tensor
-        self._both: Tensor
+            self._both = _convolution(_composed(second, first)).to(device)
 
     def forward(self, planes: Tensor) -> Tensor:
         """``(N, C', s·h, s·w)`` from the ViT's ``(N, C, h, w)``, s the level's scale."""
         planes = self._upward(planes)
         if not self._joined:
-            return F.conv2d(F.conv2d(planes, self._inner, padding=1), self._outer, padding=1).add_(self._constant)
-        made = F.conv2d(planes, self._both, padding=2)
-        inner, outer = self._inner, self._outer
+            return self._outer(self._inner(planes)).add_(self._constant)  # type: ignore[no-any-return]
+        made: Tensor = self._both(planes)
+        inner, outer = self._inner.weight, self._outer.weight
         # Rows above and below, corners included, then the columns beside.
         made[:, :, :1] -= _conv(_conv(planes[:, :, :1], inner[:, :, 2:], (0, 2)), outer[:, :, :1], (0, 0))
         made[:, :, -1:] -= _conv(_conv(planes[:, :, -1:], inner[:, :, :1], (0, 2)), outer[:, :, 2:], (0, 0))
         made[..., :1] -= _conv(_conv(planes[..., :1], inner[..., 2:], (1, 0)), outer[..., :1], (1, 0))
         made[..., -1:] -= _conv(_conv(planes[..., -1:], inner[..., :1], (1, 0)), outer[..., 2:], (1, 0))
         return made.add_(self._constant)
+
+
+def _convolution(weight: Tensor) -> nn.Conv2d:
+    """One that keeps the size of its maps, with a square kernel ``(O, C, n, n)``."""
+    side = weight.shape[-1]
+    made = nn.Conv2d(weight.shape[1], len(weight), side, padding=side // 2, bias=False)
+    made.weight = nn.Parameter(weight.float(), requires_grad=False)
+    return made
 
 
 def _conv(planes: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:

@@ -5,6 +5,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.necks import a_level
+from trackers.detection.checkpoint import load_checkpoint
+from trackers.detection.detector import Detector
+from trackers.detection.image_encoder import patches
 from trackers.detection.mask_levels import MaskLevel, after_doubling
 from trackers.precision import narrow, products
 
@@ -67,3 +70,16 @@ def test_products_are_as_narrow_as_they_are_asked_for():
         found = made(planes)
     assert found.dtype == torch.bfloat16
     assert (found - exact).abs().mean() < 0.02 * exact.abs().mean()
+
+
+def test_a_narrow_detector_folds_exact_weights(tiny_checkpoint):
+    """Weights are rounded once, after the folding, though the image encoder rounds those of the neck."""
+    exact = load_checkpoint(str(tiny_checkpoint)).detector
+    neck, decoder = exact.vision_encoder.neck, exact.mask_decoder.pixel_decoder
+    expected = MaskLevel(neck.fpn_layers[1], patches(exact), decoder.conv_layers[0])
+    narrow(expected, torch.bfloat16)
+    detector = Detector(load_checkpoint(str(tiny_checkpoint)), CPU, torch.bfloat16)
+    found = detector.mask_head._levels[0]
+    assert next(iter(found.parameters())).dtype == torch.bfloat16
+    for mine, other in zip(found.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(mine, other)
