@@ -8,9 +8,9 @@ that can be known at all:
   0.15 of one ("on the border"), and it keeps three margins from the free ends of lines.
 - What it does is still there when of its true sightings each is replaced by the median of half a second, or of three:
   nobody knows of what two sightings do not bear out.
-- Boxes flicker by up to 5 % of their size on each side all the time, and by up to 60 % for less than 0.17 s and in at
-  most a third of the sightings of half a second, or in one; once in more than a second, and not within half a second or
-  three sightings of where a track begins or ends.
+- Boxes flicker by up to 5 % of their size on each side all the time, and by up to 60 % for less than 0.16 s, in at most
+  a third of the sightings of any half second or of any three in a row; once in more than a second, and not within half
+  a second or three sightings of where a track begins or ends. Nobody walks along a border, on it, meanwhile.
 - A walker that returns under another id is not further from where it would be than what it was away for explains, and
   nobody else was lost there.
 """
@@ -302,6 +302,8 @@ def _story(place, points, size, deep):
             net += turns[number - 1]
         far = distance[start:end].max() if end > start else 0.0
         if far <= SHALLOW:
+            if np.ptp(scaled[start:end], axis=0).max(initial=0.0) > 1:
+                return None
             continue
         if far < deep:
             return None
@@ -398,11 +400,18 @@ def _bursts(random, walker, shown):
                 jump = [random.uniform(-0.6, 0.6) for _ in range(4)]
                 if jump[2] - jump[0] < -0.7 or jump[3] - jump[1] < -0.7:  # nearly nothing is left of it
                     continue
-                most = max(1, int((np.abs(shown - time) <= 0.25).sum()) // 3)
-                for other in [other for other in inner if time <= shown[other] < time + 0.16][:most]:
-                    found[other] = jump
+                flickers = [other for other in inner if time <= shown[other] < time + 0.16]
+                while any(_share(shown, flickers, end) > 1 / 3 for end in range(at, min(at + 20, len(shown)))):
+                    flickers.pop()
+                found |= dict.fromkeys(flickers, jump)
                 free, count = time + 1.2, 0
     return found
+
+
+def _share(shown, flickers, end):
+    """Of the sightings of half a second up to one, or of three: the share that are flickers."""
+    window = max(int((shown[: end + 1] >= shown[end] - 0.5).sum()), 3)
+    return sum(end - window < at <= end for at in flickers) / window
 
 
 def _mask(box):
