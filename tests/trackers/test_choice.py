@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from maskcast.errors import MaskcastError, UsageError
+from maskcast.prompts import as_prompts
 from streaming.commands.model_probe import probe_model
 from streaming.commands.probes import Verdict
 from streaming.settings.model import ModelSettings
@@ -70,7 +71,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 )
 def test_check_says_what_run_does(folders: dict[str, str], asked: dict[str, object], said: str | None) -> None:
     named: dict[str, Any] = {key: folders.get(str(value), value) for key, value in asked.items()}
-    found = probe_model(ModelSettings(**named), {"door": ("person",)})
+    found = probe_model(ModelSettings(**named), {"door": as_prompts(["person"])})
     name, tracker = named.pop("name"), named.pop("tracker", None)
     if said is None:
         Engine(EngineOptions(name, "cpu", tracker, **named))
@@ -106,7 +107,7 @@ def test_numbers_out_of_bounds_are_refused_before_a_model_is_loaded(options: dic
 
 @pytest.mark.parametrize("prompt", ["a" * 31, "x" * 500])
 def test_a_prompt_that_is_too_long_for_one_is_so_for_the_other(folders: dict[str, str], prompt: str) -> None:
-    found = probe_model(ModelSettings(name=folders["detector"]), {"door": ("person", prompt)})
+    found = probe_model(ModelSettings(name=folders["detector"]), {"door": as_prompts(["person", prompt])})
     with pytest.raises(MaskcastError, match="prompt too long") as caught:
         Engine(EngineOptions(folders["detector"], "cpu")).check_prompts([prompt])
     assert found[-1].detail == f"streams.door.prompts[1]: {caught.value}"
@@ -123,6 +124,6 @@ def test_a_tokenizer_that_panics_is_one_line_for_both(folders: dict[str, str], m
     monkeypatch.setattr("transformers.PreTrainedTokenizerFast.__call__", panic)
     with pytest.raises(MaskcastError, match="the tokenizer cannot read the prompt"):
         engine.check_prompts(["person"])
-    (found,) = probe_model(ModelSettings(name=folders["detector"]), {"door": ("person",)})
+    (found,) = probe_model(ModelSettings(name=folders["detector"]), {"door": as_prompts(["person"])})
     assert (found.verdict, found.exit_code) == (Verdict.FAIL, 5)
     assert "its tokenizer cannot be loaded: index out of bounds" in found.detail
