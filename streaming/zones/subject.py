@@ -97,6 +97,8 @@ class Subject:
         self.turns, self.within = dict(other.turns), set(other.within)
         self.stays = {zone: Stay(stay.entered, stay.name, stay.dwelled) for zone, stay in other.stays.items()}
         self.ancestor = other
+        # An object that gets one id after another would keep all of them; only the last can be given back.
+        other.ancestor = None
 
     def shift(self, seconds: float, away: float) -> None:
         """The media clock began anew: what was at a time is at `seconds` later, and `away` seconds have passed."""

@@ -1,5 +1,6 @@
 """The rule of docs/zones.md: by random walkers with ground truth, and by hand where a number is to be known."""
 
+import gc
 import json
 from collections import Counter
 from dataclasses import replace
@@ -15,6 +16,7 @@ from maskcast.mask import Mask
 from maskcast.places import Line, Places, Zone
 from maskcast.result import Event, EventKind, Result, Track, TrackState
 from streaming.zones.stage import ZonesStage
+from streaming.zones.subject import Subject
 from tests.streaming.zones import simulator
 from tests.streaming.zones.simulator import GROUPS, LOST_AFTER, scenario
 
@@ -184,6 +186,17 @@ def test_two_objects_after_all_are_counted_as_two():
     results, events = walk(stage(), before + alone + both)
     assert [(event.kind.value, event.track_id) for _, event in events[:2]] == [("entered", 1), ("entered", 2)]
     assert results[-1].tally.inside["left half"]["person"] == 2
+
+
+def test_one_object_under_a_hundred_ids_is_one_and_of_its_ids_only_the_last_is_remembered():
+    def subjects():
+        return sum(type(one) is Subject for one in gc.get_objects())
+
+    others, of = subjects(), stage()
+    moments = [(number + t / 10, [track(0.25, number=number + 1)]) for number in range(100) for t in range(8)]
+    _, events = walk(of, moments)
+    assert [event.kind.value for _, event in events] == ["entered", "dwelled"]
+    assert subjects() - others <= 2
 
 
 def test_who_left_over_the_border_of_the_picture_is_not_who_comes_in_there():
