@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from maskcast.prompts import Prompt, clean_prompts, names
+from maskcast.prompts import Prompt, as_prompts, names
 
 
 class Controls:
@@ -19,7 +19,7 @@ class Controls:
 
     def __init__(self, prompts: Iterable[str | Prompt]) -> None:
         """Begin with these prompts, not paused."""
-        self.prompts = clean_prompts(prompts)
+        self.prompts = as_prompts(prompts)
         self.paused = False
         self.changed = asyncio.Event()
         self._acts: list[Callable[[], Awaitable[None]]] = []
@@ -31,7 +31,7 @@ class Controls:
 
     def set_prompts(self, prompts: Iterable[str | Prompt]) -> None:
         """Look for something else."""
-        self.prompts = clean_prompts(prompts)
+        self.prompts = as_prompts(prompts)
         self.changed.set()
 
     def between_frames(self, act: Callable[[], Awaitable[None]]) -> None:

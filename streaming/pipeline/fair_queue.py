@@ -138,11 +138,12 @@ class FairQueue:
             seconds: that both stages took.
             expected: what `expect` has charged each.
         """
-        each = seconds / sum(lane.prompts for lane in lanes)
-        for lane, already in zip(lanes, expected, strict=True):
+        parts = [max(lane.prompts, 1) for lane in lanes]  # stored results may have found nothing for any prompt
+        each = seconds / sum(parts)
+        for lane, part, already in zip(lanes, parts, expected, strict=True):
             charged = each if lane.cost is not None else min(each, self._usual)
-            lane.time += charged * lane.prompts / lane.weight - already
-            lane.cost = each * lane.prompts
+            lane.time += charged * part / lane.weight - already
+            lane.cost = each * part
         self._usual = each
 
     def _in_order(self, requests: Sequence[R]) -> list[R]:

@@ -68,6 +68,13 @@ def test_frames_without_a_result_are_left_out(tmp_path, clip):
     assert len(heard) > 0.75 * len(told)
 
 
+def test_results_in_which_nothing_was_found(tmp_path, clip):
+    lines, out = stored(tmp_path / "in.jsonl", range(3), tracks=lambda *_: ()), tmp_path / "out.jsonl"
+    done = render(clip, lines, "--out", out)
+    assert done.exit_code == 0, done.stderr
+    assert out.read_bytes() == lines.read_bytes()
+
+
 def test_the_numbers_of_prompts_are_chosen(tmp_path, clip):
     lines, out = stored(tmp_path / "in.jsonl", range(3)), tmp_path / "out.json"
     done = render(clip, lines, "--prompt", "bus", "--prompt", "red car", "--out", out)
