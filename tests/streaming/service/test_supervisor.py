@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sinks.mqtt.journal import Journal
 from streaming.service import supervisor as supervisors
 from streaming.service.metrics import Metrics
 from streaming.service.supervisor import Supervisor
@@ -16,7 +17,9 @@ def supervisor(tmp_path):
     """Of the stream `door`, without a broker."""
     door = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"]}
     settings = Settings.model_validate({"streams": {"door": door}}, context={"folder": tmp_path})
-    resources = SimpleNamespace(settings=settings, metrics=Metrics(), track_states=True, worker=None, one_by_one=None)
+    resources = SimpleNamespace(
+        settings=settings, metrics=Metrics(), journal=Journal(None), track_states=True, worker=None, one_by_one=None
+    )
     return Supervisor("door", settings.streams["door"], resources)
 
 
@@ -43,3 +46,4 @@ async def test_a_stream_that_fails_unexpectedly_comes_back(tmp_path, monkeypatch
     assert told == ["starting", *[f"failed unexpectedly, see the log: {bug.__name__}"] * 2]
     assert sum("failed unexpectedly, begun again" in record.message for record in caplog.records) == 3
     assert one.stream.state()["online"] is False
+    await one.stream._resources.journal.close()
