@@ -56,7 +56,7 @@ class StoredModel:
         self._messages = stored.messages()
         self._next = next(self._messages, None)
         self._events = LifeEvents(stored.last_seen, lost_after)
-        self._audio: tuple[AudioPacket, ...] = ()  # of frames without a result
+        self._audio: list[AudioPacket] = []  # of frames without a result
 
     def open_stream(self, prompts: Sequence[object]) -> StoredStream:
         """Begin."""
@@ -113,7 +113,7 @@ class StoredModel:
             tracks = tracks_of(message)
         except ValueError as error:
             raise SourceError(f"frame {frame.index}: {error}", where=self._path) from None
-        audio, self._audio = self._audio, ()
+        audio, self._audio = tuple(self._audio), []
         shown = replace(frame, captured_at=datetime.fromisoformat(message.time), audio=audio)
         return [Result(shown, tracks, self._events.at(frame.index, frame.pts, tracks))]
 
