@@ -15,7 +15,7 @@ from streaming.zones.shapes import Point
 from streaming.zones.sighting import Sightings
 from streaming.zones.state import ZonesState, recorded, restore_totals, revived, written
 from streaming.zones.subject import Subject
-from streaming.zones.succession import ancestor
+from streaming.zones.succession import ancestors
 from streaming.zones.totals import Totals
 
 
@@ -172,18 +172,15 @@ class ZonesStage:
 
     def _begin(self, waiting: Sequence[Subject], pts: float, aspect: float, pixel: Point) -> list[Event]:
         """Let paths begin of which enough is known: where another ends whose object it is, or else by themselves."""
-        self._claimed = set()
+        unseen = [other for other in self._subjects.values() if other.last_seen < pts] if waiting else []
+        known = ancestors(waiting, unseen, groups=self._groups, lost_after=self._lost_after, aspect=aspect)
+        self._claimed = {found.id for found in known.values()}
         events: list[Event] = []
         for subject in waiting:
-            free = [
-                other for other in self._subjects.values() if other.last_seen < pts and other.id not in self._claimed
-            ]
-            found = ancestor(subject, free, groups=self._groups, lost_after=self._lost_after, aspect=aspect)
-            if found is not None:
-                self._claimed.add(found.id)
             if not (subject.confirmed and subject.path.known):
                 continue
             time, point = subject.path.first()
+            found = known.get(subject.id)
             if found is None:
                 self._rule.begin(subject, time, point)
             else:

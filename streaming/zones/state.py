@@ -54,6 +54,7 @@ class SubjectRecord(_Record):
     turns: Annotated[dict[Name, int], Field(max_length=MOST_PLACES)]
     within: Annotated[list[Name], Field(max_length=MOST_PLACES)]
     stays: Annotated[dict[Name, StayRecord], Field(max_length=MOST_PLACES)]
+    away: Annotated[FiniteFloat, Field(ge=0)]
 
 
 class ZonesState(_Record):
@@ -96,6 +97,7 @@ def recorded(subject: Subject) -> dict[str, object]:
             zone: {"entered": stay.entered, "name": stay.name, "dwelled": stay.dwelled}
             for zone, stay in subject.stays.items()
         },
+        "away": subject.away,
     }
 
 
@@ -140,6 +142,7 @@ def revived(record: SubjectRecord, zones: Sequence[str], lines: Sequence[str], w
     subject.stays = {
         zone: Stay(stay.entered, stay.name, stay.dwelled) for zone, stay in record.stays.items() if zone in zones
     }
+    subject.away = record.away
     return subject
 
 

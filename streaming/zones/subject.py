@@ -47,6 +47,7 @@ class Subject:
         within: names of the zones whose outline goes around its point.
         stays: by zone.
         ancestor: whose path it goes on with, until nobody can say any more that they are two objects.
+        away: seconds for which nobody looked since it was last seen, which `last_seen` leaves out.
     """
 
     id: int
@@ -64,6 +65,7 @@ class Subject:
     within: set[str] = field(default_factory=set)
     stays: dict[str, Stay] = field(default_factory=dict)
     ancestor: Subject | None = None
+    away: float = 0.0
 
     def see(self, name: str, score: float, bbox: Box, pts: float, sighting: Sighting) -> None:
         """It was seen again."""
@@ -77,6 +79,7 @@ class Subject:
             velocity_y += weight * ((y - last_y) / seconds - velocity_y)
             self.velocity = velocity_x, velocity_y
         self.name, self.score, self.bbox, self.last_seen = name, score, bbox, pts
+        self.away = 0.0
         self.path.add(pts, sighting)
 
     def event(
@@ -105,6 +108,7 @@ class Subject:
         self.first_seen += seconds
         self.last_seen += seconds
         self.time += seconds
+        self.away += away
         self.path.times = [time + seconds for time in self.path.times]
         for stay in self.stays.values():
             stay.entered += seconds - away

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from math import hypot
 
 from streaming.zones.sighting import MIDDLE, SIZE
 from streaming.zones.subject import Subject
 
 # How far from where it was last seen, or would have gone on to, an object may come back: in its own lengths, at once
-# and for each second that it was away. Half a length is less than two people side by side; two seconds of a walker.
+# and for each second that it was away or nobody looked. Half a length is less than two people side by side; two seconds
+# of a walker.
 LENGTHS, LENGTHS_A_SECOND = 0.5, 0.5
 # It may have gone on faster than it did.
 FASTER = 1.5
@@ -21,43 +22,57 @@ BORDER = 0.005
 LEAST_SPEED = 0.1
 
 
-def ancestor(
-    heir: Subject,
-    candidates: Iterable[Subject],
+def ancestors(
+    heirs: Sequence[Subject],
+    candidates: Sequence[Subject],
     *,
     groups: Mapping[str, str | None],
     lost_after: float,
     aspect: float,
-) -> Subject | None:
-    """The track whose object a new one most likely is.
+) -> dict[int, Subject]:
+    """The tracks whose objects new ones most likely are, the likeliest first; each of one at most.
 
     Args:
-        heir: new.
-        candidates: tracks that are not seen in this frame, and whose objects nobody else claims.
+        heirs: new tracks.
+        candidates: tracks that are not seen in this frame.
         groups: of each prompt by its name; a prompt without a group is one of its own.
         lost_after: seconds after which nobody is waited for.
         aspect: width of the frame by its height.
+
+    Returns:
+        By the id of the heir.
     """
-    best, least = None, 1.0
-    for other in candidates:
-        group = groups.get(other.name)
-        if other.name != heir.name and (group is None or group != groups.get(heir.name)):
-            continue
-        if other.point is None or not other.path.times or not heir.path.times:
-            continue
-        # The one of the heir's sightings that followed: both ids may have been there for a few frames.
-        index = min(range(len(heir.path.times)), key=lambda index: abs(heir.path.times[index] - other.last_seen))
-        gap = max(heir.path.times[index] - other.last_seen, 0.0)
-        if gap > lost_after or _gone(other):
-            continue
-        far = _distance(heir, index, other, gap, aspect)
-        if far < least:
-            best, least = other, far
-    return best
+    pairs = []
+    for heir in heirs:
+        for other in candidates:
+            far = _distance(heir, other, lost_after, aspect) if _alike(heir, other, groups) else 1.0
+            if far < 1:
+                pairs.append((far, heir.id, other))
+    found: dict[int, Subject] = {}
+    taken: set[int] = set()
+    for _, heir_id, other in sorted(pairs, key=lambda pair: pair[0]):
+        if heir_id not in found and other.id not in taken:
+            found[heir_id] = other
+            taken.add(other.id)
+    return found
 
 
-def _distance(heir: Subject, index: int, other: Subject, gap: float, aspect: float) -> float:
-    """How far from where the other may be, as a share of what is believed; infinite for another size."""
+def _alike(heir: Subject, other: Subject, groups: Mapping[str, str | None]) -> bool:
+    """Whether both may be one object, wherever they are."""
+    group = groups.get(other.name)
+    if other.name != heir.name and (group is None or group != groups.get(heir.name)):
+        return False
+    return other.point is not None and bool(other.path.times and heir.path.times) and not _gone(other)
+
+
+def _distance(heir: Subject, other: Subject, lost_after: float, aspect: float) -> float:
+    """How far from where the other may be, as a share of what is believed; infinite if too late or of another size."""
+    # The one of the heir's sightings that followed: both ids may have been there for a few frames.
+    index = min(range(len(heir.path.times)), key=lambda index: abs(heir.path.times[index] - other.last_seen))
+    gap = max(heir.path.times[index] - other.last_seen, 0.0)
+    if gap > lost_after:
+        return float("inf")
+    gap = min(gap + other.away, lost_after)
     there, here = other.path.sightings[-1], heir.path.sightings[index]
     (width, height), (heir_width, heir_height) = there[SIZE].tolist(), here[SIZE].tolist()
     ratio = (heir_width * heir_height) / max(width * height, 1e-12)

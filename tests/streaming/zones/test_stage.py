@@ -103,6 +103,63 @@ def test_nothing_is_counted_wrong_over_a_restart(seed, share):
     assert found == +wanted
 
 
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**9), share=st.floats(0.1, 0.9), renamed=st.booleans())
+def test_nothing_is_counted_wrong_over_a_kill(seed, share, renamed):
+    """What was kept last is up to a second old, or as old as the last event; ids may be others afterwards."""
+    case = scenario(seed, "plain")
+    cut = int(share * len(case.results))
+    first, second = stage(case.places, GROUPS, LOST_AFTER), stage(case.places, GROUPS, LOST_AFTER)
+    events, kept, kept_at = [], first.state(), 0.0
+    for result in case.results[:cut]:
+        told = first.apply(result).events
+        events += told
+        if told or result.frame.pts - kept_at >= 1.0:
+            kept, kept_at = first.state(), result.frame.pts
+    second.restore(json.loads(json.dumps(kept)))
+    for result in case.results[cut:]:
+        zero, later = case.results[cut].frame.pts - 0.001, result.frame.captured_at + timedelta(seconds=4)
+        tracks = tuple(replace(track, id=track.id + 100 * renamed) for track in result.tracks)
+        late = replace(result.frame, pts=result.frame.pts - zero, captured_at=later)
+        events += second.apply(replace(result, frame=late, tracks=tracks)).events
+    found = Counter((event.kind, event.place, event.direction) for event in events)
+    wanted = Counter({(EventKind.ENTERED, zone, None): count for zone, count in case.entered.items()})
+    wanted += Counter({(EventKind.LEFT, zone, None): count for zone, count in case.left.items()})
+    wanted += Counter({(EventKind.CROSSED, *way): count for way, count in case.crossed.items()})
+    assert found == +wanted
+
+
+def test_who_went_on_while_nobody_looked_is_the_same_under_another_id():
+    """Killed twice, the second time before the new id was believed; it is a body's length further on."""
+    first, second, third = stage(), stage(), stage()
+    _, events = walk(first, [(t / 10, [track(0.2 + t * 0.01)]) for t in range(30)])
+    second.restore(json.loads(json.dumps(first.state())))
+    second.apply(Result(frame(0.1, 4.0), (track(0.65, number=2, state=TrackState.TENTATIVE),)))
+    third.restore(json.loads(json.dumps(second.state())))
+    for t in range(1, 20):
+        events += [
+            (t, event) for event in third.apply(Result(frame(t / 10, 5.0 + t / 10), (track(0.7, number=3),))).events
+        ]
+    assert [(event.kind.value, event.place) for _, event in events] == [
+        ("entered", "left half"),
+        ("dwelled", "left half"),
+        ("crossed", "middle"),
+        ("left", "left half"),
+    ]
+
+
+def test_the_nearest_of_two_goes_on_with_a_path():
+    """Whatever their ids: two stood side by side while nobody looked, and both have others afterwards."""
+    first, second = stage(), stage()
+    walk(first, [(t / 10, [track(0.42), track(0.58, number=2)]) for t in range(20)])
+    second.restore(json.loads(json.dumps(first.state())))
+    events = []
+    for t in range(1, 20):
+        seen = (track(0.57, number=3), track(0.43, number=4))
+        events += second.apply(Result(frame(t / 10, 5.0 + t / 10), seen)).events
+    assert [event.kind.value for event in events] == ["dwelled"]
+
+
 @pytest.mark.slow
 def test_a_thousand_scenarios():
     wrong = []
@@ -292,6 +349,7 @@ def test_a_state_of_other_places_loses_only_what_is_not_there():
         lambda state: state.update(entered={"left half": {"person": -1}}),
         lambda state: state["subjects"][0].update(times=[0.1]),
         lambda state: state["subjects"][0].update(point=[0.1, 0.2]),
+        lambda state: state["subjects"][0].update(away=-1.0),
         lambda state: state["subjects"][0].update(velocity=[float("nan"), 0.0]),
         lambda state: state.update(subjects=[{}]),
         lambda state: state.update(more=1),

@@ -7,7 +7,7 @@ from maskcast.mask import Box
 from streaming.zones.path import Path
 from streaming.zones.sighting import SHARES
 from streaming.zones.subject import Subject
-from streaming.zones.succession import ancestor
+from streaming.zones.succession import ancestors
 
 GROUPS = {"person": None, "dog": None, "with": "head", "without": "head"}
 
@@ -23,7 +23,7 @@ def subject(number, moments, *, name="person", size=(0.1, 0.2)):
 
 
 def follows(heir, *others, lost_after=3.0):
-    return ancestor(heir, others, groups=GROUPS, lost_after=lost_after, aspect=1.0)
+    return ancestors([heir], others, groups=GROUPS, lost_after=lost_after, aspect=1.0).get(heir.id)
 
 
 STANDING = {t / 10: (0.5, 0.5) for t in range(10)}
@@ -67,6 +67,28 @@ def test_another_size_is_something_else():
 def test_the_nearest_of_several():
     near, far = subject(1, STANDING), subject(3, {t / 10: (0.55, 0.5) for t in range(10)})
     assert follows(subject(2, {1.0: (0.51, 0.5)}), far, near) is near
+
+
+@pytest.mark.parametrize(
+    ("away", "place", "found"), [(0.0, 0.68, False), (2.0, 0.68, True), (3600.0, 0.89, True), (3600.0, 0.92, False)]
+)
+def test_who_went_on_while_nobody_looked(away, place, found):
+    """For so long, but at most for as long as somebody is waited for: 2.0 lengths of 0.2 after 3 seconds."""
+    lost = subject(1, STANDING)
+    lost.shift(1.0, away)
+    assert (follows(subject(2, {2.0: (place, 0.5)}), lost) is lost) == found
+    lost.see("person", 0.9, Box(0, 0, 1, 1), 2.0, lost.path.sightings[-1])
+    assert lost.away == 0.0
+
+
+def test_the_likeliest_pair_comes_first():
+    one, two = subject(1, STANDING), subject(2, {t / 10: (0.55, 0.5) for t in range(10)})
+    heirs = [subject(3, {1.0: (0.54, 0.5)}), subject(4, {1.0: (0.56, 0.5)}), subject(5, {1.0: (0.51, 0.5)})]
+    for order in (heirs, heirs[::-1]):
+        found = ancestors(order, [one, two], groups=GROUPS, lost_after=3.0, aspect=1.0)
+        assert found.get(5) is one
+        assert len(found) == 2
+    assert ancestors(heirs[:1], [one, two], groups=GROUPS, lost_after=3.0, aspect=1.0) == {3: two}
 
 
 def test_both_ids_may_have_been_there_for_a_few_frames():
