@@ -27,8 +27,12 @@ _UNQUOTED = re.compile(
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path, advice: str | None = None) -> dict[str, Any]:
     """The document in a file.
+
+    Args:
+        file: its path.
+        advice: for a person who has no such file.
 
     Raises:
         UsageError: it cannot be read, is too large, or is not TOML; with the line where that is known.
@@ -40,7 +44,6 @@ def read_toml(file: Path) -> dict[str, Any]:
         with file.open("rb") as opened:
             content = opened.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        advice = "maskcast run --help shows how one begins"
         raise UsageError("no such file", where=file, advice=advice) from None
     except OSError as error:
         raise UsageError(f"cannot be read: {reason_of(error)}", where=file) from None

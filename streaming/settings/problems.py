@@ -45,7 +45,7 @@ def found_problems(
     """
     found = error.errors(include_url=False, include_input=False)
     # A list of which no entry was right counts as empty to pydantic.
-    inner = {detail["loc"][:-1] for detail in found}
+    inner = {detail["loc"][:end] for detail in found for end in range(len(detail["loc"]))}
     details = [detail for detail in found if detail["type"] != "too_short" or detail["loc"] not in inner]
     problems = [_problem(dict(detail), settings, document) for detail in details[:MAX_PROBLEMS]]
     if len(details) > MAX_PROBLEMS:

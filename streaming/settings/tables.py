@@ -310,7 +310,7 @@ def load_settings(file: Path, environment: Mapping[str, str] = os.environ) -> Se
         SettingsError: the first ten problems; none quotes a credential or a substituted value.
         UsageError: it cannot be read, is too large, or is not TOML.
     """
-    document = read_toml(file)
+    document = read_toml(file, "maskcast run --help shows how one begins")
     filled = fill_in(document, environment, file.name)
     try:
         settings = Settings.model_validate(filled, context={"folder": Path(os.path.abspath(file)).parent})  # noqa: PTH100

@@ -117,3 +117,9 @@ def test_what_is_wrong_with_a_file_of_places(tmp_path: Path, text: str, said: st
         load_places(file, ["person"])
     assert str(caught.value).startswith(said)
     assert caught.value.exit_code == 2
+
+
+def test_a_file_of_places_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_places(tmp_path / "places.toml", ["person"])
+    assert str(caught.value) == f"{tmp_path / 'places.toml'}: no such file"  # `maskcast run` has nothing to do with it

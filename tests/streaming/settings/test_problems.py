@@ -180,6 +180,9 @@ def test_a_list_whose_only_entry_is_wrong_is_not_called_empty_as_well(tmp_path: 
     assert refusal(tmp_path, text).splitlines() == [
         'cameras.toml: streams.door.prompts[0] = "a\\u202eb": holds the control character U+202E'
     ]
+    assert refusal(tmp_path, entry('text = "a", min_frames = 0')).splitlines() == [
+        "cameras.toml: streams.door.prompts[0].min_frames = 0: must be from 1 to 1000"
+    ]
 
 
 def test_too_many_streams(tmp_path: Path) -> None:
