@@ -40,11 +40,12 @@ class LostTracks:
         for event in known:
             if event.kind is not EventKind.ENDED:
                 self._seen[event.track_id] = (_boxed(event, size), pts)
-        for track in result.tracks:
+        shown = [track for track in result.tracks if track.mask.crop.size]  # an empty mask hides nothing
+        for track in shown:
             self._seen.pop(track.id, None)
             self._seen[track.id] = (track, pts)
         ended = {event.track_id for event in result.events if event.kind is EventKind.ENDED}
-        present = {track.id for track in result.tracks}
+        present = {track.id for track in shown}
         for track_id, (_, at) in list(self._seen.items()):
             if track_id not in present and (track_id in ended or pts - at > self._lost_after):
                 del self._seen[track_id]

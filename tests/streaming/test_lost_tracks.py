@@ -75,9 +75,16 @@ def test_it_is_bounded() -> None:
     assert stage.apply(replace(result, tracks=(), frame=frame(20))).lost[-1].id == 19063
 
 
-def test_an_empty_mask_and_a_box_outside_the_picture_are_no_problem() -> None:
+def test_a_mask_that_has_become_empty_leaves_hidden_where_it_was() -> None:
+    stage = LostTracks(lost_after=3.0)
+    gone = replace(track(), mask=Mask.from_array(np.zeros((1, 1), np.bool_), SIZE))
+    assert lost(stage, 0.0, track()) == []
+    assert lost(stage, 1.0, gone) == [1]
+    assert lost(stage, 3.1, gone) == []
+    assert lost(stage, 3.2, track()) == []
+
+
+def test_a_box_outside_the_picture_is_no_problem() -> None:
     away = Event(EventKind.LOST, 1, "person", 0.9, Box(500, 500, 20, 20))
     stage = LostTracks(3.0, KnownTracks({1: away}, 1))
-    empty = Track(2, "person", TrackState.CONFIRMED, 0.9, Mask.from_array(np.zeros((1, 1), np.bool_), SIZE))
-    stage.apply(Result(frame(), (empty,)))
-    assert [one.mask.area for one in stage.apply(Result(frame(1))).lost] == [0, 0]
+    assert [one.mask.area for one in stage.apply(Result(frame())).lost] == [0]
