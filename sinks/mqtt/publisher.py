@@ -210,7 +210,7 @@ class Publisher:
         return self._connection.room(self._at(topics.IMAGE))
 
     async def publish_still(self, jpeg: bytes) -> None:
-        """Publish a still, retained, on ``image``."""
+        """Publish a still, retained, on ``image``; empty to remove what the broker retains."""
         self._connection.retain(self._at(topics.IMAGE), jpeg, topics.IMAGE.delivery)
 
     def publish_raw(self, topic: str, payload: bytes) -> None:

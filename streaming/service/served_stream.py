@@ -80,6 +80,9 @@ class ServedStream:
         await self._presence.start(
             self._control(), self.notify, live=live, tally=self._counting.tally if self._counting else None
         )
+        if self._presence.publisher and self.settings.styles().hide:
+            # What the broker retains may be from before anything was hidden.
+            await self._presence.publisher.publish_still(b"")
 
     def _control(self) -> ControlDesk | None:
         """What answers the requests of subscribers, if they may make any."""

@@ -4,15 +4,18 @@ import asyncio
 import threading
 from types import SimpleNamespace
 
+import aiomqtt
 import pytest
 
 from maskcast.notices import SourceStatus
+from sinks.mqtt.journal import Journal
 from streaming.pipeline.report import Report
 from streaming.service import served_stream
 from streaming.service.metrics import Metrics
 from streaming.service.served_stream import ServedStream
 from streaming.settings.tables import Settings
 from tests.patience import eventually_async
+from tests.subscriber import subscriber
 
 
 def door(tmp_path, **others):
@@ -53,3 +56,27 @@ async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_off
     await one.attempt()
     await asyncio.sleep(0.01)
     assert one.state() == {"online": False, "reason": "end of stream", "paused": False}
+
+
+@pytest.mark.parametrize(("style", "left"), [("outline", b"a picture"), ({"cat": "blur"}, None)])
+async def test_a_still_from_before_a_style_that_hides_is_not_left_at_the_broker(tmp_path, broker, style, left):
+    async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+        await client.publish("site/door/image", b"a picture", 1, retain=True)
+    table = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"], "style": style}
+    mqtt = {"url": f"mqtt://127.0.0.1:{broker.port}/site"}
+    settings = Settings.model_validate({"mqtt": mqtt, "streams": {"door": table}}, context={"folder": tmp_path})
+    journal = Journal(None)
+    retained = SimpleNamespace(note=lambda _: None, replace=lambda *_: ([], []))
+    resources = SimpleNamespace(
+        settings=settings, metrics=Metrics(), track_states=False, worker=None, journal=journal, retained=retained
+    )
+    stream = ServedStream("door", settings.streams["door"], resources, asyncio.Event())
+    await stream.begin()
+    await stream.end(removed=False)
+    await journal.close()
+    async with subscriber(broker.port) as late:
+        await eventually_async(lambda: len(late.messages) == (3 if left else 2))
+        await asyncio.sleep(0.1)
+        kept = {topic: body for topic, body, _ in late.messages}
+        assert set(kept) - {"site/door/image"} == {"site/door/status", "site/door/counts"}
+        assert kept.get("site/door/image") == left
