@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from maskcast.errors import MaskcastError, SinkError, UsageError, reason_of
+from maskcast.errors import MaskcastError, SinkError, UsageError
 from maskcast.places import Places
 from maskcast.prompts import Prompt, names
+from sinks.datasets.lines import LineFile
+from sinks.formats import STDOUT
 from sinks.messages.summary import summary_message
-from sinks.partial import partial_path, prepare_target
+from sinks.partial import prepare_target
 from streaming.commands.outputs import Outputs, holds_something
 from streaming.given_places import zones_stage
 from streaming.pipeline.report import Report
@@ -59,6 +61,8 @@ class Counting:
     def _check(self, summary: Path, inputs: Sequence[str]) -> None:
         if not self._places:
             raise UsageError("--summary says what was counted", advice="say with --zones where")
+        if str(summary) == STDOUT:
+            raise UsageError(f"--summary {STDOUT} is no file", advice="/dev/stdout is standard output")
         if any(os.path.realpath(summary) == os.path.realpath(read) for read in inputs):
             raise UsageError(f"--summary {summary} is an input", advice="choose another name")
         if not self.outputs.force and holds_something(summary):
@@ -100,12 +104,12 @@ class Counting:
                 say(f"{stream}: zone {zone}, entered: {_counted(by)}")
         if self._summary is None:
             return
-        part = partial_path(self._summary)
+        file = LineFile(self._summary)
         try:
-            part.write_bytes(summary_message(tallies).json_bytes() + b"\n")
-            part.replace(self._summary)
-        except OSError as error:
-            failure = SinkError(f"cannot write: {reason_of(error)}", where=self._summary)
+            file.open()
+            file.append(summary_message(tallies).json_bytes())
+            file.finish(complete=True)
+        except SinkError as failure:
             reports[0].errors.append(failure)
             problem(failure)
         else:

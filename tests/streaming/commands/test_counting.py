@@ -1,7 +1,9 @@
 """Zones and lines of a run: what is told of them, and written."""
 
 import json
+import os
 import shutil
+import threading
 
 import pytest
 
@@ -71,6 +73,7 @@ def test_what_is_counted_is_said_and_written(tmp_path, walk):
     [
         (None, ("--summary", "s.json"), "--summary says what was counted; say with --zones where"),
         (PLACES, ("--summary", "old.json"), "old.json: exists already"),
+        (PLACES, ("--summary", "-"), "--summary - is no file; /dev/stdout is standard output"),
         (PLACES, ("--summary", "p.toml", "--force"), "--summary p.toml is an input"),
         (PLACES, ("--summary", "./o.json", "--out", "o.json"), "--summary o.json is an output too"),
         (PLACES.replace('"person"', '"cat"'), (), "p.toml: zones.yard.prompts: no prompt is named 'cat'"),
@@ -97,6 +100,18 @@ def test_a_summary_that_cannot_be_written(tmp_path, walk):
     assert done.exit_code == 4
     assert "sum.json: cannot write: Is a directory" in one_line(done)
     assert len(read(tmp_path / "out.jsonl")) == 25
+
+
+def test_a_summary_goes_through_a_pipe_and_does_not_replace_it(tmp_path, walk):
+    pipe, got = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text()), daemon=True)
+    reader.start()
+    done = render(*walk[:2], "--zones", walk[2], "--summary", pipe, "--out", tmp_path / "out.jsonl")
+    assert done.exit_code == 0, done.stderr
+    assert pipe.is_fifo()
+    reader.join(30)
+    VALIDATORS["summary"].validate(json.loads(got[0]))
 
 
 # The three people who walk up the road, through its middle; they were counted by eye.
