@@ -85,9 +85,9 @@ def test_a_pass_of_full_size():
     head = MaskHead(full_size().detector_model.eval(), meta, torch.float32)
     with meta:
         memory, text, mask = torch.empty(8, 72 * 72, 256), torch.empty(8, 32, 256), torch.ones(8, 32, dtype=torch.bool)
+        tokens = torch.empty(8, 72 * 72, 1024)
         with Alive() as alive:
-            levels = tuple(torch.empty(8, 256, side, side) for side in (288, 144, 72))
-            pixels = head.pixels(memory, text, mask, levels)
+            pixels = head.pixels(memory, text, mask, head.levels(tokens))
             head.masks(memory[:, 0], pixels, [1] * 8)
     assert 0.95 * pass_bytes(8, 256, 288) < alive.most < pass_bytes(8, 256, 288)
 
