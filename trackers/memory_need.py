@@ -6,8 +6,8 @@ from typing import Any
 
 from trackers.rules import Rules
 
-# Feature maps at the size of a mask that the mask head holds at once, levels included, for a pair of frame and prompt, where each pair is
-# of another frame: counted by `tests/trackers/test_memory_need.py` at full size.
+# Feature maps at the size of a mask that the mask head holds at once for a pair of frame and prompt, where each pair is
+# of another frame, with what it makes of each frame: counted by `tests/trackers/test_memory_need.py` at full size.
 MAPS_A_PAIR = 3.95
 # Of the size of a track's queries, what the memory attention holds at once for each frame that the track remembers, and
 # beside that: counted there, too.
