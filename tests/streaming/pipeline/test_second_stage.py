@@ -330,12 +330,14 @@ async def test_failures_in_a_row_are_counted_in_the_order_of_the_passes(started)
 
 
 async def test_the_end_lets_the_passes_under_way_come_to_theirs(started):
+    others = set(threading.enumerate())  # of other tests, whose models are not at an end
     worker = await started(lambda: Model(seconds=0.1))
     lane, _ = await worker.open_stream(["cat"])
     following = await worker.take(lane, lambda: ready(frame(0)))
     worker.close()
     assert (await asyncio.wrap_future(following)).frame.index == 0
-    await eventually_async(lambda: not any(thread.name == "model follows" for thread in threading.enumerate()))
+    own = {thread for thread in threading.enumerate() if thread.name == "model follows"} - others
+    await eventually_async(lambda: own.isdisjoint(threading.enumerate()))
 
 
 async def test_a_real_model_gives_the_same_tracks_in_two_stages(started, video_checkpoint):
