@@ -25,9 +25,9 @@ from trackers.assignment import match
 from trackers.defaults import LOST_AFTER_SECONDS
 from trackers.detection.detector import Detections
 from trackers.detection.image_encoder import ImageFeatures
+from trackers.following import Following
 from trackers.lifecycle import Lifecycle, Sighting
 from trackers.masks import mask_iou, upscale
-from trackers.naming import Naming
 from trackers.rules import Rules
 from trackers.stage_times import measured
 from trackers.wanted import Wanted
@@ -48,21 +48,10 @@ class _Memory:
 
 
 @dataclass
-class AssociationState:
+class AssociationState(Following):
     """Everything that is remembered of one stream; bounded by the life cycle's `max_tracks`."""
 
-    wanted: Wanted
-    lifecycle: Lifecycle = field(default_factory=Lifecycle)
     memories: dict[int, _Memory] = field(default_factory=dict)
-    naming: Naming = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.look_for(self.wanted)
-
-    def look_for(self, wanted: Wanted) -> None:
-        """Look for something else."""
-        self.wanted, self.naming = wanted, Naming(wanted)
-        self.lifecycle.ask(wanted.min_frames())
 
     def keep_memories(self) -> None:
         """Forget tracks that have ended."""
@@ -83,9 +72,7 @@ class AssociationTracker:
 
     def set_prompts(self, state: AssociationState, prompts: Sequence[str | Prompt]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids, others end."""
-        before = state.wanted
-        state.look_for(Wanted.of(prompts))
-        events = state.lifecycle.keep_prompts(state.wanted.kept(before))
+        events = state.look_for(prompts)
         state.keep_memories()
         return events
 

@@ -15,7 +15,7 @@ from sinks.formats import STDOUT
 from sinks.messages.summary import summary_message
 from sinks.partial import prepare_target
 from streaming.commands.outputs import Outputs, holds_something
-from streaming.given_places import zones_stage
+from streaming.given_places import given_places, zones_stage
 from streaming.pipeline.report import Report
 from streaming.zones.stage import ZonesStage
 
@@ -47,11 +47,7 @@ class Counting:
         Raises:
             UsageError: the places cannot be meant, or the summary would replace something.
         """
-        places = Places()
-        if zones is not None:
-            from streaming.settings.places import load_places
-
-            places = load_places(zones, names(prompts))
+        places = Places() if zones is None else given_places(zones, prompts)
         self.outputs = replace(outputs, drawing=replace(outputs.drawing, places=places))
         self._places, self._prompts, self._summary = places, prompts, summary
         self._stages: dict[str, ZonesStage] = {}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from trackers.lifecycle import Lifecycle
+from trackers.following import Following
 from trackers.memory.hot_start import HotStart
 from trackers.memory.memory_bank import Ints, SlotTable
-from trackers.naming import Naming
-from trackers.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -27,24 +25,19 @@ class LastMasks:
 
 
 @dataclass
-class MemoryState:
+class MemoryState(Following):
     """Everything that is remembered of one stream; bounded by `Rules.max_tracks`.
 
     Attributes:
-        wanted: what the stream looks for.
-        lifecycle: state of each living track.
         table: memories of each living track.
         hot_start: results that are held back.
         step: number of frames processed; dropped frames do not count.
         looked: number of the last frame at which the detector looked; None before the first, and once resumed.
         last_masks: None before the first frame, and where `Rules.adaptive` does not ask for them.
         pts: of the last frame, in seconds; None before the first.
-        naming: which prompt of its group each track is named after.
         resumed: the clock of the next frame may have nothing to do with that of the last one.
     """
 
-    wanted: Wanted
-    lifecycle: Lifecycle
     table: SlotTable
     hot_start: HotStart
     step: int = 0
@@ -52,15 +45,6 @@ class MemoryState:
     last_masks: LastMasks | None = None
     pts: float | None = None
     resumed: bool = False
-    naming: Naming = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.look_for(self.wanted)
-
-    def look_for(self, wanted: Wanted) -> None:
-        """Look for something else."""
-        self.wanted, self.naming = wanted, Naming(wanted)
-        self.lifecycle.ask(wanted.min_frames())
 
     @property
     def prompts(self) -> tuple[str, ...]:

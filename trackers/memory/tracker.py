@@ -114,9 +114,7 @@ class MemoryTracker:
 
     def set_prompts(self, state: MemoryState, prompts: Sequence[str | Prompt]) -> list[Event]:
         """Change what a stream looks for; tracks of prompts that stay keep their ids and memories, others end."""
-        before = state.wanted
-        state.look_for(Wanted.of(prompts))
-        events = state.lifecycle.keep_prompts(state.wanted.kept(before))
+        events = state.look_for(prompts)
         state.table.keep(life.id for life in state.lifecycle)
         # In a hot start these tracks may not even have started for anyone outside.
         return [] if state.hot_start.follow_up(events) else events
