@@ -27,7 +27,6 @@ from maskcast.frame import Frame
 from maskcast.picture import Colour, Image, Planes
 from maskcast.places import Line, Places, Tally, Zone
 from maskcast.result import Result
-from sinks.video.drawing import Drawing
 from sinks.video.render import draw_result
 from sinks.video.style import STYLES, Styles
 
@@ -71,7 +70,7 @@ def tally(frame: int) -> Tally:
     inside = {zone.name: {"person": number % 7} for zone in PLACES.zones}
     entered = {zone.name: {"person": number} for zone in PLACES.zones}
     crossed = {line.name: {way: {"person": number} for way in line.directions} for line in PLACES.lines}
-    return Tally(NOW, inside, entered, crossed)
+    return Tally(NOW, inside, entered, crossed, PLACES)
 
 
 def main() -> None:
@@ -85,18 +84,18 @@ def main() -> None:
     cv2.setNumThreads(1)
 
     picture, tracks = Noise(options.width, options.height), Tracks(options.width, options.height)
-    ways: dict[str, Drawing] = {style: Drawing(Styles(style)) for style in STYLES}
-    ways["outline, places"] = Drawing(places=PLACES)
-    ways["nothing"] = Drawing(Styles("blur"))
+    ways: dict[str, Styles] = {style: Styles(style) for style in STYLES}
+    ways |= {"outline, places": Styles(), "nothing": Styles("blur")}
     times: dict[str, list[float]] = {name: [] for name in ways}
     for index in range(options.frames):
         frame = Frame("noise", index, index / 25, NOW, picture)
-        result = Result(frame, tracks.at(index), tally=tally(index))
-        for name, drawing in ways.items():
+        result, placed = Result(frame, tracks.at(index)), tally(index)
+        for name, styles in ways.items():
             planes = copied(picture.yuv420p())
             shown = replace(result, tracks=()) if name == "nothing" else result
+            shown = replace(result, tally=placed) if name == "outline, places" else shown
             start = time.thread_time()
-            draw_result(planes, picture.colour, shown, drawing)
+            draw_result(planes, picture.colour, shown, styles)
             times[name].append((time.thread_time() - start) * 1e3)
     medians = {name: statistics.median(values) for name, values in times.items()}
 

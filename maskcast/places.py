@@ -86,9 +86,11 @@ class Tally:
         entered: likewise, how many came in since `since`.
         crossed: by line, then by direction, then by name of prompt: how many crossed since `since`.
         since: when the totals began, UTC.
+        places: where it was counted.
     """
 
     since: datetime
     inside: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     entered: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     crossed: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    places: Places = NOWHERE

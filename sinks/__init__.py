@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sinks.formats import SinkOptions, parse_output
-from sinks.video.drawing import OBJECTS, Drawing
+from sinks.video.style import OUTLINED, Styles
 
 if TYPE_CHECKING:
     from sinks.sink import Sink
@@ -19,7 +19,7 @@ def open_sink(
     codec: str | None = None,
     quality: int | None = None,
     preset: str | None = None,
-    drawing: Drawing = OBJECTS,
+    styles: Styles = OUTLINED,
 ) -> Sink:
     """Make the sink that `spec` names, not yet started.
 
@@ -29,10 +29,10 @@ def open_sink(
         codec: see there.
         quality: see there.
         preset: see there.
-        drawing: see there.
+        styles: see there.
 
     Raises:
         UsageError: no sink is called so, or its URL is malformed.
     """
     output = parse_output(spec)
-    return output.format.open(output.target, SinkOptions(prompts, codec, quality, preset, drawing))
+    return output.format.open(output.target, SinkOptions(prompts, codec, quality, preset, styles))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from maskcast.errors import UsageError
 from sinks.video.container import CONTAINERS
-from sinks.video.drawing import OBJECTS, Drawing
+from sinks.video.style import OUTLINED, Styles
 
 if TYPE_CHECKING:  # the command line starts without an event loop
     from sinks.sink import Sink
@@ -25,14 +25,14 @@ class SinkOptions:
     Attributes:
         prompts: the phrases in the order of their category numbers, for data-set formats; others follow as they come.
         codec, quality, preset: of annotated video, see `sinks.video.codec.EncoderSettings`.
-        drawing: what is drawn into annotated video.
+        styles: of objects in annotated video.
     """
 
     prompts: Sequence[str] = ()
     codec: str | None = None
     quality: int | None = None
     preset: str | None = None
-    drawing: Drawing = OBJECTS
+    styles: Styles = OUTLINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _video(suffix: str) -> Callable[[str, SinkOptions], Sink]:
         from sinks.video.codec import EncoderSettings
 
         settings = EncoderSettings(options.codec, options.quality, options.preset)
-        return AnnotatedVideoSink(Path(target), settings, suffix, options.drawing)
+        return AnnotatedVideoSink(Path(target), settings, suffix, options.styles)
 
     return open_video
 

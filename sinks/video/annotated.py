@@ -15,9 +15,9 @@ from sinks.target import Target, open_target
 from sinks.through import refuse_without_seeking
 from sinks.video.codec import AV_ERRORS, EncoderSettings, choose_encoder, fall_back
 from sinks.video.container import CONTAINERS
-from sinks.video.drawing import OBJECTS, Drawing
 from sinks.video.encoder import VideoEncoder
 from sinks.video.render import even_size, render
+from sinks.video.style import OUTLINED, Styles
 from sinks.video.video_file import VideoFile
 
 
@@ -32,7 +32,7 @@ class AnnotatedVideoSink(BlockingSink):
         path: Path,
         settings: EncoderSettings | None = None,
         suffix: str | None = None,
-        drawing: Drawing = OBJECTS,
+        styles: Styles = OUTLINED,
     ) -> None:
         """Write to `path`, in the container that `suffix`, by default its own, means in `CONTAINERS`.
 
@@ -40,7 +40,7 @@ class AnnotatedVideoSink(BlockingSink):
             path: of the file.
             settings: of the encoder.
             suffix: see above.
-            drawing: what is drawn.
+            styles: how objects are shown.
 
         Raises:
             UsageError: MP4 is to go where it cannot be written.
@@ -52,7 +52,7 @@ class AnnotatedVideoSink(BlockingSink):
         super().__init__(str(path))
         self.path = path
         self.settings = settings or EncoderSettings()
-        self._drawing = drawing
+        self._styles = styles
         self._info: StreamInfo | None = None
         self._encoder_name = ""
         self._open: tuple[VideoEncoder, VideoFile] | None = None
@@ -76,7 +76,7 @@ class AnnotatedVideoSink(BlockingSink):
             info = self._require_info()
             file.take_audio(result.frame.audio)
             self._ended = result.frame.last
-            picture = render(result, info.width, info.height, self._drawing)
+            picture = render(result, info.width, info.height, self._styles)
             for packet in encoder.encode(picture, result.frame):
                 file.write(packet)
 

@@ -40,33 +40,27 @@ def draw_outlines(planes: Planes, colour: Colour, places: Places) -> None:
                 _polyline(planes, colour, np.rint([start, end]).astype(np.int32), closed=False)
 
 
-def draw_counters(planes: Planes, colour: Colour, places: Places, tally: Tally | None) -> None:
-    """Write names and counts, of all prompts together: names alone without a `tally`.
+def draw_counters(planes: Planes, colour: Colour, tally: Tally) -> None:
+    """Write names and counts, of all prompts together.
 
     A zone has, at its highest corner, how many are in it and how many have entered; a line its name at its first point,
     and in the direction of each arrow how many have crossed that way.
     """
     height, width = planes.y.shape
-    for zone in places.zones:
+    for zone in tally.places.zones:
         corner = min(_pixels(zone.points, width, height).tolist(), key=lambda point: (point[1], point[0]))
-        words = [zone.name]
-        if tally:
-            inside, entered = _sum(tally.inside.get(zone.name)), _sum(tally.entered.get(zone.name))
-            words = [f"{zone.name} {inside}", f"entered {entered}"]
-        _write(planes, colour, words, *corner)
-    for line in places.lines:
+        inside, entered = _sum(tally.inside.get(zone.name)), _sum(tally.entered.get(zone.name))
+        _write(planes, colour, [f"{zone.name} {inside}", f"entered {entered}"], *corner)
+    for line in tally.places.lines:
         _write(planes, colour, [line.name], *_pixels(line.points, width, height)[0].tolist())
-        _write_directions(planes, colour, line, (tally.crossed.get(line.name) or {}) if tally else None)
+        _write_directions(planes, colour, line, tally.crossed.get(line.name) or {})
 
 
-def _write_directions(
-    planes: Planes, colour: Colour, line: Line, crossed: Mapping[str, Mapping[str, int]] | None
-) -> None:
+def _write_directions(planes: Planes, colour: Colour, line: Line, crossed: Mapping[str, Mapping[str, int]]) -> None:
     height, width = planes.y.shape
     middle, right = _middle(line.points, width, height)
     for direction, side in zip(line.directions, (right, -right), strict=True):
-        text = direction if crossed is None else f"{direction} {_sum(crossed.get(direction))}"
-        part = _label(planes, colour, text)
+        part = _label(planes, colour, f"{direction} {_sum(crossed.get(direction))}")
         half = np.array(part.y.shape[::-1]) / 2
         # Its box touches the tip of the arrow with its border.
         centre = middle + side * (_arrow(planes) + 2 + np.abs(side) @ half)

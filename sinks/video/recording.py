@@ -21,7 +21,6 @@ from sinks.partial import partial_path
 from sinks.sink import BlockingSink
 from sinks.video.codec import AV_ERRORS, EncoderSettings, choose_encoder, fall_back
 from sinks.video.container import CONTAINERS
-from sinks.video.drawing import OBJECTS, Drawing
 from sinks.video.encoder import Encoded, VideoEncoder
 from sinks.video.folder_lock import FolderLock
 from sinks.video.packet_ring import PacketRing
@@ -29,6 +28,7 @@ from sinks.video.recording_settings import RecordingSettings
 from sinks.video.render import even_size, render
 from sinks.video.retention import SUFFIX, free_bytes, make_room, prune, recording_path
 from sinks.video.segment import Segment, recover, settle
+from sinks.video.style import OUTLINED, Styles
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class RecordingSink(BlockingSink):
         bytes_written: encoded bytes handed to the disk.
     """
 
-    def __init__(self, settings: RecordingSettings, stream: str, drawing: Drawing = OBJECTS) -> None:
-        """Prepare; nothing is touched before `start`. `drawing` says what is drawn.
+    def __init__(self, settings: RecordingSettings, stream: str, styles: Styles = OUTLINED) -> None:
+        """Prepare; nothing is touched before `start`. `styles` says how objects are shown.
 
         Raises:
             UsageError: the stream's id cannot be the name of a folder.
@@ -61,7 +61,7 @@ class RecordingSink(BlockingSink):
         self.folder = settings.folder / file_name(stream)
         super().__init__(str(self.folder))
         self.settings = settings
-        self._drawing = drawing
+        self._styles = styles
         self.segments = 0
         self.failures = 0
         self.bytes_written = 0
@@ -162,7 +162,7 @@ class RecordingSink(BlockingSink):
     def _encode(self, result: Result) -> list[Encoded]:
         """Encode; a hardware encoder that fails gives way to software until the next run of frames."""
         size = result.frame.picture.width, result.frame.picture.height
-        picture = render(result, *size, self._drawing)
+        picture = render(result, *size, self._styles)
         try:
             if self._encoder is None:
                 self._encoder = self._open_encoder(self._encoder_name, result.frame)

@@ -11,10 +11,10 @@ from av.video.reformatter import ColorRange
 
 from maskcast.picture import MATRIX_CODES, Colour, Planes
 from maskcast.result import Result
-from sinks.video.drawing import OBJECTS, Drawing
 from sinks.video.hiding import hide
 from sinks.video.overlay import draw
 from sinks.video.places import draw_counters, draw_outlines
+from sinks.video.style import OUTLINED, Styles
 
 
 def colour_codes(colour: Colour) -> tuple[int, ColorRange]:
@@ -27,14 +27,14 @@ def even_size(width: int, height: int) -> tuple[int, int]:
     return width + width % 2, height + height % 2
 
 
-def render(result: Result, width: int, height: int, drawing: Drawing = OBJECTS) -> av.VideoFrame:
+def render(result: Result, width: int, height: int, styles: Styles = OUTLINED) -> av.VideoFrame:
     """A new frame with the picture and its tracks: what the decoder owns is never drawn on.
 
     Args:
         result: its picture is scaled into the frame, with black bars, where its size is another one.
         width: of the video in pixels; an odd one is rounded up in the frame.
         height: likewise.
-        drawing: what is drawn.
+        styles: how objects are shown.
 
     Raises:
         ValueError: a mask is of another size than the picture, so that what is to be hidden cannot be.
@@ -45,30 +45,32 @@ def render(result: Result, width: int, height: int, drawing: Drawing = OBJECTS) 
     source = picture.yuv420p()
     if (picture.width, picture.height) != (width, height):
         copy = Planes(*(plane.copy() for plane in source))
-        draw_result(copy, picture.colour, result, drawing)
+        draw_result(copy, picture.colour, result, styles)
         _letterbox(copy, target, picture.colour)
         return frame
     visible = Planes(target.y[:height, :width], target.u, target.v)
     for to, plane in zip(visible, source, strict=True):
         np.copyto(to, plane)
-    draw_result(visible, picture.colour, result, drawing)
+    draw_result(visible, picture.colour, result, styles)
     # 4:2:0 has an even size: an odd picture gets its last column and row twice. Chroma is rounded up already.
     target.y[:height, width:] = target.y[:height, width - 1 : width]
     target.y[height:] = target.y[height - 1 : height]
     return frame
 
 
-def draw_result(planes: Planes, colour: Colour, result: Result, drawing: Drawing) -> None:
+def draw_result(planes: Planes, colour: Colour, result: Result, styles: Styles) -> None:
     """Hide and draw in `planes`, which must be writable and of the size of the picture.
 
     Raises:
         ValueError: see `sinks.video.hiding.hide`.
     """
-    if drawing.styles.hide:
-        hide(planes, colour, result.tracks, result.lost, drawing.styles)
-    draw_outlines(planes, colour, drawing.places)
-    draw(planes, colour, result.tracks, drawing.styles)
-    draw_counters(planes, colour, drawing.places, result.tally)
+    if styles.hide:
+        hide(planes, colour, result.tracks, result.lost, styles)
+    if result.tally:
+        draw_outlines(planes, colour, result.tally.places)
+    draw(planes, colour, result.tracks, styles)
+    if result.tally:
+        draw_counters(planes, colour, result.tally)
 
 
 def _views(frame: av.VideoFrame) -> Planes:

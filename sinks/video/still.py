@@ -15,8 +15,8 @@ from maskcast.errors import SinkError
 from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
-from sinks.video.drawing import OBJECTS, Drawing
 from sinks.video.render import colour_codes, render
+from sinks.video.style import OUTLINED, Styles
 
 # What a dashboard shows, and a broker carries without effort.
 MAX_WIDTH_PIXELS, JPEG_QUALITY = 1280, 80
@@ -25,13 +25,13 @@ MIN_WIDTH_PIXELS = 64
 PAUSE_SECONDS = 2.0
 
 
-def annotated_jpeg(result: Result, room: int | None = None, drawing: Drawing = OBJECTS) -> bytes:
+def annotated_jpeg(result: Result, room: int | None = None, styles: Styles = OUTLINED) -> bytes:
     """The frame with its tracks drawn on it, as JPEG.
 
     Args:
         result: of the frame.
         room: bytes that it may have; None for any number. It is made smaller until it fits, down to `MIN_WIDTH_PIXELS`.
-        drawing: what is drawn.
+        styles: how objects are shown.
 
     Returns:
         A picture of at most `MAX_WIDTH_PIXELS` in width.
@@ -40,7 +40,7 @@ def annotated_jpeg(result: Result, room: int | None = None, drawing: Drawing = O
         SinkError: it cannot be encoded.
     """
     picture = result.frame.picture
-    drawn = render(result, picture.width, picture.height, drawing)
+    drawn = render(result, picture.width, picture.height, styles)
     width = min(drawn.width, MAX_WIDTH_PIXELS)
     data = _encode(result, drawn, width)
     while room is not None and len(data) > room and width > MIN_WIDTH_PIXELS:
@@ -78,7 +78,7 @@ class StillSink(Sink):
         *,
         on_events: bool,
         room: Callable[[], int | None] = lambda: None,
-        drawing: Drawing = OBJECTS,
+        styles: Styles = OUTLINED,
     ) -> None:
         """Prepare.
 
@@ -86,10 +86,10 @@ class StillSink(Sink):
             publish: takes a JPEG.
             on_events: otherwise only `ask` leads to a still.
             room: bytes that a still may have now; None for any number.
-            drawing: what is drawn.
+            styles: how objects are shown.
         """
         super().__init__("still")
-        self._publish, self._on_events, self._room, self._drawing = publish, on_events, room, drawing
+        self._publish, self._on_events, self._room, self._styles = publish, on_events, room, styles
         self._asked = self._wanted = False
         self._last = -PAUSE_SECONDS
         self._newest: Result | None = None
@@ -125,7 +125,7 @@ class StillSink(Sink):
     async def _take(self, result: Result) -> None:
         self._asked = self._wanted = False
         self._last = time.monotonic()
-        await self._publish(await asyncio.to_thread(annotated_jpeg, result, self._room(), self._drawing))
+        await self._publish(await asyncio.to_thread(annotated_jpeg, result, self._room(), self._styles))
 
     async def finish(self, reason: str | None) -> None:  # noqa: ARG002 - there is nothing to close
         self._newest = None

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from maskcast.errors import MaskcastError
-from sinks.video.drawing import Drawing
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_DECODER
 from streaming.cli import arguments
@@ -50,7 +49,7 @@ def render(
         _, code = run_render(
             source,
             results,
-            Outputs(out or [], codec, quality, force, Drawing(arguments.read_styles(style))),
+            Outputs(out or [], codec, quality, force, arguments.read_styles(style)),
             prompts=prompt or [],
             stream=stream,
             max_pixels=max_pixels,

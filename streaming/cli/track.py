@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from maskcast.errors import MaskcastError
-from sinks.video.drawing import Drawing
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, Transport
 from streaming.cli import arguments
@@ -109,7 +108,7 @@ def track(
     from streaming.commands.wanted import wanted_prompts
 
     try:
-        outputs = Outputs(out or [], codec, quality, force, Drawing(arguments.read_styles(style)))
+        outputs = Outputs(out or [], codec, quality, force, arguments.read_styles(style))
         if verbose:
             configure_logs("info", "text")
         _, code = run_track(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from maskcast.errors import MaskcastError, SinkError, UsageError
@@ -21,11 +20,7 @@ from streaming.zones.stage import ZonesStage
 
 
 class Counting:
-    """Counts in each stream of a run, where zones or lines were given.
-
-    Attributes:
-        outputs: those that were given, with the places drawn.
-    """
+    """Counts in each stream of a run, where zones or lines were given."""
 
     def __init__(
         self,
@@ -48,8 +43,7 @@ class Counting:
             UsageError: the places cannot be meant, or the summary would replace something.
         """
         places = Places() if zones is None else given_places(zones, prompts)
-        self.outputs = replace(outputs, drawing=replace(outputs.drawing, places=places))
-        self._places, self._prompts, self._summary = places, prompts, summary
+        self._places, self._prompts, self._summary, self._outputs = places, prompts, summary, outputs
         self._stages: dict[str, ZonesStage] = {}
         if summary is not None:
             self._check(summary, [*inputs, *([str(zones)] if zones else [])])
@@ -61,7 +55,7 @@ class Counting:
             raise UsageError(f"--summary {STDOUT} is no file", advice="/dev/stdout is standard output")
         if any(os.path.realpath(summary) == os.path.realpath(read) for read in inputs):
             raise UsageError(f"--summary {summary} is an input", advice="choose another name")
-        if not self.outputs.force and holds_something(summary):
+        if not self._outputs.force and holds_something(summary):
             raise UsageError("exists already", where=summary, advice="choose another name, or replace it with --force")
 
     def check_apart(self, streams: Sequence[str]) -> None:
@@ -73,7 +67,7 @@ class Counting:
         if self._summary is None:
             return
         here = os.path.realpath(self._summary)
-        if any(os.path.realpath(file.path) == here for file in self.outputs.files(streams, names(self._prompts))):
+        if any(os.path.realpath(file.path) == here for file in self._outputs.files(streams, names(self._prompts))):
             raise UsageError(f"--summary {self._summary} is an output too", advice="choose another name")
         prepare_target(self._summary)
 

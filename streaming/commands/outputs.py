@@ -16,7 +16,7 @@ from sinks.formats import STDOUT, Output, parse_output
 from sinks.partial import partial_path, prepare_target
 from sinks.sink import Sink
 from sinks.through import destination, kind_of_target
-from sinks.video.drawing import OBJECTS, Drawing
+from sinks.video.style import OUTLINED, Styles
 from sources import STDIN
 from streaming.commands.readable import ReadableSink
 
@@ -47,14 +47,14 @@ class Outputs:
             standard output, or where that is a terminal a line that a person can read.
         codec, quality: of annotated video.
         force: whether files that exist are replaced.
-        drawing: what is drawn into annotated video.
+        styles: of objects in annotated video.
     """
 
     specs: Sequence[str]
     codec: str | None = None
     quality: int | None = None
     force: bool = False
-    drawing: Drawing = OBJECTS
+    styles: Styles = OUTLINED
 
     def check(self, sources: Sequence[str], streams: Sequence[str] = (), prompts: Sequence[str] = ()) -> None:
         """Refuse, before anything is opened, outputs that would destroy an input or each other.
@@ -131,7 +131,7 @@ class Outputs:
         for spec in specs:
             _check_other(parse_output(spec), source)
         return [
-            open_sink(spec, prompts=prompts, codec=self.codec, quality=self.quality, drawing=self.drawing)
+            open_sink(spec, prompts=prompts, codec=self.codec, quality=self.quality, styles=self.styles)
             for spec in specs
         ]
 

@@ -71,12 +71,11 @@ def run_render(
     stored = look_through(results, stream)
     names = list(dict.fromkeys([*prompts, *stored.prompts]))
     try:
-        outputs.drawing.styles.check(names)
+        outputs.styles.check(names)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
     wanted = clean_prompts(names) if names else ()
     counting = Counting(zones, summary, wanted, outputs, [source, str(results)])
-    outputs = counting.outputs
     for read in (source, str(results)):
         outputs.check([read], [stored.stream], names)
     outputs.prepare([stored.stream], names)
@@ -96,7 +95,7 @@ def run_render(
                 open_sinks=lambda info: outputs.open(info, source, names),
                 controls=Controls(wanted),
                 stages=[
-                    *([LostTracks(LOST_AFTER_SECONDS)] if outputs.drawing.styles.hide else []),
+                    *([LostTracks(LOST_AFTER_SECONDS)] if outputs.styles.hide else []),
                     *counting.stages(stored.stream, LOST_AFTER_SECONDS),
                 ],
                 max_frames=stored.last + 1,  # what comes behind has no result

@@ -77,11 +77,10 @@ def run_track(
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
     published = names(wanted)
     try:
-        outputs.drawing.styles.check(published)
+        outputs.styles.check(published)
     except ValueError as error:
         raise UsageError(f"--{error}") from None
     counting = Counting(zones, summary, wanted, outputs, expanded)
-    outputs = counting.outputs
     outputs.check(expanded, streams, published)
     _check_presence(expanded)
     outputs.prepare(streams, published)
@@ -96,7 +95,7 @@ def run_track(
             open_sinks=lambda info: outputs.open(info, source, published),
             controls=Controls(wanted),
             stages=[
-                *([LostTracks(options.lost_after)] if outputs.drawing.styles.hide else []),
+                *([LostTracks(options.lost_after)] if outputs.styles.hide else []),
                 *counting.stages(name, options.lost_after),
             ],
             max_frames=max_frames,

@@ -13,7 +13,6 @@ from sinks.mqtt.journal import Journal
 from sinks.mqtt.journal_sink import JournalSink
 from sinks.mqtt.publisher import Publisher, PublisherSink
 from sinks.sink import Sink
-from sinks.video.drawing import Drawing
 from sinks.video.recording import RecordingSink
 from sinks.video.still import StillSink
 from streaming.settings.tables import StreamSettings
@@ -39,11 +38,6 @@ class Wanted:
     journal: Journal
     stills: bool
 
-    @property
-    def drawing(self) -> Drawing:
-        """What is drawn into pictures."""
-        return Drawing(self.settings.styles(), self.settings.places())
-
 
 def messages(wanted: Wanted) -> Iterator[Sink]:
     """Tracks, events and counts, for the broker; without one, what totals need to survive a restart."""
@@ -57,14 +51,17 @@ def stills(wanted: Wanted) -> Iterator[Sink]:
     """Stills for the broker, at events and on request."""
     if publisher := wanted.publisher:
         yield StillSink(
-            publisher.publish_still, on_events=wanted.stills, room=publisher.still_room, drawing=wanted.drawing
+            publisher.publish_still,
+            on_events=wanted.stills,
+            room=publisher.still_room,
+            styles=wanted.settings.styles(),
         )
 
 
 def recording(wanted: Wanted) -> Iterator[Sink]:
     """Annotated video in segments."""
     if settings := wanted.settings.recording:
-        yield RecordingSink(settings, wanted.stream, wanted.drawing)
+        yield RecordingSink(settings, wanted.stream, wanted.settings.styles())
 
 
 def out(wanted: Wanted) -> Iterator[Sink]:
@@ -75,7 +72,7 @@ def out(wanted: Wanted) -> Iterator[Sink]:
     """
     for spec in wanted.settings.out:
         target = with_stream(spec, wanted.stream)
-        yield open_sink(target, prompts=names(wanted.settings.wanted()), drawing=wanted.drawing)
+        yield open_sink(target, prompts=names(wanted.settings.wanted()), styles=wanted.settings.styles())
 
 
 FACTORIES: tuple[Callable[[Wanted], Iterator[Sink]], ...] = (messages, stills, recording, out)

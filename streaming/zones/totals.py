@@ -72,7 +72,8 @@ class Totals:
             line: {direction: dict(counts) for direction, counts in directions.items()}
             for line, directions in self.crossed.items()
         }
-        return Tally(self.since, present, {zone: dict(counts) for zone, counts in self.entered.items()}, crossed)
+        entered = {zone: dict(counts) for zone, counts in self.entered.items()}
+        return Tally(self.since, present, entered, crossed, self._places)
 
     def _expected(self, place: Zone | Line) -> tuple[str, ...]:
         return place.prompts or self._names

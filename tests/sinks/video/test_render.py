@@ -19,7 +19,6 @@ from maskcast.result import Event, EventKind, Result, Track, TrackState
 from maskcast.stream_info import StreamInfo
 from sinks import open_sink
 from sinks.sink import Sink
-from sinks.video.drawing import Drawing
 from sinks.video.recording import RecordingSink
 from sinks.video.still import StillSink
 from sinks.video.style import Style, Styles
@@ -31,7 +30,7 @@ SIZE = (180, 320)
 HIDING: tuple[Style, ...] = ("blur", "pixelate", "fill")
 # The means of some cells are a little like what they are the means of: at most so much, where the scene itself is 0.9.
 MEANS_ALONE = 0.35
-BLUR = Drawing(Styles("blur"))
+BLUR = Styles("blur")
 
 
 def scene(height: int, width: int) -> Planes:
@@ -66,7 +65,7 @@ def decoded(path: Path) -> Iterator[Image]:
 async def written(
     path: Path, results: list[Result], style: Style = "blur", about: StreamInfo | None = None
 ) -> list[Image]:
-    sink = open_sink(str(path), quality=8, preset="ultrafast", drawing=Drawing(Styles(style)))
+    sink = open_sink(str(path), quality=8, preset="ultrafast", styles=Styles(style))
     await feed(sink, about or info(320, 180), results)
     return list(decoded(path))
 
@@ -144,7 +143,7 @@ async def test_a_still_is_hidden_also_when_it_is_repeated() -> None:
     async def publish(jpeg: bytes) -> None:
         taken.append(jpeg)
 
-    sink = StillSink(publish, on_events=False, drawing=BLUR)
+    sink = StillSink(publish, on_events=False, styles=BLUR)
     await sink.start(info(320, 180))
     sink.ask()
     await sink.write(Result(frame(0, scene(*SIZE)), (), (), (replace(walk(0), state=TrackState.LOST),)))

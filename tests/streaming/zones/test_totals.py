@@ -18,6 +18,7 @@ def totals():
 def test_every_expected_name_has_a_total_from_the_start():
     tally = totals().tally({"door": {"dog": 2}})
     assert tally.since == NOON
+    assert tally.places == Places((DOOR, DOGS), (GATE,))
     assert tally.inside == {"door": {"person": 0, "dog": 2}, "dogs": {"dog": 0}}
     assert tally.entered == {"door": {"person": 0, "dog": 0}, "dogs": {"dog": 0}}
     assert tally.crossed == {"gate": {"in": {"person": 0, "dog": 0}, "out": {"person": 0, "dog": 0}}}
