@@ -1,0 +1,29 @@
+// Which view the address asks for: `#/stream/NAME?key=value`.
+
+const views = new Map([
+  ["", () => import("./wall.js").then((module) => module.wall)],
+  ["stream", () => import("./stream.js").then((module) => module.stream)],
+  ["events", () => import("./events.js").then((module) => module.events)],
+  ["recordings", () => import("./recordings.js").then((module) => module.recordings)],
+]);
+
+/** The address of a view: `href("stream", "door")`, `href("events", null, {stream: "door"})`. */
+export function href(view = "", name = null, query = {}) {
+  const asked = new URLSearchParams(query).toString();
+  const path = [view, ...(name === null ? [] : [encodeURIComponent(name)])].join("/");
+  return `#/${path}${asked && `?${asked}`}`;
+}
+
+/** What an address asks for. */
+export function route(hash) {
+  const [path, asked = ""] = hash.replace(/^#\/?/, "").split("?", 2);
+  const [view, name = ""] = path.split("/", 2);
+  let stream = name;
+  try {
+    stream = decodeURIComponent(name);
+  } catch {
+    // Typed by hand, with a stray percent sign.
+  }
+  const known = views.has(view) ? view : "";
+  return { view: known, load: views.get(known), stream, query: new URLSearchParams(asked) };
+}
