@@ -11,22 +11,9 @@ from pathlib import Path
 
 from maskcast.errors import SinkError, reason_of
 from maskcast.result import KnownTracks, Result
+from maskcast.sqlite_file import DamagedError, Transaction, is_damage, result_code, set_database_aside
 from sinks.messages.event import event_message
-from sinks.mqtt.journal_file import (
-    DamagedError,
-    Transaction,
-    boot_id,
-    check_event,
-    connect,
-    connect_copy,
-    delete,
-    is_damage,
-    load,
-    result_code,
-    save,
-    set_journal_aside,
-    sign,
-)
+from sinks.mqtt.journal_file import boot_id, check_event, connect, connect_copy, delete, load, save, sign
 from sinks.mqtt.journal_stream import Entry, JournalStream
 
 logger = logging.getLogger(__name__)
@@ -212,7 +199,7 @@ class BlockingJournal:
                 raise
         except DamagedError as error:
             assert self._file is not None
-            set_journal_aside(self._file, str(error))
+            set_database_aside(self._file, "journal", str(error))
             database, found, boot = connect(self._file), {}, ""
         if self._database is not None:
             self._database.close()
@@ -336,7 +323,7 @@ class BlockingJournal:
             self._dirty.add(name)
         self._elsewhere = True
         try:
-            set_journal_aside(self._file, why)
+            set_database_aside(self._file, "journal", why)
         except OSError as error:
             return self._refused(error)
         return True

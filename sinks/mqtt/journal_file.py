@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
 import shutil
@@ -14,31 +13,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from maskcast.files import make_folder, make_private, set_aside, tighten
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind
+from maskcast.sqlite_file import DamagedError, definitions, definitions_of, is_refusal, prepare
 from sinks.mqtt.journal_stream import OPEN_TRACKS, JournalStream
-
-logger = logging.getLogger(__name__)
 
 WAL_BYTES = 4 << 20  # what the write-ahead log may keep on disk after a burst
 VERSION = 2
 # It changes at each start of the system: until then, what a killed process has written is in the system's hands.
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-# What SQLite says when the disk, the system or another process does not let it work. All else that it says of a file
-# that is opened and read through is the file's fault; of text that is no UTF-8, Python's module says so without a code.
-_REFUSALS = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_READONLY,
-}
 
 # Bounds of what is believed. Numbers: more than ever come, at a thousand a second 8,900 years, and all that add to them
 # stay within SQLite's 64 bits. Streams: far more than settings may name. Bytes: events have 500, a track's prompt 500
@@ -71,34 +54,6 @@ SCHEMA = f"BEGIN; {_VERSION_1} {_VERSION_2} PRAGMA user_version = {VERSION}; COM
 UPGRADE = f"BEGIN; {_VERSION_2} PRAGMA user_version = {VERSION}; COMMIT;"
 
 
-class DamagedError(Exception):
-    """The file is no journal of ours."""
-
-
-class Transaction:
-    """Commit at the end, roll back at an error; the rolling back never hides the error."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def __enter__(self) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            try:
-                self._database.execute("COMMIT")
-            except sqlite3.Error:
-                self._roll_back()
-                raise
-        else:
-            self._roll_back()
-
-    def _roll_back(self) -> None:
-        with suppress(sqlite3.Error):  # SQLite may have rolled back on its own
-            self._database.execute("ROLLBACK")
-
-
 def connect(file: Path | None) -> sqlite3.Connection:
     """Open the journal `file`, or one in memory, for this process alone.
 
@@ -108,15 +63,7 @@ def connect(file: Path | None) -> sqlite3.Connection:
     """
     if file is None:
         return _open(":memory:")
-    make_folder(file.parent)
-    if file.exists() and not file.is_file():
-        raise DamagedError("it is no file")
-    make_private(file)
-    for suffix in ("-wal", "-shm"):  # SQLite makes new ones as private as the file
-        log = file.with_name(file.name + suffix)
-        if log.exists() and not log.is_file():
-            raise DamagedError(f"{log.name} is no file")
-        tighten(log)
+    prepare(file)
     return _open(str(file))
 
 
@@ -146,7 +93,7 @@ def _open(target: str) -> sqlite3.Connection:
         _check(database)
     except sqlite3.Error as error:
         database.close()
-        if result_code(error) in _REFUSALS:
+        if is_refusal(error):
             raise
         raise DamagedError(str(error)) from error
     except DamagedError:
@@ -156,30 +103,19 @@ def _open(target: str) -> sqlite3.Connection:
 
 
 def _check(database: sqlite3.Connection) -> None:
-    tables = _tables(database)  # before all else: of another's file, nothing but its schema is looked at
+    tables = definitions(database)  # before all else: of another's file, nothing but its schema is looked at
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version == 0 and not tables:
         database.executescript(SCHEMA)
     elif version not in {1, VERSION}:
         raise DamagedError(f"version {version}, not {VERSION}")
-    elif tables != _tables(_new_in_memory(_VERSION_1 if version == 1 else SCHEMA)):
+    elif tables != definitions_of(_VERSION_1 if version == 1 else SCHEMA):
         raise DamagedError("it has other tables")
     elif version == 1:
         database.executescript(UPGRADE)
     verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise DamagedError(verdict)
-
-
-def _new_in_memory(schema: str) -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:")
-    database.executescript(schema)
-    return database
-
-
-def _tables(database: sqlite3.Connection) -> set[tuple[str, str, str]]:
-    """Everything that a database defines, views and triggers too."""
-    return set(database.execute("SELECT type, name, sql FROM sqlite_master"))
 
 
 def load(database: sqlite3.Connection) -> tuple[dict[str, JournalStream], str]:
@@ -199,7 +135,7 @@ def load(database: sqlite3.Connection) -> tuple[dict[str, JournalStream], str]:
         _load_places(database, streams)
         boot = database.execute("SELECT boot FROM system").fetchone()
     except (sqlite3.Error, ValueError, TypeError, KeyError, RecursionError) as error:
-        if result_code(error) in _REFUSALS:
+        if is_refusal(error):
             raise
         raise DamagedError(str(error)) from error
     return streams, str(boot[0]) if boot else ""
@@ -329,36 +265,9 @@ def _within(number: object, low: int, high: int) -> int:
     return number
 
 
-def is_damage(error: BaseException) -> bool:
-    """Whether the file, while it is in use, turns out to be damaged."""
-    return result_code(error) in _DAMAGE
-
-
-def result_code(error: BaseException) -> int:
-    """SQLite's primary result code."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
 def boot_id() -> str:
     """What changes when the system starts anew."""
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:  # not Linux: then every irregular end counts as one of the system
         return uuid.uuid4().hex
-
-
-def set_journal_aside(file: Path, why: str) -> None:
-    """Keep the damaged file for a person, in place of an earlier one.
-
-    Raises:
-        OSError: it cannot be renamed.
-    """
-    aside = set_aside(file)
-    for suffix in ("-wal", "-shm"):
-        log = file.with_name(file.name + suffix)
-        # Left in its place, the log would be applied to the new file.
-        if log.exists():
-            log.replace(aside.with_name(aside.name + suffix))
-        else:
-            aside.with_name(aside.name + suffix).unlink(missing_ok=True)
-    logger.error("the journal %s is damaged (%s) and set aside as %s", file, why, aside.name)
