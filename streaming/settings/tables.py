@@ -19,6 +19,7 @@ from maskcast.redaction import hide
 from sinks.filename import STREAM_FIELD, with_stream
 from sinks.formats import parse_output
 from sinks.messages.control import ACTIONS
+from sinks.messages.places import Lines, Zones, places_of
 from sinks.messages.prompt import prompts_of
 from sinks.mqtt.journal import DEFAULT_LIMIT_EVENTS
 from sinks.video.recording_settings import RecordingSettings
@@ -47,7 +48,6 @@ from streaming.defaults import (
 from streaming.settings.broker import MqttSettings
 from streaming.settings.file import fill_in, read_toml
 from streaming.settings.model import ModelSettings
-from streaming.settings.places import Lines, Zones, places_of
 from streaming.settings.problems import found_problems
 from streaming.settings.table import DAY_SECONDS, Table
 from streaming.settings.values import (

@@ -8,7 +8,8 @@ import pytest
 
 from maskcast.errors import UsageError
 from maskcast.places import Line, Places, Zone
-from streaming.settings.places import MOST_ZONES, load_places
+from sinks.messages.places import MOST_ZONES
+from streaming.settings.places import load_places
 from tests.settings_files import load, refusal, stream
 
 TRIANGLE = "points = [[0, 0], [1, 0.0], [0.5, 1]]\n"
