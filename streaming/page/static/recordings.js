@@ -1,0 +1,53 @@
+// Recordings by stream and day, and their player.
+import { asking, call } from "./api.js";
+import { element, field, choose } from "./dom.js";
+import { span } from "./events.js";
+
+/** Where one of them is played, from a second on. */
+export function address(stream, name, second = 0, day = "") {
+  return asking("#/recordings", { stream, name, day, t: second ? `${Math.floor(second * 10) / 10}` : "" });
+}
+
+export function recordings(root, { query, go }) {
+  const chosen = { stream: query.get("stream") ?? "", day: query.get("day") ?? "" };
+  const name = query.get("name");
+  const stream = field("Stream", { onchange: () => go(asking("#/recordings", { stream: stream.lastChild.value })) }, [["", "all"]]);
+  const day = field("Day", { onchange: () => go(asking("#/recordings", { ...chosen, day: day.lastChild.value })) }, []);
+  const list = element("ul", { class: "recordings", "aria-label": "Recordings" });
+  const said = element("p", { class: "hint", role: "status" }, "…");
+  const path = `recordings/${encodeURIComponent(chosen.stream)}/${encodeURIComponent(name)}#t=${Number(query.get("t")) || 0}`;
+  const failed = () => (said.textContent = "It cannot be played: deleted, or still being written.");
+  const player = name && element("video", { src: path, controls: true, autoplay: true, muted: true, playsinline: true, onerror: failed });
+  root.append(element("h1", {}, "Recordings"), player || "", element("form", { class: "filters" }, stream, day), list, said);
+  show();
+
+  async function show() {
+    try {
+      const found = await call(asking("recordings", chosen));
+      const shown = chosen.day || found.recordings[0]?.start
+      choose(day.lastChild, found.days);
+      if (chosen.day) day.lastChild.value = chosen.day;
+      list.replaceChildren(...found.recordings.map(row));
+      said.textContent = found.recordings.length ? "" : "Nothing recorded";
+    } catch (error) {
+      said.textContent = error.message;
+    }
+  }
+
+  function row(recording) {
+    const { start, seconds, bytes } = recording;
+    const current = recording.stream === chosen.stream && recording.name === name;
+    const given = { href: address(recording.stream, recording.name, 0, chosen.day), "aria-current": current && "true" };
+    const size = `${(bytes / 1e6).toFixed(1)} MB`;
+    const words = [new Date(start).toLocaleString(), recording.stream, seconds != null && span(seconds), size].filter(Boolean);
+    return element("li", {}, element("a", given, words.join(" · ")));
+  }
+
+  return {
+    state(streams) {
+      choose(stream.lastChild, [["", "all"], ...new Set([chosen.stream, ...Object.keys(streams)].filter(Boolean))]);
+      stream.lastChild.value = chosen.stream;
+    },
+    close: () => player && player.pause(),
+  };
+}
