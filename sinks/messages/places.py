@@ -112,11 +112,10 @@ def places_of(zones: Mapping[str, ZoneTable], lines: Mapping[str, LineTable]) ->
 
 def place_tables(places: Places) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tables that describe places, of zones and of lines, as JSON values: without what is so by default."""
-    return {zone.name: table(zone) for zone in places.zones}, {line.name: table(line) for line in places.lines}
+    return {zone.name: _table(zone) for zone in places.zones}, {line.name: _table(line) for line in places.lines}
 
 
-def table(place: Zone | Line) -> dict[str, Any]:
-    """The table that describes a place, likewise."""
+def _table(place: Zone | Line) -> dict[str, Any]:
     said = {field.name: getattr(place, field.name) for field in fields(place) if field.name != "name"}
     defaults = {field.name: field.default for field in fields(place)}
     if isinstance(place, Zone) and place.anchor != "overlap":

@@ -8,6 +8,7 @@ and a steady motion passes unchanged, half a window late.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,11 @@ END_SECONDS = WINDOW_SECONDS / 2
 MOST_SIGHTINGS = 31
 
 Sighting = NDArray[np.float64]
+
+
+def in_columns(row: Sighting, columns: Sequence[int | None]) -> Sighting:
+    """A sighting with other columns: those of these numbers, and 0 for None."""
+    return np.array([0.0 if column is None else row[column] for column in columns])
 
 
 class Path:
@@ -52,6 +58,13 @@ class Path:
             self._start, stop = 0, len(self.times)
         self._rows[stop] = sighting
         self.times.append(time)
+
+    def with_columns(self, columns: Sequence[int | None]) -> Path:
+        """The same sightings with other columns: those of these numbers, and 0 where nobody has looked."""
+        path = Path(len(columns))
+        for time, row in zip(self.times, self.sightings, strict=True):
+            path.add(time, in_columns(row, columns))
+        return path
 
     @property
     def known(self) -> bool:

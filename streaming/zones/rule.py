@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,8 +61,13 @@ class Rule:
     def begin(self, subject: Subject, time: float, point: Sighting) -> None:
         """Set a subject to the beginning of its path; what it is in there it enters with the first step."""
         subject.time, subject.point = time, point
+        self.look(subject)
+
+    def look(self, subject: Subject, known: Collection[str] = ()) -> None:
+        """See in which zones a subject is whose path has begun; of those that are `known` it is remembered."""
+        assert subject.point is not None
         for zone, shape in self._zones:
-            if shape.contains(_anchor_at(zone, point)):
+            if zone.name not in known and shape.contains(_anchor_at(zone, subject.point)):
                 subject.within.add(zone.name)
 
     def advance(self, steps: Sequence[Step], pixel: Point) -> list[Event]:

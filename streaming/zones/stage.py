@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from maskcast.frame import Frame
 from maskcast.places import Places, Tally
@@ -12,8 +12,8 @@ from maskcast.result import Event, Result, Track, TrackState
 from streaming.zones.path import Path
 from streaming.zones.rule import Rule, Step
 from streaming.zones.shapes import Point
-from streaming.zones.sighting import Sightings
-from streaming.zones.state import ZonesState, recorded, restore_totals, revived, written
+from streaming.zones.sighting import SHARES, Sightings
+from streaming.zones.state import ZonesState, definitions, recorded, revived, written
 from streaming.zones.subject import Subject
 from streaming.zones.succession import ancestors
 from streaming.zones.totals import Totals
@@ -36,10 +36,8 @@ class ZonesStage:
             lost_after: seconds for which a track that is not seen is where it was; the tracker's own.
             since: when the totals begin, UTC.
         """
-        self._places, self._groups, self._lost_after = places, dict(groups), lost_after
-        self._sightings = Sightings(places)
-        self._totals = Totals(places, groups, since)
-        self._rule = Rule(places, self._totals)
+        self._groups, self._lost_after = dict(groups), lost_after
+        self._look_at(places, since)
         self._subjects: dict[int, Subject] = {}
         self._heirs: dict[int, int] = {}  # by the id of a track: that of the one which goes on with its path
         self._claimed: set[int] = set()  # tracks with which others may go on once they are believed
@@ -48,6 +46,12 @@ class ZonesStage:
         self._resumed = False
         self._inside: dict[str, dict[str, int]] = {}
         self._tally = self._totals.tally({})
+
+    def _look_at(self, places: Places, since: datetime) -> None:
+        self._places, self._definitions = places, definitions(places)
+        self._sightings = Sightings(places)
+        self._totals = Totals(places, self._groups, since)
+        self._rule = Rule(places, self._totals)
 
     @property
     def tally(self) -> Tally:
@@ -59,6 +63,18 @@ class ZonesStage:
         self._groups = dict(groups)
         self._totals.set_names(groups)
         self._retell()
+
+    def set_places(self, places: Places, now: datetime) -> None:
+        """Count at other places from the next result on, at `now` (UTC).
+
+        At those that are what they were, all goes on. At others the totals begin at 0, and who is in a zone enters it.
+        """
+        before, overlaps, known = self._totals, self._overlaps(), self._definitions
+        self._look_at(places, now)
+        if kept := self._kept(known):
+            self._totals.since = before.since
+            self._totals.go_on(before.entered, before.crossed, kept)
+        self._move(kept, overlaps)
 
     def reset(self, now: datetime) -> None:
         """Begin the totals at 0 again, at `now` (UTC); who is inside stays there."""
@@ -103,6 +119,7 @@ class ZonesStage:
             "pts": self._pts,
             "captured_at": written(self._captured_at),
             "overlaps": self._overlaps(),
+            "places": self._definitions,
             "subjects": [recorded(subject) for subject in self._subjects.values()],
             "since": written(totals.since),
             "entered": {zone: dict(counts) for zone, counts in totals.entered.items()},
@@ -113,7 +130,7 @@ class ZonesStage:
         }
 
     def restore(self, state: Mapping[str, object]) -> None:
-        """Go on where another stage stood; places that are unknown here are left out.
+        """Go on where another stage stood, at the places that are what they were; the others are new.
 
         The first result that follows may have a clock of its own.
 
@@ -121,13 +138,29 @@ class ZonesStage:
             ValueError: it is no such state.
         """
         found = ZonesState.model_validate(dict(state))
-        same = found.overlaps == self._overlaps()
-        zones, lines = [zone.name for zone in self._places.zones], [line.name for line in self._places.lines]
-        revive = (revived(record, zones, lines, self._sightings.width, same=same) for record in found.subjects)
+        revive = (revived(record, SHARES + len(found.overlaps)) for record in found.subjects)
         self._subjects = {subject.id: subject for subject in revive}
         self._heirs, self._claimed = {}, set()
         self._pts, self._captured_at, self._resumed = found.pts, found.captured_at, True
-        restore_totals(self._totals, found)
+        kept = set(self._definitions) if found.places is None else self._kept(found.places)
+        if kept:
+            self._totals.since = found.since.astimezone(UTC)
+            self._totals.go_on(found.entered, found.crossed, kept)
+        self._move(kept, found.overlaps)
+
+    def _kept(self, known: Mapping[str, str]) -> set[str]:
+        """The names of places that are what they were."""
+        return {name for name, what in self._definitions.items() if known.get(name) == what}
+
+    def _move(self, kept: Collection[str], overlaps: Sequence[str]) -> None:
+        """Let subjects go on that were seen where there were other places, with shares of the zones `overlaps`."""
+        former = {zone: column for column, zone in enumerate(overlaps, SHARES) if zone in kept}
+        columns = [*range(SHARES), *(former.get(zone) for zone in self._overlaps())]
+        earlier = [subject.ancestor for subject in self._subjects.values() if subject.ancestor]
+        for subject in (*self._subjects.values(), *earlier):
+            subject.move(kept, columns)
+            if subject.point is not None:
+                self._rule.look(subject, kept)
         self._count_inside()
         self._retell()
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import hashlib
+import json
+from datetime import datetime
 from typing import Annotated
 
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, StringConstraints
 
 from maskcast.mask import Box
+from maskcast.places import Places
+from sinks.messages.places import place_tables
 from streaming.zones.path import LEAST_SIGHTINGS, Path
 from streaming.zones.subject import Stay, Subject
-from streaming.zones.totals import MOST_FORMER_NAMES, Totals
+from streaming.zones.totals import MOST_FORMER_NAMES
 
 # Beyond what any stream has, so that a file that somebody else wrote cannot fill the memory.
 MOST_SUBJECTS, MOST_PLACES, MOST_COLUMNS = 10_000, 1000, 1000
@@ -63,12 +66,14 @@ class ZonesState(_Record):
     Attributes:
         pts, captured_at: of the last frame; None before the first.
         overlaps: zones whose shares are in the sightings, in the order of their columns.
+        places: their `definitions`; None where an earlier version has not noted them.
         since, entered, crossed: see `Totals`.
     """
 
     pts: FiniteFloat | None
     captured_at: Annotated[AwareDatetime, Field(strict=False)] | None
     overlaps: Annotated[list[Name], Field(max_length=MOST_PLACES)]
+    places: Annotated[dict[Name, Name], Field(max_length=MOST_PLACES)] | None = None
     subjects: Annotated[list[SubjectRecord], Field(max_length=MOST_SUBJECTS)]
     since: Annotated[AwareDatetime, Field(strict=False)]
     entered: Annotated[dict[Name, Counts], Field(max_length=MOST_PLACES)]
@@ -101,18 +106,20 @@ def recorded(subject: Subject) -> dict[str, object]:
     }
 
 
-def revived(record: SubjectRecord, zones: Sequence[str], lines: Sequence[str], width: int, *, same: bool) -> Subject:
-    """The subject of a record.
+def definitions(places: Places) -> dict[str, str]:
+    """What tells each place, by its name, from another of that name: a digest of its table."""
+    return {
+        name: hashlib.sha256(json.dumps([kind, table], sort_keys=True).encode()).hexdigest()[:16]
+        for kind, tables in zip(("zone", "line"), place_tables(places), strict=True)
+        for name, table in tables.items()
+    }
 
-    Args:
-        record: as it was stored.
-        zones: those that exist; what it did at others is left out.
-        lines: likewise.
-        width: of a sighting.
-        same: whether the columns of its sightings are those of today; else it needs new ones.
+
+def revived(record: SubjectRecord, width: int) -> Subject:
+    """The subject of a record, whose sightings have this width.
 
     Raises:
-        ValueError: its sightings have other widths than they must have.
+        ValueError: they have not.
     """
     subject = Subject(
         record.id,
@@ -125,36 +132,19 @@ def revived(record: SubjectRecord, zones: Sequence[str], lines: Sequence[str], w
         record.confirmed,
     )
     rows = [*record.sightings, *([] if record.point is None else [record.point])]
-    least = width if same else min(width, 8)
-    if len(record.times) != len(record.sightings) or any(len(row) < least for row in rows):
+    if len(record.times) != len(record.sightings) or any(len(row) != width for row in rows):
         raise ValueError(f"track {record.id}: sightings of a wrong length")
-    if same:
-        for time, row in zip(record.times, record.sightings, strict=True):
-            subject.path.add(time, np.array(row))
+    for time, row in zip(record.times, record.sightings, strict=True):
+        subject.path.add(time, np.array(row))
     subject.time = record.time
-    if record.point is not None:
-        subject.point = np.zeros(width)
-        subject.point[:least] = record.point[:least]
+    subject.point = None if record.point is None else np.array(record.point)
     x, y = record.velocity
     subject.velocity = x, y
-    subject.turns = {line: turns for line, turns in record.turns.items() if line in lines and turns}
-    subject.within = set(record.within) & set(zones)
-    subject.stays = {
-        zone: Stay(stay.entered, stay.name, stay.dwelled) for zone, stay in record.stays.items() if zone in zones
-    }
+    subject.turns = {line: turns for line, turns in record.turns.items() if turns}
+    subject.within = set(record.within)
+    subject.stays = {zone: Stay(stay.entered, stay.name, stay.dwelled) for zone, stay in record.stays.items()}
     subject.away = record.away
     return subject
-
-
-def restore_totals(totals: Totals, state: ZonesState) -> None:
-    """Put stored totals in place of those that are there; of places and directions that exist."""
-    totals.since = state.since.astimezone(UTC)
-    for zone, counts in totals.entered.items():
-        counts.update(state.entered.get(zone, {}))
-    for line, directions in totals.crossed.items():
-        for direction, counts in directions.items():
-            counts.update(state.crossed.get(line, {}).get(direction, {}))
-    totals.bound()
 
 
 def written(moment: datetime | None) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from math import exp
 
 from maskcast.mask import Box
 from maskcast.result import Event, EventKind
-from streaming.zones.path import Path, Sighting
+from streaming.zones.path import Path, Sighting, in_columns
 from streaming.zones.sighting import MIDDLE
 
 # Over so many seconds a velocity is averaged: an anchor that flickers by a tenth of an object then says little of it.
@@ -102,6 +103,20 @@ class Subject:
         self.ancestor = other
         # An object that gets one id after another would keep all of them; only the last can be given back.
         other.ancestor = None
+
+    def move(self, kept: Collection[str], columns: Sequence[int | None]) -> None:
+        """Other places are looked at.
+
+        Args:
+            kept: names of those that are what they were; what it did at others is forgotten.
+            columns: of a sighting by their former numbers; None for those that are new.
+        """
+        self.turns = {line: turns for line, turns in self.turns.items() if line in kept}
+        self.within = {zone for zone in self.within if zone in kept}
+        self.stays = {zone: stay for zone, stay in self.stays.items() if zone in kept}
+        self.path = self.path.with_columns(columns)
+        if self.point is not None:
+            self.point = in_columns(self.point, columns)
 
     def shift(self, seconds: float, away: float) -> None:
         """The media clock began anew: what was at a time is at `seconds` later, and `away` seconds have passed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from maskcast.places import Line, Places, Tally, Zone
@@ -40,6 +40,22 @@ class Totals:
         self.entered = {zone.name: {} for zone in self._places.zones}
         self.crossed = {line.name: {direction: {} for direction in line.directions} for line in self._places.lines}
         self.set_names(self._names)
+
+    def go_on(
+        self,
+        entered: Mapping[str, Mapping[str, int]],
+        crossed: Mapping[str, Mapping[str, Mapping[str, int]]],
+        kept: Collection[str],
+    ) -> None:
+        """Count on from what was counted before, at the places of these names."""
+        for zone, counts in self.entered.items():
+            if zone in kept:
+                counts.update(entered.get(zone, {}))
+        for line, directions in self.crossed.items():
+            if line in kept:
+                for direction, counts in directions.items():
+                    counts.update(crossed.get(line, {}).get(direction, {}))
+        self.bound()
 
     def set_names(self, names: Iterable[str]) -> None:
         """Other prompts are in force: each has a total at once, and those of former ones stay, up to a bound."""
