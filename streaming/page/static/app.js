@@ -89,7 +89,8 @@ async function show(load, options, title) {
   let part;
   try {
     part = await load();
-  } catch {
+  } catch (error) {
+    console.error(error);
     if (turn === opening) $("main").replaceChildren(element("p", { class: "empty" }, "This part of the page could not be loaded."));
     return;
   }

@@ -11,6 +11,11 @@ export function element(tag, given = {}, ...children) {
   return made;
 }
 
+/** Write text where it differs: layout and screen readers are left alone where it does not. */
+export function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 /** A button that does something. */
 export function button(label, onclick, given = {}) {
   return element("button", { type: "button", onclick, ...given }, label);

@@ -1,0 +1,164 @@
+// Masks as pixels: a dark edge, a contour in the track's colour and a faint fill, all inside the mask, like
+// sinks/video/overlay.py. What it costs is what the masks cover: they go from run lengths straight into columns.
+
+import { trackRgb } from "./palette.js";
+import { spans } from "./rle.js";
+
+// As in sinks/video/overlay.py.
+const FILL_OPACITY = 0.12;
+const CONTOUR_PART = 1 / 240;
+const DARK_OPACITY = 0.6;
+// Of a track that is highlighted, and of those that are not while one is.
+const STRONG_FILL = 0.4;
+const WEAK_CONTOUR = 0.35;
+// In pixels of the screen, so that a contour is seen on a small picture of a large frame.
+const CONTOUR_ON_SCREEN = 1.75;
+const EDGE_ON_SCREEN = 0.6;
+
+// Bytes in memory are red, green, blue, alpha; all browsers run on little-endian processors.
+function packed([red, green, blue], opacity) {
+  const byte = (part) => Math.round(255 * part);
+  return ((byte(opacity) << 24) | (byte(blue) << 16) | (byte(green) << 8) | byte(red)) >>> 0;
+}
+
+/** The spans of each column from `left` on, as lists `[top, bottom, top, bottom…]`. */
+function columns(flat) {
+  const left = flat[0];
+  const found = Array.from({ length: flat[flat.length - 3] - left + 1 }, () => []);
+  for (let at = 0; at < flat.length; at += 3) found[flat[at] - left].push(flat[at + 1], flat[at + 2]);
+  return { left, found };
+}
+
+/** What two lists of spans have in common. */
+function common(one, other) {
+  const both = [];
+  for (let a = 0, b = 0; a < one.length && b < other.length; ) {
+    const top = Math.max(one[a], other[b]);
+    const bottom = Math.min(one[a + 1], other[b + 1]);
+    if (top < bottom) both.push(top, bottom);
+    if (one[a + 1] < other[b + 1]) a += 2;
+    else b += 2;
+  }
+  return both;
+}
+
+/** The columns of a mask without what is nearer than `radius` to its border, in any of the eight directions. */
+function eroded(whole, radius) {
+  const flat = whole.map((spans) => {
+    const shorter = [];
+    for (let at = 0; at < spans.length; at += 2) {
+      if (spans[at + 1] - spans[at] > 2 * radius) shorter.push(spans[at] + radius, spans[at + 1] - radius);
+    }
+    return shorter;
+  });
+  return flat.map((middle, at) => {
+    if (at < radius || at >= flat.length - radius) return [];
+    for (let away = 1; away <= radius && middle.length; away += 1) {
+      middle = common(common(middle, flat[at - away]), flat[at + away]);
+    }
+    return middle;
+  });
+}
+
+/** A canvas with the masks of one frame at their own resolution. */
+export class Masks {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    this.image = null;
+    this.used = null; // rectangle [left, top, right, bottom] that has pixels
+  }
+
+  /**
+   * Show the tracks of a frame message instead of those before.
+   *
+   * `shown(track)` says which; `highlighted` is the id of a track or null; `scale` how many pixels of a mask one pixel
+   * of the screen stands for.
+   */
+  paint({ tracks }, { shown, highlighted, scale }) {
+    const before = this.used;
+    this.used = null;
+    if (tracks.length) this._resize(tracks[0].segmentation.size);
+    if (!this.image) return;
+    if (before) this._clear(before);
+    const [height, width] = [this.canvas.height, this.canvas.width];
+    const edge = Math.max(1, Math.round(EDGE_ON_SCREEN * scale));
+    const contour = Math.max(2, Math.round(Math.max(Math.min(height, width) * CONTOUR_PART, CONTOUR_ON_SCREEN * scale)));
+    for (const track of tracks) {
+      if (shown(track)) this._draw(track, highlighted, edge, contour);
+    }
+    const dirty = union(before, this.used);
+    if (!dirty) return;
+    const [left, top, right, bottom] = dirty;
+    this.context.putImageData(this.image, 0, 0, left, top, right - left, bottom - top);
+  }
+
+  _resize([height, width]) {
+    const { canvas } = this;
+    if (this.image && canvas.width === width && canvas.height === height) return;
+    canvas.width = width;
+    canvas.height = height;
+    this.image = this.context.createImageData(width, height);
+    this.pixels = new Uint32Array(this.image.data.buffer);
+    this.used = null;
+  }
+
+  _clear([left, top, right, bottom]) {
+    const { width, height } = this.canvas;
+    const [end, last] = [Math.min(right, width), Math.min(bottom, height)];
+    for (let y = top; y < last; y += 1) this.pixels.fill(0, y * width + left, y * width + end);
+  }
+
+  _draw(track, highlighted, edge, contour) {
+    const flat = spans(track.segmentation);
+    if (!flat.length) return;
+    const { left, found } = columns(flat);
+    const rgb = trackRgb(track.id);
+    const weak = highlighted !== null && highlighted !== track.id;
+    const opacity = weak || track.state !== "confirmed" ? 0 : highlighted === track.id ? STRONG_FILL : FILL_OPACITY;
+    const dark = packed([0, 0, 0], weak ? 0.15 : DARK_OPACITY);
+    const line = packed(rgb, weak ? WEAK_CONTOUR : 1);
+    const fill = packed(rgb, opacity);
+    const inner = eroded(found, edge);
+    const core = eroded(found, edge + contour);
+    let [top, bottom] = [Infinity, 0];
+    found.forEach((outer, at) => {
+      if (outer.length) {
+        top = Math.min(top, outer[0]);
+        bottom = Math.max(bottom, outer[outer.length - 1]);
+        this._column(left + at, outer, inner[at], dark);
+        this._column(left + at, inner[at], core[at], line);
+        this._column(left + at, core[at], [], fill);
+      }
+    });
+    this.used = union(this.used, [left, top, left + found.length, bottom]);
+  }
+
+  /** Colour a column where `outer` is and `inner`, a part of it, is not. */
+  _column(x, outer, inner, colour) {
+    const { pixels } = this;
+    const { width } = this.canvas;
+    let next = 0;
+    for (let at = 0; at < outer.length; at += 2) {
+      let y = outer[at];
+      const bottom = outer[at + 1];
+      while (y < bottom) {
+        const has = next < inner.length && inner[next] < bottom;
+        const end = (has ? inner[next] : bottom) * width + x;
+        for (let pixel = y * width + x; pixel < end; pixel += width) pixels[pixel] = colour;
+        y = has ? inner[next + 1] : bottom;
+        if (has) next += 2;
+      }
+    }
+  }
+}
+
+function union(one, other) {
+  if (!one || !other) return one || other;
+  return [
+    Math.min(one[0], other[0]),
+    Math.min(one[1], other[1]),
+    Math.max(one[2], other[2]),
+    Math.max(one[3], other[3]),
+  ];
+}

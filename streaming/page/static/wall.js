@@ -1,0 +1,143 @@
+// All streams at once, as large as the window allows; only what is on the screen is asked for.
+
+import { condition, kinds, pace, trouble } from "./condition.js";
+import { element, write } from "./dom.js";
+import { Picture } from "./picture.js";
+import { href } from "./router.js";
+
+const NARROWEST_TILE = 260;
+const CAPTION = 56; // pixels under a picture
+const GAP = 8;
+// Pictures a second of all tiles together, and of one.
+const MOST_PICTURES = 60;
+const RATES = [2, 10];
+const MOST_WATCHED = 64; // that the server allows
+const SETTLING_MS = 150;
+
+/** How many columns show `count` tiles largest; if they do not all fit, tiles stay wide enough and the wall scrolls. */
+export function columnsFor(count, width, height) {
+  const most = Math.max(1, Math.floor((width + GAP) / (NARROWEST_TILE + GAP)));
+  for (let columns = 1; columns <= most; columns += 1) {
+    const tile = (width - GAP * (columns - 1)) / columns;
+    const rows = Math.ceil(count / columns);
+    if (rows * ((tile * 9) / 16 + CAPTION + GAP) <= height) return columns;
+  }
+  return most;
+}
+
+class Tile {
+  constructor(name, resized) {
+    this.picture = new Picture(name, { resized });
+    this.badge = element("span", { class: "badge" });
+    this.pace = element("span", { class: "dim small number" });
+    this.veil = element("p", { class: "veil", hidden: true });
+    this.picture.box.append(this.veil);
+    this.name = element("bdi", { class: "name" }, name);
+    this.node = element(
+      "a",
+      { class: "tile", href: href("stream", name), "data-stream": name },
+      this.picture.box,
+      element("span", { class: "caption" }, this.name, this.badge, this.pace),
+    );
+  }
+
+  state(state, now) {
+    this.known = state;
+    const word = condition(state);
+    const changed = this.node.dataset.state !== word;
+    this.node.dataset.state = word;
+    this.badge.className = `badge ${kinds[word]}`;
+    write(this.badge, word);
+    write(this.pace, pace(state));
+    const why = trouble(state, this.picture.message, now);
+    this.veil.hidden = !why;
+    write(this.veil, why);
+    this.picture.state = state;
+    this.picture.repaint();
+    return changed;
+  }
+}
+
+export function wall(root, { live, say }) {
+  const tiles = new Map();
+  const seen = new Set(); // tiles on the screen
+  const grid = element("div", { class: "wall" });
+  const empty = element("p", { class: "empty", hidden: true }, "No streams yet.");
+  let behind = 0; // of this clock, against the server's
+  let settling;
+  root.append(element("h1", { class: "unseen" }, "Streams"), grid, empty);
+
+  const watch = () => {
+    clearTimeout(settling);
+    settling = setTimeout(() => {
+      const shown = document.hidden ? [] : [...seen].filter((name) => tiles.has(name)).slice(0, MOST_WATCHED);
+      const each = Math.round(MOST_PICTURES / Math.max(1, shown.length));
+      const rate = Math.max(RATES[0], Math.min(RATES[1], each));
+      live.watch(Object.fromEntries(shown.map((name) => [name, tiles.get(name).picture.width])), rate);
+    }, SETTLING_MS);
+  };
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (isIntersecting) seen.add(target.dataset.stream);
+        else seen.delete(target.dataset.stream);
+      }
+      watch();
+    },
+    { rootMargin: "10%" },
+  );
+  const arrange = () => {
+    const height = window.innerHeight - root.getBoundingClientRect().top - window.scrollY - GAP;
+    grid.style.setProperty("--columns", columnsFor(tiles.size, grid.clientWidth, height));
+  };
+  const resized = new ResizeObserver(arrange);
+  resized.observe(root);
+  document.addEventListener("visibilitychange", watch);
+
+  const tick = setInterval(() => {
+    for (const tile of tiles.values()) if (!tile.veil.hidden) write(tile.veil, trouble(tile.known, tile.picture.message, Date.now() + behind));
+  }, 1000);
+
+  return {
+    state(streams, time) {
+      if (time) behind = Date.parse(time) - Date.now();
+      const names = Object.keys(streams);
+      const was = tiles.size;
+      for (const [name, tile] of tiles) {
+        if (name in streams) continue;
+        observer.unobserve(tile.node);
+        seen.delete(name);
+        tile.picture.close();
+        tile.node.remove();
+        tiles.delete(name);
+      }
+      names.forEach((name, at) => {
+        let tile = tiles.get(name);
+        const fresh = !tile;
+        if (fresh) {
+          tile = new Tile(name, watch);
+          tiles.set(name, tile);
+        }
+        if (grid.children[at] !== tile.node) grid.insertBefore(tile.node, grid.children[at] || null);
+        if (fresh) observer.observe(tile.node);
+        const changed = tile.state(streams[name], Date.now() + behind);
+        if (changed && !fresh) say(`${name}: ${condition(streams[name])}${streams[name].reason ? `, ${streams[name].reason}` : ""}`);
+      });
+      empty.hidden = names.length > 0;
+      if (tiles.size !== was) arrange();
+    },
+    frame(frame) {
+      const tile = tiles.get(frame.message.stream);
+      if (tile) tile.picture.take(frame);
+      else frame.drawn();
+    },
+    close() {
+      clearTimeout(settling);
+      clearInterval(tick);
+      observer.disconnect();
+      resized.disconnect();
+      document.removeEventListener("visibilitychange", watch);
+      for (const tile of tiles.values()) tile.picture.close();
+    },
+  };
+}
