@@ -25,23 +25,24 @@ MIN_WIDTH_PIXELS = 64
 PAUSE_SECONDS = 2.0
 
 
-def annotated_jpeg(result: Result, room: int | None = None, styles: Styles = OUTLINED) -> bytes:
+def annotated_jpeg(
+    result: Result, room: int | None = None, styles: Styles = OUTLINED, most_width: int = MAX_WIDTH_PIXELS
+) -> bytes:
     """The frame with its tracks drawn on it, as JPEG.
 
     Args:
         result: of the frame.
         room: bytes that it may have; None for any number. It is made smaller until it fits, down to `MIN_WIDTH_PIXELS`.
         styles: how objects are shown.
-
-    Returns:
-        A picture of at most `MAX_WIDTH_PIXELS` in width.
+        most_width: of the picture, in pixels.
 
     Raises:
         SinkError: it cannot be encoded.
+        ValueError: what is to be hidden cannot be, see `sinks.video.render.render`.
     """
     picture = result.frame.picture
     drawn = render(result, picture.width, picture.height, styles)
-    width = min(drawn.width, MAX_WIDTH_PIXELS)
+    width = min(drawn.width, most_width)
     data = _encode(result, drawn, width)
     while room is not None and len(data) > room and width > MIN_WIDTH_PIXELS:
         # The bytes go with the pixels, but faster, because what is small has no grain: not too far at a time.

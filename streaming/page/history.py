@@ -1,0 +1,224 @@
+"""What happened, for the page: events and pictures of their moments, on disk and, until they are there, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from maskcast.errors import reason_of
+from maskcast.result import Result
+from maskcast.sqlite_file import DamagedError, is_damage, result_code, set_database_aside
+from maskcast.threads import SerialThread
+from streaming.page.history_file import HistoryFile, Picture, find_events, find_picture
+from streaming.page.kept_event import EventFilter, KeptEvent, kept
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+IN_MEMORY_EVENTS = 1_000  # the newest, while the disk refuses; about 1 MB
+IN_MEMORY_PICTURE_BYTES = 16 << 20
+GATHER_SECONDS = 0.25  # what comes within is one transaction; a killed process loses no more than about that
+RETRY_SECONDS = 5.0  # between attempts to write to a disk that has refused
+CLOSING_SECONDS = 5.0  # that the end waits for the disk
+
+
+class History:
+    """Keeps the events of all streams for the page; one for the process.
+
+    `take` and `illustrate` never wait for the disk: a thread of its own brings to the file what is in memory. While the
+    disk refuses or hangs, the newest `IN_MEMORY_EVENTS` are kept, with `IN_MEMORY_PICTURE_BYTES` of pictures. A damaged
+    file is set aside as ``name.damaged``. What a stream leaves stays when it is removed from the settings, until it is
+    old enough.
+    """
+
+    def __init__(self, file: Path | None, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Begin; the file is opened soon.
+
+        Args:
+            file: of SQLite; None to keep events in memory alone.
+            tell: takes an event as a message for browsers, in JSON: at once, and again under the same id when it has a
+                picture. Called where `take` and `illustrate` are; must be quick.
+        """
+        self._path, self._tell = file, tell
+        self._origin, self._numbers = uuid.uuid4().hex, Counter[str]()
+        self._lock = threading.Lock()  # of all that follows but the file; held for moments, never for the disk
+        self._last = 0
+        self._events: deque[KeptEvent] = deque(maxlen=IN_MEMORY_EVENTS)
+        self._pictures: deque[Picture] = deque()
+        self._picture_bytes = 0
+        self._suspicion: str | None = None  # what a reader has found wrong with the file
+        self._writing = False  # the thread is at work, and will see what comes
+        self._closing = threading.Event()
+        self._file: HistoryFile | None = None
+        self._failing = False
+        self._thread = SerialThread("history")
+        self._write_soon()
+
+    # Called by sinks.
+
+    def take(self, result: Result) -> list[KeptEvent]:
+        """Keep the events of a result, and tell of them."""
+        with self._lock:
+            taken = [kept(result, event, self._next_id(), self._message_id(result)) for event in result.events]
+            self._events.extend(taken)
+        self._write_soon()
+        for event in taken:
+            self._tell(event.item(picture=False, kind="event"))
+        return taken
+
+    def illustrate(self, events: Sequence[KeptEvent], jpeg: bytes) -> None:
+        """Keep a picture of events that were taken, and tell of them once more."""
+        picture = Picture(max(event.id for event in events), tuple(event.id for event in events), jpeg)
+        with self._lock:
+            self._pictures.append(picture)
+            self._picture_bytes += len(jpeg)
+            while self._picture_bytes > IN_MEMORY_PICTURE_BYTES:
+                self._picture_bytes -= len(self._pictures.popleft().jpeg)
+        self._write_soon()
+        for event in events:
+            self._tell(event.item(picture=True, kind="event"))
+
+    def _next_id(self) -> int:
+        # Not the file's own count, which is unknown where the disk refuses at the start.
+        self._last = max(self._last + 1, int(time.time() * 1000))
+        return self._last
+
+    def _message_id(self, result: Result) -> str:
+        stream = result.frame.stream
+        self._numbers[stream] += 1
+        return f"{self._origin}-{self._numbers[stream]}"
+
+    # Called by readers, on any thread; these wait for the disk.
+
+    def find(self, wanted: EventFilter) -> list[KeptEvent]:
+        """The newest events that are wanted, newest first; `KeptEvent.picture` says whether there is one."""
+        with self._lock:  # before the file is read: what is written meanwhile is found twice, never missed
+            events = [event for event in self._events if wanted.matches(event)]
+            pictures = {event: picture.id for picture in self._pictures for event in picture.events}
+        found = {event.id: event for event in self._read(lambda file: find_events(file, wanted)) or ()}
+        for event in events:
+            found.setdefault(event.id, event)
+        newest = sorted(found.values(), key=lambda event: event.id, reverse=True)[: wanted.limit]
+        return [replace(event, picture=pictures.get(event.id, event.picture)) for event in newest]
+
+    def picture(self, event: int) -> bytes | None:
+        """The JPEG of an event, if there is one."""
+        with self._lock:
+            for picture in self._pictures:
+                if event in picture.events:
+                    return picture.jpeg
+        return self._read(lambda file: find_picture(file, event))
+
+    def _read(self, read: Callable[[Path], T]) -> T | None:
+        """What the file says; None where it cannot be read: then what is in memory is all that there is."""
+        if self._path is None:
+            return None
+        try:
+            return read(self._path)
+        except sqlite3.Error as error:
+            # Without a code: what Python's module says of text that is no UTF-8. Gone: somebody has deleted it.
+            if is_damage(error) or not result_code(error) or not self._path.exists():
+                with self._lock:
+                    self._suspicion = str(error)
+                self._write_soon()
+            logger.debug("%s: %s", self._path, reason_of(error))
+            return None
+
+    # On the thread.
+
+    def _write_soon(self) -> None:
+        if self._path is None:
+            return
+        with self._lock:
+            if self._writing:
+                return
+            self._writing = True
+            self._thread.submit(self._write)
+
+    def _write(self) -> None:
+        """Bring the file up to what is known; returns when that is done."""
+        wait = 0.0
+        while True:
+            ending = self._closing.wait(wait)
+            with self._lock:
+                events, pictures = tuple(self._events), tuple(self._pictures)
+                suspicion, self._suspicion = self._suspicion, None
+                if self._file is not None and not (events or pictures or suspicion):
+                    self._writing = False
+                    return
+            try:
+                self._save(events, pictures, suspicion)
+            except (DamagedError, sqlite3.Error, OSError) as error:
+                self._refused(error)
+                if ending:
+                    return
+                wait = RETRY_SECONDS
+            else:
+                self._saved(events, pictures)
+                wait = GATHER_SECONDS
+
+    def _save(self, events: Sequence[KeptEvent], pictures: Sequence[Picture], suspicion: str | None) -> None:
+        if suspicion:
+            self._set_aside(suspicion)
+        try:
+            self._opened().save(events, pictures)
+        except (DamagedError, sqlite3.Error) as error:
+            if not isinstance(error, DamagedError) and not is_damage(error):
+                raise
+            self._set_aside(str(error))
+            self._opened().save(events, pictures)
+
+    def _opened(self) -> HistoryFile:
+        assert self._path is not None
+        if self._file is None:
+            self._file = HistoryFile(self._path)
+            with self._lock:
+                self._last = max(self._last, self._file.last)
+        return self._file
+
+    def _set_aside(self, why: str) -> None:
+        assert self._path is not None
+        self._close_file()
+        if self._path.exists():
+            set_database_aside(self._path, "table of events", why)
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _saved(self, events: Sequence[KeptEvent], pictures: Sequence[Picture]) -> None:
+        written = {picture.id for picture in pictures}
+        with self._lock:
+            while events and self._events and self._events[0].id <= events[-1].id:
+                self._events.popleft()
+            self._pictures = deque(picture for picture in self._pictures if picture.id not in written)
+            self._picture_bytes = sum(len(picture.jpeg) for picture in self._pictures)
+        if self._failing:
+            self._failing = False
+            logger.warning("%s can be written again", self._path)
+
+    def _refused(self, error: Exception) -> None:
+        if not self._failing:
+            self._failing = True
+            logger.warning("%s: %s; the newest events are kept in memory, trying again", self._path, reason_of(error))
+        self._close_file()  # its folder may be another by then
+
+    async def close(self) -> None:
+        """Write what can be written, and close the file; a disk that hangs is not waited for."""
+        self._closing.set()
+        closing = self._thread.run(self._close_file)
+        self._thread.close()
+        await asyncio.wait([closing], timeout=CLOSING_SECONDS)
+        if self._path is not None and (left := len(self._events)):
+            logger.error("%s: %d events could not be written", self._path, left)
