@@ -1,6 +1,6 @@
 // Requests to Maskcast: relative, so that they work behind any prefix, and with their failures in words.
 
-const WORDS = { 401: "Log in first", 403: "Not allowed: read only", 404: "Not there", 413: "Too large" };
+const WORDS = { 401: "Sign in first", 403: "Not allowed: read only", 404: "Not there", 413: "Too large" };
 
 /** A request was refused, or did not arrive (`status` 0). `again`: after how many seconds to try again. */
 export class Refused extends Error {

@@ -55,8 +55,8 @@ export function drawing(picture, sketch, changed) {
     else sketch.chosen = sketch.places[place] ?? null;
     if (dragged !== null) layer.setPointerCapture(event.pointerId);
     event.preventDefault();
-    (open || dragged === null ? layer : handles[dragged] ?? layer).focus({ preventScroll: true });
     changed();
+    (open || dragged === null ? layer : handles[dragged]).focus({ preventScroll: true });
   }
 
   function note({ target }) {
@@ -100,6 +100,7 @@ export function drawing(picture, sketch, changed) {
   function remove() {
     const { chosen, open } = sketch;
     if (chosen.points.length > (open ? 0 : least(chosen))) chosen.points.splice(open ? -1 : touched ?? -1, 1);
+    touched = null;
     changed();
   }
 

@@ -8,7 +8,7 @@ const MOST = 500; // shown at a time
 const KINDS = ["entered", "left", "dwelled", "crossed", "started", "lost", "recovered", "ended"];
 const FILTERS = { stream: "Stream", prompt: "Prompt", kind: "Kind", place: "Place" };
 
-export function events(root, { query }) {
+export function events(root, { query, go }) {
   const chosen = Object.fromEntries(Object.keys(FILTERS).map((key) => [key, query.get(key) ?? ""]));
   const known = Object.fromEntries(Object.keys(FILTERS).map((key) => [key, new Set([chosen[key]].filter(Boolean))]));
   KINDS.forEach((kind) => known.kind.add(kind));
@@ -39,20 +39,28 @@ export function events(root, { query }) {
   /** Show the newest, or those before an event too. */
   async function load(before) {
     const mine = ++asked;
+    if (!before) list.replaceChildren();
     said.textContent = "…";
     try {
       const found = await call(asking("events", { ...chosen, before, limit: PAGE }));
       if (mine !== asked) return; // others were asked for meanwhile
-      if (!before) list.replaceChildren();
-      list.append(...found.events.map(row));
-      while (list.children.length > MOST) list.firstChild.remove();
-      newest.hidden &&= !before || list.children.length < MOST;
       if (!before) newest.hidden = true;
+      found.events.forEach(put);
+      for (; list.children.length > MOST; newest.hidden = false) list.firstChild.remove();
       more.hidden = !found.more;
       said.textContent = list.children.length ? "" : "Nothing yet";
+      offer();
     } catch (error) {
       said.textContent = error.message;
     }
+  }
+
+  // In the order of their ids, each once: its picture may come later than it.
+  function put(item) {
+    const made = row(item);
+    const next = [...list.children].find((shown) => shown.dataset.event <= item.id);
+    if (next?.dataset.event === `${item.id}`) next.replaceWith(made);
+    else list.insertBefore(made, next ?? null);
   }
 
   function row({ id, message, picture, recording }) {
@@ -69,8 +77,20 @@ export function events(root, { query }) {
     const label = `${track.prompt} ${track.id} ${event}`;
     const opened = recording
       ? element("a", { href: address(recording.stream, recording.name, recording.second), title: "Play" }, parts)
-      : picture ? button(parts, () => enlarge(id, label), { title: "Enlarge" }) : element("div", {}, parts);
+      : button(parts, () => open(id, label));
     return element("li", { "data-event": id, "data-kind": event }, opened);
+  }
+
+  // Play the recording of an event that had none when it was told; else show its picture.
+  async function open(id, label) {
+    try {
+      const { events: [item] } = await call(asking("events", { before: id + 1, limit: 1 }));
+      if (item?.id !== id) said.textContent = "It is not kept any more";
+      else if (item.recording) go(address(item.recording.stream, item.recording.name, item.recording.second));
+      else if (item.picture) dialog(element("img", { src: `events/${id}.jpg`, alt: label }), element("button", {}, "Close"));
+    } catch (error) {
+      said.textContent = error.message;
+    }
   }
 
   return {
@@ -87,22 +107,16 @@ export function events(root, { query }) {
       const { event, track, zone, line, stream } = item.message;
       const has = { stream, prompt: track.prompt, kind: event, place: zone ?? line };
       if (Object.keys(chosen).some((key) => chosen[key] && chosen[key] !== has[key])) return;
-      const there = list.querySelector(`[data-event="${item.id}"]`);
-      if (there) return there.replaceWith(row(item)); // its picture or recording has come
-      if (!newest.hidden) return;
-      list.prepend(row(item));
+      if (!newest.hidden) return; // older ones are looked at
+      put(item);
       said.textContent = "";
-      if (list.children.length > MOST) {
-        list.lastChild.remove();
-        more.hidden = false;
-      }
+      if (list.children.length <= MOST) return;
+      list.lastChild.remove();
+      more.hidden = false;
     },
+    again: () => load(),
     close() {},
   };
-}
-
-function enlarge(id, label) {
-  dialog(element("img", { src: `events/${id}.jpg`, alt: label }), element("button", {}, "Close"));
 }
 
 /** Seconds in short words. */

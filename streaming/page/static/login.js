@@ -10,7 +10,7 @@ export function login(root, { done }) {
   });
   // So that a password manager keeps the password under a name.
   const user = element("input", { name: "username", autocomplete: "username", value: "maskcast", hidden: true });
-  const enter = element("button", {}, "Log in");
+  const enter = element("button", { class: "main" }, "Sign in");
   const box = password.lastChild;
   let timer = 0;
 

@@ -8,7 +8,7 @@ import { table, toml } from "./toml.js";
 const ANCHORS = [["bottom", "middle of its lower border"], ["centre", "centre"], ["overlap", "how much of it is inside"]];
 const DRAW = "Set point after point. Click the first one, double-click, or press Enter to end; Esc cancels.";
 const EDIT = "Drag a point, + adds one, Delete removes one.";
-const DONE = "Applied until the restart. Copy the TOML to keep them.";
+const DONE = "Applied. Copy the TOML to keep them after the restart.";
 
 export function places(root, { session, stream, picture }) {
   const sketch = { places: [], chosen: null, open: false };
@@ -26,7 +26,7 @@ export function places(root, { session, stream, picture }) {
   const finish = button("Finish", () => layer.end(), { class: "main" });
   const undo = button("Remove point", () => layer.remove());
   const cancel = button("Cancel", () => layer.cancel());
-  const apply = button("Apply", commit, { class: "main", "data-action": "places" });
+  const apply = button("Apply until the restart", commit, { class: "main", "data-action": "places" });
   const discard = button("Discard", () => load(seen));
   const said = element("output");
   const text = element("textarea", { readonly: true, rows: 6, spellcheck: "false", "aria-label": "TOML" });
@@ -34,9 +34,9 @@ export function places(root, { session, stream, picture }) {
   const keep = element("details", {},
     element("summary", {}, file ? "TOML for --zones" : "TOML for the settings, to keep them"),
     text, button("Copy", copy, { "data-action": "copy" }));
-  const fold = element("details", { class: "panel", ontoggle: toggle }, element("summary", {}, "Zones and lines"),
-    element("div", { class: "row" }, start, finish, undo, cancel), hint, list, form, wrong,
-    element("div", { class: "row" }, apply, discard), said, keep);
+  const tools = element("div", { class: "row tools" }, start, finish, undo, cancel, hint);
+  const fold = element("details", { ontoggle: toggle }, element("summary", {}, "Zones and lines"),
+    tools, list, form, wrong, element("div", { class: "row" }, apply, discard), said, keep);
   root.append(fold);
 
   function toggle() {
@@ -57,7 +57,6 @@ export function places(root, { session, stream, picture }) {
   function begin(kind) {
     let number = 1;
     while (sketch.places.some(({ name }) => name === `${kind} ${number}`)) number += 1;
-    if (sketch.open) layer.cancel();
     sketch.chosen = { kind, name: `${kind} ${number}`, points: [] };
     sketch.places.push(sketch.chosen);
     sketch.open = true;
@@ -86,7 +85,9 @@ export function places(root, { session, stream, picture }) {
     const { places: all, chosen, open } = sketch;
     layer.paint();
     if (shown !== chosen) describe(chosen);
+    tools.classList.toggle("drawn", open);
     for (const each of [finish, cancel]) each.hidden = !open;
+    for (const each of start) each.hidden = open;
     undo.hidden = !chosen;
     hint.textContent = open ? DRAW : chosen ? EDIT : "";
     list.replaceChildren(...all.map((place) =>

@@ -39,7 +39,7 @@ export function prompts(root, send) {
 
   const list = element("ul", { class: "prompts" });
   const note = element("p", { class: "hint", role: "status" });
-  const apply = button("Apply", commit, { class: "main", "data-action": "apply-prompts" });
+  const apply = button("Apply until the restart", commit, { class: "main", "data-action": "apply-prompts" });
   const pending = element("div", { class: "row", hidden: true }, note, apply, button("Discard", () => change(null)));
   const fields = Object.fromEntries(Object.entries(FIELDS).map(([key, [label, given]]) => [key, field(label, { ...given, name: key })]));
   const { text, ...conditions } = fields;
@@ -90,19 +90,19 @@ export function prompts(root, send) {
     const requests = { add: fresh, remove: gone.map(({ name }) => name), set: draft };
     const action = !gone.length ? "add" : !fresh.length && draft.length ? "remove" : "set";
     apply.disabled = true;
-    if (await send({ action, prompts: requests[action] }, "Applied until the restart")) change(null);
+    if (await send({ action, prompts: requests[action] }, "Applied")) change(null);
     apply.disabled = false;
   }
 
   function row(prompt, can) {
     const parts = Object.keys(WORDS).filter((key) => prompt[key] != null && !(key === "text" && prompt.text === prompt.name));
     const words = parts.map((key) => `${WORDS[key]} ${[prompt[key]].flat().join(", ")}`).join(" · ");
-    const doing = can && [
+    const doing = can && element("span", { class: "row" },
       button("Edit", () => edit(prompt), { "aria-label": `Edit ${prompt.name}` }),
       button("Remove", () => change((draft ?? shown).filter((other) => other !== prompt)), { "aria-label": `Remove ${prompt.name}` }),
-    ];
+    );
     const given = { "data-prompt": prompt.name, "data-pending": !shown.some((old) => same(old, prompt)) };
-    return element("li", given, element("span", {}, element("b", {}, prompt.name), " ", element("small", {}, words)), doing);
+    return element("li", given, element("span", { class: "grow" }, element("b", {}, prompt.name), " ", element("small", {}, words)), doing);
   }
 
   function paint() {

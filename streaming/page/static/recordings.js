@@ -1,6 +1,6 @@
 // Recordings by stream and day, and their player.
 import { asking, call } from "./api.js";
-import { element, field, choose } from "./dom.js";
+import { choose, element, field } from "./dom.js";
 import { span } from "./events.js";
 
 /** Where one of them is played, from a second on. */
@@ -24,9 +24,8 @@ export function recordings(root, { query, go }) {
   async function show() {
     try {
       const found = await call(asking("recordings", chosen));
-      const shown = chosen.day || found.recordings[0]?.start
-      choose(day.lastChild, found.days);
-      if (chosen.day) day.lastChild.value = chosen.day;
+      choose(day.lastChild, [["", "all"], ...found.days]);
+      day.lastChild.value = chosen.day;
       list.replaceChildren(...found.recordings.map(row));
       said.textContent = found.recordings.length ? "" : "Nothing recorded";
     } catch (error) {
@@ -38,9 +37,8 @@ export function recordings(root, { query, go }) {
     const { start, seconds, bytes } = recording;
     const current = recording.stream === chosen.stream && recording.name === name;
     const given = { href: address(recording.stream, recording.name, 0, chosen.day), "aria-current": current && "true" };
-    const size = `${(bytes / 1e6).toFixed(1)} MB`;
-    const words = [new Date(start).toLocaleString(), recording.stream, seconds != null && span(seconds), size].filter(Boolean);
-    return element("li", {}, element("a", given, words.join(" · ")));
+    const rest = [recording.stream, seconds != null && span(seconds), `${(bytes / 1e6).toFixed(1)} MB`].filter(Boolean);
+    return element("li", {}, element("a", given, new Date(start).toLocaleString(), " ", element("small", {}, rest.join(" · "))));
   }
 
   return {
