@@ -34,7 +34,7 @@ export function places(root, { session, stream, picture }) {
   const keep = element("details", {},
     element("summary", {}, file ? "TOML for --zones" : "TOML for the settings, to keep them"),
     text, button("Copy", copy, { "data-action": "copy" }));
-  const tools = element("div", { class: "row tools" }, start, finish, undo, cancel, hint);
+  const tools = element("div", { class: "row" }, start, finish, undo, cancel, hint);
   const fold = element("details", { ontoggle: toggle }, element("summary", {}, "Zones and lines"),
     tools, list, form, wrong, element("div", { class: "row" }, apply, discard), said, keep);
   root.append(fold);
@@ -55,6 +55,7 @@ export function places(root, { session, stream, picture }) {
   }
 
   function begin(kind) {
+    toggle(); // it is told of late by the browser
     let number = 1;
     while (sketch.places.some(({ name }) => name === `${kind} ${number}`)) number += 1;
     sketch.chosen = { kind, name: `${kind} ${number}`, points: [] };
@@ -85,7 +86,7 @@ export function places(root, { session, stream, picture }) {
     const { places: all, chosen, open } = sketch;
     layer.paint();
     if (shown !== chosen) describe(chosen);
-    tools.classList.toggle("drawn", open);
+    tools.classList.toggle("sketching", open);
     for (const each of [finish, cancel]) each.hidden = !open;
     for (const each of start) each.hidden = open;
     undo.hidden = !chosen;

@@ -16,7 +16,7 @@ export function recordings(root, { query, go }) {
   const list = element("ul", { class: "recordings", "aria-label": "Recordings" });
   const said = element("p", { class: "hint", role: "status" }, "…");
   const path = `recordings/${encodeURIComponent(chosen.stream)}/${encodeURIComponent(name)}#t=${Number(query.get("t")) || 0}`;
-  const failed = () => (said.textContent = "It cannot be played: deleted, or still being written.");
+  const failed = () => (said.textContent = "It cannot be played: it may be deleted");
   const player = name && element("video", { src: path, controls: true, autoplay: true, muted: true, playsinline: true, onerror: failed });
   root.append(element("h1", {}, "Recordings"), player || "", element("form", { class: "filters" }, stream, day), list, said);
   show();
@@ -27,17 +27,18 @@ export function recordings(root, { query, go }) {
       choose(day.lastChild, [["", "all"], ...found.days]);
       day.lastChild.value = chosen.day;
       list.replaceChildren(...found.recordings.map(row));
-      said.textContent = found.recordings.length ? "" : "Nothing recorded";
+      const words = found.more ? "The newest alone: choose a stream or a day" : "";
+      said.textContent = found.recordings.length ? words : "Nothing recorded";
     } catch (error) {
       said.textContent = error.message;
     }
   }
 
   function row(recording) {
-    const { start, seconds, bytes } = recording;
+    const { start, seconds, bytes, writing } = recording;
     const current = recording.stream === chosen.stream && recording.name === name;
     const given = { href: address(recording.stream, recording.name, 0, chosen.day), "aria-current": current && "true" };
-    const rest = [recording.stream, seconds != null && span(seconds), `${(bytes / 1e6).toFixed(1)} MB`].filter(Boolean);
+    const rest = [recording.stream, seconds != null && span(seconds), `${(bytes / 1e6).toFixed(1)} MB`, writing && "being written"].filter(Boolean);
     return element("li", {}, element("a", given, new Date(start).toLocaleString(), " ", element("small", {}, rest.join(" · "))));
   }
 
