@@ -18,6 +18,12 @@ function shape(tag, given) {
   return made;
 }
 
+function word(written, x, y, anchor = "start") {
+  const made = shape("text", { x, y, "text-anchor": anchor });
+  made.textContent = written;
+  return made;
+}
+
 /**
  * A layer above the picture.
  *
@@ -37,7 +43,7 @@ export function drawing(picture, sketch, changed) {
   const observer = new ResizeObserver(paint);
   observer.observe(layer);
   picture.append(layer);
-  picture.dataset.drawing = "";
+  picture.dataset.drawing = "on";
 
   function at(event) {
     const { left, top, width, height } = layer.getBoundingClientRect();
@@ -141,7 +147,8 @@ export function drawing(picture, sketch, changed) {
       const state = place !== chosen ? "" : !open && problem(place.kind, place.points) ? "wrong" : "chosen";
       const tag = place.kind === "zone" && !drawn ? "polygon" : "polyline";
       const outline = shape(tag, { points: pixels(points), "data-place": index, class: `${place.kind} ${state}` });
-      return [outline, ...(place.kind === "line" && points.length > 1 ? arrows(place, points, width, height) : [])];
+      const [x, y] = place.points[0] ?? cross;
+      return [outline, word(place.name, x * width + 8, Math.max(y * height - 8, 14)), ...(place.kind === "line" && points.length > 1 ? arrows(place, points, width, height) : [])];
     }));
     if (open) svg.append(shape("path", { class: "cross", d: `M${cross[0] * width - 9},${cross[1] * height}h18m-9,-9v18` }));
     handle(width, height);
@@ -181,10 +188,8 @@ export function drawing(picture, sketch, changed) {
       const [tipX, tipY] = [x + across, y + down];
       const barb = (side) => `M${tipX},${tipY}L${x + across * 0.67 - side * down * 0.25},${y + down * 0.67 + side * across * 0.25}`;
       const anchor = Math.abs(across) < 12 ? "middle" : across > 0 ? "start" : "end";
-      const place = { x: tipX + across / 6, y: tipY + down / 2 + 4, "text-anchor": anchor };
-      const text = shape("text", place);
-      text.textContent = direction;
-      return [shape("path", { class: "line", d: `M${x},${y}L${tipX},${tipY}${barb(1)}${barb(-1)}` }), text];
+      const arrow = shape("path", { class: "line", d: `M${x},${y}L${tipX},${tipY}${barb(1)}${barb(-1)}` });
+      return [arrow, word(direction, tipX + across / 6, tipY + down / 2 + 4, anchor)];
     });
   }
 

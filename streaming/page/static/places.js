@@ -10,7 +10,7 @@ const DRAW = "Set point after point. Click the first one, double-click, or press
 const EDIT = "Drag a point, + adds one, Delete removes one.";
 const DONE = "Applied. Copy the TOML to keep them after the restart.";
 
-export function places(root, { session, stream, picture }) {
+export function places(root, { session, stream, picture, repaint }) {
   const sketch = { places: [], chosen: null, open: false };
   let seen = null; // what is in force, as text
   let dirty = false;
@@ -43,6 +43,7 @@ export function places(root, { session, stream, picture }) {
     if (fold.open) layer ??= drawing(picture, sketch, changed);
     else if (layer) layer = layer.close();
     if (fold.open) paint();
+    repaint?.(); // without what is drawn here, or with it again
   }
 
   function load(known) {
