@@ -48,6 +48,16 @@ def unused(path: Path) -> Path:
     return candidate
 
 
+def start_of(name: str) -> datetime | None:
+    """When the recording in a file of this name begins, be it finished or partial; None for a name that is not ours."""
+    if not _NAME.fullmatch(name):
+        return None
+    try:
+        return datetime.fromisoformat(f"{name[:13]}:{name[13:15]}:{name[15:21]}+00:00")
+    except ValueError:  # no such day or time
+        return None
+
+
 def recordings(folder: Path) -> list[Recording]:
     """The finished recordings in `folder`, oldest first: regular files that are named as ours, nothing else.
 

@@ -100,16 +100,21 @@ class History:
 
     # Called by readers, on any thread; these wait for the disk.
 
-    def find(self, wanted: EventFilter) -> list[KeptEvent]:
-        """The newest events that are wanted, newest first; `KeptEvent.picture` says whether there is one."""
+    def find(self, wanted: EventFilter) -> tuple[list[KeptEvent], bool]:
+        """The newest events that are wanted, newest first, and whether there are more.
+
+        `KeptEvent.picture` says whether there is one.
+        """
         with self._lock:  # before the file is read: what is written meanwhile is found twice, never missed
             events = [event for event in self._events if wanted.matches(event)]
             pictures = {event: picture.id for picture in self._pictures for event in picture.events}
-        found = {event.id: event for event in self._read(lambda file: find_events(file, wanted)) or ()}
+        one_more = replace(wanted, limit=wanted.limit + 1)
+        found = {event.id: event for event in self._read(lambda file: find_events(file, one_more)) or ()}
         for event in events:
             found.setdefault(event.id, event)
-        newest = sorted(found.values(), key=lambda event: event.id, reverse=True)[: wanted.limit]
-        return [replace(event, picture=pictures.get(event.id, event.picture)) for event in newest]
+        newest = sorted(found.values(), key=lambda event: event.id, reverse=True)
+        shown = [replace(event, picture=pictures.get(event.id, event.picture)) for event in newest[: wanted.limit]]
+        return shown, len(newest) > wanted.limit
 
     def picture(self, event: int) -> bytes | None:
         """The JPEG of an event, if there is one."""

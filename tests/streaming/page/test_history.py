@@ -27,7 +27,7 @@ from tests.schemas import SCHEMAS
 
 def frames(history: History, **wanted: object) -> list[int]:
     """Of the events that are found."""
-    found = history.find(EventFilter(**wanted))  # type: ignore[arg-type]
+    found = history.find(EventFilter(**wanted))[0]  # type: ignore[arg-type]
     return [json.loads(event.message)["frame"] for event in found]
 
 
@@ -46,13 +46,13 @@ async def test_events_and_pictures_survive_a_restart_and_are_told_at_once(tmp_pa
     history.illustrate(events, b"jpeg")
     assert [(one["id"], one["picture"]) for one in told[2:]] == [(event.id, True) for event in events]
     history.take(happened(1, EventKind.ENTERED, place="yard"))
-    before = history.find(EventFilter())
+    before = history.find(EventFilter())[0]
     await history.close()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     history = History(file)
     await saved(history)
-    assert history.find(EventFilter()) == before
+    assert history.find(EventFilter())[0] == before
     SCHEMAS["maskcast.event/2"].validate(json.loads(before[0].message))
     assert [history.picture(event.id) for event in before] == [None, b"jpeg", b"jpeg"]
     later = history.take(happened(2))
@@ -95,7 +95,7 @@ async def test_what_is_found_is_what_matches_newest_first_on_disk_and_in_memory(
             for history in both:
                 assert frames(history, **wanted, limit=limit) == expected[:limit]
                 if expected[limit:]:
-                    last = history.find(EventFilter(**wanted, limit=limit))[-1].id  # type: ignore[arg-type]
+                    last = history.find(EventFilter(**wanted, limit=limit))[0][-1].id  # type: ignore[arg-type]
                     assert frames(history, **wanted, before=last) == expected[limit:]
 
 

@@ -40,7 +40,7 @@ async def pictures(
         if result.frame.index not in drop:
             await sink.write(replace(result))
     await sink.finish(None)
-    return [history.picture(event.id) for event in reversed(history.find(EventFilter(limit=200)))]
+    return [history.picture(event.id) for event in reversed(history.find(EventFilter(limit=200))[0])]
 
 
 def decoded(jpeg: bytes | None) -> Image:
@@ -79,7 +79,7 @@ async def test_a_crowd_is_a_few_pictures(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [one is not None for one in found] == [True] + [False] * 39
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0.0)
     await sink.write(seen(40))
-    shown = [event.picture for event in history.find(EventFilter(limit=40))]
+    shown = [event.picture for event in history.find(EventFilter(limit=40))[0]]
     assert len(set(shown)) == 3, "one of the first, one of the last second, none of those between"
     assert shown[:24] == [shown[0]] * 24
 
@@ -100,7 +100,7 @@ async def test_no_picture_is_older_than_its_event(monkeypatch: pytest.MonkeyPatc
     for result in (first, second):  # a sink that lags behind hears of events before it is given their frames
         await sink.note(result)
     await sink.write(first)
-    newest, oldest = history.find(EventFilter())
+    newest, oldest = history.find(EventFilter())[0]
     assert (newest.picture, oldest.picture) == (None, oldest.id)
     await sink.write(second)
-    assert [event.picture for event in history.find(EventFilter())] == [newest.id, oldest.id]
+    assert [event.picture for event in history.find(EventFilter())[0]] == [newest.id, oldest.id]
