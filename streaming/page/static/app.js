@@ -11,7 +11,7 @@ const TOAST_SECONDS = 6;
 const $ = (id) => document.getElementById(id);
 let session = null;
 let live = null;
-let view = null; // {state?, event?, frame?, close()} of the view that is open
+let view = null; // {state?, event?, frame?, again?, close()} of the view that is open
 let opening = 0; // counts, so that a view that loads late does not take the place of a newer one
 let last = null; // the last states, and when they were told
 let lost; // when the line was lost, it is said after a moment: most come back at once
@@ -50,14 +50,15 @@ const heard = {
     clearTimeout(lost);
     if (up) {
       $("link").hidden = true;
-      document.documentElement.dataset.link = "up";
+      delete document.documentElement.dataset.lost;
+      if (view && view.again) view.again();
       return;
     }
-    document.documentElement.dataset.link = "down";
     if (!session || session.open) {
       lost = setTimeout(() => {
         $("link").textContent = `${why || "Connection lost"}. Trying again…`;
         $("link").hidden = false;
+        document.documentElement.dataset.lost = "";
       }, 800);
     }
   },

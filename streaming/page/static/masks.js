@@ -31,6 +31,7 @@ function columns(flat) {
 
 /** What two lists of spans have in common. */
 function common(one, other) {
+  if (one.length === 2 && other.length === 2 && one[0] >= other[0] && one[1] <= other[1]) return one;
   const both = [];
   for (let a = 0, b = 0; a < one.length && b < other.length; ) {
     const top = Math.max(one[a], other[b]);
@@ -44,20 +45,23 @@ function common(one, other) {
 
 /** The columns of a mask without what is nearer than `radius` to its border, in any of the eight directions. */
 function eroded(whole, radius) {
-  const flat = whole.map((spans) => {
+  const window = 2 * radius + 1;
+  if (whole.length < window) return whole.map(() => []);
+  let lists = whole.map((spans) => {
     const shorter = [];
     for (let at = 0; at < spans.length; at += 2) {
       if (spans[at + 1] - spans[at] > 2 * radius) shorter.push(spans[at] + radius, spans[at + 1] - radius);
     }
     return shorter;
   });
-  return flat.map((middle, at) => {
-    if (at < radius || at >= flat.length - radius) return [];
-    for (let away = 1; away <= radius && middle.length; away += 1) {
-      middle = common(common(middle, flat[at - away]), flat[at + away]);
-    }
-    return middle;
-  });
+  // What `reach` columns from each on have in common, for a reach that doubles until two of them cover the window.
+  for (let reach = 1; reach < window; ) {
+    const step = Math.min(reach, window - reach);
+    lists = lists.slice(step).map((list, at) => common(list, lists[at]));
+    reach += step;
+  }
+  const margin = Array.from({ length: radius }, () => []);
+  return [...margin, ...lists, ...margin];
 }
 
 /** A canvas with the masks of one frame at their own resolution. */
@@ -120,7 +124,7 @@ export class Masks {
     const line = packed(rgb, weak ? WEAK_CONTOUR : 1);
     const fill = packed(rgb, opacity);
     const inner = eroded(found, edge);
-    const core = eroded(found, edge + contour);
+    const core = eroded(inner, contour);
     let [top, bottom] = [Infinity, 0];
     found.forEach((outer, at) => {
       if (outer.length) {

@@ -59,8 +59,7 @@ export function stream(root, given) {
     previous,
     next,
     element("h1", { class: "grow" }, element("bdi", {}, name)),
-    rates,
-    badge,
+    element("span", { class: "row" }, rates, badge),
   );
   const tools = element(
     "div",
@@ -69,7 +68,8 @@ export function stream(root, given) {
     prompts,
     element("span", { class: "row end" }, still, full),
   );
-  const screen = element("div", { class: "screen" }, box);
+  const exit = element("button", { type: "button", class: "exit", onclick: () => fullScreen() }, "Exit");
+  const screen = element("div", { class: "screen" }, box, exit);
   box.append(veil);
   const layout = element("div", { class: "stream", "data-stream": name }, element("div", { class: "seen" }, bar, screen, tools), side);
   root.append(layout, missing);
@@ -98,11 +98,12 @@ export function stream(root, given) {
   // Where the browser has no full screen for a page (on some phones), the picture fills the window.
   const inFull = () => document.fullscreenElement || document.webkitFullscreenElement;
   function fullScreen() {
-    if (inFull()) (document.exitFullscreen || document.webkitExitFullscreen).call(document);
+    if (screen.classList.contains("filling")) screen.classList.remove("filling");
+    else if (inFull()) (document.exitFullscreen || document.webkitExitFullscreen).call(document);
     else if (screen.requestFullscreen || screen.webkitRequestFullscreen) {
       const asked = (screen.requestFullscreen || screen.webkitRequestFullscreen).call(screen);
-      if (asked) asked.catch(() => screen.classList.toggle("filling"));
-    } else screen.classList.toggle("filling");
+      if (asked) asked.catch(() => screen.classList.add("filling"));
+    } else screen.classList.add("filling");
   }
 
   const to = (step) => {
@@ -112,7 +113,7 @@ export function stream(root, given) {
     const { target, key } = event;
     if (event.ctrlKey || event.altKey || event.metaKey || stage.dataset.drawing || document.querySelector("dialog[open]")) return;
     if (target.closest && target.closest("input, select, textarea, [contenteditable], video")) return;
-    if (key === "Escape" && screen.classList.contains("filling")) screen.classList.remove("filling");
+    if (key === "Escape" && screen.classList.contains("filling")) fullScreen();
     else if (key === "Escape" && picture.highlighted !== null) highlight(null);
     else if (key === "Escape" && !inFull()) go(href());
     else if (key === "ArrowLeft") to(-1);
