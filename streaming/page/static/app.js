@@ -97,12 +97,15 @@ async function show(load, options, title) {
   }
   if (turn !== opening) return;
   $("main").replaceChildren(root);
+  window.scrollTo(0, 0);
+  if (turn > 1) $("main").focus({ preventScroll: true }); // for who does not see that the page is another
   view = part(root, { session, live, toast, say, go: (hash) => (location.hash = hash), ...options });
   if (last && view.state) view.state(...last);
 }
 
 function open() {
   if (!session || !session.open) return;
+  delete document.documentElement.dataset.login;
   const { view: name, load, stream, query } = route(location.hash);
   for (const link of document.querySelectorAll("header nav a")) {
     const here = link.getAttribute("href") === href(name) || (name === "stream" && link.getAttribute("href") === "#/");
@@ -118,11 +121,7 @@ function login() {
   if (document.documentElement.dataset.login) return;
   document.documentElement.dataset.login = "open";
   $("link").hidden = true;
-  const done = () => {
-    delete document.documentElement.dataset.login;
-    start();
-  };
-  show(() => import("./login.js").then((module) => module.login), { done }, "Sign in");
+  show(() => import("./login.js").then((module) => module.login), { done: start }, "Sign in");
 }
 
 /** Connect anew, with the session as the server sees it. */

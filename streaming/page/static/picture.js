@@ -61,21 +61,37 @@ export class Picture {
     if (!this.busy) this._draw();
   }
 
-  /** Paint masks, labels and places of the frame that is shown once more, because what is to be shown has changed. */
+  /** Take the state of the stream: its zones, lines and what was counted there. */
+  told(state) {
+    const before = this.state;
+    this.state = state;
+    const places = ({ zones, lines, tally }) => JSON.stringify([zones, lines, tally]);
+    if (!before || (before !== state && places(before) !== places(state))) this._above();
+  }
+
+  /** Paint what belongs to the frame that is shown once more, because other things are to be shown. */
   repaint() {
-    const { message, state, show } = this;
-    if (!this.overlay.width) return;
-    const options = {
-      shown: (track) => show.masks && !this.hidden.has(track.prompt),
-      highlighted: this.highlighted,
-      scale: message && message.tracks.length ? message.tracks[0].segmentation.size[1] / this.overlay.width : 1,
-      score: this.scores,
-    };
-    if (message) this.masks.paint(message, options);
-    this.overlay.clear();
-    if (show.places && state && !this.stage.dataset.drawing) this.overlay.places(state.zones || {}, state.lines || {}, state.tally, !this.scores);
-    options.shown = (track) => !this.hidden.has(track.prompt);
-    if (message && show.labels) this.overlay.labels(message, options);
+    const { message, overlay } = this;
+    if (!overlay.width) return;
+    if (message) {
+      const scale = message.tracks.length ? message.tracks[0].segmentation.size[1] / overlay.width : 1;
+      this.masks.paint(message, { shown: (track) => this.show.masks && this._shown(track), highlighted: this.highlighted, scale });
+    }
+    this._above();
+  }
+
+  _shown({ prompt }) {
+    return !this.hidden.has(prompt);
+  }
+
+  /** Paint places and labels. */
+  _above() {
+    const { message, state, show, overlay, scores } = this;
+    if (!overlay.width) return;
+    overlay.clear();
+    if (show.places && state && !this.stage.dataset.drawing) overlay.places(state.zones || {}, state.lines || {}, state.tally, !scores);
+    if (!message || !show.labels) return;
+    overlay.labels(message, { shown: (track) => this._shown(track), highlighted: this.highlighted, score: scores });
   }
 
   /** The track whose mask is at a point of the window; the upper one where two are. */
@@ -85,7 +101,7 @@ export class Picture {
     const { message } = this;
     const at = (share, pixels) => Math.floor((share * pixels) / message.downscale);
     const [x, y] = [at((clientX - left) / width, message.width), at((clientY - top) / height, message.height)];
-    const hit = message.tracks.filter((track) => !this.hidden.has(track.prompt) && contains(track.segmentation, x, y));
+    const hit = message.tracks.filter((track) => this._shown(track) && contains(track.segmentation, x, y));
     return hit.length ? hit[hit.length - 1] : null;
   }
 

@@ -27,7 +27,7 @@ export function stream(root, given) {
   let settling;
 
   const toggle = (word, key, what, change) => {
-    const node = element("button", { type: "button", "aria-pressed": "true", title: key && `Key ${key}`, "data-toggle": what }, word);
+    const node = element("button", { type: "button", "aria-pressed": "true", title: key ? `Key ${key}` : null, "data-toggle": what }, word);
     node.addEventListener("click", () => {
       const on = node.getAttribute("aria-pressed") !== "true";
       node.setAttribute("aria-pressed", on);
@@ -187,8 +187,7 @@ export function stream(root, given) {
       toggles.z.hidden = !Object.keys({ ...state.zones, ...state.lines }).length;
       offer((state.prompts || []).map((prompt) => prompt.name));
       describe(state);
-      picture.state = state;
-      picture.repaint();
+      picture.told(state);
       for (const part of opened) if (part.state) part.state(streams, time);
     },
     event(item) {

@@ -13,6 +13,7 @@ const MOST_PICTURES = 60;
 const RATES = [2, 10];
 const MOST_WATCHED = 64; // that the server allows
 const SETTLING_MS = 150;
+let scrolled = 0; // where the wall was left
 
 /** How many columns show `count` tiles largest; if they do not all fit, tiles stay wide enough and the wall scrolls. */
 export function columnsFor(count, width, height) {
@@ -52,8 +53,7 @@ class Tile {
     const why = trouble(state, this.picture.message, now);
     this.veil.hidden = !why;
     write(this.veil, why);
-    this.picture.state = state;
-    this.picture.repaint();
+    this.picture.told(state);
     return changed;
   }
 }
@@ -125,6 +125,7 @@ export function wall(root, { live, say }) {
       });
       empty.hidden = names.length > 0;
       if (tiles.size !== was) arrange();
+      if (!was) window.scrollTo(0, scrolled);
     },
     frame(frame) {
       const tile = tiles.get(frame.message.stream);
@@ -132,6 +133,7 @@ export function wall(root, { live, say }) {
       else frame.drawn();
     },
     close() {
+      scrolled = window.scrollY;
       clearTimeout(settling);
       clearInterval(tick);
       observer.disconnect();
