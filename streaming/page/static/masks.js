@@ -64,13 +64,21 @@ function eroded(whole, radius) {
   return [...margin, ...lists, ...margin];
 }
 
+// One for all canvases, as large as the largest; nothing is in it between two frames.
+let pixels = new Uint32Array(0);
+
 /** A canvas with the masks of one frame at their own resolution. */
 export class Masks {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
-    this.image = null;
     this.used = null; // rectangle [left, top, right, bottom] that has pixels
+  }
+
+  /** Let go of the memory, until the next frame is painted. */
+  rest() {
+    this.canvas.width = this.canvas.height = 1;
+    this.used = null;
   }
 
   /**
@@ -80,37 +88,30 @@ export class Masks {
    * of the screen stands for.
    */
   paint({ tracks }, { shown, highlighted, scale }) {
-    const before = this.used;
-    this.used = null;
     if (tracks.length) this._resize(tracks[0].segmentation.size);
-    if (!this.image) return;
-    if (before) this._clear(before);
-    const [height, width] = [this.canvas.height, this.canvas.width];
+    const before = this.used;
+    const { height, width } = this.canvas;
     const edge = Math.max(1, Math.round(EDGE_ON_SCREEN * scale));
     const contour = Math.max(2, Math.round(Math.max(Math.min(height, width) * CONTOUR_PART, CONTOUR_ON_SCREEN * scale)));
+    this.used = null;
+    if (pixels.length < width * height) pixels = new Uint32Array(width * height);
     for (const track of tracks) {
       if (shown(track)) this._draw(track, highlighted, edge, contour);
     }
     const dirty = union(before, this.used);
     if (!dirty) return;
+    const image = new ImageData(new Uint8ClampedArray(pixels.buffer, 0, width * height * 4), width, height);
     const [left, top, right, bottom] = dirty;
-    this.context.putImageData(this.image, 0, 0, left, top, right - left, bottom - top);
+    this.context.putImageData(image, 0, 0, left, top, right - left, bottom - top);
+    for (let y = top; y < bottom; y += 1) pixels.fill(0, y * width + left, y * width + right);
   }
 
   _resize([height, width]) {
     const { canvas } = this;
-    if (this.image && canvas.width === width && canvas.height === height) return;
+    if (canvas.width === width && canvas.height === height) return;
     canvas.width = width;
     canvas.height = height;
-    this.image = this.context.createImageData(width, height);
-    this.pixels = new Uint32Array(this.image.data.buffer);
     this.used = null;
-  }
-
-  _clear([left, top, right, bottom]) {
-    const { width, height } = this.canvas;
-    const [end, last] = [Math.min(right, width), Math.min(bottom, height)];
-    for (let y = top; y < last; y += 1) this.pixels.fill(0, y * width + left, y * width + end);
   }
 
   _draw(track, highlighted, edge, contour) {
@@ -140,7 +141,6 @@ export class Masks {
 
   /** Colour a column where `outer` is and `inner`, a part of it, is not. */
   _column(x, outer, inner, colour) {
-    const { pixels } = this;
     const { width } = this.canvas;
     let next = 0;
     for (let at = 0; at < outer.length; at += 2) {

@@ -105,6 +105,11 @@ export class Picture {
     return hit.length ? hit[hit.length - 1] : null;
   }
 
+  /** Keep little memory until the next frame, or until it is painted again. */
+  rest() {
+    this.masks.rest();
+  }
+
   close() {
     this.closed = true;
     this.observer.disconnect();

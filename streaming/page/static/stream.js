@@ -95,15 +95,15 @@ export function stream(root, given) {
   watch();
   document.addEventListener("visibilitychange", watch);
 
-  // Where the browser has no full screen for a page (on some phones), the picture fills the window.
   const inFull = () => document.fullscreenElement || document.webkitFullscreenElement;
+  const filled = () => screen.classList.toggle("full", Boolean(inFull()));
+  const changes = ["fullscreenchange", "webkitfullscreenchange"];
+  for (const change of changes) document.addEventListener(change, filled);
   function fullScreen() {
-    if (screen.classList.contains("filling")) screen.classList.remove("filling");
-    else if (inFull()) (document.exitFullscreen || document.webkitExitFullscreen).call(document);
-    else if (screen.requestFullscreen || screen.webkitRequestFullscreen) {
-      const asked = (screen.requestFullscreen || screen.webkitRequestFullscreen).call(screen);
-      if (asked) asked.catch(() => screen.classList.add("filling"));
-    } else screen.classList.add("filling");
+    const enter = screen.requestFullscreen || screen.webkitRequestFullscreen;
+    if (inFull()) (document.exitFullscreen || document.webkitExitFullscreen).call(document);
+    // Where the browser has no full screen for a page, as on some phones, the picture fills the window.
+    else if (screen.classList.toggle("full") && enter) Promise.resolve(enter.call(screen)).catch(() => {});
   }
 
   const to = (step) => {
@@ -113,7 +113,7 @@ export function stream(root, given) {
     const { target, key } = event;
     if (event.ctrlKey || event.altKey || event.metaKey || stage.dataset.drawing || document.querySelector("dialog[open]")) return;
     if (target.closest && target.closest("input, select, textarea, [contenteditable], video")) return;
-    if (key === "Escape" && screen.classList.contains("filling")) fullScreen();
+    if (key === "Escape" && screen.classList.contains("full") && !inFull()) fullScreen();
     else if (key === "Escape" && picture.highlighted !== null) highlight(null);
     else if (key === "Escape" && !inFull()) go(href());
     else if (key === "ArrowLeft") to(-1);
@@ -203,6 +203,7 @@ export function stream(root, given) {
       clearInterval(tick);
       document.removeEventListener("visibilitychange", watch);
       document.removeEventListener("keydown", keys);
+      for (const change of changes) document.removeEventListener(change, filled);
       for (const part of opened) part.close();
       picture.close();
     },

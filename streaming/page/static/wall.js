@@ -79,8 +79,12 @@ export function wall(root, { live, say }) {
   const observer = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) {
-        if (isIntersecting) seen.add(target.dataset.stream);
-        else seen.delete(target.dataset.stream);
+        const name = target.dataset.stream;
+        const tile = tiles.get(name);
+        if (isIntersecting) seen.add(name);
+        else seen.delete(name);
+        // A mask of full resolution takes some megabytes.
+        if (tile) tile.picture[isIntersecting ? "repaint" : "rest"]();
       }
       watch();
     },
