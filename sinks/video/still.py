@@ -7,15 +7,12 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 
-import cv2
-from av import VideoFrame
-from av.video.reformatter import ColorRange, VideoReformatter
-
-from maskcast.errors import SinkError
+from maskcast.picture import Planes
 from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
 from sinks.sink import Sink
-from sinks.video.render import colour_codes, render
+from sinks.video.jpeg import jpeg
+from sinks.video.render import draw_result
 from sinks.video.style import OUTLINED, Styles
 
 # What a dashboard shows, and a broker carries without effort.
@@ -38,36 +35,18 @@ def annotated_jpeg(
 
     Raises:
         SinkError: it cannot be encoded.
-        ValueError: what is to be hidden cannot be, see `sinks.video.render.render`.
+        ValueError: what is to be hidden cannot be, see `sinks.video.hiding.hide`.
     """
     picture = result.frame.picture
-    drawn = render(result, picture.width, picture.height, styles)
-    width = min(drawn.width, most_width)
-    data = _encode(result, drawn, width)
+    planes = Planes(*(plane.copy() for plane in picture.yuv420p()))
+    draw_result(planes, picture.colour, result, styles)
+    width = min(picture.width, most_width)
+    data = jpeg(planes, picture.colour, width, JPEG_QUALITY)
     while room is not None and len(data) > room and width > MIN_WIDTH_PIXELS:
         # The bytes go with the pixels, but faster, because what is small has no grain: not too far at a time.
         width = max(MIN_WIDTH_PIXELS, int(width * max(0.7, 0.95 * math.sqrt(room / len(data)))))
-        data = _encode(result, drawn, width)
+        data = jpeg(planes, picture.colour, width, JPEG_QUALITY)
     return data
-
-
-def _encode(result: Result, drawn: VideoFrame, width: int) -> bytes:
-    matrix, levels = colour_codes(result.frame.picture.colour)
-    scaled = VideoReformatter().reformat(
-        drawn,
-        width=width,
-        height=round(drawn.height * width / drawn.width),
-        format="bgr24",
-        interpolation="AREA",
-        src_colorspace=matrix,
-        src_color_range=levels,
-        dst_color_range=ColorRange.JPEG,
-        threads=1,
-    )
-    done, data = cv2.imencode(".jpg", scaled.to_ndarray(), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not done:
-        raise SinkError(f"frame {result.frame.index} cannot be encoded as JPEG", where=result.frame.stream)
-    return data.tobytes()
 
 
 class StillSink(Sink):
