@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import ClassVar, ParamSpec, TypeVar
 
 from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
@@ -21,7 +21,12 @@ class Sink(ABC):
     Each may raise `SinkError`, after which only `finish` follows. A call that does not end in time is left behind, and
     the sink with it, but `start` and `write` of a live stream only at its end; see
     `streaming.pipeline.outlet` for the times.
+
+    Attributes:
+        optional: whether a stream whose other sinks have all failed ends although this one works.
     """
+
+    optional: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:
         """Remember `name`: the target as shown to people, credentials removed."""

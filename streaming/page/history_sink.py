@@ -30,6 +30,8 @@ class HistorySink(Sink):
     Pictures are annotated as stills are: what a style hides is hidden. One that cannot be made is left out.
     """
 
+    optional = True
+
     def __init__(self, history: History, stream: str, styles: Styles = OUTLINED) -> None:
         """Tell `history`, which is not closed here, of `stream`; `styles` is how objects are shown."""
         super().__init__(f"history {stream}")

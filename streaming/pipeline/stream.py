@@ -167,8 +167,9 @@ class _Run:
         taken = itertools.count(1)
         due = time.monotonic()
         earlier: asyncio.Task[None] | None = None
-        # Without any sink the metrics tell what is seen.
-        while not self.outlets or any(outlet.error is None for outlet in self.outlets):
+        needed = [outlet for outlet in self.outlets if not outlet.sink.optional]
+        # Without any the metrics tell what is seen.
+        while not needed or any(outlet.error is None for outlet in needed):
             if self._saving and self._saving.due:
                 await self._settle()
                 await self._saving.save(final=False)

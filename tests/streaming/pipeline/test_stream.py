@@ -106,12 +106,21 @@ async def test_a_sink_that_fails_takes_down_only_itself(broken):
     assert exit_code([report]) == 4
 
 
-async def test_with_no_sink_left_the_stream_stops():
-    source = Frames(None)
-    (report,) = await run([job(source, Record(fail_at=3), Record(fail_at=5))])
+@pytest.mark.parametrize("others", [False, True], ids=["", "but optional ones"])
+async def test_with_no_sink_left_the_stream_stops(others):
+    source, optional = Frames(None), Record()
+    optional.optional = True
+    (report,) = await run([job(source, Record(fail_at=3), Record(fail_at=5), *([optional] if others else []))])
     assert exit_code([report]) == 4
     assert "No space left on device" in str(report.errors[0])
     assert source.closed.is_set()
+
+
+async def test_optional_sinks_alone_are_fed_to_the_end():
+    optional = Record()
+    optional.optional = True
+    await run([job(Frames(20), optional)])
+    assert optional.indices == list(range(20))
 
 
 async def test_a_source_that_breaks_keeps_what_came_before():
