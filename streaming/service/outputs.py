@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from maskcast.prompts import names
+from maskcast.result import Result
 from sinks import open_sink
 from sinks.filename import with_stream
 from sinks.mqtt.journal import Journal
@@ -15,6 +16,7 @@ from sinks.mqtt.publisher import Publisher, PublisherSink
 from sinks.sink import Sink
 from sinks.video.recording import RecordingSink
 from sinks.video.still import StillSink
+from streaming.page.view_sink import ViewSink
 from streaming.settings.tables import StreamSettings
 
 S = TypeVar("S", bound=Sink)
@@ -30,6 +32,7 @@ class Wanted:
         publisher: of the stream, if there is a broker.
         journal: what keeps events and totals; with a publisher that tells it.
         stills: whether events lead to stills.
+        show: takes results for the page; None without one.
     """
 
     stream: str
@@ -37,6 +40,7 @@ class Wanted:
     publisher: Publisher | None
     journal: Journal
     stills: bool
+    show: Callable[[Result], None] | None
 
 
 def messages(wanted: Wanted) -> Iterator[Sink]:
@@ -75,15 +79,35 @@ def out(wanted: Wanted) -> Iterator[Sink]:
         yield open_sink(target, prompts=names(wanted.settings.wanted()), styles=wanted.settings.styles())
 
 
-FACTORIES: tuple[Callable[[Wanted], Iterator[Sink]], ...] = (messages, stills, recording, out)
+def view(wanted: Wanted) -> Iterator[Sink]:
+    """What the page shows."""
+    if wanted.show:
+        yield ViewSink(wanted.show)
+
+
+FACTORIES: tuple[Callable[[Wanted], Iterator[Sink]], ...] = (messages, stills, recording, out, view)
 
 
 class StreamOutputs:
     """The sinks of one stream; new ones for each attempt."""
 
-    def __init__(self, stream: str, settings: StreamSettings, *, stills: bool) -> None:
-        """Prepare; nothing is made before `make`. `stills` says whether events lead to stills."""
-        self._stream, self._settings, self._stills = stream, settings, stills
+    def __init__(
+        self,
+        stream: str,
+        settings: StreamSettings,
+        *,
+        stills: bool,
+        show: Callable[[Result], None] | None = None,
+    ) -> None:
+        """Prepare; nothing is made before `make`.
+
+        Args:
+            stream: id of it.
+            settings: of it.
+            stills: whether events lead to stills.
+            show: takes results for the page; None without one.
+        """
+        self._stream, self._settings, self._stills, self._show = stream, settings, stills, show
         self._sinks: Sequence[Sink] = ()
 
     def make(self, publisher: Publisher | None, journal: Journal) -> Sequence[Sink]:
@@ -96,7 +120,7 @@ class StreamOutputs:
         Raises:
             UsageError: see `sinks.open_sink`.
         """
-        wanted = Wanted(self._stream, self._settings, publisher, journal, self._stills)
+        wanted = Wanted(self._stream, self._settings, publisher, journal, self._stills, self._show)
         self._sinks = [sink for factory in FACTORIES for sink in factory(wanted)]
         return self._sinks
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from sinks.mqtt.journal import Journal
+from streaming.page.board import Board
 from streaming.pipeline.worker import Worker
 from streaming.service.metrics import Metrics
 from streaming.service.retained import Retained
@@ -20,6 +21,7 @@ class Resources:
         settings: of the process.
         worker, journal, retained, metrics: see there.
         track_states: whether the tracker can save its state.
+        board: what the page shows; None without one.
         one_by_one: lets one stream that ends, such as a file, run at a time.
     """
 
@@ -29,4 +31,5 @@ class Resources:
     retained: Retained
     metrics: Metrics
     track_states: bool
+    board: Board | None = None
     one_by_one: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

@@ -12,10 +12,13 @@ from maskcast.notices import Notice, Notify, Problem, SourceStatus
 from maskcast.result import KnownTracks
 from maskcast.threads import into_loop
 from sinks.mqtt.control import ControlDesk
+from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES
 from sinks.video.recording import RecordingSink
 from sources import open_reconnecting, open_source
 from sources.source import Source
 from streaming.lost_tracks import LostTracks
+from streaming.page.board import ShownStream
+from streaming.page.stream_state import StreamState
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.saving import TrackStateFile
@@ -42,8 +45,25 @@ class ServedStream:
         self.name, self.settings = name, settings
         self._resources, self._stop = resources, stop
         self._controls = Controls(settings.wanted())
+        self._live = not settings.ends() or settings.live is True
         mqtt = resources.settings.mqtt
-        self._outputs = StreamOutputs(name, settings, stills=bool(mqtt and mqtt.stills))
+        self._state = StreamState(
+            self._controls,
+            places=settings.places(),
+            max_rate=settings.max_rate,
+            live=self._live,
+            actions=settings.control,
+            recording=self._is_recording,
+        )
+        self._shown = ShownStream(
+            name, self._state.describe, settings.styles(), int(mqtt.max_payload) if mqtt else DEFAULT_PAYLOAD_BYTES
+        )
+        self._outputs = StreamOutputs(
+            name,
+            settings,
+            stills=bool(mqtt and mqtt.stills),
+            show=partial(resources.board.put, self._shown) if resources.board else None,
+        )
         self._presence = Presence(name, resources, self._controls, settings.places())
         self._metrics = StreamMetrics(name, resources.metrics, self._controls, settings.max_rate)
         self._resumption = Resumption(name, self._track_state())
@@ -72,13 +92,14 @@ class ServedStream:
     async def begin(self) -> None:
         """Show the stream to those who measure, and to subscribers."""
         self._metrics.begin()
+        if board := self._resources.board:
+            board.add(self._shown)
         if self._counting:
             await self._counting.begin()
         elif await self._resources.journal.place_state(self.name):
             await self._resources.journal.keep_places(self.name, None)  # its zones and lines are gone
-        live = not self.settings.ends() or self.settings.live is True
         await self._presence.start(
-            self._control(), self.notify, live=live, tally=self._counting.tally if self._counting else None
+            self._control(), self.notify, live=self._live, tally=self._counting.tally if self._counting else None
         )
         if self._presence.publisher and self.settings.styles().hide:
             # What the broker retains may be from before anything was hidden.
@@ -102,6 +123,13 @@ class ServedStream:
             await self._presence.leave(removed=removed)
         finally:
             self._metrics.end()
+            # One that has come to its end, or begins anew with other settings, is shown until another takes its place.
+            if removed and (board := self._resources.board):
+                board.remove(self._shown)
+
+    def _is_recording(self) -> bool:
+        recording = self._outputs.find(RecordingSink)
+        return recording is not None and recording.recording
 
     async def attempt(self) -> MaskcastError | None:
         """Run the pipeline to its end, or until it is time to stop; what ended it, if that was an error."""
@@ -167,7 +195,7 @@ class ServedStream:
                 say("%s: %s", self.name, "online" if online else f"offline: {reason}", extra={"stream": self.name})
             case Problem(error):
                 logger.error("%s", error.at(self.name), extra={"stream": self.name, "where": error.where})
-        for listener in (self._presence, self._metrics, self._resumption):
+        for listener in (self._presence, self._metrics, self._state, self._resumption):
             listener.notify(notice)
 
     def measure(self) -> tuple[float, float]:

@@ -24,6 +24,7 @@ from sinks.mqtt.journal import Journal
 from sinks.mqtt.publisher import Publisher
 from sinks.video.recording import RecordingSink
 from streaming.pipeline.controls import Controls
+from streaming.rates import Rates
 from streaming.service.metrics import Metrics
 
 
@@ -39,11 +40,11 @@ class StreamMetrics:
             controls: what is wanted of the stream.
             max_rate: most frames a second that are to be tracked; None for all.
         """
-        self._name, self._metrics, self._controls, self._max_rate = name, metrics, controls, max_rate
+        self._name, self._metrics, self._controls = name, metrics, controls
+        self._rates = Rates(controls, max_rate)
         self._tally: Tally | None = None  # as it was told last
         self._online: bool | None = None  # None until it has been for the first time
-        self._tracked = self._dropped = 0  # frames since `_since`
-        self._since = self._last = time.monotonic()  # the last: of a tracked frame
+        self._last = time.monotonic()  # of a tracked frame
 
     def begin(self) -> None:
         """Show the stream, with nothing counted yet."""
@@ -57,6 +58,7 @@ class StreamMetrics:
     def notify(self, notice: Notice) -> None:
         """Count what has happened."""
         metrics, name = self._metrics, self._name
+        self._rates.notify(notice)
         match notice:
             case SourceStatus(online):
                 if online and self._online is False:
@@ -65,14 +67,13 @@ class StreamMetrics:
                     self._online = online
                 metrics.stream_up(name, online)
             case TrackedFrame(frame, results, taken, done):
-                self._tracked, self._last = self._tracked + 1, done
+                self._last = done
                 metrics.frame_tracked(name)
                 metrics.observe("queue", taken - frame.decoded_at)
                 metrics.observe("model", done - taken)
                 if results:
                     self._show(Counter(track.prompt for track in results[-1].tracks))
             case FramesDropped(where, count):
-                self._dropped += count if where == "reader" else 0
                 metrics.frames_dropped(name, where, count)
             case FramePublished(frame, seconds):
                 metrics.observe("publish", seconds)
@@ -113,12 +114,7 @@ class StreamMetrics:
 
     def rates(self) -> tuple[float, float]:
         """Frames a second that were wanted of the model since the last call, and that it tracked."""
-        now = time.monotonic()
-        seconds, self._since = max(now - self._since, 1e-3), now
-        got = self._tracked / seconds
-        offered = got + self._dropped / seconds
-        self._tracked = self._dropped = 0
-        wanted = got if self._controls.paused else max(got, min(offered, self._max_rate or offered))
+        wanted, got = self._rates.look()
         self._metrics.rate(self._name, wanted, got)
         return wanted, got
 

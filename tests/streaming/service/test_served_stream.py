@@ -22,7 +22,9 @@ def door(tmp_path, **others):
     """The stream `door`, without a broker."""
     table = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"], **others}
     settings = Settings.model_validate({"streams": {"door": table}}, context={"folder": tmp_path})
-    resources = SimpleNamespace(settings=settings, metrics=Metrics(), track_states=True, worker=None, journal=None)
+    resources = SimpleNamespace(
+        settings=settings, metrics=Metrics(), track_states=True, worker=None, journal=None, board=None
+    )
     return ServedStream("door", settings.streams["door"], resources, asyncio.Event())
 
 
@@ -68,7 +70,13 @@ async def test_a_still_from_before_a_style_that_hides_is_not_left_at_the_broker(
     journal = Journal(None)
     retained = SimpleNamespace(note=lambda _: None, replace=lambda *_: ([], []))
     resources = SimpleNamespace(
-        settings=settings, metrics=Metrics(), track_states=False, worker=None, journal=journal, retained=retained
+        settings=settings,
+        metrics=Metrics(),
+        track_states=False,
+        worker=None,
+        journal=journal,
+        retained=retained,
+        board=None,
     )
     stream = ServedStream("door", settings.streams["door"], resources, asyncio.Event())
     await stream.begin()

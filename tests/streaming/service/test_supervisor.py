@@ -18,7 +18,13 @@ def supervisor(tmp_path):
     door = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"]}
     settings = Settings.model_validate({"streams": {"door": door}}, context={"folder": tmp_path})
     resources = SimpleNamespace(
-        settings=settings, metrics=Metrics(), journal=Journal(None), track_states=True, worker=None, one_by_one=None
+        settings=settings,
+        metrics=Metrics(),
+        journal=Journal(None),
+        track_states=True,
+        worker=None,
+        one_by_one=None,
+        board=None,
     )
     return Supervisor("door", settings.streams["door"], resources)
 
