@@ -19,11 +19,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from docs.generate.metrics import metrics_table
-from streaming.service.metrics import Metrics
-from streaming.service.web import Health, WebServer
+from streaming.page.health import Health
 from streaming.settings.tables import HttpSettings, StateSettings
 from tests.paths import ROOT
 from tests.patience import eventually, patient
+from tests.streaming.page.serving import monitoring, serving
 
 DEPLOY = ROOT / "deploy"
 ENTRYPOINT = DEPLOY / "entrypoint.sh"
@@ -293,13 +293,9 @@ def test_the_containers_health_check_tells_a_healthy_process_from_another(health
     assert interpreter == "python"
     assert f"http://127.0.0.1:{port}/healthz" in program
     assert ("EXPOSE", str(port)) in instructions()
-    server = WebServer("127.0.0.1:0", Metrics(), lambda: Health(ok=healthy), lambda: Health(ok=True))
-    server.start()
-    try:
+    with serving(monitoring(health=lambda: Health(ok=healthy))) as server:
         asked = program.replace(f":{port}/", f":{server.port}/")
         done = subprocess.run([sys.executable, option, asked], check=False, capture_output=True, timeout=patient(60))
-    finally:
-        server.close()
     assert (done.returncode == 0) is healthy
 
 

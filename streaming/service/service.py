@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maskcast import __version__
 from maskcast.errors import MaskcastError, ModelError, UsageError
@@ -17,6 +18,7 @@ from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus
 from streaming.event_loop import hangup_obeyed, run_until_stopped
 from streaming.logs import configure_logs
+from streaming.page.health import Health
 from streaming.pipeline.stopping import unless
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import return_memory
@@ -27,9 +29,11 @@ from streaming.service.resources import Resources
 from streaming.service.retained import Retained
 from streaming.service.streams import Streams
 from streaming.service.watchdog import Heartbeat, Notifier, watch
-from streaming.service.web import Health, WebServer
 from streaming.settings.tables import Settings, load_settings, restart_needed
 from trackers.options import EngineOptions
+
+if TYPE_CHECKING:
+    from streaming.page.server import WebServer
 
 logger = logging.getLogger(__name__)
 
@@ -73,9 +77,7 @@ class Service:
         settings = self._settings
         async with AsyncExitStack() as ending:
             if settings.http.listen:
-                web = WebServer(
-                    settings.http.listen, self._metrics, self.health, self.readiness, hosts=settings.http.hosts
-                )
+                web = self._web_server()
                 web.start()
                 ending.callback(web.close)
             ending.push_async_callback(self._journal.close)
@@ -113,6 +115,13 @@ class Service:
             ending.callback(cleaning.cancel)
             ending.push_async_callback(streams.close)
             await self._serve(streams, worker, stop)
+
+    def _web_server(self) -> WebServer:
+        """The page, with all that this process serves beside it."""
+        from streaming.page.monitoring import Monitoring
+        from streaming.page.server import WebServer
+
+        return WebServer(self._settings.http, [Monitoring(self._metrics.registry, self.health, self.readiness)])
 
     def _make_worker(self) -> Worker:
         beat = partial(self._heartbeat.beat, "model")
