@@ -20,7 +20,7 @@ export async function call(path, body) {
     try {
       found = text ? JSON.parse(text) : null;
     } catch {
-      found = { reason: text };
+      found = { reason: text.startsWith("<") ? null : text }; // a proxy's own page is none of ours
     }
   } catch {
     throw new Refused("No connection to Maskcast");

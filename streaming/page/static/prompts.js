@@ -30,6 +30,17 @@ function same(a, b) {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
+/** What was changed from `base` to `mine`, done to `theirs`: others change prompts, too. */
+export function rebase(base, mine, theirs) {
+  const named = (list, name) => list.find((prompt) => prompt.name === name);
+  const kept = theirs.filter(({ name }) => named(mine, name) || !named(base, name));
+  const changed = kept.map((their) => {
+    const my = named(mine, their.name);
+    return my && !same(my, named(base, their.name)) ? my : their;
+  });
+  return [...changed, ...mine.filter(({ name }) => !named(base, name) && !named(theirs, name))];
+}
+
 /** Show and change them; `send` carries a request out and tells whether it was accepted. */
 export function prompts(root, send) {
   let shown = null; // in force
@@ -119,8 +130,9 @@ export function prompts(root, send) {
       const found = state.prompts.map(table);
       const may = can ? state.control : [];
       if (same(found, shown) && same(may, actions)) return;
+      draft &&= rebase(shown, draft, found);
       [shown, actions] = [found, may];
-      if (draft && same(draft, shown)) draft = null;
+      if (same(draft, shown)) draft = null;
       paint();
     },
   };

@@ -17,7 +17,7 @@ export function recordings(root, { query, go }) {
   const said = element("p", { class: "hint", role: "status" }, "…");
   const path = `recordings/${encodeURIComponent(chosen.stream)}/${encodeURIComponent(name)}#t=${Number(query.get("t")) || 0}`;
   const failed = () => (said.textContent = "It cannot be played: it may be deleted");
-  const player = name && element("video", { src: path, controls: true, autoplay: true, muted: true, playsinline: true, onerror: failed });
+  const player = name && element("video", { src: path, controls: true, autoplay: true, playsinline: true, onerror: failed });
   root.append(element("h1", {}, "Recordings"), player || "", element("form", { class: "filters" }, stream, day), list, said);
   show();
 
