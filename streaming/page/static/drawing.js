@@ -1,6 +1,7 @@
 // Draw zones and lines on the picture with a mouse, a finger or the keyboard.
 import { element } from "./dom.js";
-import { middle, problem, share, SNAP } from "./geometry.js";
+import { problem, share, SNAP } from "./geometry.js";
+import { Overlay } from "./overlay.js";
 
 const SNAP_PIXELS = 8;
 const ROOM = 56; // pixels between two points from which there is room to add one in between
@@ -18,12 +19,6 @@ function shape(tag, given) {
   return made;
 }
 
-function word(written, x, y, anchor = "start") {
-  const made = shape("text", { x, y, "text-anchor": anchor });
-  made.textContent = written;
-  return made;
-}
-
 /**
  * A layer above the picture.
  *
@@ -33,7 +28,8 @@ function word(written, x, y, anchor = "start") {
  */
 export function drawing(picture, sketch, changed) {
   const svg = shape("svg", { "aria-hidden": true });
-  const layer = element("div", { class: "drawing", tabindex: 0, role: "application", "aria-label": HELP }, svg);
+  const names = new Overlay(element("canvas")); // and outlines, as they are drawn when in force
+  const layer = element("div", { class: "drawing", tabindex: 0, role: "application", "aria-label": HELP }, names.canvas, svg);
   const handles = [];
   let cross = [0.5, 0.5];
   let dragged = null; // index of the point that follows the pointer
@@ -141,15 +137,18 @@ export function drawing(picture, sketch, changed) {
     const pixels = (points) => points.map(([x, y]) => `${x * width},${y * height}`).join(" ");
     svg.setAttribute("viewBox", `0 0 ${width || 1} ${height || 1}`);
     const { places, chosen, open } = sketch;
-    svg.replaceChildren(...places.flatMap((place, index) => {
+    svg.replaceChildren(...places.map((place, index) => {
       const drawn = place === chosen && open;
       const points = drawn && dragged === null ? [...place.points, cross] : place.points;
       const state = place !== chosen ? "" : !open && problem(place.kind, place.points) ? "wrong" : "chosen";
       const tag = place.kind === "zone" && !drawn ? "polygon" : "polyline";
-      const outline = shape(tag, { points: pixels(points), "data-place": index, class: `${place.kind} ${state}` });
-      const [x, y] = place.points[0] ?? cross;
-      return [outline, word(place.name, x * width + 8, Math.max(y * height - 8, 14)), ...(place.kind === "line" && points.length > 1 ? arrows(place, points, width, height) : [])];
+      return shape(tag, { points: pixels(points), "data-place": index, class: state });
     }));
+    const ready = (kind) => places.filter((place) => place.kind === kind && place.points.length >= least(place));
+    const named = (kind) => Object.fromEntries(ready(kind).map((place) => [place.name, place]));
+    names.resize(width, height);
+    names.clear();
+    names.places(named("zone"), named("line"), null);
     if (open) svg.append(shape("path", { class: "cross", d: `M${cross[0] * width - 9},${cross[1] * height}h18m-9,-9v18` }));
     handle(width, height);
     layer.classList.toggle("open", open);
@@ -178,19 +177,6 @@ export function drawing(picture, sketch, changed) {
       Object.assign(made.dataset, point === undefined ? { between } : { point });
       Object.assign(made.style, { left: `${x * 100}%`, top: `${y * 100}%` });
     }
-  }
-
-  // To either side of a line, with the name of the crossing that way.
-  function arrows({ directions }, points, width, height) {
-    const { middle: [x, y], right } = middle(points, width, height);
-    return directions.flatMap((direction, index) => {
-      const [across, down] = right.map((part) => part * (index ? -24 : 24));
-      const [tipX, tipY] = [x + across, y + down];
-      const barb = (side) => `M${tipX},${tipY}L${x + across * 0.67 - side * down * 0.25},${y + down * 0.67 + side * across * 0.25}`;
-      const anchor = Math.abs(across) < 12 ? "middle" : across > 0 ? "start" : "end";
-      const arrow = shape("path", { class: "line", d: `M${x},${y}L${tipX},${tipY}${barb(1)}${barb(-1)}` });
-      return [arrow, word(direction, tipX + across / 6, tipY + down / 2 + 4, anchor)];
-    });
   }
 
   function focus() {
