@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests import media
 from tests.broker import executable
 from tests.paths import ROOT
@@ -97,3 +99,13 @@ def test_zones_count_where_others_do_not():
     assert not any(measured["wrong"]["maskcast"].values())
     assert sum(measured["wrong"]["supervision 1"].values()) > 2
     assert all(spent > 0 for spent in measured["milliseconds"].values())
+
+
+@pytest.mark.slow
+def test_a_checkout_computes_what_it_computes():
+    command = [sys.executable, "benchmarks/exactness.py", str(ROOT), "--frames", "2", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(240), check=False)
+    assert ended.returncode == 0, ended.stderr
+    measured = json.loads(ended.stdout.splitlines()[-1])
+    assert measured["lines"] == measured["same"] == 2
+    assert measured["masks"] > 0
