@@ -11,9 +11,13 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 SYSTEM_PACKAGES := mosquitto ffmpeg gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 # Many tests wait for servers and clocks: three processes keep two processors busy, with one thread each for the model.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
+# What one has compiled the others, and the processes that they start, need not compile again.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal
 
-.PHONY: setup system-packages check test test-busy slow-test requirements demo install uninstall clean
+# What needs nothing of each other goes on at once: packages of the system beside Python's, mypy beside the tests.
+MAKEFLAGS += --jobs=2
+
+.PHONY: setup system-packages check lint types test suite test-busy slow-test requirements demo install uninstall clean
 
 setup: $(VENV)/installed
 
@@ -33,8 +37,10 @@ cuda) echo "torch for NVIDIA GPUs: 3 GB to download in all (TORCH=cpu: 0.4 GB)" 
 *) echo "TORCH is cpu or cuda, not $(TORCH)"; exit 2 ;; esac
 @if [ $(TORCH) = cpu ] && [ "$$(uname)" = Linux ] && ! $(1)/bin/python -c 'import torch' 2>/dev/null; then \
 	$(1)/bin/pip install --disable-pip-version-check --retries 1 --no-deps --constraint constraints.txt \
-		--index-url $(TORCH_CPU_INDEX) torch || echo "$(TORCH_CPU_INDEX) has none: taking torch from pip's own index"; fi
-$(1)/bin/pip install --disable-pip-version-check --constraint constraints.txt $(2)
+		--no-compile --index-url $(TORCH_CPU_INDEX) torch || echo "$(TORCH_CPU_INDEX) has none: taking torch from pip's own index"; fi
+$(1)/bin/pip install --disable-pip-version-check --no-compile --constraint constraints.txt $(2)
+# On all processors, as pip would not; a few packages have files that no Python compiles.
+@$(1)/bin/python -m compileall -qq -j 0 $(1)/lib || true
 endef
 
 $(BIN)/pip:
@@ -50,19 +56,25 @@ $(VENV)/demo: pyproject.toml constraints.txt | $(BIN)/pip
 	touch $@
 
 # Real servers for the tests. Without root the tests that need them skip and say why.
-system-packages:
+system-packages: | $(BIN)/pip
 	@if dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
 			$(SYSTEM_PACKAGES) >/dev/null; \
 	else echo "not root or not Debian: tests that need $(SYSTEM_PACKAGES) will skip"; fi
 
-check: setup
+check: lint types
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: lint
 	$(BIN)/mypy
 
-test: setup system-packages check
+test: suite types
+
+suite: lint system-packages
 	$(PYTEST)
 
 # Beside three processes that never rest: no test may depend on a fast machine.
