@@ -112,6 +112,17 @@ class TotalsReset:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacesChanged:
+    """Objects are counted at other zones and lines, since between two frames.
+
+    Attributes:
+        tally: what has been counted there; None if there are no places any more.
+    """
+
+    tally: Tally | None
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something went wrong; what can go on does."""
 
@@ -129,6 +140,7 @@ Notice: TypeAlias = (
     | PauseChanged
     | TalliesChanged
     | TotalsReset
+    | PlacesChanged
     | Problem
 )
 # Must be quick. Called in the event loop, but for `SourceStatus`, which comes from the thread that connects.

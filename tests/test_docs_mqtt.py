@@ -22,6 +22,7 @@ from sinks.messages.frame import frame_message
 from sinks.messages.topics import TOPICS
 from sinks.mqtt import home_assistant
 from sinks.mqtt.control import parse_control
+from streaming.zones.checks import check_places
 from tests import broker
 from tests.paths import ROOT
 from tests.patience import patient
@@ -90,12 +91,20 @@ def test_the_json_examples_follow_their_schemas() -> None:
     for one in shown:
         jsonschema.validate(one, referred(f"./schema/{names[one['schema']]}.json"))
     requests = [parse_control(found.encode()) for found in re.findall(r"/control -q 1 -m '(.*?)'", PAGE, re.DOTALL)]
-    assert [request.action for request in requests] == ["add", "reset", "add"]
-    assert [[prompt.name for prompt in request.wanted()] for request in requests] == [["dog"], [], ["dog", "visitor"]]
+    assert [request.action for request in requests] == ["add", "reset", "add", "places"]
+    assert [[prompt.name for prompt in request.wanted()] for request in requests] == [
+        ["dog"],
+        [],
+        ["dog", "visitor"],
+        [],
+    ]
+    places = requests[-1].places()
+    check_places(places, ["person"])
+    assert [place.name for place in (*places.zones, *places.lines)] == ["gate", "door step"]
 
 
 def test_all_actions_are_explained() -> None:
-    actions = set(referred("./schema/control2.json")["properties"]["action"]["enum"])
+    actions = set(referred("./schema/control3.json")["properties"]["action"]["enum"])
     table = PAGE[PAGE.index("| `action` | what it does |") :].split("\n\n")[0]
     assert actions == set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)[1:])))
 

@@ -6,17 +6,23 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
+from maskcast.places import Places
 from maskcast.printable import UNPRINTABLE, check_printable
 from maskcast.prompts import MOST_PROMPTS, as_prompts, names
 from maskcast.prompts import Prompt as Conditions
 from sinks.messages.message import Message, Prompt, StreamId, Time, now
+from sinks.messages.places import Lines, Zones, places_of
 from sinks.messages.prompt import PhraseOrTable, PromptTable
 
 FirstAction: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot"]
-Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot", "reset"]
+SecondAction: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot", "reset"]
+Action: TypeAlias = Literal["set", "add", "remove", "pause", "resume", "snapshot", "reset", "places"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 PROMPT_ACTIONS = ("set", "add", "remove")  # the actions that take prompts
+# Those that build on what earlier ones of them have changed.
+CHANGES = (*PROMPT_ACTIONS, "places")
 
 # These texts end up in logs and on screens. As a `not`, because `$` also matches before a final line end in some
 # languages.
@@ -37,17 +43,20 @@ def _different(prompts: tuple[str, ...]) -> tuple[str, ...]:
     return names(as_prompts(prompts))  # what differs in blanks alone is one prompt
 
 
+_PROMPTS_WHERE_THEY_BELONG: JsonDict = {
+    "if": {"properties": {"action": {"enum": list(PROMPT_ACTIONS)}}},
+    "then": {"required": ["prompts"]},
+    "else": {"not": {"required": ["prompts"]}},
+}
+
+
 class _Control(Message):
     """What the versions share."""
 
     model_config = ConfigDict(
         validate_by_name=False,  # a request says `schema`, or nothing
         validate_by_alias=True,
-        json_schema_extra={
-            "if": {"properties": {"action": {"enum": list(PROMPT_ACTIONS)}}},
-            "then": {"required": ["prompts"]},
-            "else": {"not": {"required": ["prompts"]}},
-        },
+        json_schema_extra=_PROMPTS_WHERE_THEY_BELONG,
     )
 
     schema_: Annotated[str, Field(alias="schema")]
@@ -103,36 +112,92 @@ def _different_tables(tables: tuple[PromptTable, ...]) -> tuple[PromptTable, ...
     return tables
 
 
-class ControlMessage2(_Control):
-    """`maskcast.control/1` with conditions of prompts, and totals that can be reset."""
+PromptTables: TypeAlias = Annotated[
+    tuple[PhraseOrTable, ...],
+    Field(
+        default_factory=tuple,
+        min_length=1,
+        max_length=MOST_PROMPTS,
+        json_schema_extra={"uniqueItems": True},
+        description=f"1 to {MOST_PROMPTS} different prompts, each a phrase or an object of a phrase, `text`, and "
+        "its conditions; with `set`, `add` and `remove` only. `remove` goes by their names.",
+    ),
+    AfterValidator(_different_tables),
+]
 
-    schema_: Annotated[Literal["maskcast.control/2"], Field(alias="schema", description="Format and version.")]
-    action: Annotated[
-        Action,
-        Field(
-            description="`set`, `add` or `remove` prompts; `pause`, `resume` processing; `snapshot`: publish an image; "
-            "`reset`: begin the totals of zones and lines anew."
-        ),
-    ]
-    prompts: Annotated[
-        tuple[PhraseOrTable, ...],
-        Field(
-            default_factory=tuple,
-            min_length=1,
-            max_length=MOST_PROMPTS,
-            json_schema_extra={"uniqueItems": True},
-            description=f"1 to {MOST_PROMPTS} different prompts, each a phrase or an object of a phrase, `text`, and "
-            "its conditions; with `set`, `add` and `remove` only. `remove` goes by their names.",
-        ),
-        AfterValidator(_different_tables),
-    ]
+
+class _TableControl(_Control):
+    """What the versions share that take conditions of prompts."""
+
+    prompts: PromptTables
 
     def wanted(self) -> tuple[Conditions, ...]:
         """The prompts that it names."""
         return tuple(table.prompt() for table in self.prompts)
 
 
-AnyControlMessage: TypeAlias = ControlMessage | ControlMessage2
+class ControlMessage2(_TableControl):
+    """`maskcast.control/1` with conditions of prompts, and totals that can be reset."""
+
+    schema_: Annotated[Literal["maskcast.control/2"], Field(alias="schema", description="Format and version.")]
+    action: Annotated[
+        SecondAction,
+        Field(
+            description="`set`, `add` or `remove` prompts; `pause`, `resume` processing; `snapshot`: publish an image; "
+            "`reset`: begin the totals of zones and lines anew."
+        ),
+    ]
+
+
+_PLACES: JsonDict = {"anyOf": [{"required": ["zones"]}, {"required": ["lines"]}]}
+
+
+class ControlMessage3(_TableControl):
+    """`maskcast.control/2` with zones and lines that can be replaced."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "allOf": [
+                _PROMPTS_WHERE_THEY_BELONG,
+                {
+                    "if": {"properties": {"action": {"const": "places"}}},
+                    "then": _PLACES,
+                    "else": {"not": _PLACES},
+                },
+            ]
+        }
+    )
+
+    schema_: Annotated[Literal["maskcast.control/3"], Field(alias="schema", description="Format and version.")]
+    action: Annotated[
+        Action,
+        Field(
+            description="`set`, `add` or `remove` prompts; `pause`, `resume` processing; `snapshot`: publish an image; "
+            "`reset`: begin the totals of zones and lines anew; `places`: count at these zones and lines, no others."
+        ),
+    ]
+    zones: Zones = Field(
+        default={},
+        description="With `places` only: tables of zones by their names, as in the settings; `{}` or nothing for none. "
+        "One of `zones` and `lines` must be there.",
+    )
+    lines: Lines = Field(default={}, description="Likewise, of lines.")
+
+    @model_validator(mode="after")
+    def _places_where_they_belong(self) -> Self:
+        given = not self.model_fields_set.isdisjoint({"zones", "lines"})
+        if self.action == "places" and not given:
+            raise ValueError("places needs zones or lines, {} for none")
+        if self.action != "places" and given:
+            raise ValueError(f"{self.action} takes no zones and no lines")
+        return self
+
+    def places(self) -> Places:
+        """The zones and lines that it describes."""
+        return places_of(self.zones, self.lines)
+
+
+AnyControlMessage: TypeAlias = ControlMessage | ControlMessage2 | ControlMessage3
 
 
 class _Reply(Message):
@@ -162,6 +227,14 @@ class ReplyMessage2(_Reply):
     """The answer to a request of `maskcast.control/2`."""
 
     schema_: Annotated[Literal["maskcast.reply/2"], Field(alias="schema", description="Format and version.")]
+    action: Annotated[SecondAction, Field(description="The request's `action`.")]
+    prompts: Annotated[list[Prompt], Field(description="Names of the prompts now in force.")]
+
+
+class ReplyMessage3(_Reply):
+    """The answer to a request of `maskcast.control/3`."""
+
+    schema_: Annotated[Literal["maskcast.reply/3"], Field(alias="schema", description="Format and version.")]
     action: Annotated[Action, Field(description="The request's `action`.")]
     prompts: Annotated[list[Prompt], Field(description="Names of the prompts now in force.")]
 
@@ -172,7 +245,7 @@ def reply_message(
     reason: str | None,
     prompts: Sequence[str],
     count: int = 1,
-) -> ReplyMessage | ReplyMessage2:
+) -> ReplyMessage | ReplyMessage2 | ReplyMessage3:
     """The answer to `request` (None if it could not be read): accepted without a `reason`, rejected with one."""
     answer: dict[str, Any] = {
         "stream": stream,
@@ -184,6 +257,8 @@ def reply_message(
         "count": count,
         "time": now(),
     }
+    if isinstance(request, ControlMessage3):
+        return ReplyMessage3(schema_="maskcast.reply/3", **answer)
     if isinstance(request, ControlMessage2):
         return ReplyMessage2(schema_="maskcast.reply/2", **answer)
     return ReplyMessage(schema_="maskcast.reply/1", **answer)

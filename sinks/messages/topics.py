@@ -8,7 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from sinks.messages.control import ControlMessage, ControlMessage2, ReplyMessage, ReplyMessage2
+from sinks.messages.control import (
+    ControlMessage,
+    ControlMessage2,
+    ControlMessage3,
+    ReplyMessage,
+    ReplyMessage2,
+    ReplyMessage3,
+)
 from sinks.messages.counts import CountsMessage, PlaceCountsMessage
 from sinks.messages.event import EventMessage, PlaceEventMessage, ShedMessage
 from sinks.messages.frame import FileFrameMessage, FrameMessage, PlacesFrameMessage
@@ -103,12 +110,16 @@ IMAGE = Topic(
 CONTROL = Topic(
     "{prefix}/{stream}/control",
     READING,
-    (ControlMessage, ControlMessage2),
+    (ControlMessage, ControlMessage2, ControlMessage3),
     "receive",
-    "requests: change prompts, pause, resume, snapshot, reset",
+    "requests: change prompts or places, pause, resume, snapshot, reset",
 )
 REPLY = Topic(
-    "{prefix}/{stream}/control/reply", Delivery(qos=1), (ReplyMessage, ReplyMessage2), "send", "answers to requests"
+    "{prefix}/{stream}/control/reply",
+    Delivery(qos=1),
+    (ReplyMessage, ReplyMessage2, ReplyMessage3),
+    "send",
+    "answers to requests",
 )
 PROCESS = Topic(
     "{prefix}/status",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
@@ -14,12 +15,20 @@ from pydantic_core import ErrorDetails
 
 from maskcast.errors import MaskcastError
 from maskcast.notices import Notify, RequestsAnswered, ignore
-from sinks.messages.control import ACTIONS, Action, AnyControlMessage, ControlMessage, ControlMessage2, reply_message
+from sinks.messages.control import (
+    ACTIONS,
+    Action,
+    AnyControlMessage,
+    ControlMessage,
+    ControlMessage2,
+    ControlMessage3,
+    reply_message,
+)
 
 logger = logging.getLogger(__name__)
 
-MAX_REQUEST_BYTES = 8 << 10  # the longest sensible one (32 prompts of 200 ASCII characters) fits
-MAX_DEPTH = 4  # brackets within brackets: a request needs two, phrases to avoid are at the fourth
+MAX_REQUEST_BYTES = 32 << 10  # 32 zones and 32 lines fit, of 25 points each to four decimals
+MAX_DEPTH = 5  # brackets within brackets: the points of a zone are at the fifth
 LONGEST_INTEGER = 18  # digits
 QUOTED_CHARACTERS = 40  # characters of a request that an error message may repeat
 RATE_PER_SECOND, BURST = 10.0, 20.0  # requests in the long run, and at once
@@ -27,7 +36,9 @@ FLOOD_SECONDS = 1.0  # between two replies to the requests above that
 
 # What pydantic finds, in the words of someone who writes JSON by hand.
 _FAULTS = {
-    "tuple_type": "must be an array of strings",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "tuple_type": "must be an array",
     "string_type": "must be a string",
     "string_pattern_mismatch": "must not be blank",
     "string_too_short": "must not be empty",
@@ -45,6 +56,13 @@ _FAULTS = {
 }
 
 
+_VERSIONS: dict[str, type[AnyControlMessage]] = {
+    "maskcast.control/2": ControlMessage2,
+    "maskcast.control/3": ControlMessage3,
+}
+_STRINGS, _BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL), re.compile(r"[\[\]{}]")
+
+
 class ControlError(MaskcastError):
     """A request cannot be accepted. The message is one line of ASCII that is safe to publish."""
 
@@ -53,8 +71,8 @@ def parse_control(payload: bytes) -> AnyControlMessage:
     """Read a request.
 
     Raises:
-        ControlError: it is no request as ``docs/schema/control.json`` or ``control2.json`` describes it. Nothing else
-            is ever raised.
+        ControlError: it is no request as ``docs/schema/control.json``, ``control2.json`` or ``control3.json`` describes
+            it. Nothing else is ever raised.
     """
     if len(payload) > MAX_REQUEST_BYTES:
         raise ControlError(f"a request has at most {MAX_REQUEST_BYTES} bytes, this one is longer")
@@ -62,7 +80,7 @@ def parse_control(payload: bytes) -> AnyControlMessage:
         text = payload.decode()
     except UnicodeDecodeError as error:
         raise ControlError(f"not UTF-8 at byte {error.start}") from None
-    if _depth(text) > MAX_DEPTH:
+    if _too_deep(text):
         raise ControlError(f"brackets are nested more than {MAX_DEPTH} deep")
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
@@ -75,28 +93,19 @@ def parse_control(payload: bytes) -> AnyControlMessage:
     except UnicodeEncodeError:
         raise ControlError("half of a surrogate pair is no character") from None
     try:
-        version = ControlMessage2 if value.get("schema") == "maskcast.control/2" else ControlMessage
-        return version.model_validate(value)
+        return _VERSIONS.get(str(value.get("schema")), ControlMessage).model_validate(value)
     except ValidationError as error:
         raise ControlError(_fault(error.errors(include_url=False)[0])) from None
 
 
-def _depth(text: str) -> int:
-    """How deep brackets are nested outside of strings; whether they match is for the parser to find."""
-    depth = deepest = 0
-    quoted = escaped = False
-    for character in text:
-        if quoted:
-            quoted = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            quoted = True
-        elif character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
+def _too_deep(text: str) -> bool:
+    """Whether brackets are nested too deep outside of strings; whether they match is for the parser to find."""
+    depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -121,6 +130,11 @@ def _quote(text: str) -> str:
     return ascii(text[:QUOTED_CHARACTERS]) + ("..." if len(text) > QUOTED_CHARACTERS else "")
 
 
+def _bare(part: str) -> str:
+    """A field, or the name of a zone or a line, which the request has chosen."""
+    return part if re.fullmatch("[A-Za-z0-9_-]{1,40}", part) else _quote(part)
+
+
 def _fault(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown field {_quote(str(error['loc'][-1]))}"
@@ -131,8 +145,10 @@ def _fault(error: ErrorDetails) -> str:
         text = f"must be {context['expected']}"
     else:
         text = _FAULTS.get(error["type"], "cannot be used here")
-    # Names of known fields and numbers of items: nothing here comes from the request.
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    if error["type"] == "tuple_type" and error["loc"] == ("prompts",):
+        text += " of strings"
+    parts = [part for part in error["loc"] if part != "[key]"]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{_bare(part)}" for part in parts).lstrip(".")
     return f"{place}: {text}" if place else text
 
 

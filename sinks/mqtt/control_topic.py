@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from sinks.messages import topics
-from sinks.messages.control import PROMPT_ACTIONS, AnyControlMessage
+from sinks.messages.control import CHANGES, AnyControlMessage
 from sinks.mqtt.client import RefusedError
 from sinks.mqtt.connection import Connection, DisconnectedError
 from sinks.mqtt.control import ControlDesk
@@ -22,8 +22,8 @@ _Queue: TypeAlias = "asyncio.Queue[tuple[AnyControlMessage | bytes, bytes | None
 class ControlTopic:
     """Answers the requests on `topics.CONTROL`, on `topics.REPLY`.
 
-    Changes of prompts wait for the model, and are made one after the other; all else is done at once, before them.
-    The desk lets few through, see there; of those, what does not fit into the queues is rejected too.
+    Changes of prompts and places wait for the model, and are made one after the other; all else is done at once, before
+    them. The desk lets few through, see there; of those, what does not fit into the queues is rejected too.
 
     A response topic in a request is ignored on purpose: nothing is published where a message says.
     """
@@ -47,7 +47,7 @@ class ControlTopic:
         if admitted is None:
             return
         queue = self._others
-        if isinstance(admitted, AnyControlMessage) and admitted.action in PROMPT_ACTIONS:
+        if isinstance(admitted, AnyControlMessage) and admitted.action in CHANGES:
             if self._changes.full():
                 admitted = self._desk.reject(f"{MOST_WAITING_REQUESTS} changes wait already", request=admitted)
             else:

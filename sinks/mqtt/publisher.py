@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from maskcast.errors import SinkError
 from maskcast.notices import Notify, ignore
-from maskcast.places import Tally
+from maskcast.places import NOWHERE, Tally
 from maskcast.printable import printable
 from maskcast.redaction import redact
 from maskcast.result import Result, TrackState
@@ -85,6 +85,7 @@ class Publisher:
         self._counts: dict[str, int] = {}
         self._zones: dict[str, dict[str, int]] | None = _empty(tally.inside) if tally else None
         self._tally = tally  # as it was told last
+        self._places = tally.places if tally else None  # None before anybody has said
         self._pumping: asyncio.Task[None] | None = None
         self._broken: Exception | None = None  # why the frames of a file are not sent
         self._connection = Connection(
@@ -191,18 +192,21 @@ class Publisher:
         """
         began = time.monotonic()
         visible = Counter(track.prompt for track in result.tracks if track.state is TrackState.CONFIRMED)
-        if result.tally is None:
-            self._tell_counts(visible, self._zones)
+        tally = result.tally
+        if self._places not in (None, tally.places if tally else NOWHERE):
+            self._tell_counts(visible, self._zones)  # it was on its way when the places changed
+        elif tally is None:
+            self._tell_counts(visible, None)
         else:
-            self._tell_counts(visible, result.tally.inside)
-            self.tell_totals(result.tally)
+            self._tell_counts(visible, tally.inside)
+            self.tell_totals(tally)
         await self.ready()
         self._tracks.put(result, began)
 
     def set_status(self, status: StreamStatus) -> None:
         """Say how the stream is; the newest wins. Credentials and control characters do not leave with its reason."""
         self.status = status
-        self._tell_counts(Counter({prompt: number for prompt, number in self._counts.items() if number}), self._zones)
+        self._tell_counts(self._visible(), self._zones)
         self._tell_status()
 
     def still_room(self) -> int | None:
@@ -229,6 +233,15 @@ class Publisher:
             return
         self._tally = tally
         self._send_totals(tally)
+
+    def tell_places(self, tally: Tally | None) -> None:
+        """Say that objects are counted at other zones and lines, and what was; None where there are none any more."""
+        self._places, self._tally = tally.places if tally else NOWHERE, tally
+        self._tell_counts(self._visible(), tally.inside if tally else None)
+        if tally:
+            self._send_totals(tally)
+        else:
+            self._connection.retain(self._at(topics.TOTALS), b"", topics.TOTALS.delivery)
 
     def nothing_visible(self) -> None:
         """Say that no object is seen: the stream has been offline or paused for so long that all tracks are lost."""
@@ -282,6 +295,10 @@ class Publisher:
                 paused=status.paused,
             )
         )
+
+    def _visible(self) -> Counter[str]:
+        """What was told last of the objects that are seen."""
+        return Counter({prompt: number for prompt, number in self._counts.items() if number})
 
     def _tell_counts(self, visible: Counter[str], zones: Mapping[str, Mapping[str, int]] | None) -> None:
         """Publish how many objects are seen now, and in which zones, if that is news."""

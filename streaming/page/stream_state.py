@@ -10,13 +10,14 @@ from typing import Any
 from maskcast.notices import (
     Notice,
     PauseChanged,
+    PlacesChanged,
     SourceStatus,
     StreamBegan,
     TalliesChanged,
     TotalsReset,
     TrackedFrame,
 )
-from maskcast.places import NOWHERE, Places, Tally
+from maskcast.places import Tally
 from maskcast.prompts import Prompt
 from maskcast.redaction import redact
 from sinks.messages.message import utc_time
@@ -40,7 +41,6 @@ class StreamState:
         self,
         controls: Controls,
         *,
-        places: Places = NOWHERE,
         max_rate: float | None = None,
         live: bool = True,
         actions: Sequence[str] = (),
@@ -50,14 +50,13 @@ class StreamState:
 
         Args:
             controls: what is wanted of it, and may change.
-            places: zones and lines that its settings say.
             max_rate: most frames a second that are to be tracked; None for all.
             live: whether it cannot wait; said anew when it begins.
             actions: what may be asked for on `control`.
             recording: says whether it is recorded now.
         """
         self.recording = recording
-        self._controls, self._prompts, self._places = controls, controls.prompts, places
+        self._controls, self._prompts, self._places = controls, controls.prompts, controls.places
         self._live, self._actions = live, tuple(actions)
         self._source, self._since = SourceStatus(False, "starting"), datetime.now(UTC)
         self._tally: Tally | None = None
@@ -76,7 +75,7 @@ class StreamState:
                 self._live = info.live
             case PauseChanged():
                 self._since = datetime.now(UTC)
-            case TalliesChanged(tally) | TotalsReset(tally):
+            case TalliesChanged(tally) | TotalsReset(tally) | PlacesChanged(tally):
                 self._tally = tally
             case TrackedFrame(frame, _, _, done):
                 self._latencies, self._frames = self._latencies + done - frame.decoded_at, self._frames + 1
@@ -93,8 +92,7 @@ class StreamState:
         if self._rates.seconds >= SILENCE_SECONDS:
             self._measure()
         wanted, tracked = self._rate
-        places = self._places if self._tally is None else self._tally.places
-        zones, lines = place_tables(places)
+        zones, lines = place_tables(self._controls.places)
         return {
             "online": self._source.online,
             "reason": redact(self._source.reason) if self._source.reason else None,
@@ -110,7 +108,7 @@ class StreamState:
             "lines": lines,
             "tally": None if self._tally is None else _tally(self._tally),
             "recording": self.recording(),
-            "changed": self._controls.prompts != self._prompts or places != self._places,
+            "changed": self._controls.prompts != self._prompts or self._controls.places != self._places,
         }
 
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+from maskcast.places import NOWHERE, Places
 from maskcast.prompts import Prompt, as_prompts, names
 
 
 class Controls:
-    """Prompts and pause of a stream, as wanted; the pipeline follows between two frames. For one event loop.
+    """Prompts, places and pause of a stream, as wanted; the pipeline follows between two frames. For one event loop.
 
     Attributes:
         prompts: what to look for; checked by the model before they come here.
+        places: where to count; checked before they come here.
         paused: frames are dropped while this is set.
         changed: set with every change; whoever follows clears it.
     """
 
-    def __init__(self, prompts: Iterable[str | Prompt]) -> None:
-        """Begin with these prompts, not paused."""
-        self.prompts = as_prompts(prompts)
+    def __init__(self, prompts: Iterable[str | Prompt], places: Places = NOWHERE) -> None:
+        """Begin with these prompts and places, not paused."""
+        self.prompts, self.places = as_prompts(prompts), places
         self.paused = False
         self.changed = asyncio.Event()
         self._acts: list[Callable[[], Awaitable[None]]] = []

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from maskcast.notices import Notify, TalliesChanged, TotalsReset
+from maskcast.notices import Notify, PlacesChanged, TalliesChanged, TotalsReset
 from maskcast.places import Places, Tally
 from maskcast.prompts import groups
 from maskcast.result import Result
@@ -26,6 +26,8 @@ KEEP_SECONDS = 1.0
 class Counting:
     """A stage that counts, and says with each result what has to be kept so that a restart goes on from there.
 
+    Without places it passes results on as they are, and nothing is kept.
+
     Whatever changes a total comes with an event, and the journal takes both in one transaction. So the totals are the
     events, however the process ends.
     """
@@ -33,7 +35,6 @@ class Counting:
     def __init__(
         self,
         name: str,
-        places: Places,
         controls: Controls,
         journal: Journal,
         notify: Notify,
@@ -45,16 +46,15 @@ class Counting:
 
         Args:
             name: id of the stream.
-            places: its zones and lines.
-            controls: its prompts.
+            controls: its prompts, and its zones and lines.
             journal: where is kept what a restart needs.
             notify: is told what has been counted.
             lost_after: seconds for which a track that is not seen is where it was.
             reset: local time of day at which the totals begin anew, ``HH:MM``; None for never.
         """
-        self._name, self._places, self._controls, self._journal, self._notify = name, places, controls, journal, notify
+        self._name, self._controls, self._journal, self._notify = name, controls, journal, notify
         self._lost_after, self._daily = lost_after, reset
-        self._prompts = controls.prompts
+        self._prompts, self._places = controls.prompts, controls.places
         self._stage = self._new_stage()
         self._due: datetime | None = None  # the next reset of the day
         self._asked: datetime | None = None  # a reset that is to come between two frames
@@ -68,14 +68,25 @@ class Counting:
         )
 
     @property
-    def tally(self) -> Tally:
-        """What has been counted."""
-        return self._stage.tally
+    def tally(self) -> Tally | None:
+        """What has been counted; None without places."""
+        return self._stage.tally if self._places else None
 
-    async def begin(self) -> None:
-        """Take up what an earlier process, or an earlier stream of that name in this one, has kept."""
+    async def begin(self) -> bool:
+        """Take up what an earlier process, or an earlier stream of that name in this one, has kept.
+
+        Returns:
+            Whether there were places then and are none any more.
+        """
+        self._follow_prompts()
+        self._places = self._controls.places
         self._stage = self._new_stage()
-        if kept := await self._journal.place_state(self._name):
+        kept = await self._journal.place_state(self._name)
+        if not self._places:
+            if kept:
+                await self._journal.keep_places(self._name, None)
+            return bool(kept)
+        if kept:
             try:
                 self._stage.restore(json.loads(kept))
             except ValueError as error:
@@ -88,6 +99,7 @@ class Counting:
         self._due = next_time(self._daily, now) if self._daily else None
         await self._keep()
         self._tell()
+        return False
 
     def stage(self) -> Counting:
         """The stage of an attempt: it goes on where the one before stood, with a clock of its own."""
@@ -97,9 +109,9 @@ class Counting:
 
     def apply(self, result: Result) -> Result:
         """See `streaming.pipeline.stage.Stage`."""
-        if self._prompts is not self._controls.prompts:
-            self._prompts = self._controls.prompts
-            self._stage.set_prompts(groups(self._prompts))
+        if not self._places:
+            return result
+        self._follow_prompts()
         if anew := self._due is not None and result.frame.captured_at >= self._due:
             self._begin_the_day(result.frame.captured_at)
         counted = self._stage.apply(result)
@@ -112,13 +124,39 @@ class Counting:
                 counted = replace(counted, place_state=state)
         return counted
 
+    def ask_places(self, places: Places) -> None:
+        """Count at these as soon as no frame is on its way, or when the stream runs again."""
+        self._controls.places = places
+        self._controls.between_frames(self._follow_places)
+
+    async def _follow_places(self) -> None:
+        """Places that stay count on; see `ZonesStage.set_places`."""
+        if self._places == self._controls.places:
+            return
+        self._follow_prompts()
+        before, self._places = self._places, self._controls.places
+        if before and self._places:
+            self._stage.set_places(self._places, datetime.now(UTC))
+        else:
+            self._stage = self._new_stage()
+        self._told = self.tally
+        await self._keep()
+        self._notify(PlacesChanged(self.tally))
+        what = f"{len(self._places.zones)} zones and {len(self._places.lines)} lines"
+        logger.info("%s: %s on request, until it begins anew", self._name, what, extra={"stream": self._name})
+
+    def _follow_prompts(self) -> None:
+        if self._prompts is not self._controls.prompts:
+            self._prompts = self._controls.prompts
+            self._stage.set_prompts(groups(self._prompts))
+
     def ask_reset(self) -> None:
         """Begin the totals anew as soon as no frame is on its way, or when the stream runs again."""
         self._reset_at(datetime.now(UTC))
 
     def look(self) -> None:
         """See whether it is time for the reset of the day, though no frame comes; call every some seconds."""
-        if self._daily and self._tally_before(boundary := last_time(self._daily, datetime.now(UTC))):
+        if self._places and self._daily and self._tally_before(boundary := last_time(self._daily, datetime.now(UTC))):
             self._reset_at(boundary)
 
     def _tally_before(self, boundary: datetime) -> bool:
@@ -131,7 +169,7 @@ class Counting:
 
     async def _reset(self) -> None:
         moment, self._asked = self._asked, None
-        if moment is None or not self._tally_before(moment):  # the day began with a frame meanwhile
+        if moment is None or not (self._places and self._tally_before(moment)):  # as when the day began with a frame
             return
         self._stage.reset(moment)
         self._due = next_time(self._daily, datetime.now(UTC)) if self._daily else None
@@ -146,7 +184,7 @@ class Counting:
 
     async def _keep(self) -> None:
         self._kept = self._state()
-        await self._journal.keep_places(self._name, self._kept)
+        await self._journal.keep_places(self._name, self._kept if self._places else None)
 
     def _state(self) -> str:
         return json.dumps(self._stage.state(), separators=(",", ":"))

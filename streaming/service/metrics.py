@@ -160,13 +160,8 @@ class Metrics:
         """Forget the prompts of a stream that are no longer among those `wanted`; show new ones as 0."""
         names = {_clean(prompt) for prompt in wanted}
         with self._lock:
-            series = self._series.setdefault(_clean(stream), set())
-            of_prompts = {self._visible, self._inside, self._entered, self._crossed}
-            for metric, labels in [entry for entry in series if entry[0] in of_prompts]:
-                if labels[-1] not in names:
-                    series.discard((metric, labels))
-                    metric.remove(*labels)
-                    self._totals.get(labels[0], {}).pop((metric, labels), None)
+            self._forget(stream, {self._visible, self._inside, self._entered, self._crossed}, names)
+            series = self._series.get(_clean(stream), set())
             names -= {labels[-1] for metric, labels in series if metric is self._visible}
         for name in names:
             self._set(self._visible, 0, stream, name)
@@ -183,6 +178,11 @@ class Metrics:
             for way, crossed in ways.items():
                 for prompt in crossed.keys() & set(wanted):
                     self._total(self._crossed, crossed[prompt], stream, line, way, prompt)
+
+    def forget_places(self, stream: str) -> None:
+        """Forget the zones and lines of a stream: there are others."""
+        with self._lock:
+            self._forget(stream, {self._inside, self._entered, self._crossed}, ())
 
     def rate(self, stream: str, wanted: float, got: float) -> None:
         """Say how many frames a second a stream asks the model for, and how many it is granted."""
@@ -226,6 +226,14 @@ class Metrics:
             for metric, labels in self._series.pop(_clean(stream), ()):
                 metric.remove(*labels)
             self._totals.pop(_clean(stream), None)
+
+    def _forget(self, stream: str, metrics: Collection[Counter | Gauge], but: Collection[str]) -> None:
+        """Remove the series of these metrics of a stream, except those of prompts of these names; under the lock."""
+        series = self._series.get(_clean(stream), set())
+        for metric, labels in [entry for entry in series if entry[0] in metrics and entry[1][-1] not in but]:
+            series.discard((metric, labels))
+            metric.remove(*labels)
+            self._totals.get(labels[0], {}).pop((metric, labels), None)
 
     def _set(self, metric: Gauge, value: float, *labels: str) -> None:
         with self._lock:

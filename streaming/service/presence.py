@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from maskcast.notices import Notice, Notify, PauseChanged, PromptsChanged, SourceStatus, TotalsReset
-from maskcast.places import NOWHERE, Places, Tally
+from maskcast.notices import Notice, Notify, PauseChanged, PlacesChanged, PromptsChanged, SourceStatus, TotalsReset
+from maskcast.places import Tally
 from maskcast.stream_status import StreamStatus
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.home_assistant import discovery, discovery_topic, place_components
@@ -22,18 +22,17 @@ class Presence:
         publisher: of the stream, between `start` and `leave`, if there is a broker.
     """
 
-    def __init__(self, name: str, resources: Resources, controls: Controls, places: Places = NOWHERE) -> None:
+    def __init__(self, name: str, resources: Resources, controls: Controls) -> None:
         """Prepare; nothing is announced before `start`, which may come again after `leave`.
 
         Args:
             name: id of the stream.
             resources: see there.
             controls: what is wanted of the stream.
-            places: its zones and lines.
         """
         self.source = SourceStatus(False, "starting")
         self.publisher: Publisher | None = None
-        self._name, self._resources, self._controls, self._places = name, resources, controls, places
+        self._name, self._resources, self._controls = name, resources, controls
 
     @property
     def status(self) -> StreamStatus:
@@ -80,6 +79,10 @@ class Presence:
             case PromptsChanged():
                 self._tell()
                 self._describe()
+            case PlacesChanged(tally):
+                if self.publisher:
+                    self.publisher.tell_places(tally)
+                self._describe()
 
     def nothing_visible(self) -> None:
         """Say that no object is seen, since no frame has come for so long that all tracks are lost."""
@@ -94,8 +97,8 @@ class Presence:
         """Describe the stream to Home Assistant, if it is there."""
         mqtt = self._resources.settings.mqtt
         if self.publisher and mqtt and mqtt.home_assistant:
-            prefix, prompts = mqtt.address().prefix, self._controls.names
-            places = place_components(prefix, self._name, prompts, self._places)
-            gone, gone_places = self._resources.retained.replace(self._name, prompts, places)
-            message = json.dumps(discovery(prefix, self._name, prompts, gone, self._places, gone_places)).encode()
+            prefix, prompts, places = mqtt.address().prefix, self._controls.names, self._controls.places
+            components = place_components(prefix, self._name, prompts, places)
+            gone, gone_places = self._resources.retained.replace(self._name, prompts, components)
+            message = json.dumps(discovery(prefix, self._name, prompts, gone, places, gone_places)).encode()
             self.publisher.publish_raw(discovery_topic(prefix, self._name, mqtt.discovery_prefix), message)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from maskcast.errors import UsageError
 from maskcast.notices import Notify, PauseChanged, PromptsChanged
 from maskcast.prompts import Prompt, check_number, names
-from sinks.messages.control import AnyControlMessage
+from sinks.messages.control import AnyControlMessage, ControlMessage3
 from sinks.video.still import StillSink
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.worker import Worker
 from streaming.service.counting import Counting
 from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
+from streaming.zones.checks import check_places
 
 
 class RemoteControl:
@@ -24,7 +27,7 @@ class RemoteControl:
         outputs: StreamOutputs,
         worker: Worker,
         notify: Notify,
-        counting: Counting | None = None,
+        counting: Counting,
     ) -> None:
         """Prepare.
 
@@ -34,10 +37,11 @@ class RemoteControl:
             outputs: take the stills that are asked for.
             worker: knows which prompts the model can read.
             notify: is told what has changed.
-            counting: has the totals; None without zones and lines.
+            counting: has the totals, and follows when places change.
         """
         self._controls, self._presence, self._outputs = controls, presence, outputs
         self._worker, self._notify, self._counting = worker, notify, counting
+        self._change = asyncio.Lock()  # one builds on the other, wherever they come from
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -55,19 +59,35 @@ class RemoteControl:
                 self._controls.pause(request.action == "pause")
                 self._notify(PauseChanged(self._controls.paused))
             case "reset":
-                if self._counting is None:
+                if not self._controls.places:
                     raise UsageError("no totals: the stream has no zone and no line")
                 self._counting.ask_reset()
             case "snapshot":
                 await self._publish_still()
             case "set" | "add" | "remove":
-                checked = await self._worker.check_prompts(self._wanted(request))
-                try:
-                    check_number(checked)
-                except ValueError as error:
-                    raise UsageError(str(error)) from None
-                self._controls.set_prompts(checked)
-                self._notify(PromptsChanged(names(checked)))
+                async with self._change:
+                    await self._set_prompts(request)
+            case "places":
+                async with self._change:
+                    self._set_places(request)
+
+    async def _set_prompts(self, request: AnyControlMessage) -> None:
+        checked = await self._worker.check_prompts(self._wanted(request))
+        try:
+            check_number(checked)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        self._controls.set_prompts(checked)
+        self._notify(PromptsChanged(names(checked)))
+
+    def _set_places(self, request: AnyControlMessage) -> None:
+        assert isinstance(request, ControlMessage3)
+        places = request.places()
+        try:
+            check_places(places, self._controls.names)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        self._counting.ask_places(places)
 
     def _wanted(self, request: AnyControlMessage) -> tuple[Prompt, ...]:
         """The prompts that a request asks for; one that is added takes the place of that of its name."""
@@ -86,8 +106,10 @@ class RemoteControl:
             MaskcastError: there is none.
         """
         still, source = self._outputs.find(StillSink), self._presence.source
-        if still is None or not source.online:
+        if not source.online:
             raise UsageError(f"no picture: the stream is offline ({source.reason})")
+        if still is None:
+            raise UsageError("no picture: there is no broker to publish it at")
         if not self._controls.paused:
             still.ask()
         elif not await still.repeat():

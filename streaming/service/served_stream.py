@@ -8,7 +8,7 @@ import threading
 from functools import partial
 
 from maskcast.errors import MaskcastError, ModelError, TrackStateError
-from maskcast.notices import Notice, Notify, Problem, SourceStatus
+from maskcast.notices import Notice, Notify, PlacesChanged, Problem, SourceStatus
 from maskcast.result import KnownTracks
 from maskcast.threads import into_loop
 from sinks.mqtt.control import ControlDesk
@@ -44,12 +44,11 @@ class ServedStream:
         """Prepare; nothing is announced before `begin`. `stop` ends an attempt."""
         self.name, self.settings = name, settings
         self._resources, self._stop = resources, stop
-        self._controls = Controls(settings.wanted())
+        self._controls = Controls(settings.wanted(), settings.places())
         self._live = not settings.ends() or settings.live is True
         mqtt = resources.settings.mqtt
         self._state = StreamState(
             self._controls,
-            places=settings.places(),
             max_rate=settings.max_rate,
             live=self._live,
             actions=settings.control,
@@ -64,23 +63,16 @@ class ServedStream:
             stills=bool(mqtt and mqtt.stills),
             show=partial(resources.board.put, self._shown) if resources.board else None,
         )
-        self._presence = Presence(name, resources, self._controls, settings.places())
+        self._presence = Presence(name, resources, self._controls)
         self._metrics = StreamMetrics(name, resources.metrics, self._controls, settings.max_rate)
         self._resumption = Resumption(name, self._track_state())
-        self._counting = self._make_counting()
-
-    def _make_counting(self) -> Counting | None:
-        places = self.settings.places()
-        if not places:
-            return None
-        return Counting(
-            self.name,
-            places,
+        self._counting = Counting(
+            name,
             self._controls,
-            self._resources.journal,
+            resources.journal,
             self.notify,
-            lost_after=self._resources.settings.model.lost_after,
-            reset=self.settings.reset,
+            lost_after=resources.settings.model.lost_after,
+            reset=settings.reset,
         )
 
     def _track_state(self) -> TrackStateFile | None:
@@ -94,13 +86,10 @@ class ServedStream:
         self._metrics.begin()
         if board := self._resources.board:
             board.add(self._shown)
-        if self._counting:
-            await self._counting.begin()
-        elif await self._resources.journal.place_state(self.name):
-            await self._resources.journal.keep_places(self.name, None)  # its zones and lines are gone
-        await self._presence.start(
-            self._control(), self.notify, live=self._live, tally=self._counting.tally if self._counting else None
-        )
+        placeless = await self._counting.begin()
+        await self._presence.start(self._control(), self.notify, live=self._live, tally=self._counting.tally)
+        if placeless:
+            self._presence.notify(PlacesChanged(None))  # the broker retains totals
         if self._presence.publisher and self.settings.styles().hide:
             # What the broker retains may be from before anything was hidden.
             await self._presence.publisher.publish_still(b"")
@@ -161,7 +150,7 @@ class ServedStream:
 
     async def _job(self, over: threading.Event) -> Job:
         publisher = self._presence.publisher
-        known = await self._resumption.known(self._resources.journal if publisher or self._counting else None)
+        known = await self._resumption.known(self._resources.journal if publisher or self.settings.places() else None)
         return Job(
             open_source=partial(self._open, over, into_loop(self.notify, over)),
             open_sinks=lambda _: self._outputs.make(publisher, self._resources.journal),
@@ -175,7 +164,7 @@ class ServedStream:
         )
 
     def _stages(self, known: KnownTracks | None) -> list[Stage]:
-        stages: list[Stage] = [self._counting.stage()] if self._counting else []
+        stages: list[Stage] = [self._counting.stage()]
         if self.settings.styles().hide:
             stages.append(LostTracks(self._resources.settings.model.lost_after, known))
         return stages
@@ -205,8 +194,7 @@ class ServedStream:
             Frames a second that were wanted of the model since the last call, and that it tracked.
         """
         self._metrics.look(self._presence.publisher, self._resources.journal, self._outputs.find(RecordingSink))
-        if self._counting:
-            self._counting.look()
+        self._counting.look()
         looking = self._presence.source.online and not self._controls.paused
         if not looking and self._metrics.idle() > self._resources.settings.model.lost_after:
             self._metrics.nothing_visible()

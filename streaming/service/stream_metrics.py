@@ -11,6 +11,7 @@ from maskcast.notices import (
     FramePublished,
     FramesDropped,
     Notice,
+    PlacesChanged,
     Problem,
     PromptsChanged,
     RequestsAnswered,
@@ -85,6 +86,11 @@ class StreamMetrics:
             case TalliesChanged(tally) | TotalsReset(tally):
                 self._tally = tally
                 metrics.places(name, tally, self._controls.names)
+            case PlacesChanged(tally):
+                self._tally = tally
+                metrics.forget_places(name)
+                if tally:
+                    metrics.places(name, tally, self._controls.names)
             case Problem(error):
                 metrics.errors(name, _kind(error))
 

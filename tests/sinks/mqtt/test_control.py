@@ -132,7 +132,7 @@ def test_prompts_are_cleaned_and_what_differs_in_blanks_alone_is_one() -> None:
         (b'{"action": "pause", "prompts": ["dog"]}', "pause takes no prompts"),
         (b'{"action": "pause", "id": 5}', "id: must be a string"),
         (b'{"action": "pause", "id": ""}', "id: must not be empty"),
-        (b'{"action": "pause", "schema": "maskcast.control/3"}', "schema: must be 'maskcast.control/1'"),
+        (b'{"action": "pause", "schema": "maskcast.control/4"}', "schema: must be 'maskcast.control/1'"),
         (b'{"action": "pause", "schema": null}', "schema: must be 'maskcast.control/1'"),
         (b'{"action": "pause", "schema_": "maskcast.control/1"}', "unknown field 'schema_'"),
         (b'{"action": "pause", "colour": "red"}', "unknown field 'colour'"),

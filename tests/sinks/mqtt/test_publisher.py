@@ -21,7 +21,7 @@ import pytest
 from maskcast.backoff import Backoff
 from maskcast.errors import SinkError, UsageError
 from maskcast.notices import FramePublished, Notice
-from maskcast.places import Tally
+from maskcast.places import Line, Places, Tally
 from maskcast.result import Result
 from maskcast.stream_status import StreamStatus
 from sinks.mqtt import connection, connector, events_topic, publisher
@@ -137,6 +137,31 @@ async def test_totals_and_zones_are_told_when_they_change(broker: Broker) -> Non
         one.nothing_visible()
         await until(lambda: found.of("door/counts")[-1]["zones"] == {"gate": {"person": 0}})
         assert found.of("door/tracks")[-1]["schema"] == "maskcast.frame/3"
+
+
+async def test_places_that_change_are_told_at_once_and_late_frames_of_others_are_not(broker: Broker) -> None:
+    here, there = (replace(tally(0, 1, n), places=Places((), (Line("step", ((0, 0), (n, 1))),))) for n in (7, 0))
+    async with (
+        subscriber(broker.port) as found,
+        publishing(at(broker), prompts=["person"], tally=here) as one,
+    ):
+        await until(lambda: one.connected and found.of("door/totals"))
+        await one.write(replace(result(0), tally=here))
+        await until(lambda: found.of("door/counts")[-1]["counts"]["person"] > 0)
+        seen = found.of("door/counts")[-1]["counts"]
+        one.tell_places(there)
+        await one.write(replace(result(1), tally=replace(here, crossed={"step": {"in": {"person": 9}}})))
+        await until(lambda: found.of("door/tracks")[-1]["frame"] == 1)
+        assert [message["lines"]["step"]["in"]["person"] for message in found.of("door/totals")] == [7, 0]
+        one.tell_places(None)
+        await one.write(replace(result(2), tally=there))
+        await one.write(result(3))
+        await until(lambda: found.of("door/tracks")[-1]["frame"] == 3)
+        last = found.of("door/counts")[-1]
+        assert (last["schema"], last["counts"]) == ("maskcast.counts/1", seen)
+        assert [body for topic, body, _ in found.messages if topic == "site/door/totals"][-1] == b""
+        one.tell_places(here)
+        await until(lambda: found.of("door/counts")[-1].get("zones") == {"gate": {"person": 1}})
 
 
 async def test_events_of_an_outage_arrive_afterwards_in_order(broker: Broker, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from maskcast.notices import (
     FramesDropped,
     PauseChanged,
+    PlacesChanged,
     SourceStatus,
     StreamBegan,
     TalliesChanged,
@@ -45,8 +46,7 @@ def tracked(done: float = 0.25) -> TrackedFrame:
 
 def test_before_anything_happened_it_is_what_the_settings_say():
     state = StreamState(
-        Controls(["person", Prompt("red car", name="car", min_area=0.1, avoid=("bus",))]),
-        places=PLACES,
+        Controls(["person", Prompt("red car", name="car", min_area=0.1, avoid=("bus",))], PLACES),
         actions=("pause", "set"),
     ).describe()
     assert json.loads(json.dumps(state, allow_nan=False)) == {
@@ -102,8 +102,8 @@ def test_rates_and_latency_are_those_of_the_last_second(clock):
 
 
 def test_what_was_counted_comes_with_its_places_and_what_changed_is_said():
-    controls = Controls(["cat"])
-    state = StreamState(controls, places=PLACES)
+    controls = Controls(["cat"], PLACES)
+    state = StreamState(controls)
     tally = Tally(NOW, {"gate": {"cat": 2}}, {"gate": {"cat": 7}}, {"road": {"left": {"cat": 1}}}, PLACES)
     state.notify(TalliesChanged(tally))
     told = state.describe()
@@ -114,9 +114,15 @@ def test_what_was_counted_comes_with_its_places_and_what_changed_is_said():
         "crossed": {"road": {"left": {"cat": 1}}},
     }
     assert told["changed"] is False
-    state.notify(TotalsReset(replace(tally, places=Places(PLACES.zones))))
+    state.notify(TotalsReset(replace(tally, entered={"gate": {"cat": 0}})))
+    assert state.describe()["tally"]["entered"] == {"gate": {"cat": 0}}
+    controls.places = Places(PLACES.zones)
     told = state.describe()
-    assert (told["changed"], told["lines"]) == (True, {})
+    assert (told["changed"], told["lines"], told["zones"].keys()) == (True, {}, {"gate"}), "wanted"
+    state.notify(PlacesChanged(replace(tally, crossed={})))
+    assert state.describe()["tally"]["crossed"] == {}
+    state.notify(PlacesChanged(None))
+    assert state.describe()["tally"] is None
     state = StreamState(controls)
     controls.set_prompts(["dog"])
     assert state.describe()["changed"] is True

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from maskcast.mask import Box
-from maskcast.notices import Notice, TalliesChanged, TotalsReset
-from maskcast.places import Line, Places, Tally
+from maskcast.notices import Notice, PlacesChanged, TalliesChanged, TotalsReset
+from maskcast.places import NOWHERE, Line, Places, Tally, Zone
 from maskcast.result import Event, EventKind, Result
 from sinks.mqtt.journal import Journal
 from streaming.pipeline.controls import Controls
@@ -22,6 +22,7 @@ from tests.sinks_media import frame, grey
 
 STEP = Line("step", ((0.0, 0.5), (1.0, 0.5)), directions=("in", "out"))
 PICTURE = grey(8, 8)
+AT_THE_STEP = Places((), (STEP,))
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
@@ -38,6 +39,9 @@ class Clicker:
 
     def set_prompts(self, groups: Mapping[str, str | None]) -> None:
         self.names = tuple(groups)
+
+    def set_places(self, places: Places, now: datetime) -> None:
+        self.places, self.since = places, now
 
     def reset(self, now: datetime) -> None:
         self.since, self.crossed = now, 0
@@ -61,7 +65,7 @@ def clicker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def counter(journal: Journal, said: list[Notice], controls: Controls, reset: str | None = None) -> Counting:
-    return Counting("door", Places((), (STEP,)), controls, journal, said.append, lost_after=3.0, reset=reset)
+    return Counting("door", controls, journal, said.append, lost_after=3.0, reset=reset)
 
 
 def seen(index: int, *, crossings: int = 0, at: datetime = NOON) -> Result:
@@ -70,13 +74,14 @@ def seen(index: int, *, crossings: int = 0, at: datetime = NOON) -> Result:
 
 
 def crossed(one: Counting) -> int:
+    assert one.tally is not None
     return one.tally.crossed["step"]["in"]["cat"]
 
 
 async def test_a_state_travels_with_events_and_once_a_second_if_it_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
     journal, said, clock = Journal(None), [], [0.0]
     monkeypatch.setattr(counting.time, "monotonic", lambda: clock[0])
-    one = counter(journal, said, Controls(["cat"]))
+    one = counter(journal, said, Controls(["cat"], AT_THE_STEP))
     await one.begin()
     assert one.apply(seen(0)).place_state is None, "nothing but what was kept at the start"
     first = one.apply(seen(1, crossings=2)).place_state
@@ -98,7 +103,7 @@ async def test_a_state_travels_with_events_and_once_a_second_if_it_is_another(mo
 
 
 async def test_it_goes_on_over_attempts_and_processes() -> None:
-    journal, controls = Journal(None), Controls(["cat"])
+    journal, controls = Journal(None), Controls(["cat"], AT_THE_STEP)
     one = counter(journal, [], controls)
     await one.begin()
     one.stage().apply(seen(0, crossings=2))
@@ -116,7 +121,7 @@ async def test_it_goes_on_over_attempts_and_processes() -> None:
 
 
 async def test_prompts_that_change_are_followed() -> None:
-    journal, controls = Journal(None), Controls(["cat"])
+    journal, controls = Journal(None), Controls(["cat"], AT_THE_STEP)
     one = counter(journal, [], controls)
     await one.begin()
     controls.set_prompts(["dog", "cat"])
@@ -126,7 +131,7 @@ async def test_prompts_that_change_are_followed() -> None:
 
 
 async def test_a_reset_comes_between_two_frames_and_is_kept() -> None:
-    journal, said, controls = Journal(None), [], Controls(["cat"])
+    journal, said, controls = Journal(None), [], Controls(["cat"], AT_THE_STEP)
     one = counter(journal, said, controls)
     await one.begin()
     await journal.append("door", one.apply(seen(0, crossings=2)))
@@ -146,7 +151,7 @@ async def test_a_reset_comes_between_two_frames_and_is_kept() -> None:
 
 
 async def test_the_day_begins_with_the_first_frame_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    journal, controls = Journal(None), Controls(["cat"])
+    journal, controls = Journal(None), Controls(["cat"], AT_THE_STEP)
     one = counter(journal, [], controls, reset="00:00")
     await one.begin()
     due = one._due
@@ -161,7 +166,7 @@ async def test_the_day_begins_with_the_first_frame_after_its_time(monkeypatch: p
 
 
 async def test_a_day_that_began_while_the_process_was_stopped_begins_once() -> None:
-    journal, controls = Journal(None), Controls(["cat"])
+    journal, controls = Journal(None), Controls(["cat"], AT_THE_STEP)
     yesterday = datetime.now(UTC) - timedelta(days=3)
     await journal.keep_places("door", json.dumps({"crossed": 7, "since": yesterday.isoformat()}))
     one = counter(journal, [], controls, reset="00:00")
@@ -176,7 +181,7 @@ async def test_a_day_that_began_while_the_process_was_stopped_begins_once() -> N
 
 
 async def test_the_day_begins_without_frames_too() -> None:
-    journal, said, controls = Journal(None), [], Controls(["cat"])
+    journal, said, controls = Journal(None), [], Controls(["cat"], AT_THE_STEP)
     one = counter(journal, said, controls, reset="00:00")
     await one.begin()
     one.look()
@@ -187,4 +192,75 @@ async def test_the_day_begins_without_frames_too() -> None:
     (act,) = controls.acts()
     await asyncio.create_task(act())
     assert isinstance(said[-1], TotalsReset)
+    await journal.close()
+
+
+YARD = Places((Zone("yard", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))),))
+
+
+async def between_frames(controls: Controls) -> None:
+    for act in controls.acts():
+        await act()
+
+
+async def test_places_change_between_two_frames_and_that_is_kept() -> None:
+    journal, said, controls = Journal(None), [], Controls(["cat"], AT_THE_STEP)
+    one = counter(journal, said, controls)
+    await one.begin()
+    one.apply(seen(0, crossings=2))
+    one.ask_places(YARD)
+    both = Places(YARD.zones, AT_THE_STEP.lines)
+    one.ask_places(both)
+    assert controls.places == both, "wanted at once"
+    assert one._stage.places == AT_THE_STEP, "frames may be on their way"
+    said.clear()
+    await between_frames(controls)
+    assert said == [PlacesChanged(one.tally)], "once"
+    assert (one._stage.places, crossed(one)) == (both, 2)
+    kept = await journal.place_state("door")
+    assert kept is not None
+    assert json.loads(kept)["since"] == one.tally.since.isoformat()
+    await journal.close()
+
+
+async def test_a_stream_without_places_counts_nothing_until_it_has_some_and_when_it_has_none_any_more() -> None:
+    journal, said, controls = Journal(None), [], Controls(["cat"])
+    one = counter(journal, said, controls, reset="00:00")
+    assert not await one.begin()
+    result = seen(0, crossings=1)
+    assert one.stage().apply(result) is result
+    one.look()
+    assert (one.tally, said, controls.acts()) == (None, [], [])
+    controls.set_prompts(["dog"])
+    one.ask_places(AT_THE_STEP)
+    await between_frames(controls)
+    assert one._stage.names == ("dog",)
+    assert one.apply(seen(1, crossings=3)).tally is not None
+    assert crossed(one) == 3
+    one.ask_places(NOWHERE)
+    one.ask_reset()
+    await between_frames(controls)
+    assert said[-1] == PlacesChanged(None)
+    assert await journal.place_state("door") is None
+    assert one.apply(result) is result
+    one.ask_places(AT_THE_STEP)
+    await between_frames(controls)
+    assert crossed(one) == 0
+    await journal.close()
+
+
+async def test_places_that_were_asked_for_before_a_begin_or_an_attempt_are_those_of_it() -> None:
+    journal, said, controls = Journal(None), [], Controls(["cat"], AT_THE_STEP)
+    one = counter(journal, said, controls)
+    await one.begin()
+    one.ask_places(YARD)
+    await one.begin()
+    assert one._stage.places == YARD
+    said.clear()
+    await between_frames(controls)
+    assert said == []
+    controls.places = NOWHERE
+    assert await one.begin(), "there were some"
+    assert not await one.begin()
+    assert await journal.place_state("door") is None
     await journal.close()

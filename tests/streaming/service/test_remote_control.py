@@ -1,5 +1,6 @@
 """What a stream does at the request of subscribers, without a source and a model."""
 
+import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,9 +9,10 @@ import pytest
 
 from maskcast.errors import UsageError
 from maskcast.notices import PauseChanged, PromptsChanged, SourceStatus
+from maskcast.places import NOWHERE
 from maskcast.prompts import Prompt, clean_prompts
 from maskcast.result import Result
-from sinks.messages.control import ControlMessage, ControlMessage2
+from sinks.messages.control import ControlMessage, ControlMessage2, ControlMessage3
 from sinks.video.still import StillSink
 from sources.picture import ArrayPicture
 from streaming.pipeline.controls import Controls
@@ -33,9 +35,19 @@ class Stream:
         self.presence = Presence("door", SimpleNamespace(), self.controls)
         self.presence.source = SourceStatus(online=True)
         outputs = SimpleNamespace(find=lambda kind: self.still if kind is StillSink else None)
-        self.remote = RemoteControl(self.controls, self.presence, outputs, self, self.told.append)
+        self.counting, self.slow = [], asyncio.Event()
+        self.slow.set()
+        self.remote = RemoteControl(self.controls, self.presence, outputs, self, self.told.append, self)
+
+    def ask_places(self, places):
+        self.controls.places = places
+        self.counting.append(places)
+
+    def ask_reset(self):
+        self.counting.append("reset")
 
     async def check_prompts(self, prompts):
+        await self.slow.wait()
         if not prompts:
             raise UsageError("no prompt")
         return clean_prompts(prompts)
@@ -96,3 +108,55 @@ async def test_a_prompt_that_is_added_takes_the_place_of_that_of_its_name_and_go
     assert stream.controls.prompts == (Prompt("tabby", "cat", min_area=0.1), Prompt("dog"))
     await stream.ask("remove", "cat")
     assert stream.controls.names == ("dog",)
+
+
+def request_places(**given):
+    return ControlMessage3.model_validate({"schema": "maskcast.control/3", "action": "places", **given})
+
+
+SQUARE = [[0, 0], [1, 0], [1, 1], [0, 1]]
+
+
+async def test_places_are_checked_and_wanted():
+    stream = Stream()
+    await stream.remote.obey(request_places(zones={"gate": {"points": SQUARE, "prompts": ["cat"]}}))
+    assert stream.counting == [stream.controls.places]
+    assert [zone.name for zone in stream.controls.places.zones] == ["gate"]
+    await stream.remote.obey(ControlMessage2.model_validate({"schema": "maskcast.control/2", "action": "reset"}))
+    assert stream.counting[1:] == ["reset"]
+    await stream.remote.obey(request_places(zones={}))
+    assert stream.counting[2:] == [NOWHERE]
+    with pytest.raises(UsageError, match="no totals"):
+        await stream.remote.obey(ControlMessage2.model_validate({"schema": "maskcast.control/2", "action": "reset"}))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"zones": {"gate": {"points": SQUARE[:2]}}}, "zones.gate.points: has 2 points: a zone needs 3 or more"),
+        ({"zones": {"gate": {"points": [*SQUARE[:2], [0, 1], [1, 1]]}}}, "zones.gate.points: the outline crosses"),
+        ({"zones": {"gate": {"points": SQUARE, "prompts": ["dog"]}}}, "zones.gate.prompts: no prompt is named 'dog'"),
+        ({"zones": {"a": {"points": SQUARE}}, "lines": {"a": {"points": SQUARE}}}, "lines.a: there is another"),
+    ],
+)
+async def test_places_that_cannot_be_meant_change_nothing(given, said):
+    stream = Stream()
+    with pytest.raises(UsageError) as caught:
+        await stream.remote.obey(request_places(**given))
+    assert str(caught.value).startswith(said)
+    assert (stream.counting, stream.controls.places) == ([], NOWHERE)
+
+
+async def test_changes_are_made_one_after_the_other_wherever_they_come_from():
+    stream = Stream()
+    stream.slow.clear()
+    coming = [asyncio.create_task(stream.ask("add", prompt)) for prompt in ("dog", "bird")]
+    zones = {"gate": {"points": SQUARE, "prompts": ["bird"]}}
+    coming.append(asyncio.create_task(stream.remote.obey(request_places(zones=zones))))
+    await asyncio.sleep(0)
+    await stream.ask("pause")
+    assert stream.controls.names == ("cat",)
+    stream.slow.set()
+    await asyncio.gather(*coming)
+    assert stream.controls.names == ("cat", "dog", "bird")
+    assert stream.controls.places.zones[0].prompts == ("bird",)

@@ -99,6 +99,49 @@ def in_order(events):
     return list(found.values())
 
 
+def places_change(running, listener, street):
+    """Others are asked for, the process is killed, and in the end there are none; nobody walks."""
+    below, above = street.below(), len(WALKERS) - street.below()
+
+    def ask(**places):
+        replies = len(listener.of("street", "control/reply"))
+        asked = {"schema": "maskcast.control/3", "action": "places", **places}
+        listener.publish("site/street/control", asked)
+        eventually(lambda: len(listener.of("street", "control/reply")) > replies, 10, "a reply")
+        return listener.last("street", "control/reply")
+
+    def retained():
+        return [body for topic, body, _ in list(listener.messages) if topic == "site/street/totals"][-1]
+
+    same = {"points": [[0, 0.5], [1, 0.5], [1, 1], [0, 1]], "anchor": "centre"}
+    other = {"points": [[0, 0], [1, 0], [1, 0.5], [0, 0.5]], "anchor": "centre"}
+    refused = ask(zones={"below": same, "above": {**other, "prompts": ["dog"]}})
+    assert refused["reason"].startswith("zones.above.prompts: no prompt is named 'dog'")
+    assert ask(zones={"below": same, "above": other})["status"] == "accepted"
+    inside = {"below": {"object": below}, "above": {"object": above}}
+    eventually(lambda: listener.last("street", "counts").get("zones") == inside, 15, "who is in both zones")
+    entered = {"below": {"object": 0}, "above": {"object": above}}
+    eventually(lambda: listener.last("street", "totals")["zones"] == entered, 10, "whoever is there has entered")
+    assert listener.last("street", "totals")["lines"] == {}
+    assert running.metric("maskcast_zone_entered_total", zone="above") == above
+    assert running.metric("maskcast_line_crossed_total", line="middle") == 0
+    running.kill()
+    running.start()
+    eventually(lambda: "middle" in listener.last("street", "totals")["lines"], 60, "the settings rule again")
+    assert listener.last("street", "totals")["lines"] == {"middle": {"down": {"object": 0}, "up": {"object": 0}}}
+    assert listener.last("street", "totals")["zones"] == {"below": {"object": 0}}
+    assert listener.last("street", "counts")["zones"].keys() == {"below"}
+    frames = len(listener.of("street", "tracks"))
+    eventually(lambda: len(listener.of("street", "tracks")) > frames + 3, 60, "frames")
+    assert listener.last("street", "tracks")["schema"] == "maskcast.frame/3"
+    listener.publish("site/street/control", {"action": "pause"})
+    assert ask(zones={}, lines={})["status"] == "accepted"
+    eventually(lambda: retained() == b"", 10, "no totals are retained, though it is paused")
+    assert listener.last("street", "counts")["schema"] == "maskcast.counts/1"
+    listener.publish("site/street/control", {"action": "resume"})
+    eventually(lambda: listener.last("street", "tracks")["schema"] == "maskcast.frame/1", 20, "frames without zones")
+
+
 def killed_while_walkers_cross(tmp_path, kills):
     chance = random.Random(11)
     with ExitStack() as stack:
@@ -151,16 +194,17 @@ def killed_while_walkers_cross(tmp_path, kills):
         assert listener.last("street", "counts")["zones"] == {"below": {"object": street.below()}}, (
             "who is inside stays"
         )
+        places_change(running, listener, street)
         assert running.stop() == 0
         eventually(lambda: listener.last("street", "status").get("reason") == "stopped", 10)
         events = in_order(listener.of("street", "events"))
         crossed = Counter(event["direction"] for event in events if event["event"] == "crossed")
         assert crossed == street.crossed
-        entered, left = (sum(event["event"] == kind for event in events) for kind in ("entered", "left"))
+        below_it = [event["event"] for event in events if event.get("zone") == "below"]
+        entered, left = below_it.count("entered"), below_it.count("left")
         assert entered == below + street.crossed["down"]
         assert left == street.crossed["up"]
         assert totals["zones"] == {"below": {"object": entered}}
-        assert listener.last("street", "tracks")["schema"] == "maskcast.frame/3"
         assert "Traceback" not in running.text()
         return street.crossed.total()
 

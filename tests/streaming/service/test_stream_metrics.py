@@ -1,7 +1,10 @@
 """What is counted of a stream, from what it says happened."""
 
+from datetime import UTC, datetime
+
 from maskcast.errors import ModelError, SinkError
-from maskcast.notices import FramesDropped, Problem, PromptsChanged, RequestsAnswered, SourceStatus
+from maskcast.notices import FramesDropped, PlacesChanged, Problem, PromptsChanged, RequestsAnswered, SourceStatus
+from maskcast.places import Tally
 from streaming.pipeline.controls import Controls
 from streaming.service.metrics import Metrics
 from streaming.service.stream_metrics import StreamMetrics
@@ -58,3 +61,24 @@ def test_each_notice_is_counted_where_it_belongs():
     assert value(registry, "tracks_visible", prompt="cat") is None
     one.end()
     assert value(registry, "frames_total") is None
+
+
+def test_series_of_places_come_and_go_with_them():
+    one, _, registry = measured()
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    first = Tally(now, {"gate": {"cat": 2}}, {"gate": {"cat": 5}}, {"step": {"in": {"cat": 3}}})
+    one.notify(PlacesChanged(first))
+    assert value(registry, "zone_tracks", zone="gate", prompt="cat") == 2
+    one.notify(PlacesChanged(Tally(now, {"yard": {"cat": 1}}, {"yard": {"cat": 0}}, {"step": {"in": {"cat": 0}}})))
+    assert value(registry, "zone_tracks", zone="gate", prompt="cat") is None
+    assert value(registry, "zone_entered_total", zone="gate", prompt="cat") is None
+    assert value(registry, "zone_tracks", zone="yard", prompt="cat") == 1
+    assert value(registry, "line_crossed_total", line="step", direction="in", prompt="cat") == 0, "another line"
+    one.nothing_visible()
+    assert value(registry, "zone_tracks", zone="yard", prompt="cat") == 0
+    assert value(registry, "zone_tracks", zone="gate", prompt="cat") is None
+    one.notify(PlacesChanged(None))
+    one.nothing_visible()
+    assert value(registry, "zone_tracks", zone="yard", prompt="cat") is None
+    assert value(registry, "tracks_visible", prompt="cat") == 0
+    one.end()
