@@ -7,6 +7,7 @@ import { href, route } from "./router.js";
 import { theme } from "./theme.js";
 
 const TOAST_SECONDS = 6;
+const LOST_MS = 800; // that a line is away before it is said: most come back at once
 
 const $ = (id) => document.getElementById(id);
 let session = null;
@@ -14,7 +15,7 @@ let live = null;
 let view = null; // {state?, event?, frame?, again?, close()} of the view that is open
 let opening = 0; // counts, so that a view that loads late does not take the place of a newer one
 let last = null; // the last states, and when they were told
-let lost; // when the line was lost, it is said after a moment: most come back at once
+let lost; // the timer that says so, from when the line was lost on
 
 /** Say something for some seconds; `kind` is "good", "bad" or "". */
 function toast(text, kind = "") {
@@ -47,19 +48,18 @@ async function admitted() {
 
 const heard = {
   link(up, why) {
-    clearTimeout(lost);
     if (up) {
+      clearTimeout(lost);
+      lost = undefined;
       $("link").hidden = true;
       delete document.documentElement.dataset.lost;
       if (view && view.again) view.again();
-      return;
-    }
-    if (!session || session.open) {
+    } else if (lost === undefined && (!session || session.open)) {
       lost = setTimeout(() => {
         $("link").textContent = `${why || "Connection lost"}. Trying again…`;
         $("link").hidden = false;
         document.documentElement.dataset.lost = "";
-      }, 800);
+      }, LOST_MS);
     }
   },
   state(streams, time) {
@@ -120,6 +120,8 @@ function open() {
 function login() {
   if (document.documentElement.dataset.login) return;
   document.documentElement.dataset.login = "open";
+  clearTimeout(lost);
+  lost = undefined;
   $("link").hidden = true;
   show(() => import("./login.js").then((module) => module.login), { done: start }, "Sign in");
 }

@@ -16,8 +16,8 @@ const rate = (number) => (number >= 9.95 ? number.toFixed(0) : number.toFixed(1)
 export function pace({ online, paused, rate: frames, latency }) {
   if (!online || paused) return "";
   const words = [];
-  if (frames && typeof frames.tracked === "number") {
-    const short = typeof frames.wanted === "number" && frames.wanted - frames.tracked > 0.05 * frames.wanted;
+  if (frames && frames.wanted + frames.tracked > 0) {
+    const short = frames.wanted - frames.tracked > 0.05 * frames.wanted;
     words.push(short ? `${rate(frames.tracked)} of ${rate(frames.wanted)}/s` : `${rate(frames.tracked)}/s`);
   }
   if (typeof latency === "number") words.push(latency < 10 ? `${Math.round(latency * 1000)} ms` : ago(latency));

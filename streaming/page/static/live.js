@@ -4,6 +4,7 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 5000;
 // States come at least this often while anything runs; a line that is silent for longer is dead, whatever TCP says.
 const SILENCE_MS = 20000;
+const LONGEST_ANSWER_MS = 10000;
 
 const text = new TextDecoder();
 
@@ -63,12 +64,8 @@ export class Live {
   }
 
   async _connect() {
-    let admitted = false;
-    try {
-      admitted = await this.admitted();
-    } catch {
-      admitted = false;
-    }
+    const late = new Promise((resolve) => setTimeout(resolve, LONGEST_ANSWER_MS, false));
+    const admitted = await Promise.race([this.admitted(), late]).catch(() => false);
     if (this.closed) return;
     if (!admitted) {
       this._later();
@@ -80,9 +77,18 @@ export class Live {
     const socket = (this.socket = new WebSocket(url.href));
     socket.binaryType = "arraybuffer";
     let states = {};
+    const ended = ({ reason }) => {
+      clearTimeout(this.silence);
+      if (this.socket !== socket) return;
+      this.socket = null;
+      this._later(reason);
+    };
     const alive = () => {
       clearTimeout(this.silence);
-      this.silence = setTimeout(() => socket.close(), SILENCE_MS);
+      this.silence = setTimeout(() => {
+        socket.close(); // of a dead line the browser may take a minute to say that it is closed
+        ended({});
+      }, SILENCE_MS);
     };
     socket.onopen = () => {
       this.wait = FIRST_WAIT_MS;
@@ -104,19 +110,14 @@ export class Live {
       states = merged(states, message.streams);
       this.hear.state(states, message.time);
     };
+    socket.onclose = ended;
     alive();
-    socket.onclose = ({ reason }) => {
-      clearTimeout(this.silence);
-      if (this.socket !== socket) return;
-      this.socket = null;
-      this._later(reason);
-    };
   }
 
   _later(why = "") {
     if (this.closed) return;
     this.hear.link(false, why);
-    this.timer = setTimeout(() => this._now(), this.wait * (0.75 + Math.random() / 2));
+    this.timer = setTimeout(() => this._now(), this.wait * (0.5 + Math.random() / 2));
     this.wait = Math.min(LONGEST_WAIT_MS, this.wait * 2);
   }
 }
