@@ -11,7 +11,7 @@ export function ask(stream, request) {
 /** Why nothing can be changed, or null. */
 export function refusal(session, state) {
   if (session.read_only) return "Read only: nothing can be changed on this page.";
-  return state.control?.length ? null : "This stream takes no changes.";
+  return state.control.length ? null : "This stream takes no changes.";
 }
 
 export function control(root, { session, stream }) {
@@ -50,8 +50,8 @@ export function control(root, { session, stream }) {
       root.hidden = !state;
       if (!state) return;
       const why = refusal(session, state);
-      const changed = state.changed ? "Not as in the settings: gone at the restart." : "";
-      note.textContent = why ?? changed;
+      const changed = state.changed && "Not as in the settings: gone at the restart.";
+      note.textContent = [why, changed].filter(Boolean).join(" ");
       bar.hidden = Boolean(why);
       pause.dataset.action = state.paused ? "resume" : "pause";
       pause.textContent = state.paused ? "Resume" : "Pause";
