@@ -154,7 +154,7 @@ export class Picture {
   _fit() {
     const { message, box, stage } = this;
     const ratio = message ? message.width / message.height : UNKNOWN_RATIO;
-    box.style.setProperty("--ratio", ratio);
+    box.style.setProperty("--picture", ratio);
     const width = Math.min(box.clientWidth, box.clientHeight * ratio);
     if (!width) return;
     const height = width / ratio;

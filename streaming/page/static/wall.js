@@ -6,6 +6,7 @@ import { Picture } from "./picture.js";
 import { href } from "./router.js";
 
 const NARROWEST_TILE = 260;
+const [NARROWEST, WIDEST] = [3 / 4, 16 / 9]; // width by height of the tiles' pictures
 const CAPTION = 56; // pixels under a picture
 const GAP = 8;
 // Pictures a second of all tiles together, and of one.
@@ -15,13 +16,16 @@ const MOST_WATCHED = 64; // that the server allows
 const SETTLING_MS = 150;
 let scrolled = 0; // where the wall was left
 
-/** How many columns show `count` tiles largest; if they do not all fit, tiles stay wide enough and the wall scrolls. */
-export function columnsFor(count, width, height) {
+/**
+ * How many columns show `count` tiles largest, whose pictures are `ratio` times as wide as high; if they do not all
+ * fit, tiles stay wide enough and the wall scrolls.
+ */
+export function columnsFor(count, width, height, ratio = WIDEST) {
   const most = Math.max(1, Math.floor((width + GAP) / (NARROWEST_TILE + GAP)));
   for (let columns = 1; columns <= most; columns += 1) {
     const tile = (width - GAP * (columns - 1)) / columns;
     const rows = Math.ceil(count / columns);
-    if (rows * ((tile * 9) / 16 + CAPTION + GAP) <= height) return columns;
+    if (rows * (tile / ratio + CAPTION + GAP) <= height) return columns;
   }
   return most;
 }
@@ -92,10 +96,17 @@ export function wall(root, { live, say }) {
   );
   const arrange = () => {
     const height = window.innerHeight - root.getBoundingClientRect().top - window.scrollY - GAP;
-    grid.style.setProperty("--columns", columnsFor(tiles.size, grid.clientWidth, height));
+    const ratios = [...tiles.values()].flatMap(({ picture: { message } }) => (message ? message.width / message.height : []));
+    const ratio = Math.max(NARROWEST, Math.min(WIDEST, Math.max(...(ratios.length ? ratios : [WIDEST]))));
+    grid.style.setProperty("--ratio", ratio);
+    grid.style.setProperty("--columns", columnsFor(tiles.size, grid.clientWidth, height, ratio));
   };
-  const resized = new ResizeObserver(arrange);
-  resized.observe(root);
+  const resized = () => {
+    arrange();
+    watch();
+  };
+  const size = new ResizeObserver(arrange);
+  size.observe(root);
   document.addEventListener("visibilitychange", watch);
 
   const tick = setInterval(() => {
@@ -119,7 +130,7 @@ export function wall(root, { live, say }) {
         let tile = tiles.get(name);
         const fresh = !tile;
         if (fresh) {
-          tile = new Tile(name, watch);
+          tile = new Tile(name, resized);
           tiles.set(name, tile);
         }
         if (grid.children[at] !== tile.node) grid.insertBefore(tile.node, grid.children[at] || null);
@@ -141,7 +152,7 @@ export function wall(root, { live, say }) {
       clearTimeout(settling);
       clearInterval(tick);
       observer.disconnect();
-      resized.disconnect();
+      size.disconnect();
       document.removeEventListener("visibilitychange", watch);
       for (const tile of tiles.values()) tile.picture.close();
     },
