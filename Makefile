@@ -8,7 +8,7 @@ INSTALLED := $(PREFIX)/share/maskcast
 # Which torch: cuda for NVIDIA GPUs, or cpu. On Linux pip's usual index has it with 2.7 GB of libraries for GPUs alone.
 TORCH ?= $(shell [ -e /proc/driver/nvidia/version ] || command -v nvidia-smi >/dev/null && echo cuda || echo cpu)
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
-SYSTEM_PACKAGES := mosquitto ffmpeg gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base \
+SYSTEM_PACKAGES := mosquitto ffmpeg chromium gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
 # Many tests wait for servers and clocks: three processes keep two processors busy, with one thread each for the model.
 # What one has compiled the others, and the processes that they start, need not compile again.

@@ -1,0 +1,63 @@
+"""The page's modules in a real browser, against our own code in Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from sinks.video.palette import track_rgb
+from tests.browser import tab
+from tests.streaming.page.serving import serving
+
+# The set pixels of masks `[{size, counts}]` as the page reads them: a byte each, row by row.
+PIXELS = """async (masks) => {
+  const { spans, contains } = await import("./rle.js");
+  return masks.map((mask) => {
+    const [height, width] = mask.size;
+    const pixels = Array(height * width).fill(0);
+    const flat = spans(mask);
+    for (let at = 0; at < flat.length; at += 3)
+      for (let y = flat[at + 1]; y < flat[at + 2]; y += 1) pixels[y * width + flat[at]] += 1;
+    const clicked = pixels.map((_, at) => Number(contains(mask, at % width, Math.floor(at / width))));
+    return [pixels, clicked];
+  });
+}"""
+COLOURS = """async (ids) => {
+  const { trackRgb } = await import("./palette.js");
+  return ids.map(trackRgb);
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(browser):
+    """A document beside the modules, in which nothing runs."""
+    with serving() as server, tab(browser, f"{server.url}static/rle.js", expected="favicon") as one:
+        yield one
+
+
+def masks():
+    """Empty, full and random ones of all densities, of one pixel to some thousands, and with long runs."""
+    chance = np.random.default_rng(17)
+    yield from (np.zeros((3, 5), np.uint8), np.ones((4, 2), np.uint8), np.ones((1, 1), np.uint8))
+    for number in range(100):
+        height, width = chance.integers(1, 24, 2)
+        yield (chance.random((height, width)) < number / 99).astype(np.uint8)
+    large = np.zeros((70, 40), np.uint8)
+    large[3:66, 5:38] = 1
+    large[20:22, 11] = 0
+    yield large
+
+
+def test_masks_are_read_as_pycocotools_reads_them(page):
+    wanted = list(masks())
+    given = [coco.encode(np.asfortranarray(mask)) for mask in wanted]
+    given = [{"size": list(map(int, one["size"])), "counts": one["counts"].decode()} for one in given]
+    for mask, both in zip(wanted, page.evaluate(PIXELS, given), strict=True):
+        for pixels in both:
+            np.testing.assert_array_equal(np.array(pixels, np.uint8).reshape(mask.shape), mask)
+
+
+def test_tracks_have_the_colours_of_annotated_video(page):
+    ids = [*range(1, 1001), 10**6, 2**31]
+    np.testing.assert_allclose(page.evaluate(COLOURS, ids), [track_rgb(one) for one in ids], atol=1e-6)
