@@ -32,6 +32,7 @@ MAX_DEPTH = 5  # brackets within brackets: the points of a zone are at the fifth
 LONGEST_INTEGER = 18  # digits
 QUOTED_CHARACTERS = 40  # characters of a request that an error message may repeat
 RATE_PER_SECOND, BURST = 10.0, 20.0  # requests in the long run, and at once
+MOST_WAITING_REQUESTS = 64  # requests, of each kind on a topic, that wait for the one at work
 FLOOD_SECONDS = 1.0  # between two replies to the requests above that
 
 # What pydantic finds, in the words of someone who writes JSON by hand.
@@ -198,6 +199,7 @@ class ControlDesk:
         self._clock = clock
         self._tokens = BURST
         self._filled_at = clock()
+        self._waiting = 0  # for an `answer`
         self._refused = 0  # requests that no reply has counted yet
         self._summed_at = float("-inf")
 
@@ -207,13 +209,39 @@ class ControlDesk:
         Returns:
             None for one above the rate that a later reply counts.
         """
+        if not self._within_rate():
+            self.refuse()
+            return self.refusals()
+        return self._read(payload)
+
+    async def answer(self, payload: bytes) -> bytes | None:
+        """The reply to a request of somebody who waits for it.
+
+        Returns:
+            None for one above the rate, or where `MOST_WAITING_REQUESTS` wait already: it is not read.
+        """
+        if self._waiting >= MOST_WAITING_REQUESTS or not self._within_rate():
+            self._notify(RequestsAnswered(accepted=False))
+            return None
+        admitted = self._read(payload)
+        if isinstance(admitted, bytes):
+            return admitted
+        self._waiting += 1
+        try:
+            return await self.carry_out(admitted)
+        finally:
+            self._waiting -= 1
+
+    def _within_rate(self) -> bool:
         now = self._clock()
         self._tokens = min(BURST, self._tokens + (now - self._filled_at) * RATE_PER_SECOND)
         self._filled_at = now
         if self._tokens < 1:
-            self.refuse()
-            return self.refusals()
+            return False
         self._tokens -= 1
+        return True
+
+    def _read(self, payload: bytes) -> AnyControlMessage | bytes:
         try:
             request = parse_control(payload)
         except ControlError as error:

@@ -10,10 +10,8 @@ from sinks.messages import topics
 from sinks.messages.control import CHANGES, AnyControlMessage
 from sinks.mqtt.client import RefusedError
 from sinks.mqtt.connection import Connection, DisconnectedError
-from sinks.mqtt.control import ControlDesk
+from sinks.mqtt.control import MOST_WAITING_REQUESTS, ControlDesk
 from sinks.mqtt.incoming import Incoming
-
-MOST_WAITING_REQUESTS = 64  # requests of each kind that wait for the one at work
 
 # A request to be carried out, or the reply to one that is not, with the correlation data of both.
 _Queue: TypeAlias = "asyncio.Queue[tuple[AnyControlMessage | bytes, bytes | None]]"

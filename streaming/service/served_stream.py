@@ -38,7 +38,11 @@ logger = logging.getLogger(__name__)
 
 
 class ServedStream:
-    """A stream as it is over all attempts. What happens to it is announced, measured and remembered here."""
+    """A stream as it is over all attempts. What happens to it is announced, measured and remembered here.
+
+    Attributes:
+        desk: answers requests that are made on the page, between `begin` and `end`.
+    """
 
     def __init__(self, name: str, settings: StreamSettings, resources: Resources, stop: asyncio.Event) -> None:
         """Prepare; nothing is announced before `begin`. `stop` ends an attempt."""
@@ -75,6 +79,11 @@ class ServedStream:
             reset=settings.reset,
         )
 
+        self._remote = RemoteControl(
+            self._controls, self._presence, self._outputs, resources.worker, self.notify, self._counting
+        )
+        self.desk: ControlDesk | None = None
+
     def _track_state(self) -> TrackStateFile | None:
         if not self._resources.track_states or self.settings.ends():
             return None
@@ -87,6 +96,7 @@ class ServedStream:
         if board := self._resources.board:
             board.add(self._shown)
         placeless = await self._counting.begin()
+        self.desk = ControlDesk(self.name, self._remote, self.notify)
         await self._presence.start(self._control(), self.notify, live=self._live, tally=self._counting.tally)
         if placeless:
             self._presence.notify(PlacesChanged(None))  # the broker retains totals
@@ -99,15 +109,13 @@ class ServedStream:
         allowed = self.settings.control
         if not allowed:
             return None
-        remote = RemoteControl(
-            self._controls, self._presence, self._outputs, self._resources.worker, self.notify, self._counting
-        )
-        return ControlDesk(self.name, remote, self.notify, allowed=allowed)
+        return ControlDesk(self.name, self._remote, self.notify, allowed=allowed)
 
     async def end(self, *, removed: bool, bug: BaseException | None = None) -> None:
         """Say goodbye, and why: the stream is `removed` from the settings, or a `bug` has ended it."""
         if bug:
             self._presence.source = SourceStatus(False, f"failed unexpectedly, see the log: {type(bug).__name__}")
+        self.desk = None
         try:
             await self._presence.leave(removed=removed)
         finally:

@@ -1,6 +1,7 @@
 """What a stream is told and tells, without a source and a model."""
 
 import asyncio
+import json
 import threading
 from types import SimpleNamespace
 
@@ -35,6 +36,18 @@ async def test_the_control_topic_takes_what_the_settings_allow(tmp_path, control
         assert desk is None, "not even a subscription"
     else:
         assert desk._allowed == actions
+
+
+async def test_the_page_may_ask_for_all_while_the_stream_is_served(tmp_path):
+    one = door(tmp_path, control=["pause"])
+    one._resources.journal = one._counting._journal = Journal(None)
+    assert one.desk is None
+    await one.begin()
+    reply = json.loads(await one.desk.answer(b'{"schema": "maskcast.control/3", "action": "places", "zones": {}}'))
+    assert reply["status"] == "accepted"
+    await one.end(removed=False)
+    assert one.desk is None
+    await one._resources.journal.close()
 
 
 async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_offline(tmp_path, monkeypatch):
