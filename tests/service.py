@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -84,6 +85,14 @@ class Service:
             return error.code, error.read().decode()
         except OSError as error:
             return 0, str(error)
+
+    def post(self, path: str, message: dict[str, Any]) -> tuple[int, str]:
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", json.dumps(message).encode())
+        try:
+            with urllib.request.urlopen(asked, timeout=patient(10)) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of all series of a metric that have these labels."""

@@ -52,7 +52,7 @@ class StreamState:
             controls: what is wanted of it, and may change.
             max_rate: most frames a second that are to be tracked; None for all.
             live: whether it cannot wait; said anew when it begins.
-            actions: what may be asked for on `control`.
+            actions: what may be asked for on the page.
             recording: says whether it is recorded now.
         """
         self.recording = recording

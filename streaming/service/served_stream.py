@@ -11,6 +11,7 @@ from maskcast.errors import MaskcastError, ModelError, TrackStateError
 from maskcast.notices import Notice, Notify, PlacesChanged, Problem, SourceStatus
 from maskcast.result import KnownTracks
 from maskcast.threads import into_loop
+from sinks.messages.control import ACTIONS
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.payload import DEFAULT_PAYLOAD_BYTES
 from sinks.video.recording import RecordingSink
@@ -55,7 +56,7 @@ class ServedStream:
             self._controls,
             max_rate=settings.max_rate,
             live=self._live,
-            actions=settings.control,
+            actions=ACTIONS,
             recording=self._is_recording,
         )
         self._shown = ShownStream(

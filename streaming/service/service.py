@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from maskcast import __version__
 from maskcast.errors import MaskcastError, ModelError, UsageError
+from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus
 from streaming.event_loop import hangup_obeyed, run_until_stopped
@@ -118,10 +119,16 @@ class Service:
 
     def _web_server(self) -> WebServer:
         """The page, with all that this process serves beside it."""
+        from streaming.page.control import Control
         from streaming.page.monitoring import Monitoring
         from streaming.page.server import WebServer
 
-        return WebServer(self._settings.http, [Monitoring(self._metrics.registry, self.health, self.readiness)])
+        monitoring = Monitoring(self._metrics.registry, self.health, self.readiness)
+        return WebServer(self._settings.http, [monitoring, Control(self._desk_of, read_only=False)])
+
+    def _desk_of(self, stream: str) -> ControlDesk | None:
+        supervisor = self._streams.supervisors().get(stream) if self._streams else None
+        return supervisor.stream.desk if supervisor else None
 
     def _make_worker(self) -> Worker:
         beat = partial(self._heartbeat.beat, "model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import threading
 import time
@@ -117,7 +118,9 @@ def places_change(running, listener, street):
     other = {"points": [[0, 0], [1, 0], [1, 0.5], [0, 0.5]], "anchor": "centre"}
     refused = ask(zones={"below": same, "above": {**other, "prompts": ["dog"]}})
     assert refused["reason"].startswith("zones.above.prompts: no prompt is named 'dog'")
-    assert ask(zones={"below": same, "above": other})["status"] == "accepted"
+    places = {"zones": {"below": same, "above": other}}
+    status, reply = running.post("/control/street", {"schema": "maskcast.control/3", "action": "places", **places})
+    assert (status, json.loads(reply)["status"]) == (200, "accepted"), "on the page"
     inside = {"below": {"object": below}, "above": {"object": above}}
     eventually(lambda: listener.last("street", "counts").get("zones") == inside, 15, "who is in both zones")
     entered = {"below": {"object": 0}, "above": {"object": above}}
