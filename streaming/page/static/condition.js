@@ -34,11 +34,11 @@ export function ago(seconds) {
 }
 
 /** Why there is no newer picture; "" while they come. `now` is the server's time in milliseconds. */
-export function trouble(state, message, now) {
+export function trouble(state, now) {
   const word = condition(state);
   if (word !== "offline" && word !== "paused") return "";
   const seconds = (now - Date.parse(state.since)) / 1000;
   const since = seconds >= 0 ? ` for ${ago(seconds)}` : "";
   const reason = word === "offline" && state.reason ? `: ${state.reason}` : "";
-  return `${word === "paused" ? "Paused" : "Offline"}${since}${reason}${message ? "" : ". No picture yet"}`;
+  return `${word === "paused" ? "Paused" : "Offline"}${since}${reason}`;
 }

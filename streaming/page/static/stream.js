@@ -160,7 +160,7 @@ export function stream(root, given) {
     if (known && known.streams[name]) describe(known.streams[name]);
   }, 1000);
   function describe(state) {
-    const why = trouble(state, picture.message, Date.now() + behind);
+    const why = trouble(state, Date.now() + behind);
     veil.hidden = !why;
     write(veil, why);
   }

@@ -54,7 +54,7 @@ class Tile {
     this.badge.className = `badge ${kinds[word]}`;
     write(this.badge, word);
     write(this.pace, pace(state));
-    const why = trouble(state, this.picture.message, now);
+    const why = trouble(state, now);
     this.veil.hidden = !why;
     write(this.veil, why);
     this.picture.told(state);
@@ -110,7 +110,7 @@ export function wall(root, { live, say }) {
   document.addEventListener("visibilitychange", watch);
 
   const tick = setInterval(() => {
-    for (const tile of tiles.values()) if (!tile.veil.hidden) write(tile.veil, trouble(tile.known, tile.picture.message, Date.now() + behind));
+    for (const tile of tiles.values()) if (!tile.veil.hidden) write(tile.veil, trouble(tile.known, Date.now() + behind));
   }, 1000);
 
   return {
