@@ -56,6 +56,7 @@ export function control(root, { session, stream }) {
       pause.dataset.action = state.paused ? "resume" : "pause";
       pause.textContent = state.paused ? "Resume" : "Pause";
       for (const each of buttons) each.hidden = !state.control.includes(each.dataset.action);
+      reset.hidden ||= !Object.keys({ ...state.zones, ...state.lines }).length; // it has no counters
       editor.state(state, why === null);
     },
     close() {},
