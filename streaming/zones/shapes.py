@@ -7,6 +7,7 @@ half-axes of an ellipse around an object, on whose border the distance is 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from math import hypot, inf
 
@@ -19,6 +20,9 @@ Point = tuple[float, float]
 
 # Corners as near to the border of the picture are meant to lie on it.
 SNAP = 0.01
+# How far the radius of the largest circle in a zone may be off: it says which zones are narrow.
+DEPTH_TOLERANCE = 0.005
+KNOWN_POLYGONS = 256
 # A point outside every outline, in a direction that no hand draws along.
 OUTSIDE = (-3.0, -7.3)
 
@@ -146,6 +150,8 @@ def _snapped(points: Points) -> Points:
     return tuple((snap(x), snap(y)) for x, y in points)
 
 
+# A hundred corners may take a tenth of a second, and each attempt at a stream asks anew.
+@lru_cache(maxsize=KNOWN_POLYGONS)
 def _polygon(points: Points) -> tuple[Points, float]:
     from shapely import Polygon, maximum_inscribed_circle
 
@@ -153,4 +159,4 @@ def _polygon(points: Points) -> tuple[Points, float]:
     if not polygon.is_valid:  # thinner than what is snapped
         polygon = Polygon(points)
     corners = tuple((x, y) for x, y in polygon.exterior.coords[:-1])
-    return corners, float(maximum_inscribed_circle(polygon).length)
+    return corners, float(maximum_inscribed_circle(polygon, tolerance=DEPTH_TOLERANCE).length)

@@ -1,6 +1,8 @@
 """What a stream does at the request of subscribers, without a source and a model."""
 
 import asyncio
+import math
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,13 +18,20 @@ from sinks.messages.control import ControlMessage, ControlMessage2, ControlMessa
 from sinks.video.still import StillSink
 from sources.picture import ArrayPicture
 from streaming.pipeline.controls import Controls
+from streaming.service import remote_control
 from streaming.service.presence import Presence
 from streaming.service.remote_control import RemoteControl
+from streaming.zones import shapes
 from tests.frames import frame
 
 
 def result(index):
     return Result(replace(frame(index), picture=ArrayPicture(np.zeros((48, 64, 3), np.uint8))))
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(remote_control, "PLACES_SECONDS", 0.0)
 
 
 class Stream:
@@ -160,3 +169,19 @@ async def test_changes_are_made_one_after_the_other_wherever_they_come_from():
     await asyncio.gather(*coming)
     assert stream.controls.names == ("cat", "dog", "bird")
     assert stream.controls.places.zones[0].prompts == ("bird",)
+
+
+async def test_a_flood_of_large_zones_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(remote_control, "PLACES_SECONDS", 0.2)
+    stream = Stream()
+    ways = [2 * math.pi * corner / 100 for corner in range(100)]
+    star = [[0.5 + (0.49 - 0.48 * (n % 2)) * f(way) for f in (math.cos, math.sin)] for n, way in enumerate(ways)]
+    began = time.monotonic()
+    asked = [request_places(zones={f"star {n}": {"points": star}}) for n in range(3)]
+    coming = asyncio.gather(*map(stream.remote.obey, asked))
+    await stream.ask("pause")
+    assert stream.controls.paused, "before those"
+    await coming
+    assert time.monotonic() - began > 0.4
+    assert len(stream.counting) == 3
+    assert shapes._polygon.cache_info().hits >= 2
