@@ -10,9 +10,9 @@ TORCH ?= $(shell [ -e /proc/driver/nvidia/version ] || command -v nvidia-smi >/d
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 SYSTEM_PACKAGES := mosquitto ffmpeg chromium gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base \
 	gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
-# Many tests wait for servers and clocks: three processes keep two processors busy, with one thread each for the model.
+# Many tests wait for servers and clocks: four processes keep two processors busy, with one thread each for the model.
 # What one has compiled the others, and the processes that they start, need not compile again.
-PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 4 --dist worksteal
 
 # What needs nothing of each other goes on at once: packages of the system beside Python's, mypy beside the tests.
 MAKEFLAGS += --jobs=2

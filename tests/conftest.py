@@ -45,11 +45,32 @@ def pytest_collection() -> Iterator[None]:
     gc.enable()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)  # when what is slow has been left out
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         marker = item.get_closest_marker("timeout")
         seconds = marker.args[0] if marker else float(config.getini("timeout"))
         item.add_marker(pytest.mark.timeout(patience.patient(seconds)), append=False)
+    if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
+        items[:] = long_first(items, workers)
+
+
+def long_first(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Every worker's share, as `--dist worksteal` deals them out, begins with its part of the tests that are `long`.
+
+    A worker that came to one at the end would keep all others waiting; and those that wait for a clock wait beside
+    others' work.
+    """
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    ordered: list[pytest.Item] = []
+    for number in range(workers):
+        share = (len(items) - len(ordered)) // (workers - number)
+        first = long[number::workers]
+        others = max(0, share - len(first))
+        ordered += first + rest[:others]
+        del rest[:others]
+    return ordered
 
 
 @pytest.fixture(autouse=True)

@@ -55,6 +55,7 @@ def test_detection_finds_the_same_as_the_reference():
     assert decoder["ratio"] > 1
 
 
+@pytest.mark.long
 def test_gpu_runs_on_a_cpu_and_without_what_a_bare_machine_lacks():
     arguments = "--config tiny --objects 1 --prompts --streams 2 --modes eager graphs --seconds 0 --threads 1 --json"
     program = f"""

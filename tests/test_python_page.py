@@ -5,6 +5,7 @@ import shutil
 
 import cv2
 import numpy as np
+import pytest
 
 from tests import forked
 from tests.paths import ROOT
@@ -12,6 +13,7 @@ from tests.paths import ROOT
 FRAMES = 3
 
 
+@pytest.mark.long
 def test_the_paragraphs_run_one_after_the_other(tmp_path):
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     shutil.copy(ROOT / "streaming" / "commands" / "demo.mp4", tmp_path / "clip.mp4")

@@ -305,6 +305,7 @@ def names_of_threads():
     return [thread.name for thread in threading.enumerate()]
 
 
+@pytest.mark.long
 def test_reconnections_leak_neither_threads_nor_files(impatient, clip):
     with (
         rtsp.camera(clip, "--loop") as server,

@@ -115,6 +115,7 @@ def occlusions(training, tmp_path_factory):
     return cases, full(pickle.loads((folder / "answers").read_bytes()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tracker", ["memory", "association"])
 def test_tracking(training, tracker, request):
     pytest.importorskip("trackeval", reason="TrackEval is not installed")
@@ -138,6 +139,7 @@ def test_ids_are_kept_through_full_occlusions(training, occlusions):
     assert table["idf1"] >= FLOORS["memory"]["idf1"], table
 
 
+@pytest.mark.long
 def test_the_demo_clip_is_followed(training):
     """Every object of the bundled clip is found under its own phrase, and one that is not there is not."""
     from sources import open_source

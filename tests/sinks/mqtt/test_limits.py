@@ -154,6 +154,7 @@ async def test_no_more_messages_wait_for_their_answer_than_the_broker_takes(most
         await journal.close()
 
 
+@pytest.mark.long
 async def test_the_brokers_keep_alive_is_kept_to() -> None:
     """It disconnects those from whom it does not hear for one and a half of it; without a ping, that would be us."""
     seconds = math.ceil(patient(1))

@@ -64,6 +64,7 @@ def test_what_was_not_measured_is_not_guessed():
     assert "takes 0.1 s for a frame" in verdict(found).text
 
 
+@pytest.mark.long
 def test_the_command(tmp_path):
     folder = tmp_path / "here"
     folder.mkdir()

@@ -71,6 +71,7 @@ def test_the_same_code(code: int, text: str, folder: Path) -> None:
     assert "Traceback" not in log
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("code", "said", "text"),
     [

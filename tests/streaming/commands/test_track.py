@@ -33,6 +33,7 @@ def short(tmp_path_factory):
     return sinks_media.clip(tmp_path_factory.mktemp("short") / "short.mp4", seconds=1, size="320x180")
 
 
+@pytest.mark.long
 def test_the_shown_run(tmp_path, tiny_checkpoint):
     """The run that the issue shows: 241 frames, same size, same duration to one frame, every line and mask valid."""
     source = clip("19_cyclist.mp4")

@@ -75,9 +75,9 @@ def test_check_and_a_service_say_the_same_of_a_folder_that_cannot_be_made(tmp_pa
     assert "the folder cannot be made" in done[1].stderr
 
 
-def test_a_service_replaces_its_files_and_makes_their_folders(tmp_path: Path) -> None:
+def test_a_service_replaces_its_files_and_makes_their_folders(tmp_path: Path, still_scene: Path) -> None:
     settings = tmp_path / "cameras.toml"
-    stream = f'[streams.door]\nsource = "{CLIP}"\nprompts = ["star"]\nout = ["new/door.jsonl"]\n'
+    stream = f'[streams.door]\nsource = "{still_scene}"\nprompts = ["star"]\nout = ["new/door.jsonl"]\n'
     settings.write_text(f'[model]\nname = "nano"\n[http]\nlisten = ""\n[state]\nfolder = "state"\n{stream}')
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "door.jsonl").write_text("of an earlier start")

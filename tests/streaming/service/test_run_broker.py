@@ -65,6 +65,7 @@ def outage(tmp_path, frames, events):
         return waiting, len(order)
 
 
+@pytest.mark.long
 def test_events_survive_the_broker(tmp_path):
     waiting, total = outage(tmp_path, 40, 1)
     assert total > waiting

@@ -6,6 +6,8 @@ import json
 import time
 from contextlib import ExitStack
 
+import pytest
+
 from tests import broker as brokers
 from tests.patience import eventually, patient, slowness
 from tests.rtsp import camera
@@ -28,6 +30,7 @@ def settings(broker, cameras):
     return f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}/site"\n' + "".join(tables)
 
 
+@pytest.mark.long
 def test_cameras_fail_alone_come_back_by_themselves_and_keep_their_ids(tmp_path, still_scene):
     with ExitStack() as stack:
         broker = stack.enter_context(brokers.running(tmp_path / "broker"))

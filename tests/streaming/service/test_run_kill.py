@@ -60,6 +60,7 @@ def killed_again_and_again(tmp_path, kills):
         assert "track state" not in running.text(), "no track state was found damaged"
 
 
+@pytest.mark.long
 def test_kills_lose_no_event_and_leave_no_broken_file(tmp_path):
     killed_again_and_again(tmp_path, 5)
 

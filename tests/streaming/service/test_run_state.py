@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import stat
 
+import pytest
+
 from tests.patience import eventually
 from tests.rtsp import camera
 from tests.service import service
 
 
+@pytest.mark.long
 def test_a_disk_that_is_away_at_the_start_is_used_when_it_comes_back(tmp_path, still_scene):
     state = tmp_path / "maskcast-state"
     state.write_text("no folder: what cannot be written by anyone", encoding="utf-8")

@@ -40,6 +40,7 @@ def counted(case, of):
     return entered, left, crossed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", simulator.KINDS)
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10**9))

@@ -87,6 +87,7 @@ class Scene:
         return sum(len(state.lifecycle) for state in self.states)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("backend", "tolerance"), [("eager", 2e-5), pytest.param("inductor", 1e-3, marks=pytest.mark.slow)]
 )

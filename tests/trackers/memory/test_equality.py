@@ -36,6 +36,7 @@ def lockstep(video, seed, *, frames=64, most=3, **changes):
     }
 
 
+@pytest.mark.long
 def test_same_ids_and_masks_where_tracks_start_hide_and_return():
     happened = lockstep(tiny.video_model(), 0)
     assert happened["tracks"] >= 5
