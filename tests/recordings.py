@@ -12,6 +12,7 @@ import numpy as np
 
 from maskcast.picture import Planes
 from maskcast.result import Result
+from sinks.video.recording import RecordingSink
 from sinks.video.recording_settings import RecordingSettings
 from sinks.video.retention import recordings
 from tests.frames import START
@@ -63,3 +64,13 @@ def starts(folder: Path) -> list[float]:
     """When each file begins, in seconds of the stream, out of its name."""
     names = [path.name.removesuffix(".mp4") for path in files(folder)]
     return [(datetime.strptime(name, "%Y-%m-%dT%H%M%S.%f%z") - START).total_seconds() for name in names]
+
+
+async def record(folder: Path, times: list[float], stream: str = "door", **other: Any) -> RecordingSink:
+    """Record pictures at these times after `START`; the last file is left open."""
+    sink = RecordingSink(settings(folder, when="always", keep_files=100, **other), stream)
+    await sink.start(LIVE)
+    for result in at(times):
+        await sink.note(result)
+        await sink.write(result)
+    return sink

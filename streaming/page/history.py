@@ -10,13 +10,14 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from maskcast.errors import reason_of
 from maskcast.result import Result
-from maskcast.sqlite_file import DamagedError, is_damage, result_code, set_database_aside
+from maskcast.sqlite_file import DamagedError, is_damage, set_database_aside
 from maskcast.threads import SerialThread
 from streaming.page.history_file import HistoryFile, Picture, find_events, find_picture
 from streaming.page.kept_event import EventFilter, KeptEvent, kept
@@ -41,13 +42,13 @@ class History:
     old enough.
     """
 
-    def __init__(self, file: Path | None, tell: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, file: Path | None, tell: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
         """Begin; the file is opened soon.
 
         Args:
             file: of SQLite; None to keep events in memory alone.
-            tell: takes an event as a message for browsers, in JSON: at once, and again under the same id when it has a
-                picture. Called where `take` and `illustrate` are; must be quick.
+            tell: takes an item of ``/events`` as it happens, and again under the same id when it has a picture. Called
+                where `take` and `illustrate` are; must be quick.
         """
         self._path, self._tell = file, tell
         self._origin, self._numbers = uuid.uuid4().hex, Counter[str]()
@@ -56,7 +57,7 @@ class History:
         self._events: deque[KeptEvent] = deque(maxlen=IN_MEMORY_EVENTS)
         self._pictures: deque[Picture] = deque()
         self._picture_bytes = 0
-        self._suspicion: str | None = None  # what a reader has found wrong with the file
+        self._suspected = False  # a reader has found something wrong with the file
         self._writing = False  # the thread is at work, and will see what comes
         self._closing = threading.Event()
         self._file: HistoryFile | None = None
@@ -73,7 +74,7 @@ class History:
             self._events.extend(taken)
         self._write_soon()
         for event in taken:
-            self._tell(event.item(picture=False, kind="event"))
+            self._tell(event.item(picture=False))
         return taken
 
     def illustrate(self, events: Sequence[KeptEvent], jpeg: bytes) -> None:
@@ -86,7 +87,7 @@ class History:
                 self._picture_bytes -= len(self._pictures.popleft().jpeg)
         self._write_soon()
         for event in events:
-            self._tell(event.item(picture=True, kind="event"))
+            self._tell(event.item(picture=True))
 
     def _next_id(self) -> int:
         # Not the file's own count, which is unknown where the disk refuses at the start.
@@ -131,10 +132,9 @@ class History:
         try:
             return read(self._path)
         except sqlite3.Error as error:
-            # Without a code: what Python's module says of text that is no UTF-8. Gone: somebody has deleted it.
-            if is_damage(error) or not result_code(error) or not self._path.exists():
+            if is_damage(error) or not self._path.exists():  # somebody has deleted it
                 with self._lock:
-                    self._suspicion = str(error)
+                    self._suspected = True
                 self._write_soon()
             logger.debug("%s: %s", self._path, reason_of(error))
             return None
@@ -157,12 +157,12 @@ class History:
             ending = self._closing.wait(wait)
             with self._lock:
                 events, pictures = tuple(self._events), tuple(self._pictures)
-                suspicion, self._suspicion = self._suspicion, None
-                if self._file is not None and not (events or pictures or suspicion):
+                suspected, self._suspected = self._suspected, False
+                if self._file is not None and not (events or pictures or suspected):
                     self._writing = False
                     return
             try:
-                self._save(events, pictures, suspicion)
+                self._save(events, pictures, suspected=suspected)
             except (DamagedError, sqlite3.Error, OSError) as error:
                 self._refused(error)
                 if ending:
@@ -172,10 +172,11 @@ class History:
                 self._saved(events, pictures)
                 wait = GATHER_SECONDS
 
-    def _save(self, events: Sequence[KeptEvent], pictures: Sequence[Picture], suspicion: str | None) -> None:
-        if suspicion:
-            self._set_aside(suspicion)
+    def _save(self, events: Sequence[KeptEvent], pictures: Sequence[Picture], *, suspected: bool) -> None:
         try:
+            if suspected:  # by now it may be another file, and whole
+                self._close_file()
+                self._opened().check()
             self._opened().save(events, pictures)
         except (DamagedError, sqlite3.Error) as error:
             if not isinstance(error, DamagedError) and not is_damage(error):
@@ -194,7 +195,7 @@ class History:
     def _set_aside(self, why: str) -> None:
         assert self._path is not None
         self._close_file()
-        if self._path.exists():
+        with suppress(FileNotFoundError):
             set_database_aside(self._path, "table of events", why)
 
     def _close_file(self) -> None:

@@ -104,6 +104,17 @@ class HistoryFile:
             raise DamagedError("a number that is none")
         self._picture_bytes = size or 0
 
+    def check(self) -> None:
+        """Read it through.
+
+        Raises:
+            DamagedError: it is damaged.
+            sqlite3.Error: it cannot be read.
+        """
+        (verdict,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise DamagedError(verdict)
+
     def save(self, events: Sequence[KeptEvent], pictures: Sequence[Picture]) -> None:
         """Write events, and pictures of these or earlier ones; what is too much goes.
 
@@ -196,6 +207,7 @@ def find_picture(file: Path, event: int) -> bytes | None:
 def _reading(file: Path) -> Iterator[sqlite3.Connection]:
     """A connection of its own that cannot write: it sees the last commit, and a file that was replaced."""
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)) as database:
+        database.text_factory = lambda text: text.decode(errors="replace")
         yield database
 
 

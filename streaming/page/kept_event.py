@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from maskcast.result import Event, Result
 from sinks.messages.event import event_message
@@ -34,17 +36,14 @@ class KeptEvent:
     message: bytes
     picture: int | None = None
 
-    def item(self, *, picture: bool, recording: str = "null", kind: str = "") -> str:
-        """As JSON for a browser.
+    def item(self, *, picture: bool, recording: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What a browser is told, as values of JSON.
 
         Args:
             picture: whether there is one.
-            recording: what contains it, as JSON.
-            kind: of the message on the WebSocket; empty within a list.
+            recording: what contains it; None for nothing.
         """
-        begin = f'{{"type":"{kind}",' if kind else "{"
-        message = self.message.decode()
-        return f'{begin}"id":{self.id},"message":{message},"picture":{json.dumps(picture)},"recording":{recording}}}'
+        return {"id": self.id, "message": json.loads(self.message), "picture": picture, "recording": recording}
 
 
 def kept(result: Result, event: Event, id_: int, message_id: str) -> KeptEvent:

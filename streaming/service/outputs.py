@@ -16,6 +16,8 @@ from sinks.mqtt.publisher import Publisher, PublisherSink
 from sinks.sink import Sink
 from sinks.video.recording import RecordingSink
 from sinks.video.still import StillSink
+from streaming.page.history import History
+from streaming.page.history_sink import HistorySink
 from streaming.page.view_sink import ViewSink
 from streaming.settings.tables import StreamSettings
 
@@ -33,6 +35,7 @@ class Wanted:
         journal: what keeps events and totals; with a publisher that tells it.
         stills: whether events lead to stills.
         show: takes results for the page; None without one.
+        history: keeps events for the page; None without one.
     """
 
     stream: str
@@ -41,6 +44,7 @@ class Wanted:
     journal: Journal
     stills: bool
     show: Callable[[Result], None] | None
+    history: History | None
 
 
 def messages(wanted: Wanted) -> Iterator[Sink]:
@@ -85,7 +89,13 @@ def view(wanted: Wanted) -> Iterator[Sink]:
         yield ViewSink(wanted.show)
 
 
-FACTORIES: tuple[Callable[[Wanted], Iterator[Sink]], ...] = (messages, stills, recording, out, view)
+def history(wanted: Wanted) -> Iterator[Sink]:
+    """What the page tells of the past."""
+    if wanted.history:
+        yield HistorySink(wanted.history, wanted.stream, wanted.settings.styles())
+
+
+FACTORIES: tuple[Callable[[Wanted], Iterator[Sink]], ...] = (messages, stills, recording, out, view, history)
 
 
 class StreamOutputs:
@@ -98,6 +108,7 @@ class StreamOutputs:
         *,
         stills: bool,
         show: Callable[[Result], None] | None = None,
+        history: History | None = None,
     ) -> None:
         """Prepare; nothing is made before `make`.
 
@@ -106,8 +117,10 @@ class StreamOutputs:
             settings: of it.
             stills: whether events lead to stills.
             show: takes results for the page; None without one.
+            history: keeps events for the page; None without one.
         """
         self._stream, self._settings, self._stills, self._show = stream, settings, stills, show
+        self._history = history
         self._sinks: Sequence[Sink] = ()
 
     def make(self, publisher: Publisher | None, journal: Journal) -> Sequence[Sink]:
@@ -120,7 +133,7 @@ class StreamOutputs:
         Raises:
             UsageError: see `sinks.open_sink`.
         """
-        wanted = Wanted(self._stream, self._settings, publisher, journal, self._stills, self._show)
+        wanted = Wanted(self._stream, self._settings, publisher, journal, self._stills, self._show, self._history)
         self._sinks = [sink for factory in FACTORIES for sink in factory(wanted)]
         return self._sinks
 

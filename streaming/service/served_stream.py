@@ -67,6 +67,7 @@ class ServedStream:
             settings,
             stills=bool(mqtt and mqtt.stills),
             show=partial(resources.board.put, self._shown) if resources.board else None,
+            history=resources.history,
         )
         self._presence = Presence(name, resources, self._controls)
         self._metrics = StreamMetrics(name, resources.metrics, self._controls, settings.max_rate)

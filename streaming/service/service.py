@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING
 
 from maskcast import __version__
 from maskcast.errors import MaskcastError, ModelError, UsageError
+from sinks.filename import file_name
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus
 from streaming.event_loop import hangup_obeyed, run_until_stopped
 from streaming.logs import configure_logs
+from streaming.page.board import Board
 from streaming.page.health import Health
+from streaming.page.history import History
 from streaming.pipeline.stopping import unless
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import return_memory
@@ -55,6 +58,7 @@ class Service:
         self._file, self._settings = file, settings
         self._journal = Journal(settings.state.folder / "journal.sqlite", limit=settings.state.max_events)
         self._metrics = Metrics()
+        self._board = Board()
         self._heartbeat, self._notifier = Heartbeat(), Notifier()
         self._reload = asyncio.Event()
         self._worker: Worker | None = None
@@ -77,8 +81,11 @@ class Service:
         """
         settings = self._settings
         async with AsyncExitStack() as ending:
+            history = None
             if settings.http.listen:
-                web = self._web_server()
+                history = History(settings.state.folder / "history.sqlite", self._board.tell_event)
+                ending.push_async_callback(history.close)
+                web = self._web_server(history)
                 web.start()
                 ending.callback(web.close)
             ending.push_async_callback(self._journal.close)
@@ -104,7 +111,14 @@ class Service:
             retained = Retained(folder / "retained.json", mqtt.address() if mqtt else None, discovery)
             ending.push_async_callback(retained.close)
             resources = Resources(
-                settings, worker, self._journal, retained, self._metrics, await worker.has_track_state()
+                settings,
+                worker,
+                self._journal,
+                retained,
+                self._metrics,
+                await worker.has_track_state(),
+                self._board if settings.http.listen else None,
+                history,
             )
             if mqtt:
                 self._process = ProcessStatus(mqtt.address())
@@ -117,18 +131,35 @@ class Service:
             ending.push_async_callback(streams.close)
             await self._serve(streams, worker, stop)
 
-    def _web_server(self) -> WebServer:
+    def _web_server(self, history: History) -> WebServer:
         """The page, with all that this process serves beside it."""
         from streaming.page.control import Control
+        from streaming.page.events import Events
         from streaming.page.monitoring import Monitoring
+        from streaming.page.reading import Reading
+        from streaming.page.recording_files import RecordingFiles
+        from streaming.page.recordings import Recordings
         from streaming.page.server import WebServer
 
-        monitoring = Monitoring(self._metrics.registry, self.health, self.readiness)
-        return WebServer(self._settings.http, [monitoring, Control(self._desk_of, read_only=False)])
+        recordings, reading = Recordings(self._recording_folders), Reading()
+        parts = [
+            Monitoring(self._metrics.registry, self.health, self.readiness),
+            Control(self._desk_of, read_only=False),
+            Events(history, recordings, reading),
+            RecordingFiles(recordings, reading),
+        ]
+        return WebServer(self._settings.http, parts)
 
     def _desk_of(self, stream: str) -> ControlDesk | None:
         supervisor = self._streams.supervisors().get(stream) if self._streams else None
         return supervisor.stream.desk if supervisor else None
+
+    def _recording_folders(self) -> dict[str, Path]:
+        """Where each stream is recorded that is now. Called on a thread."""
+        streams = self._settings.streams
+        if self._streams:
+            streams = {name: one.settings for name, one in self._streams.supervisors().items()}
+        return {name: one.recording.folder / file_name(name) for name, one in streams.items() if one.recording}
 
     def _make_worker(self) -> Worker:
         beat = partial(self._heartbeat.beat, "model")

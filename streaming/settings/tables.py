@@ -74,7 +74,8 @@ class StateSettings(Table):
     folder: FilePath = Field(
         default=Path("maskcast-state"),
         validate_default=True,
-        description="Where the journal, the track states and what the broker retains are noted, for this user alone.",
+        description="Where the journal, the track states, what the broker retains and the page's events are kept, for "
+        "this user alone.",
     )
     save_seconds: float = Field(
         default=SAVE_INTERVAL_SECONDS,

@@ -37,11 +37,9 @@ async def saved(history: History) -> None:
 
 async def test_events_and_pictures_survive_a_restart_and_are_told_at_once(tmp_path: Path) -> None:
     file, told = tmp_path / "state" / "history.sqlite", []
-    history = History(file, lambda text: told.append(json.loads(text)))
+    history = History(file, told.append)
     events = history.take(happened(0, count=2))
-    assert [(one["type"], one["id"], one["picture"]) for one in told] == [
-        ("event", event.id, False) for event in events
-    ]
+    assert [(one["id"], one["picture"]) for one in told] == [(event.id, False) for event in events]
     SCHEMAS["maskcast.event/1"].validate(told[0]["message"])
     history.illustrate(events, b"jpeg")
     assert [(one["id"], one["picture"]) for one in told[2:]] == [(event.id, True) for event in events]
@@ -210,6 +208,18 @@ async def test_a_file_that_turns_out_damaged_or_is_deleted_while_it_is_read_is_r
     assert damaged(tmp_path)
 
 
+async def test_a_suspicion_that_comes_too_late_costs_nothing(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.sqlite")
+    history.take(happened(0))
+    await saved(history)
+    history._suspected = True  # a reader was before the file, or saw the one that is set aside already
+    history.take(happened(1))
+    await saved(history)
+    assert frames(history) == [1, 0]
+    await history.close()
+    assert not damaged(tmp_path)
+
+
 async def test_what_is_no_message_is_not_shown(tmp_path: Path) -> None:
     file = tmp_path / "history.sqlite"
     history = History(file)
@@ -220,6 +230,7 @@ async def test_what_is_no_message_is_not_shown(tmp_path: Path) -> None:
         for event, value in zip(events, values, strict=False):
             database.execute(f"UPDATE event SET message = {value} WHERE id = ?", (event.id,))
         database.execute("UPDATE event SET time = 'now' WHERE id = ?", (events[5].id,))
+        database.execute("UPDATE event SET prompt = CAST(x'ff41' AS TEXT) WHERE id = ?", (events[6].id,))
     database.close()
     history = History(file)
     assert frames(history) == [6]

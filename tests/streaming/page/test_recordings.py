@@ -15,11 +15,10 @@ from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as some
 
-from sinks.video.recording import RecordingSink
 from sinks.video.retention import recording_path, start_of
 from streaming.page.recordings import Excerpt, Recordings
 from tests.frames import START
-from tests.recordings import LIVE, at, seconds, settings
+from tests.recordings import record, seconds
 
 
 @pytest.fixture(autouse=True)
@@ -29,16 +28,6 @@ def _time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
-
-
-async def record(folder: Path, times: list[float], stream: str = "door", **other: object) -> RecordingSink:
-    """Record pictures at these times after `START`; the last file is left open."""
-    sink = RecordingSink(settings(folder, when="always", keep_files=100, **other), stream)
-    await sink.start(LIVE)
-    for result in at(times):
-        await sink.note(result)
-        await sink.write(result)
-    return sink
 
 
 def moment(after: float) -> datetime:

@@ -7,6 +7,8 @@ from sinks.datasets.jsonl import JsonLinesSink
 from sinks.mqtt.publisher import PublisherSink
 from sinks.video.recording import RecordingSink
 from sinks.video.still import StillSink
+from streaming.page.history import History
+from streaming.page.history_sink import HistorySink
 from streaming.service import outputs
 from streaming.service.outputs import StreamOutputs
 from streaming.settings.tables import Settings
@@ -19,10 +21,10 @@ class Publisher:
     publish_still = still_room = None
 
 
-def made(tmp_path, publisher, **door):
+def made(tmp_path, publisher, history=None, **door):
     tables = {"streams": {"door": {"source": "a.mp4", "prompts": ["cat"], **door}}}
     settings = Settings.model_validate(tables, context={"folder": tmp_path})
-    of_door = StreamOutputs("door", settings.streams["door"], stills=True)
+    of_door = StreamOutputs("door", settings.streams["door"], stills=True, history=history)
     return of_door, [type(sink) for sink in of_door.make(publisher, None)]
 
 
@@ -32,6 +34,7 @@ def test_a_stream_produces_what_its_settings_ask_for(tmp_path):
     assert made(tmp_path, Publisher())[1] == [PublisherSink, StillSink]
     _, kinds = made(tmp_path, Publisher(), recording=recording, out=["{stream}.jsonl"])
     assert kinds == [PublisherSink, StillSink, RecordingSink, JsonLinesSink]
+    assert made(tmp_path, None, History(None))[1] == [HistorySink], "the page needs no broker"
 
 
 def test_who_needs_a_sink_finds_the_present_one_by_its_kind(tmp_path):

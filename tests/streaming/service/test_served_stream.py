@@ -24,7 +24,7 @@ def door(tmp_path, **others):
     table = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"], **others}
     settings = Settings.model_validate({"streams": {"door": table}}, context={"folder": tmp_path})
     resources = SimpleNamespace(
-        settings=settings, metrics=Metrics(), track_states=True, worker=None, journal=None, board=None
+        settings=settings, metrics=Metrics(), track_states=True, worker=None, journal=None, board=None, history=None
     )
     return ServedStream("door", settings.streams["door"], resources, asyncio.Event())
 
@@ -90,6 +90,7 @@ async def test_a_still_from_before_a_style_that_hides_is_not_left_at_the_broker(
         journal=journal,
         retained=retained,
         board=None,
+        history=None,
     )
     stream = ServedStream("door", settings.streams["door"], resources, asyncio.Event())
     await stream.begin()

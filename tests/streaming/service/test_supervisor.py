@@ -25,6 +25,7 @@ def supervisor(tmp_path):
         worker=None,
         one_by_one=None,
         board=None,
+        history=None,
     )
     return Supervisor("door", settings.streams["door"], resources)
 
