@@ -6,7 +6,6 @@ import { Live } from "./live.js";
 import { href, route } from "./router.js";
 import { theme } from "./theme.js";
 
-const TOAST_SECONDS = 6;
 const LOST_MS = 800; // that a line is away before it is said: most come back at once
 
 const $ = (id) => document.getElementById(id);
@@ -16,13 +15,6 @@ let view = null; // {state?, event?, frame?, again?, close()} of the view that i
 let opening = 0; // counts, so that a view that loads late does not take the place of a newer one
 let last = null; // the last states, and when they were told
 let lost; // the timer that says so, from when the line was lost on
-
-/** Say something for some seconds; `kind` is "good", "bad" or "". */
-function toast(text, kind = "") {
-  const node = element("p", { class: `toast ${kind}`, onclick: () => node.remove() }, text);
-  $("toasts").append(node);
-  setTimeout(() => node.remove(), TOAST_SECONDS * 1000);
-}
 
 /** Tell those who do not see the page what changed. */
 function say(text) {
@@ -99,7 +91,7 @@ async function show(load, options, title) {
   $("main").replaceChildren(root);
   window.scrollTo(0, 0);
   if (turn > 1) $("main").focus({ preventScroll: true }); // for who does not see that the page is another
-  view = part(root, { session, live, toast, say, go: (hash) => (location.hash = hash), ...options });
+  view = part(root, { session, live, say, go: (hash) => (location.hash = hash), ...options });
   if (last && view.state) view.state(...last);
 }
 
