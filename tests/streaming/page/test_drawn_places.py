@@ -8,10 +8,9 @@ import pytest
 
 from maskcast.places import Line, Places, Zone
 from sinks.video.places import _middle
-from streaming.settings.places import load_places
 from streaming.zones.checks import check_places
-from tests import settings_files
 from tests.browser import tab
+from tests.copied_toml import copied_places
 from tests.streaming.page.serving import serving
 
 ODD_NAMES = [
@@ -143,26 +142,19 @@ def test_toml_of_odd_names_is_read_as_the_same_places(page, tmp_path):
         ),
     )
     written = "async ([places, stream]) => (await import('./toml.js')).toml(places, stream)"
-    file = tmp_path / "zones.toml"
-    file.write_text(page.evaluate(written, [given, None]), encoding="utf-8")
-    assert _named(load_places(file, ["person"])) == _named(wanted)
-    for stream in ("door", "a b", 'q"', "ü.x"):
-        key = page.evaluate("(name) => JSON.stringify(name)", stream)
-        settings = f'[streams.{key}]\nsource = "rtsp://10.0.0.5/stream1"\nprompts = ["person"]\n'
-        loaded = settings_files.load(tmp_path, settings + page.evaluate(written, [given, stream]))
-        assert _named(loaded.streams[stream].places()) == _named(wanted)
+    for stream in (None, "door", "a b", 'q"', "ü.x"):
+        text = page.evaluate(written, [given, stream])
+        assert _named(copied_places(text, tmp_path, stream=stream)) == _named(wanted)
 
 
 def test_a_zone_drawn_with_the_mouse_is_that_zone_in_toml(drawing, tmp_path):
     page = drawing()
     page.locator("[data-new=zone]").click()
     _click(page, (0.25, 0.25), (0.75, 0.25), (0.998, 0.997), (0.25, 0.75), (0.25, 0.25))  # the first one closes it
-    file = tmp_path / "cameras.toml"
     page.locator("[name=name]").fill('by the "gate"')
     page.locator("[name=prompts][value=cup]").check()
     page.locator("[name=dwell]").fill("2.5")
-    file.write_text(settings_files.MINIMAL.replace('["person"]', '["person", "cup"]') + _toml(page), encoding="utf-8")
-    [zone] = settings_files.load(tmp_path, file.read_text(encoding="utf-8")).streams["door"].places().zones
+    [zone] = copied_places(_toml(page), tmp_path, stream="door", prompts=["person", "cup"]).zones
     assert zone == Zone('by the "gate"', ((0.25, 0.25), (0.75, 0.25), (1, 1), (0.25, 0.75)), ("cup",), dwell=2.5)
 
 
