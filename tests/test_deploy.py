@@ -20,7 +20,8 @@ from packaging.utils import canonicalize_name
 
 from docs.generate.metrics import metrics_table
 from streaming.page.health import Health
-from streaming.settings.tables import HttpSettings, StateSettings
+from streaming.settings.tables import StateSettings
+from streaming.settings.web import HttpSettings
 from tests.paths import ROOT
 from tests.patience import eventually, patient
 from tests.streaming.page.serving import monitoring, serving

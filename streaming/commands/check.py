@@ -115,14 +115,14 @@ def _everything(settings: Settings) -> list[Probe]:
 
     published = {name: names(wanted) for name, wanted in prompts.items()}
     todo = [Probe("model", model, MODEL_SECONDS, ModelError)]
-    mqtt, address = settings.mqtt, settings.http.address()
+    mqtt, http = settings.mqtt, settings.http
     if mqtt is not None:
         seconds = probes.BROKER_SECONDS + len(prompts) * probes.BROKER_STREAM_SECONDS
         todo.append(Probe("mqtt", lambda: probes.probe_broker(mqtt, published), seconds, SinkError))
     folder = settings.state.folder
     todo.append(Probe("state", lambda: probes.probe_folder("state", folder), LOCAL_SECONDS, SinkError))
-    if address is not None:
-        todo.append(Probe("http", lambda: probes.probe_http(address), LOCAL_SECONDS, UsageError))
+    if http.listen:
+        todo.append(Probe("http", lambda: probes.probe_http(http), LOCAL_SECONDS, UsageError))
     todo += _outputs(settings)
     for name, stream in settings.streams.items():
         waits = (stream.connect_timeout, stream.silence_timeout)

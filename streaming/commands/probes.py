@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import http.client
+import ipaddress
 import os
 import secrets
 import shutil
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sinks.video.recording_settings import RecordingSettings
     from streaming.settings.broker import MqttSettings
     from streaming.settings.tables import StreamSettings
+    from streaming.settings.web import HttpSettings
 
 # Two attempts, one a version of MQTT, and what a connection more takes, on a slow line too.
 BROKER_SECONDS, BROKER_STREAM_SECONDS = 20.0, 1.0
@@ -285,8 +287,11 @@ def probe_encoders(codecs: Iterable[str | None]) -> list[Finding]:
     return findings
 
 
-def probe_http(address: tuple[str, int]) -> list[Finding]:
-    """Whether the address of the metrics can be bound."""
+def probe_http(http: HttpSettings) -> list[Finding]:
+    """Whether the address of page and metrics can be bound, and who may look at the page there."""
+    address = http.address()
+    if address is None:
+        return []
     host, port = address
     shown = f"{f'[{host}]' if ':' in host else host}:{port}"
     try:
@@ -299,9 +304,14 @@ def probe_http(address: tuple[str, int]) -> list[Finding]:
             return [Finding(Verdict.WARN, "http", f"{shown}: in use, it seems by a maskcast that is running")]
         detail = f"http.listen {shown}: {reason_of(error)}; choose another address or port"
         return [Finding(Verdict.FAIL, "http", detail, UsageError.exit_code)]
-    if host not in {"127.0.0.1", "::1", "localhost"}:
-        return [Finding(Verdict.WARN, "http", f"{shown}: free, and open to the network: anyone there can read metrics")]
-    return [Finding(Verdict.OK, "http", f"{shown}: free")]
+    page = f"the page at http://{shown}{f', under {http.prefix},' if http.prefix else ''}"
+    password = http.secret() is not None
+    if ipaddress.ip_address(where[0]).is_loopback:
+        asks = "asks for the password" if password else "is open to this machine"
+        return [Finding(Verdict.OK, "http", f"{shown}: free; {page} {asks}")]
+    asks = "asks for the password" if password else "is not served, as there is no http.password"
+    detail = f"{shown}: free, and open to the network: anyone there can read metrics; {page} {asks}"
+    return [Finding(Verdict.WARN, "http", detail)]
 
 
 def _is_ours(host: str, port: int) -> bool:

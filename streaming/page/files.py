@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +29,8 @@ class Files(Part):
 
     def __init__(self) -> None:
         self._bodies = {file.name: file.read_bytes() for file in sorted(STATIC.iterdir()) if file.suffix in TYPES}
+        # As it travels, made once.
+        self._packed = {name: gzip.compress(body, mtime=0) for name, body in self._bodies.items()}
         self._tags = {name: hashlib.sha256(body).hexdigest()[:16] for name, body in self._bodies.items()}
 
     def routes(self) -> Iterable[web.RouteDef]:
@@ -43,7 +46,12 @@ class Files(Part):
         if name not in self._bodies:
             raise web.HTTPNotFound
         # Kept by the browser, but asked about each time: a page of one version must not run a script of another.
-        headers = {"ETag": f'"{self._tags[name]}"', "Cache-Control": "no-cache"}
-        if any(tag.value in {self._tags[name], "*"} for tag in request.if_none_match or ()):
+        packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        tag = f"{self._tags[name]}-gzip" if packed else self._tags[name]
+        headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if any(known.value in {tag, "*"} for known in request.if_none_match or ()):
             return web.Response(status=304, headers=headers)
-        return web.Response(body=self._bodies[name], headers={**headers, "Content-Type": TYPES[Path(name).suffix]})
+        headers["Content-Type"] = TYPES[Path(name).suffix]
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=(self._packed if packed else self._bodies)[name], headers=headers)

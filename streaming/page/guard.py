@@ -6,7 +6,6 @@ import ipaddress
 import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -38,8 +37,9 @@ class Guard:
     """Who is let in.
 
     Args:
-        names: that clients may call the server by, besides localhost and any IP address. Others are refused: a page in
-            somebody's browser could have its own name point here (DNS rebinding).
+        own: the name in the address that is listened on.
+        hosts: more names that clients may call the server by, besides localhost and any IP address. Others are refused:
+            a page in somebody's browser could have its own name point here (DNS rebinding).
         accesses: of each route; what has none is for viewers.
         refusal: why the page is not served here at all; None if it is.
         is_open: whether the client of a request may look.
@@ -47,12 +47,14 @@ class Guard:
 
     def __init__(
         self,
-        names: Iterable[str],
+        own: str,
+        hosts: Iterable[str],
         accesses: Mapping[web.AbstractRoute, Access],
         refusal: str | None,
         is_open: Callable[[web.Request], bool],
     ) -> None:
-        self._names = frozenset(name.lower() for name in ("localhost", *names))
+        self._hosts = frozenset(name.lower() for name in hosts)
+        self._names = self._hosts | {"localhost", own.lower()}
         self._accesses, self._refusal, self._is_open = accesses, refusal, is_open
 
     @web.middleware
@@ -89,11 +91,10 @@ class Guard:
         origins = request.headers.getall("Origin", [])
         if not origins:
             return True
-        parts = urlsplit(origins[0]) if len(origins) == 1 else None
-        if parts is None or parts.scheme not in {"http", "https"}:
+        scheme, _, place = origins[0].lower().partition("://")
+        if len(origins) > 1 or scheme not in {"http", "https"} or not place:
             return False
-        own = request.headers.get("Host", "").lower()
-        return bool(own) and (parts.netloc.lower() == own or _name(parts.netloc) in self._names - {"localhost"})
+        return place == request.headers.get("Host", "").lower() or _name(place) in self._hosts
 
 
 def is_known(host: str, names: Collection[str]) -> bool:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -22,7 +23,8 @@ from streaming.page.connections import CONNECTION_SECONDS, Connection, Connectio
 from streaming.page.files import Files
 from streaming.page.guard import Guard, add_headers
 from streaming.page.part import Access, Part
-from streaming.settings.tables import HttpSettings
+from streaming.page.session import Session
+from streaming.settings.web import HttpSettings
 
 logger = logging.getLogger(__name__)
 
@@ -48,21 +50,29 @@ class WebServer:
     Args:
         http: where it listens (port 0 takes a free one), by which names, and who may look.
         parts: what is served besides the page's files and its login.
+        salt: file of the login, see `Session`.
+        service: whether this is `maskcast run`.
         connection_seconds: after which a connection is closed that is not kept, see `connections.keep`.
     """
 
     def __init__(
-        self, http: HttpSettings, parts: Sequence[Part], *, connection_seconds: float = CONNECTION_SECONDS
+        self,
+        http: HttpSettings,
+        parts: Sequence[Part],
+        *,
+        salt: Path | None = None,
+        service: bool = False,
+        connection_seconds: float = CONNECTION_SECONDS,
     ) -> None:
         self._http = http
-        self._parts = [Files(), *parts]
+        self._session = Session(http, salt, service=service)
+        self._parts = [Files(), self._session, *parts]
         self._connection_seconds = connection_seconds
         self._bound: tuple[str, int] = ("", 0)
         self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
-        self._refusal: str | None = None
 
     @property
     def port(self) -> int:
@@ -75,7 +85,7 @@ class WebServer:
         host = ipaddress.ip_address(self._bound[0])
         if host.is_unspecified:
             host = ipaddress.ip_address("::1" if host.version == 6 else "127.0.0.1")
-        return f"http://{f'[{host}]' if host.version == 6 else host}:{self.port}/"
+        return f"http://{f'[{host}]' if host.version == 6 else host}:{self.port}{self._http.prefix}/"
 
     def start(self) -> None:
         """Listen and serve until `close`; returns when it answers.
@@ -92,6 +102,8 @@ class WebServer:
             what = f"cannot listen on {self._http.listen}: {reason_of(error)}"
             raise UsageError(what, where="http", advice="stop what uses it or choose another address") from error
         self._bound = listening.getsockname()[:2]
+        if self._refusal:
+            logger.warning("http: %s", self._refusal)
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
         self._thread = threading.Thread(
@@ -110,6 +122,13 @@ class WebServer:
         with suppress(RuntimeError):  # it has ended by itself
             self._loop.call_soon_threadsafe(self._closing.set)
         thread.join(CLOSE_SECONDS)
+
+    @property
+    def _refusal(self) -> str | None:
+        """Why the page is not served: it can be reached from elsewhere, and nobody would be kept out."""
+        if self._session.asks or ipaddress.ip_address(self._bound[0]).is_loopback:
+            return None
+        return "the page is not served: other machines reach this address, so it needs [http] password or password_file"
 
     # On the thread `web`.
 
@@ -173,14 +192,26 @@ class WebServer:
 
     def _application(self) -> web.Application:
         accesses: dict[web.AbstractRoute, Access] = {}
-        names = (self._http.listen.rpartition(":")[0], *self._http.hosts)
-        guard = Guard(names, accesses, self._refusal, lambda _: True)
+        own = self._http.listen.rpartition(":")[0]
+        guard = Guard(own, self._http.hosts, accesses, self._refusal, self._session.is_open)
         app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY_BYTES)
         app.on_response_prepare.append(add_headers)
-        for part in self._parts:
-            for route in app.router.add_routes(part.routes()):
-                accesses[route] = part.access
+        # Some proxies take the prefix away, and some do not.
+        for prefix in {"", self._http.prefix}:
+            for part in self._parts:
+                for route in part.routes():
+                    (added,) = app.router.add_routes(
+                        [web.RouteDef(route.method, prefix + route.path, route.handler, {})]
+                    )
+                    accesses[added] = part.access
+            if prefix:
+                accesses[app.router.add_get(prefix, _to_folder)] = Access.ANYBODY
         return app
+
+
+async def _to_folder(request: web.Request) -> web.StreamResponse:
+    """The addresses in the page are relative: they need the slash at the end."""
+    raise web.HTTPPermanentRedirect(f"{request.path.rpartition('/')[2]}/")
 
 
 def _bound(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:

@@ -141,14 +141,15 @@ class Service:
         from streaming.page.recordings import Recordings
         from streaming.page.server import WebServer
 
+        http = self._settings.http
         recordings, reading = Recordings(self._recording_folders), Reading()
         parts = [
             Monitoring(self._metrics.registry, self.health, self.readiness),
-            Control(self._desk_of, read_only=False),
+            Control(self._desk_of, read_only=http.read_only),
             Events(history, recordings, reading),
             RecordingFiles(recordings, reading),
         ]
-        return WebServer(self._settings.http, parts)
+        return WebServer(http, parts, salt=self._settings.state.folder / "page.salt", service=True)
 
     def _desk_of(self, stream: str) -> ControlDesk | None:
         supervisor = self._streams.supervisors().get(stream) if self._streams else None

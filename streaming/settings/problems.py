@@ -83,7 +83,8 @@ def _problem(detail: dict[str, Any], settings: type[BaseModel], document: dict[s
     elif kind == "prompt_type":
         what = "must be a string or a table"
     elif kind in {"too_short", "string_too_short"}:
-        where, what = key, "must not be empty"
+        least = context["min_length"]
+        where, what = key, "must not be empty" if least == 1 else f"must have at least {least} characters"
     elif kind in {"too_long", "string_too_long"}:
         unit = "entries" if kind == "too_long" else "characters"
         where, what = key, f"must have at most {context['max_length']} {unit}"

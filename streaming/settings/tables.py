@@ -54,15 +54,13 @@ from streaming.settings.values import (
     Actions,
     ClockTime,
     FilePath,
-    Hosts,
-    Listen,
     Outs,
     Prompts,
     SourceSpec,
     StreamId,
     StyleWords,
-    host_and_port,
 )
+from streaming.settings.web import HttpSettings
 from streaming.zones.checks import check_places
 
 MAX_STREAMS = 256
@@ -89,24 +87,6 @@ class StateSettings(Table):
         le=10_000_000,
         description="Events kept while the broker is away; the oldest go first.",
     )
-
-
-class HttpSettings(Table):
-    """Metrics and health."""
-
-    listen: Listen = Field(
-        default="127.0.0.1:9464", description='host:port of `/metrics`, `/healthz` and `/readyz`; `""` switches it off.'
-    )
-
-    hosts: Hosts = Field(
-        default=(),
-        description="Names under which it is asked, besides `localhost`, that in `listen` and IP addresses; others are "
-        "refused.",
-    )
-
-    def address(self) -> tuple[str, int] | None:
-        """Host and port; None if it is switched off."""
-        return host_and_port(self.listen)
 
 
 class LogSettings(Table):
@@ -330,6 +310,7 @@ def _passwords(settings: Settings) -> Iterator[str]:
     if settings.mqtt is not None:
         urls.append(settings.mqtt.url)
         yield settings.mqtt.address().password or ""
+    yield settings.http.secret() or ""
     for url in urls:
         user = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[0]
         password = user.partition(":")[2]

@@ -135,6 +135,13 @@ def _host(value: str) -> str:
     return value
 
 
+def _prefix(value: str) -> str:
+    path = value.rstrip("/")
+    if re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", path) is None:
+        raise ValueError('must be a path such as "/cameras"')
+    return path
+
+
 def host_and_port(value: str) -> tuple[str, int] | None:
     """Read `host:port` or `[IPv6]:port`; None if it is neither."""
     parts = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", value)
@@ -157,6 +164,7 @@ ClientId: TypeAlias = Annotated[Text, AfterValidator(_client_id)]
 ClockTime: TypeAlias = Annotated[str, AfterValidator(_clock_time)]
 Listen: TypeAlias = Annotated[str, AfterValidator(_listen)]
 Hosts: TypeAlias = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], Field(strict=False, max_length=64)]
+Prefix: TypeAlias = Annotated[str, Field(max_length=200), AfterValidator(_prefix)]
 StreamId: TypeAlias = Annotated[str, AfterValidator(_id)]
 Prompts: TypeAlias = Annotated[
     tuple[PhraseOrTable, ...], Field(strict=False, min_length=1, max_length=MOST_PROMPTS), AfterValidator(_prompts)

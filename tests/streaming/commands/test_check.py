@@ -273,6 +273,23 @@ def test_a_port_that_is_taken(tmp_path: Path, film: Path, silent: int, monkeypat
 
 
 @pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize(
+    ("listen", "more", "said"),
+    [
+        ("127.0.0.1", "", " is open to this machine"),
+        ("127.0.0.1", 'password = "correct horse"\nprefix = "/cameras"\n', ", under /cameras, asks for the password"),
+        ("0.0.0.0", 'password = "correct horse"\n', " asks for the password"),
+        ("0.0.0.0", "", " is not served, as there is no http.password"),
+    ],
+)
+def test_where_the_page_is_and_who_may_look(tmp_path: Path, film: Path, listen: str, more: str, said: str) -> None:
+    place = f"{listen}:{free_port()}"
+    lines, code = check(settings(tmp_path, f'[http]\nlisten = "{place}"\n{more}{stream(str(film))}'))
+    assert code == 0
+    assert f"the page at http://{place}{said}" in " ".join(about(lines, "http")[0].split())
+
+
+@pytest.mark.usefixtures("no_model")
 def test_a_probe_that_never_ends_does_not_stop_the_check(tmp_path: Path, film: Path, monkeypatch) -> None:
     free, seconds = threading.Event(), 0.5 * slowness()
     monkeypatch.setattr(check_command, "LOCAL_SECONDS", seconds)

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -17,7 +18,7 @@ from streaming.page.health import Health
 from streaming.page.monitoring import Monitoring
 from streaming.page.part import Part
 from streaming.page.server import WebServer
-from streaming.settings.tables import HttpSettings
+from streaming.settings.web import HttpSettings
 from tests.patience import patient
 
 FINE = Health(ok=True)
@@ -50,20 +51,30 @@ class Socket(Part):
 
 
 def upgrade(server, path="/socket", headers=None):
-    """A client that asks for a WebSocket, and the first line of the answer."""
+    """A client that asks for a WebSocket, and the head of the answer."""
     more = "".join(f"{name}: {value}\r\n" for name, value in ({"Host": "localhost"} | (headers or {})).items())
     client = socket.create_connection(("127.0.0.1", server.port), timeout=patient(10))
     client.sendall(
         f"GET {path} HTTP/1.1\r\n{more}Upgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
     )
-    return client, client.makefile("rb").readline()
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += client.recv(1)
+    return client, head
+
+
+def upgraded(server, path="/socket", headers=None):
+    """The status with which a WebSocket is answered."""
+    client, head = upgrade(server, path, headers)
+    client.close()
+    return int(head.split()[1])
 
 
 @contextmanager
-def serving(*parts: Part, **settings: Any) -> Iterator[WebServer]:
+def serving(*parts: Part, salt: Path | None = None, **settings: Any) -> Iterator[WebServer]:
     """A server of these parts on a free port; `settings` are those of ``[http]``."""
-    server = WebServer(HttpSettings.model_validate({"listen": "127.0.0.1:0", **settings}), parts)
+    server = WebServer(HttpSettings.model_validate({"listen": "127.0.0.1:0", **settings}), parts, salt=salt)
     server.start()
     try:
         yield server

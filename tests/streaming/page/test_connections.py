@@ -10,7 +10,7 @@ import pytest
 from streaming.page.connections import MAX_CONNECTIONS, MAX_KEPT
 from streaming.page.health import Health
 from streaming.page.server import WebServer
-from streaming.settings.tables import HttpSettings
+from streaming.settings.web import HttpSettings
 from tests.patience import eventually, patient
 from tests.streaming.page.serving import Socket, ask, monitoring, serving, upgrade, web_threads
 

@@ -1,5 +1,7 @@
 """The page's files over HTTP."""
 
+import gzip
+
 import pytest
 
 from streaming.page.files import STATIC
@@ -16,6 +18,18 @@ def test_the_page_and_its_files_are_served_and_asked_about_each_time():
             assert (status, body, again["ETag"]) == (304, b"", headers["ETag"])
             assert ask(server, path, headers={"If-None-Match": '"other"'})[0] == 200
             assert ask(server, path, "HEAD")[2] == b""
+
+
+def test_files_travel_packed_where_a_browser_takes_that():
+    with serving() as server:
+        _, plain, body = ask(server, "/static/app.js")
+        _, headers, packed = ask(server, "/static/app.js", headers={"Accept-Encoding": "gzip, deflate, br"})
+        assert gzip.decompress(packed) == body
+        assert (plain["Content-Encoding"], headers["Content-Encoding"]) == (None, "gzip")
+        assert headers["Vary"] == plain["Vary"] == "Accept-Encoding"
+        assert headers["ETag"] != plain["ETag"]
+        again = {"Accept-Encoding": "gzip", "If-None-Match": headers["ETag"]}
+        assert ask(server, "/static/app.js", headers=again)[0] == 304
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from aiohttp import web
 from maskcast.errors import UsageError
 from streaming.page.part import Part, asked
 from streaming.page.server import WebServer
-from streaming.settings.tables import HttpSettings
+from streaming.settings.web import HttpSettings
 from tests.patience import eventually, patient
 from tests.streaming.page.serving import Socket, ask, monitoring, serving, upgrade, web_threads
 

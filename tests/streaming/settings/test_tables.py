@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from maskcast.errors import UsageError
 from maskcast.redaction import redact
 from sinks import formats
 from sources.settings import SILENCE_SECONDS, SourceSettings
@@ -100,6 +102,40 @@ def test_hls_may_be_silent_for_longer(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("listen", "address"), [("", None), ("[::1]:80", ("::1", 80)), ("box:0", ("box", 0))])
 def test_addresses_to_listen_on(tmp_path: Path, listen: str, address: tuple[str, int] | None) -> None:
     assert load(tmp_path, f'[http]\nlisten = "{listen}"\n{MINIMAL}').http.address() == address
+
+
+def test_the_pages_password_is_text_a_variable_or_the_first_line_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("correct horse\r\nnothing of this\n")
+    for line in ('password = "correct horse"', 'password = "${WORDS}"', 'password_file = "secret"'):
+        (tmp_path / "cameras.toml").write_text(f"[http]\n{line}\n{MINIMAL}")
+        found = load_settings(tmp_path / "cameras.toml", {"WORDS": "correct horse"})
+        assert found.http.secret() == "correct horse"
+        assert "correct horse" not in f"{found!r} {found.http}"
+        assert redact("as in correct horse") == "as in ***"
+    assert load(tmp_path, MINIMAL).http.secret() is None
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "its first line is the password, of 8 to 1000 characters"),
+        (b"\ncorrect horse\n", "its first line is the password"),
+        (b"short\n", "its first line is the password"),
+        (b"x" * 10_000_000, "its first line is the password"),
+        (b"\xff" * 9, "its first line is no text in UTF-8"),
+    ],
+)
+def test_a_file_without_a_password_is_refused(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(UsageError, match=rf"^http\.password_file: {re.escape(reason)}[^\n]*$"):
+        load(tmp_path, f'[http]\npassword_file = "secret"\n{MINIMAL}')
+
+
+def test_a_prefix_ends_in_no_slash(tmp_path: Path) -> None:
+    for written, meant in (("", ""), ("/", ""), ("/cameras", "/cameras"), ("/a/b-c_~.d/", "/a/b-c_~.d")):
+        assert load(tmp_path, f'[http]\nprefix = "{written}"\n{MINIMAL}').http.prefix == meant
 
 
 def test_two_streams_may_share_a_source_and_a_recording_folder(tmp_path: Path) -> None:
