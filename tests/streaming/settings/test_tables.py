@@ -58,7 +58,7 @@ def test_defaults_of_the_smallest_file(tmp_path: Path) -> None:
         1.0,
     )
     assert (door.max_rate, door.out, door.recording) == (None, (), None)
-    assert door.control == ("set", "add", "remove", "pause", "resume", "snapshot", "reset")
+    assert door.control == ("set", "add", "remove", "pause", "resume", "snapshot", "reset", "places")
 
 
 def test_settings_load_without_torch_or_a_decoder() -> None:
