@@ -56,7 +56,7 @@ class ServedStream:
             self._controls,
             max_rate=settings.max_rate,
             live=self._live,
-            actions=ACTIONS,
+            actions=() if resources.settings.http.read_only else ACTIONS,
             recording=self._is_recording,
         )
         self._shown = ShownStream(

@@ -135,6 +135,7 @@ class Service:
         """The page, with all that this process serves beside it."""
         from streaming.page.control import Control
         from streaming.page.events import Events
+        from streaming.page.live import Live
         from streaming.page.monitoring import Monitoring
         from streaming.page.reading import Reading
         from streaming.page.recording_files import RecordingFiles
@@ -145,6 +146,7 @@ class Service:
         recordings, reading = Recordings(self._recording_folders), Reading()
         parts = [
             Monitoring(self._metrics.registry, self.health, self.readiness),
+            Live(self._board),
             Control(self._desk_of, read_only=http.read_only),
             Events(history, recordings, reading),
             RecordingFiles(recordings, reading),
