@@ -37,7 +37,7 @@ class Controls:
         self.changed.set()
 
     def between_frames(self, act: Callable[[], Awaitable[None]]) -> None:
-        """Have something done when all frames on their way are delivered; if the stream does not run, when it does."""
+        """Have something done when all frames on their way are delivered, or the next attempt begins."""
         self._acts.append(act)
         self.changed.set()
 

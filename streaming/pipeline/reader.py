@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from maskcast.errors import MaskcastError, SourceError, unforeseen
 from maskcast.frame import Frame
 from maskcast.notices import FramesDropped
 from maskcast.threads import in_daemon_thread
 from sources.source import Source
+from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.mailbox import Closed, Mailbox
-from streaming.pipeline.stopping import unless
 from streaming.pipeline.thinning import ThinnedSource
 
 # Frames decoded ahead of the model.
@@ -25,21 +26,42 @@ CLOSE_SECONDS = 2.0
 async def open_reader(job: Job, stop: asyncio.Event) -> Reader | None:
     """Open the source of a job, unless `stop` is set before it is open; it is closed then when it comes.
 
+    A camera may be away for days: what is to be done between two of its frames is done meanwhile.
+
     Raises:
         MaskcastError: it cannot be opened.
     """
     opening = in_daemon_thread(job.open_source, "open source", unwanted=lambda source: source.close())
     try:
-        source = await unless(stop, opening)
+        while not stop.is_set() and not opening.done():
+            await _something(opening, stop, job.controls)
+        source = None if stop.is_set() else opening.result()
     except MaskcastError:
         raise
     except Exception as error:
         raise SourceError(unforeseen(error), where="source") from error
+    finally:
+        opening.cancel()
     if source is not None:
         return Reader(source, job)
     if not opening.cancelled() and opening.exception() is None:  # it was opened in the moment of the stop
         _close(opening.result())
     return None
+
+
+async def _something(opening: asyncio.Future[Source], stop: asyncio.Event, controls: Controls) -> None:
+    """Wait until a source is open, or it is time to stop, or something was to be done, which it is then."""
+    others = [asyncio.create_task(event.wait(), name="while a source is opened") for event in (stop, controls.changed)]
+    try:
+        either: list[asyncio.Future[Any]] = [opening, *others]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for other in others:
+            other.cancel()
+    if controls.changed.is_set() and not opening.done():
+        controls.changed.clear()
+        for act in controls.acts():
+            await act()
 
 
 class Reader:

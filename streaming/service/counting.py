@@ -125,7 +125,7 @@ class Counting:
         return counted
 
     def ask_places(self, places: Places) -> None:
-        """Count at these as soon as no frame is on its way, or when the stream runs again."""
+        """Count at these as soon as no frame is on its way."""
         self._controls.places = places
         self._controls.between_frames(self._follow_places)
 
@@ -142,8 +142,8 @@ class Counting:
         self._told = self.tally
         await self._keep()
         self._notify(PlacesChanged(self.tally))
-        what = f"{len(self._places.zones)} zones and {len(self._places.lines)} lines"
-        logger.info("%s: %s on request, until it begins anew", self._name, what, extra={"stream": self._name})
+        said = "%s: zones and lines are as asked for, until it begins anew"
+        logger.info(said, self._name, extra={"stream": self._name})
 
     def _follow_prompts(self) -> None:
         if self._prompts is not self._controls.prompts:
@@ -151,7 +151,7 @@ class Counting:
             self._stage.set_prompts(groups(self._prompts))
 
     def ask_reset(self) -> None:
-        """Begin the totals anew as soon as no frame is on its way, or when the stream runs again."""
+        """Begin the totals anew as soon as no frame is on its way."""
         self._reset_at(datetime.now(UTC))
 
     def look(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 from dataclasses import replace
 
 import pytest
@@ -55,6 +56,36 @@ async def test_prompts_and_pause_change_between_two_frames():
     assert model.changes == [(Prompt("dog"),)]
     assert events == [EventKind.ENDED], "what the change ended is told"
     assert before == paused < len(sink.indices), "and it went on afterwards"
+
+
+async def test_what_waits_for_frames_is_done_while_a_source_is_opened():
+    controls, reachable, done = Controls(["cat"]), threading.Event(), []
+
+    async def act():
+        await asyncio.sleep(0.01)
+        done.append(len(done))
+
+    def opened():
+        assert reachable.wait(patient(30))
+        return Frames(5)
+
+    class Noted(Model):
+        def open_stream(self, prompts):
+            self.opened = tuple(prompts)
+            return super().open_stream(prompts)
+
+    model = Noted()
+    running = asyncio.create_task(run([job(opened, Record(), controls=controls)], model))
+    await asyncio.sleep(0.05)
+    for _ in range(2):
+        wanted = len(done) + 1
+        controls.between_frames(act)
+        await eventually_async(lambda wanted=wanted: len(done) == wanted)
+    controls.set_prompts(["dog"])
+    await asyncio.sleep(0.01)
+    reachable.set()
+    assert (await running)[0].frames == 5
+    assert (model.opened, model.changes, done) == ((Prompt("dog"),), [], [0, 1])
 
 
 @pytest.mark.parametrize("change", ["pause", "prompts"])
