@@ -18,8 +18,14 @@ export function recordings(root, { query, go }) {
   const path = `recordings/${encodeURIComponent(chosen.stream)}/${encodeURIComponent(name)}#t=${Number(query.get("t")) || 0}`;
   const failed = () => (said.textContent = "It cannot be played: it may be deleted");
   const player = name && element("video", { src: path, controls: true, autoplay: true, playsinline: true, onerror: failed });
+  offer([]);
   root.append(element("h1", {}, "Recordings"), player || "", element("form", { class: "filters" }, stream, day), list, said);
   show();
+
+  function offer(streams) {
+    choose(stream.lastChild, [["", "all"], ...new Set([chosen.stream, ...streams].filter(Boolean))]);
+    stream.lastChild.value = chosen.stream;
+  }
 
   async function show() {
     try {
@@ -44,8 +50,7 @@ export function recordings(root, { query, go }) {
 
   return {
     state(streams) {
-      choose(stream.lastChild, [["", "all"], ...new Set([chosen.stream, ...Object.keys(streams)].filter(Boolean))]);
-      stream.lastChild.value = chosen.stream;
+      offer(Object.keys(streams));
     },
     close: () => player && player.pause(),
   };
