@@ -28,6 +28,8 @@ JITTER_SECONDS = 1.0
 CANDIDATES = 4
 # A folder's time tells of each change but of those within one tick of the file system's clock.
 TICK_SECONDS = 2.0
+# For the lengths of the files of one list, each of which is opened; they are remembered, so that the next one has more.
+LENGTHS_SECONDS = 2.0
 MOST_REMEMBERED = 100_000  # names of files, about 30 MB
 MOST_LENGTHS = 20_000
 
@@ -56,7 +58,7 @@ class Listed:
         stream: that was recorded.
         name: of the file.
         start: of its first frame, as messages have times.
-        seconds: how long it is; None where that cannot be read.
+        seconds: how long it is; None where that cannot be read, or has not been on a slow disk.
         bytes: of the file.
         writing: whether it is being written.
     """
@@ -119,7 +121,10 @@ class Recordings:
         end = min(limit, len(wanted))
         while 0 < end < len(wanted) and wanted[end][0] == wanted[end - 1][0]:
             end += 1
-        listed = [_listed(name, folder, one) for _, name, _, folder, one in wanted[:end]]
+        until = time.monotonic() + LENGTHS_SECONDS
+        listed = [
+            _listed(name, folder, one, lengths=time.monotonic() < until) for _, name, _, folder, one in wanted[:end]
+        ]
         return [one for one in listed if one is not None], len(wanted) > end
 
     def path(self, stream: str, name: str) -> Path | None:
@@ -191,14 +196,14 @@ def _names_in(folder: Path) -> list[Recorded]:
     return sorted(found.values())
 
 
-def _listed(stream: str, folder: Path, one: Recorded) -> Listed | None:
+def _listed(stream: str, folder: Path, one: Recorded, *, lengths: bool = True) -> Listed | None:
     path = folder / one.name
     if one.writing:
         path = partial_path(path)
     state = _state(path)
     if state is None:
         return None
-    seconds = _seconds(str(path), state.st_size, state.st_mtime_ns)
+    seconds = _seconds(str(path), state.st_size, state.st_mtime_ns) if lengths else None
     return Listed(stream, one.name, utc_time(one.start), seconds, state.st_size, one.writing)
 
 

@@ -102,8 +102,8 @@ class WebServer:
             what = f"cannot listen on {self._http.listen}: {reason_of(error)}"
             raise UsageError(what, where="http", advice="stop what uses it or choose another address") from error
         self._bound = listening.getsockname()[:2]
-        if self._refusal:
-            logger.warning("http: %s", self._refusal)
+        if self.refusal:
+            logger.warning("http: %s", self.refusal)
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
         self._thread = threading.Thread(
@@ -124,8 +124,8 @@ class WebServer:
         thread.join(CLOSE_SECONDS)
 
     @property
-    def _refusal(self) -> str | None:
-        """Why the page is not served: it can be reached from elsewhere, and nobody would be kept out."""
+    def refusal(self) -> str | None:
+        """Why the page is not served, once started: others can reach it, and nobody would be kept out. Else None."""
         if self._session.asks or ipaddress.ip_address(self._bound[0]).is_loopback:
             return None
         return "the page is not served: other machines reach this address, so it needs [http] password or password_file"
@@ -193,7 +193,7 @@ class WebServer:
     def _application(self) -> web.Application:
         accesses: dict[web.AbstractRoute, Access] = {}
         own = self._http.listen.rpartition(":")[0]
-        guard = Guard(own, self._http.hosts, accesses, self._refusal, self._session.is_open)
+        guard = Guard(own, self._http.hosts, accesses, self.refusal, self._session.is_open)
         app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY_BYTES)
         app.on_response_prepare.append(add_headers)
         # Some proxies take the prefix away, and some do not.

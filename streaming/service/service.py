@@ -81,13 +81,7 @@ class Service:
         """
         settings = self._settings
         async with AsyncExitStack() as ending:
-            history = None
-            if settings.http.listen:
-                history = History(settings.state.folder / "history.sqlite", self._board.tell_event)
-                ending.push_async_callback(history.close)
-                web = self._web_server(history)
-                web.start()
-                ending.callback(web.close)
+            page = self._serve_page(ending)
             ending.push_async_callback(self._journal.close)
             ending.callback(self._notifier.close)
             self._heartbeat.busy("model", LOADING_SECONDS)
@@ -117,8 +111,7 @@ class Service:
                 retained,
                 self._metrics,
                 await worker.has_track_state(),
-                self._board if settings.http.listen else None,
-                history,
+                *page,
             )
             if mqtt:
                 self._process = ProcessStatus(mqtt.address())
@@ -130,6 +123,18 @@ class Service:
             ending.callback(cleaning.cancel)
             ending.push_async_callback(streams.close)
             await self._serve(streams, worker, stop)
+
+    def _serve_page(self, ending: AsyncExitStack) -> tuple[Board, History] | tuple[None, None]:
+        """Serve the page, metrics and health until `ending`; what the streams are to show, where anybody may look."""
+        settings = self._settings
+        if not settings.http.listen:
+            return None, None
+        history = History(settings.state.folder / "history.sqlite", self._board.tell_event)
+        ending.push_async_callback(history.close)
+        web = self._web_server(history)
+        web.start()
+        ending.callback(web.close)
+        return (self._board, history) if web.refusal is None else (None, None)
 
     def _web_server(self, history: History) -> WebServer:
         """The page, with all that this process serves beside it."""

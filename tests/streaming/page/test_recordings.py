@@ -16,6 +16,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as some
 
 from sinks.video.retention import recording_path, start_of
+from streaming.page import recordings as module
 from streaming.page.recordings import Excerpt, Recordings
 from tests.frames import START
 from tests.recordings import record, seconds
@@ -125,6 +126,16 @@ async def test_recordings_are_listed_by_the_days_of_this_machine_page_by_page(tm
             break
         before = datetime.fromisoformat(page[-1].start)
     assert pages == [4, 4, 2]
+
+
+async def test_a_disk_that_is_slow_is_not_asked_for_all_lengths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LENGTHS_SECONDS", 0.0)
+    folder = await made_of(tmp_path, [0.0, 60.0])
+    listed, _ = Recordings(lambda: {"door": folder}).page("door", limit=10)
+    assert [one.seconds for one in listed] == [None, None]
+    assert all(one.bytes for one in listed)
 
 
 async def test_what_is_deleted_meanwhile_is_gone_and_what_is_no_recording_never_there(tmp_path: Path) -> None:
