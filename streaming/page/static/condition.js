@@ -1,14 +1,14 @@
 // How a stream is, in words.
 
-/** One word for a state: "online", "overloaded", "paused" or "offline". */
+/** One word for a state: "online", "overloaded", "paused", "starting" or "offline". */
 export function condition(state) {
-  if (!state.online) return "offline";
+  if (!state.online) return state.reason === "starting" ? "starting" : "offline";
   if (state.paused) return "paused";
   return state.overloaded ? "overloaded" : "online";
 }
 
 /** The class that colours a condition. */
-export const kinds = { online: "good", overloaded: "warn", paused: "warn", offline: "bad" };
+export const kinds = { online: "good", overloaded: "warn", paused: "warn", starting: "dim", offline: "bad" };
 
 const rate = (number) => (number >= 9.95 ? number.toFixed(0) : number.toFixed(1));
 
@@ -36,9 +36,9 @@ export function ago(seconds) {
 /** Why there is no newer picture; "" while they come. `now` is the server's time in milliseconds. */
 export function trouble(state, now) {
   const word = condition(state);
-  if (word !== "offline" && word !== "paused") return "";
+  if (word === "online" || word === "overloaded") return "";
   const seconds = (now - Date.parse(state.since)) / 1000;
   const since = seconds >= 0 ? ` for ${ago(seconds)}` : "";
   const reason = word === "offline" && state.reason ? `: ${state.reason}` : "";
-  return `${word === "paused" ? "Paused" : "Offline"}${since}${reason}`;
+  return `${word[0].toUpperCase()}${word.slice(1)}${since}${reason}`;
 }

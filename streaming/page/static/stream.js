@@ -10,10 +10,8 @@ const RATE = 15; // pictures a second
 const SETTLING_MS = 150;
 
 // Parts by others, each with a panel of its own.
-const parts = [
-  () => import("./control.js").then((module) => module.control),
-  () => import("./places.js").then((module) => module.places),
-];
+const control = () => import("./control.js").then((module) => module.control);
+const places = () => import("./places.js").then((module) => module.places);
 
 export function stream(root, given) {
   const { live, say, go, stream: name } = given;
@@ -125,7 +123,8 @@ export function stream(root, given) {
   };
   document.addEventListener("keydown", keys);
 
-  for (const load of parts) {
+  // A single run takes no requests, but zones can be drawn for the next one.
+  for (const load of given.session.service ? [control, places] : [places]) {
     const panel = element("section", { class: "panel", hidden: true });
     side.append(panel);
     load()
