@@ -46,17 +46,24 @@ def still_life(file: Path, seconds: float = 4.0, rate: int = 10) -> None:
 class Service:
     """A running `maskcast run`."""
 
-    def __init__(self, folder: Path, settings: str, *, fresh: bool = False) -> None:
-        """With `fresh` the process begins with its imports, for tests of its first moments."""
+    def __init__(self, folder: Path, settings: str, *, fresh: bool = False, http: str = "") -> None:
+        """Prepare.
+
+        Args:
+            folder: for its files.
+            settings: without ``[http]``.
+            fresh: let the process begin with its imports, for tests of its first moments.
+            http: lines of ``[http]`` besides the address.
+        """
         self.file = folder / "cameras.toml"
         self.log = folder / "service.log"
         self.port = free_port()
-        self._fresh = fresh
+        self._fresh, self._http = fresh, http
         self.configure(settings)
         self.process: Maskcast | subprocess.Popen[bytes]
 
     def configure(self, settings: str) -> None:
-        shared = f'[http]\nlisten = "127.0.0.1:{self.port}"\n[log]\nformat = "json"\n'
+        shared = f'[http]\nlisten = "127.0.0.1:{self.port}"\n{self._http}\n[log]\nformat = "json"\n'
         model = "" if "[model]" in settings else f'[model]\nname = "nano"\nlost_after = {patient(30.0)}\n'
         self.file.write_text(shared + model + settings, encoding="utf-8")
 
