@@ -111,6 +111,9 @@ Quality: TypeAlias = Annotated[
     int | None, typer.Option(min=0, max=HIGHEST_CRF, help="Video quality as the encoder's CRF; lower is better.")
 ]
 Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", help="Show logs and tracebacks.")]
+View: TypeAlias = Annotated[
+    bool, typer.Option("--view", help="Show it live in a browser, on a page of this machine that says where it is.")
+]
 Zones: TypeAlias = Annotated[
     Path | None,
     typer.Option(

@@ -100,6 +100,7 @@ def track(
     style: arguments.Style = None,
     zones: arguments.Zones = None,
     summary: arguments.Summary = None,
+    view: arguments.View = False,
     verbose: arguments.Verbose = False,
 ) -> None:
     """Track what matches the prompts and write or publish the masks."""
@@ -140,6 +141,7 @@ def track(
             save_seconds=save_seconds,
             zones=zones,
             summary=summary,
+            view=view,
             problem=lambda error: complain(error, verbose=verbose),
             say=say,
         )

@@ -20,7 +20,11 @@ from streaming.zones.stage import ZonesStage
 
 
 class Counting:
-    """Counts in each stream of a run, where zones or lines were given."""
+    """Counts in each stream of a run, where zones or lines were given.
+
+    Attributes:
+        places: those that were given.
+    """
 
     def __init__(
         self,
@@ -43,13 +47,13 @@ class Counting:
             UsageError: the places cannot be meant, or the summary would replace something.
         """
         places = Places() if zones is None else given_places(zones, prompts)
-        self._places, self._prompts, self._summary, self._outputs = places, prompts, summary, outputs
+        self.places, self._prompts, self._summary, self._outputs = places, prompts, summary, outputs
         self._stages: dict[str, ZonesStage] = {}
         if summary is not None:
             self._check(summary, [*inputs, *([str(zones)] if zones else [])])
 
     def _check(self, summary: Path, inputs: Sequence[str]) -> None:
-        if not self._places:
+        if not self.places:
             raise UsageError("--summary says what was counted", advice="say with --zones where")
         if str(summary) == STDOUT:
             raise UsageError(f"--summary {STDOUT} is no file", advice="/dev/stdout is standard output")
@@ -73,16 +77,16 @@ class Counting:
 
     def stages(self, stream: str, lost_after: float) -> list[ZonesStage]:
         """What counts in a stream: nothing without places. `lost_after` is the tracker's."""
-        if not self._places:
+        if not self.places:
             return []
-        self._stages[stream] = zones_stage(self._places, self._prompts, lost_after)
+        self._stages[stream] = zones_stage(self.places, self._prompts, lost_after)
         return [self._stages[stream]]
 
     def finish(
         self, reports: Sequence[Report], say: Callable[[str], None], problem: Callable[[MaskcastError], None]
     ) -> None:
         """Tell what was counted, and write the summary; that this fails is added to the first report."""
-        if not self._places:
+        if not self.places:
             return
         began = {report.stream for report in reports}
         tallies = {stream: stage.tally for stream, stage in self._stages.items() if stream in began}

@@ -7,11 +7,11 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maskcast.errors import UsageError
 from sinks.partial import prepare_target
@@ -25,6 +25,9 @@ from streaming.pipeline.worker import Worker, engine_loader
 from trackers.defaults import MODEL as DEFAULT_MODEL
 from trackers.hub.name import without_revision
 from trackers.options import EngineOptions
+
+if TYPE_CHECKING:
+    from streaming.commands.view import View
 
 CLIP = Path(__file__).with_name("demo.mp4")
 MODEL = "nano"
@@ -91,8 +94,10 @@ class Heard:
         return lines
 
 
-def run_demo(folder: Path) -> tuple[list[str], int]:
+def run_demo(folder: Path, say: Callable[[str], None] = lambda _: None, *, view: bool = False) -> tuple[list[str], int]:
     """Track the bundled clip and write `demo.mp4` and `demo.jsonl` into `folder`, which is made if it is missing.
+
+    With `view` the live page shows it meanwhile; `say` is told where.
 
     Returns:
         What to tell the person, and the exit code.
@@ -106,8 +111,15 @@ def run_demo(folder: Path) -> tuple[list[str], int]:
     heard = Heard()
 
     async def main(stop: asyncio.Event) -> list[Report]:
-        async with _broker() as port, _subscriber(port, heard):
-            return await _track(folder, port, stop)
+        async with AsyncExitStack() as ending:
+            page = None
+            if view:
+                from streaming.commands.view import View
+
+                page = await ending.enter_async_context(View(say))
+            port = await ending.enter_async_context(_broker())
+            await ending.enter_async_context(_subscriber(port, heard))
+            return await _track(folder, port, stop, page)
 
     reports = run_until_stopped(main)
     code = exit_code(reports)
@@ -125,7 +137,7 @@ def run_demo(folder: Path) -> tuple[list[str], int]:
     return lines, code
 
 
-async def _track(folder: Path, port: int, stop: asyncio.Event) -> list[Report]:
+async def _track(folder: Path, port: int, stop: asyncio.Event, page: View | None) -> list[Report]:
     from sinks import open_sink
     from sinks.mqtt.broker import parse_address
     from sinks.mqtt.sink import MqttSink
@@ -147,7 +159,7 @@ async def _track(folder: Path, port: int, stop: asyncio.Event) -> list[Report]:
             controls=Controls(PROMPTS),
             notify=display.notify,
         )
-        reports = await run_jobs(worker, [], [job], stop)
+        reports = await run_jobs(worker, [], [page.showing(job, STREAM) if page else job], stop)
     worker.close()
     return reports
 

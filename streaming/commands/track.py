@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from glob import has_magic
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maskcast.errors import MaskcastError, SourceError, UsageError
 from maskcast.prompts import Prompt, clean_prompts, names
@@ -32,6 +34,9 @@ from streaming.pipeline.worker import Worker, engine_loader
 from streaming.track_states import track_state_file
 from trackers.options import EngineOptions
 
+if TYPE_CHECKING:
+    from streaming.commands.view import View
+
 
 def run_track(
     sources: Sequence[str],
@@ -50,14 +55,15 @@ def run_track(
     save_seconds: float = SAVE_INTERVAL_SECONDS,
     zones: Path | None = None,
     summary: Path | None = None,
+    view: bool = False,
     problem: Callable[[MaskcastError], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Report], int]:
     """Track in all sources, with a progress bar, until they end or a signal comes.
 
-    `problem` is called with each error as it happens, `say` with what a person may want to know: what runs where, and
-    at the end what became of each stream, what took the time, and what was counted at the places of `zones`, which
-    `summary` says to programs.
+    With `view` the live page shows it meanwhile. `problem` is called with each error as it happens, `say` with what a
+    person may want to know: where the page is, what runs where, and at the end what became of each stream, what took
+    the time, and what was counted at the places of `zones`, which `summary` says to programs.
 
     Returns:
         What became of each stream, and the exit code.
@@ -89,11 +95,11 @@ def run_track(
 
     settings = SourceSettings(live=live, transport=rtsp_transport, max_pixels=max_pixels, decoder=decoder)
 
-    def job(source: str, name: str, display: ProgressDisplay) -> Job:
-        return Job(
+    def job(source: str, name: str, display: ProgressDisplay, page: View | None) -> Job:
+        single = Job(
             open_source=lambda: open_source(source, settings, stream=name),
             open_sinks=lambda info: outputs.open(info, source, published),
-            controls=Controls(wanted),
+            controls=Controls(wanted, counting.places),
             stages=[
                 *([LostTracks(options.lost_after)] if outputs.styles.hide else []),
                 *counting.stages(name, options.lost_after),
@@ -103,8 +109,18 @@ def run_track(
             notify=partial(tell, display, problem),
             track_state=TrackStateFile(track_state_file(track_states, name), save_seconds) if track_states else None,
         )
+        return page.showing(single, name, outputs.styles) if page else single
 
     async def main(stop: asyncio.Event) -> list[Report]:
+        async with AsyncExitStack() as ending:
+            page = None
+            if view:
+                from streaming.commands.view import View
+
+                page = await ending.enter_async_context(View(say))
+            return await run(stop, page)
+
+    async def run(stop: asyncio.Event, page: View | None) -> list[Report]:
         await fetch_first(options, stop, say)
         worker = Worker(engine_loader(options, say=say))
         if not stop.is_set():
@@ -118,7 +134,7 @@ def run_track(
             one_by_one: list[Job] = []
             for source, name in zip(expanded, streams, strict=True):
                 local = kind_of(source) in {Kind.FILE, Kind.IMAGES} and not live
-                (one_by_one if local else at_once).append(job(source, name, display))
+                (one_by_one if local else at_once).append(job(source, name, display, page))
             reports = await run_jobs(worker, at_once, one_by_one, stop)
         worker.close()
         lines = [report.summary() for report in reports if report.stream]

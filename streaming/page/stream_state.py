@@ -103,7 +103,8 @@ class StreamState:
             "control": list(self._actions),
             "rate": {"wanted": round(wanted, 1), "tracked": round(tracked, 1)},
             "overloaded": tracked < OVERLOAD_SHARE * wanted,
-            "latency": None if self._latency is None else round(self._latency, 3),
+            # One that can wait is decoded ahead: that a frame did wait says nothing.
+            "latency": round(self._latency, 3) if self._live and self._latency is not None else None,
             "zones": zones,
             "lines": lines,
             "tally": None if self._tally is None else _tally(self._tally),

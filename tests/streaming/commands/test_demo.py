@@ -22,8 +22,12 @@ def frame(pts, *tracks):
 def test_a_folder_that_is_missing_is_made_and_filled(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "CLIP", sinks_media.clip(tmp_path / "clip.mp4", seconds=0.4, size="320x240"))
     folder = tmp_path / "not" / "there"
-    lines, code = run_demo(folder)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    said: list[str] = []
+    lines, code = run_demo(folder, said.append, view=True)
     assert code == 0, lines
+    assert [line.startswith("live page: http://127.0.0.1:") for line in said] == [True]
     frames = [json.loads(line) for line in (folder / "demo.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(frames) > 5
     assert (folder / "demo.mp4").stat().st_size > 0

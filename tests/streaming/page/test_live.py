@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -28,66 +27,11 @@ from streaming.page.server import WebServer
 from streaming.page.view_sink import ViewSink
 from tests.patience import eventually_async, patient
 from tests.pipelines import Frames, Model, Record, job, run
-from tests.sinks_media import PlanePicture, ellipse, frame, grey
+from tests.sinks_media import ellipse, frame, grey
 from tests.streaming.page.serving import ask, serving
+from tests.streaming.page.viewers import Client, Large, looking
 
 SIZE = (360, 640)
-
-
-class Client:
-    """A viewer, which draws what it gets unless it is told not to."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
-        self.states: list[dict] = []
-        self.events: list[dict] = []
-
-    async def watch(self, *streams: str, width: int = 640, rate: float = 30) -> None:
-        await self.send({"type": "watch", "streams": dict.fromkeys(streams, width), "rate": rate})
-
-    async def send(self, message: object) -> None:
-        await self.socket.send_str(json.dumps(message))
-
-    async def message(self) -> aiohttp.WSMessage:
-        """The next message that is no text."""
-        while True:
-            message = await self.socket.receive(patient(30))
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                return message
-            told = json.loads(message.data)
-            if told["type"] == "state":
-                self.states.append(told["streams"])
-            else:
-                self.events.append(told)
-
-    async def picture(self, *, draw: bool = True) -> tuple[bytes, np.ndarray]:
-        """The next picture: its message as it came, and the pixels."""
-        message = await self.message()
-        assert message.type is aiohttp.WSMsgType.BINARY, message
-        (length,) = struct.unpack(">I", message.data[:4])
-        said = message.data[4 : 4 + length]
-        if draw:
-            await self.send({"type": "drawn", "stream": json.loads(said)["stream"]})
-        return said, cv2.imdecode(np.frombuffer(message.data[4 + length :], np.uint8), cv2.IMREAD_COLOR)
-
-    async def index(self, *, draw: bool = True) -> int:
-        """The number of the frame that comes next."""
-        return json.loads((await self.picture(draw=draw))[0])["frame"]
-
-    async def closed(self) -> tuple[int | None, str]:
-        """With which code and reason the server closes."""
-        while (message := await self.message()).type is aiohttp.WSMsgType.BINARY:
-            pass
-        assert message.type is aiohttp.WSMsgType.CLOSE, message
-        return message.data, message.extra
-
-
-@asynccontextmanager
-async def looking(server: WebServer, *, buffer: int | None = None) -> AsyncIterator[Client]:
-    """A viewer; `buffer`: bytes that it reads ahead."""
-    options = {} if buffer is None else {"read_bufsize": buffer}
-    async with aiohttp.ClientSession(**options) as session, session.ws_connect(f"{server.url}live") as socket:
-        yield Client(socket)
 
 
 class House:
@@ -302,17 +246,6 @@ async def test_at_the_end_of_the_server_viewers_are_told():
             assert (await client.closed())[0] == 1001
     house.show(1)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("encode")]
-
-
-class Large(PlanePicture):
-    """A picture of a size that takes time to encode."""
-
-    def __init__(self) -> None:
-        super().__init__(grey(720, 1280))
-        self._rgb = np.zeros((720, 1280, 3), np.uint8)
-
-    def rgb(self) -> np.ndarray:
-        return self._rgb
 
 
 class Camera(Frames):
