@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable
 from aiohttp import web
 
 from sinks.mqtt.control import ControlDesk
+from streaming.page.connections import keep
 from streaming.page.part import Part, asked
 
 # As long as the model may take for what is before it, and a little more.
 ANSWER_SECONDS = 60.0
+SENDING_SECONDS = 10.0
 
 
 class Control(Part):
@@ -34,6 +36,7 @@ class Control(Part):
         if self._read_only:
             raise web.HTTPForbidden(text="read only\n")
         stream, body = request.match_info["stream"], await request.read()
+        keep(request, ANSWER_SECONDS + SENDING_SECONDS)
         try:
             reply = await asked(self._loop, self._answer(stream, body), ANSWER_SECONDS)
         except LookupError:

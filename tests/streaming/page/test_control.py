@@ -14,8 +14,10 @@ from sinks.messages.control import AnyControlMessage
 from sinks.mqtt import control as desks
 from sinks.mqtt.control import BURST, MAX_REQUEST_BYTES, ControlDesk
 from streaming.page import control
+from streaming.page.connections import POLL_SECONDS
 from streaming.page.control import Control
 from streaming.page.server import WebServer
+from streaming.settings.web import HttpSettings
 from tests.patience import eventually_async
 from tests.schemas import SCHEMAS
 from tests.streaming.page.serving import ask, serving
@@ -89,6 +91,21 @@ async def test_those_above_the_rate_are_told_so_and_each_stream_has_a_rate_of_it
         assert [status for status, _ in found] == [200] * int(BURST) + [429] * 2
         assert (await post(server, "/control/yard"))[0] == 200
     assert [answered.accepted for answered in told].count(False) == 2
+
+
+async def test_an_answer_may_take_longer_than_a_connection_without_a_question() -> None:
+    stream = Stream()
+    stream.open.clear()
+    part = Control({"door": ControlDesk("door", stream)}.get, read_only=False)
+    server = WebServer(HttpSettings(listen="127.0.0.1:0"), [part], connection_seconds=0.2)
+    server.start()
+    try:
+        waiting = asyncio.create_task(post(server, "/control/door"))
+        await asyncio.sleep(0.2 + 3 * POLL_SECONDS)
+        stream.open.set()
+        assert (await waiting)[0] == 200
+    finally:
+        server.close()
 
 
 async def test_few_wait_and_none_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
