@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sqlite3
 import threading
@@ -19,6 +20,7 @@ from maskcast.errors import reason_of
 from maskcast.result import Result
 from maskcast.sqlite_file import DamagedError, is_damage, set_database_aside
 from maskcast.threads import SerialThread
+from sinks.video.style import OUTLINED, Styles
 from streaming.page.history_file import HistoryFile, Picture, find_events, find_picture
 from streaming.page.kept_event import EventFilter, KeptEvent, kept
 
@@ -57,12 +59,24 @@ class History:
         self._events: deque[KeptEvent] = deque(maxlen=IN_MEMORY_EVENTS)
         self._pictures: deque[Picture] = deque()
         self._picture_bytes = 0
+        self._hiding: dict[str, str] = {}  # the styles of streams that hide anything, in words
+        self._unforgotten: dict[str, str] = {}  # those of which the file may have pictures in other styles
         self._suspected = False  # a reader has found something wrong with the file
         self._writing = False  # the thread is at work, and will see what comes
         self._closing = threading.Event()
         self._file: HistoryFile | None = None
         self._failing = False
         self._thread = SerialThread("history")
+        self._write_soon()
+
+    def obey(self, stream: str, styles: Styles) -> None:
+        """Where `styles` hide anything, show no picture of the stream that was drawn in others, and forget those."""
+        with self._lock:
+            if styles.hide:
+                self._hiding[stream] = self._unforgotten[stream] = _words(styles)
+            else:
+                self._hiding.pop(stream, None)
+                self._unforgotten.pop(stream, None)
         self._write_soon()
 
     # Called by sinks.
@@ -77,9 +91,10 @@ class History:
             self._tell(event.item(picture=False))
         return taken
 
-    def illustrate(self, events: Sequence[KeptEvent], jpeg: bytes) -> None:
-        """Keep a picture of events that were taken, and tell of them once more."""
-        picture = Picture(max(event.id for event in events), tuple(event.id for event in events), jpeg)
+    def illustrate(self, events: Sequence[KeptEvent], jpeg: bytes, styles: Styles = OUTLINED) -> None:
+        """Keep a picture of events of one stream, drawn in `styles`, and tell of them once more."""
+        ids = tuple(event.id for event in events)
+        picture = Picture(max(ids), events[0].stream, ids, _words(styles), jpeg)
         with self._lock:
             self._pictures.append(picture)
             self._picture_bytes += len(jpeg)
@@ -108,9 +123,16 @@ class History:
         """
         with self._lock:  # before the file is read: what is written meanwhile is found twice, never missed
             events = [event for event in self._events if wanted.matches(event)]
-            pictures = {event: picture.id for picture in self._pictures for event in picture.events}
+            pictures = {
+                event: picture.id
+                for picture in self._pictures
+                if self._may_show(picture.stream, picture.style)
+                for event in picture.events
+            }
         one_more = replace(wanted, limit=wanted.limit + 1)
-        found = {event.id: event for event in self._read(lambda file: find_events(file, one_more)) or ()}
+        found = {
+            event.id: event for event in self._read(lambda file: find_events(file, one_more, self._may_show)) or ()
+        }
         for event in events:
             found.setdefault(event.id, event)
         newest = sorted(found.values(), key=lambda event: event.id, reverse=True)
@@ -122,8 +144,11 @@ class History:
         with self._lock:
             for picture in self._pictures:
                 if event in picture.events:
-                    return picture.jpeg
-        return self._read(lambda file: find_picture(file, event))
+                    return picture.jpeg if self._may_show(picture.stream, picture.style) else None
+        return self._read(lambda file: find_picture(file, event, self._may_show))
+
+    def _may_show(self, stream: str, style: str) -> bool:
+        return self._hiding.get(stream, style) == style
 
     def _read(self, read: Callable[[Path], T]) -> T | None:
         """What the file says; None where it cannot be read: then what is in memory is all that there is."""
@@ -157,19 +182,22 @@ class History:
             ending = self._closing.wait(wait)
             with self._lock:
                 events, pictures = tuple(self._events), tuple(self._pictures)
+                unforgotten = tuple(self._unforgotten.items())
                 suspected, self._suspected = self._suspected, False
-                if self._file is not None and not (events or pictures or suspected):
+                if self._file is not None and not (events or pictures or unforgotten or suspected):
                     self._writing = False
                     return
             try:
                 self._save(events, pictures, suspected=suspected)
+                for stream, style in unforgotten:
+                    self._opened().forget_pictures(stream, style)
             except (DamagedError, sqlite3.Error, OSError) as error:
                 self._refused(error)
                 if ending:
                     return
                 wait = RETRY_SECONDS
             else:
-                self._saved(events, pictures)
+                self._saved(events, pictures, unforgotten)
                 wait = GATHER_SECONDS
 
     def _save(self, events: Sequence[KeptEvent], pictures: Sequence[Picture], *, suspected: bool) -> None:
@@ -203,9 +231,12 @@ class History:
         if file is not None:
             file.close()
 
-    def _saved(self, events: Sequence[KeptEvent], pictures: Sequence[Picture]) -> None:
+    def _saved(
+        self, events: Sequence[KeptEvent], pictures: Sequence[Picture], forgotten: Sequence[tuple[str, str]]
+    ) -> None:
         written = {picture.id for picture in pictures}
         with self._lock:
+            self._unforgotten = dict(self._unforgotten.items() - set(forgotten))
             while events and self._events and self._events[0].id <= events[-1].id:
                 self._events.popleft()
             self._pictures = deque(picture for picture in self._pictures if picture.id not in written)
@@ -228,3 +259,8 @@ class History:
         await asyncio.wait([closing], timeout=CLOSING_SECONDS)
         if self._path is not None and (left := len(self._events)):
             logger.error("%s: %d events could not be written", self._path, left)
+
+
+def _words(styles: Styles) -> str:
+    """What is equal where styles are."""
+    return json.dumps([styles.default, *sorted(styles.prompts.items())])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from maskcast.sqlite_file import DamagedError, Transaction, definitions, definitions_of, is_refusal, prepare
 from streaming.page.kept_event import LONGEST_MESSAGE_BYTES, EventFilter, KeptEvent
@@ -32,11 +32,20 @@ CREATE INDEX event_stream ON event (stream);
 CREATE INDEX event_prompt ON event (prompt);
 CREATE INDEX event_kind ON event (kind);
 CREATE INDEX event_place ON event (place);
-CREATE TABLE picture (id INTEGER PRIMARY KEY, size INTEGER NOT NULL, jpeg BLOB NOT NULL);
+CREATE TABLE picture (id INTEGER PRIMARY KEY, size INTEGER NOT NULL, style TEXT NOT NULL, jpeg BLOB NOT NULL);
 CREATE INDEX picture_size ON picture (size);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+
+
+# Whether a picture of a stream, drawn in a style, may be shown.
+MayShow: TypeAlias = Callable[[str, str], bool]
+
+
+def anything(stream: str, style: str) -> bool:  # noqa: ARG001 - as `MayShow` has it
+    """Show any picture."""
+    return True
 
 
 class Picture(NamedTuple):
@@ -44,12 +53,16 @@ class Picture(NamedTuple):
 
     Attributes:
         id: the highest id of the events that it shows, so that it is in their order.
+        stream: that they are of.
         events: ids of all of them.
+        style: in which it was drawn, in words that are equal where the style is.
         jpeg: the picture.
     """
 
     id: int
+    stream: str
     events: tuple[int, ...]
+    style: str
     jpeg: bytes
 
 
@@ -131,7 +144,8 @@ class HistoryFile:
             )
             for picture in pictures:
                 self._database.execute(
-                    "INSERT OR REPLACE INTO picture VALUES (?, ?, ?)", (picture.id, len(picture.jpeg), picture.jpeg)
+                    "INSERT OR REPLACE INTO picture VALUES (?, ?, ?, ?)",
+                    (picture.id, len(picture.jpeg), picture.style, picture.jpeg),
                 )
                 self._database.executemany(
                     "UPDATE event SET picture = ? WHERE id = ?", ((picture.id, one) for one in picture.events)
@@ -140,6 +154,17 @@ class HistoryFile:
             size = self._prune_pictures(self._picture_bytes + sum(len(picture.jpeg) for picture in pictures))
         self._events, self._picture_bytes = count, size
         self.last = max(self.last, *(one.id for one in events), 0)
+
+    def forget_pictures(self, stream: str, style: str) -> None:
+        """Delete those of a stream that are drawn in another style.
+
+        Raises:
+            sqlite3.Error: the disk refuses; nothing is deleted.
+        """
+        others = "WHERE style <> ? AND id IN (SELECT picture FROM event WHERE stream = ?)"
+        with Transaction(self._database):
+            size = self._delete_pictures(others, (style, stream))
+        self._picture_bytes -= size
 
     def _prune_events(self, count: int) -> int:
         excess = count - self._most_events
@@ -156,9 +181,9 @@ class HistoryFile:
             size -= self._delete_pictures("ORDER BY id LIMIT 1")
         return size
 
-    def _delete_pictures(self, which: str) -> int:
+    def _delete_pictures(self, which: str, values: tuple[str, ...] = ()) -> int:
         """Delete pictures; how many bytes they had."""
-        found = self._database.execute(f"SELECT size, id FROM picture {which}").fetchall()  # noqa: S608 - ours
+        found = self._database.execute(f"SELECT size, id FROM picture {which}", values).fetchall()  # noqa: S608 - ours
         self._database.executemany("DELETE FROM picture WHERE id = ?", ((number,) for _, number in found))
         return sum(size for size, _ in found)
 
@@ -169,8 +194,13 @@ class HistoryFile:
         self._database.close()
 
 
-def find_events(file: Path, wanted: EventFilter) -> list[KeptEvent]:
+def find_events(file: Path, wanted: EventFilter, may_show: MayShow = anything) -> list[KeptEvent]:
     """The newest events that are wanted, newest first, of a file that somebody may be writing. On any thread.
+
+    Args:
+        file: that is read.
+        wanted: which of them.
+        may_show: whether a picture of this stream in this style counts.
 
     Raises:
         sqlite3.Error: it cannot be read, or is not there.
@@ -182,25 +212,34 @@ def find_events(file: Path, wanted: EventFilter) -> list[KeptEvent]:
     with _reading(file) as database:
         rows = database.execute(query, (before, *columns.values(), wanted.limit)).fetchall()
         events = [KeptEvent(*row) for row in rows if _is_ours(row)]
-        shown = {event.picture for event in events if event.picture is not None}
-        there = {number for number in shown if _has_picture(database, number)}
-    return [event if event.picture in there else replace(event, picture=None) for event in events]
+        styles = {
+            number: row[0]
+            for number in {event.picture for event in events if event.picture is not None}
+            if (row := database.execute("SELECT style FROM picture WHERE id = ?", (number,)).fetchone())
+        }
+    return [
+        event
+        if event.picture in styles and may_show(event.stream, styles[event.picture])
+        else replace(event, picture=None)
+        for event in events
+    ]
 
 
-def _has_picture(database: sqlite3.Connection, number: int) -> bool:
-    return database.execute("SELECT 1 FROM picture WHERE id = ?", (number,)).fetchone() is not None
-
-
-def find_picture(file: Path, event: int) -> bytes | None:
-    """The JPEG that shows an event; None if there is none. On any thread.
+def find_picture(file: Path, event: int, may_show: MayShow = anything) -> bytes | None:
+    """The JPEG that shows an event; None if there is none. For the rest see `find_events`.
 
     Raises:
         sqlite3.Error: it cannot be read, or is not there.
     """
-    query = "SELECT jpeg FROM picture WHERE id = (SELECT picture FROM event WHERE id = ?) AND length(jpeg) < ?"
+    query = """
+        SELECT event.stream, picture.style, picture.jpeg FROM event JOIN picture ON picture.id = event.picture
+        WHERE event.id = ? AND length(picture.jpeg) < ?
+        """
     with _reading(file) as database:
         row = database.execute(query, (event, LONGEST_PICTURE_BYTES)).fetchone()
-    return row[0] if row and isinstance(row[0], bytes) else None
+    if row is None or not isinstance(row[2], bytes) or not may_show(row[0], row[1]):
+        return None
+    return row[2]
 
 
 @contextmanager

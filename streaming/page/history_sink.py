@@ -64,7 +64,7 @@ class HistorySink(Sink):
                 logger.warning("%s: an event has no picture: %s", self.name, reason_of(error))
             return
         self._failing = False
-        self._history.illustrate(shown, jpeg)
+        self._history.illustrate(shown, jpeg, self._styles)
 
     async def finish(self, reason: str | None) -> None:
         """Nothing to close."""

@@ -59,6 +59,7 @@ class Service:
         self._journal = Journal(settings.state.folder / "journal.sqlite", limit=settings.state.max_events)
         self._metrics = Metrics()
         self._board = Board()
+        self._history: History | None = None
         self._heartbeat, self._notifier = Heartbeat(), Notifier()
         self._reload = asyncio.Event()
         self._worker: Worker | None = None
@@ -129,12 +130,18 @@ class Service:
         settings = self._settings
         if not settings.http.listen:
             return None, None
-        history = History(settings.state.folder / "history.sqlite", self._board.tell_event)
+        history = self._history = History(settings.state.folder / "history.sqlite", self._board.tell_event)
         ending.push_async_callback(history.close)
+        self._obey_styles(settings)
         web = self._web_server(history)
         web.start()
         ending.callback(web.close)
         return (self._board, history) if web.refusal is None else (None, None)
+
+    def _obey_styles(self, settings: Settings) -> None:
+        if self._history:
+            for name, stream in settings.streams.items():
+                self._history.obey(name, stream.styles())
 
     def _web_server(self, history: History) -> WebServer:
         """The page, with all that this process serves beside it."""
@@ -231,6 +238,7 @@ class Service:
         else:
             if fixed := restart_needed(self._settings, wanted):
                 logger.warning("reload: a restart is needed for %s", ", ".join(fixed))
+            self._obey_styles(wanted)
             await self._apply(streams, wanted)
             logger.info("reloaded: %d streams", len(wanted.streams))
         self._notifier.ready()

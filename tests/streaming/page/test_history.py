@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from maskcast.result import EventKind
+from sinks.video.style import OUTLINED, Styles
 from streaming.page import history as module
 from streaming.page.history import History
 from streaming.page.history_file import HistoryFile
@@ -206,6 +207,46 @@ async def test_a_file_that_turns_out_damaged_or_is_deleted_while_it_is_read_is_r
         assert frames(history) == [1]
         await history.close()
     assert damaged(tmp_path)
+
+
+async def test_pictures_from_before_something_was_hidden_are_not_shown_and_forgotten(tmp_path: Path) -> None:
+    file = tmp_path / "history.sqlite"
+    history = History(file)
+    blur, fill = Styles("blur"), Styles(prompts={"person": "fill"})
+
+    def shown() -> list[bytes | None]:
+        events, _ = history.find(EventFilter())
+        pictures = [history.picture(event.id) for event in reversed(events)]
+        assert [event.picture is not None for event in reversed(events)] == [one is not None for one in pictures]
+        return pictures
+
+    def take(jpeg: bytes, styles: Styles, stream: str = "door") -> None:
+        history.illustrate(history.take(happened(0, stream=stream)), jpeg, styles)
+
+    take(b"open", OUTLINED)
+    take(b"yard", OUTLINED, "yard")
+    await saved(history)
+    take(b"late", OUTLINED)
+    history.obey("door", blur)
+    assert shown() == [None, b"yard", None], "at once, on disk and in memory"
+    take(b"blurred", blur)
+    take(b"of an attempt that ends", OUTLINED)
+    assert shown() == [None, b"yard", None, b"blurred", None]
+    await saved(history)
+    history.obey("door", blur)
+    await saved(history)
+    await history.close()
+
+    history = History(file)  # without the stream: what is forgotten does not come back
+    await saved(history)
+    assert shown() == [None, b"yard", None, b"blurred", None]
+    history.obey("door", OUTLINED)
+    assert shown() == [None, b"yard", None, b"blurred", None], "what was hidden may be seen where nothing is"
+    history.obey("door", fill)
+    assert shown() == [None, b"yard", None, None, None]
+    await saved(history)
+    assert HistoryFile(file)._picture_bytes == len(b"yard")
+    await history.close()
 
 
 async def test_a_suspicion_that_comes_too_late_costs_nothing(tmp_path: Path) -> None:

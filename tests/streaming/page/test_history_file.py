@@ -23,7 +23,7 @@ def test_the_oldest_events_and_pictures_go_first_and_the_file_stops_growing(tmp_
     for number in range(1, 600, 3):
         # The first two share a picture, the third has none.
         file.save([event(number), event(number + 1), event(number + 2)], [])
-        file.save([], [Picture(number + 1, (number, number + 1), bytes(5000))])
+        file.save([], [Picture(number + 1, "door", (number, number + 1), "outline", bytes(5000))])
         sizes.append(path.stat().st_size + path.with_name("history.sqlite-wal").stat().st_size)
     newest = find_events(path, EventFilter(limit=200))
     assert [one.id for one in newest] == list(range(600, 500, -1))
@@ -52,7 +52,7 @@ from tests.histories import event
 file = HistoryFile(Path(sys.argv[1]), 60, 100_000)
 while True:
     number = file.last + 1
-    file.save([event(number)], [Picture(number, (number,), bytes(3000))])
+    file.save([event(number)], [Picture(number, "door", (number,), "outline", bytes(3000))])
     print(number, flush=True)
 """
 
