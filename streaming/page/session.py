@@ -97,7 +97,7 @@ class Session(Part):
 
     def _set(self, request: web.Request, response: web.Response, value: str, seconds: int) -> None:
         # A proxy says so that the browser came over TLS. Who lies about it only loses the own cookie.
-        secure = request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+        secure = request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower() == "https"
         response.set_cookie(
             self._name, value, max_age=seconds, path=self._path, httponly=True, samesite="Strict", secure=secure or None
         )

@@ -14,6 +14,7 @@ TRACK = ["-m", "maskcast", "track", CLIP, "--prompt", "star", "--model", "nano",
 # Each takes 0.2 s or more, and is reached from what a run needs by way of what it does not.
 HEAVY = {
     "accelerate",
+    "aiohttp",
     "matplotlib",
     "pandas",
     "scipy.optimize",

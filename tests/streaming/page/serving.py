@@ -60,7 +60,9 @@ def upgrade(server, path="/socket", headers=None):
     )
     head = b""
     while b"\r\n\r\n" not in head:
-        head += client.recv(1)
+        more_of_it = client.recv(1)
+        assert more_of_it, f"the server has hung up after {head!r}"
+        head += more_of_it
     return client, head
 
 
