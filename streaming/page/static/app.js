@@ -30,8 +30,7 @@ async function admitted() {
   const was = session;
   session = now;
   $("logout").hidden = !(now.password && now.open);
-  // A single run keeps no events and no recordings.
-  for (const kept of ["events", "recordings"]) document.querySelector(`nav a[href="${href(kept)}"]`).hidden = !now.service;
+  document.querySelector(`nav a[href="${href("recordings")}"]`).hidden = !now.service; // a single run has none
   if (!now.open) {
     login();
     return false;
