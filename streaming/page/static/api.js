@@ -1,7 +1,5 @@
 // Requests to Maskcast: relative, so that they work behind any prefix, and with their failures in words.
 
-const WORDS = { 401: "Sign in first", 403: "Not allowed: read only", 404: "Not there", 413: "Too large" };
-
 /** A request was refused, or did not arrive (`status` 0). `again`: after how many seconds to try again. */
 export class Refused extends Error {
   constructor(reason, status = 0, again = null) {
@@ -30,7 +28,7 @@ export async function call(path, body) {
   const again = Number(answer.headers.get("Retry-After")) || null;
   const late = answer.status === 429 && `Too many requests: again in ${again ?? "a few"} s`;
   const reason = found?.reason ?? found?.error;
-  throw new Refused(late || reason || WORDS[answer.status] || `Failed (${answer.status})`, answer.status, again);
+  throw new Refused(late || reason || `Failed (${answer.status})`, answer.status, again);
 }
 
 /** A path with what of `query`, an object, is not empty. */

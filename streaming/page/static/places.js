@@ -31,7 +31,7 @@ export function places(root, { session, stream, picture, repaint }) {
   const said = element("output");
   const text = element("textarea", { readonly: true, rows: 6, spellcheck: "false", "aria-label": "TOML" });
   const file = session.service === false;
-  const keep = element("details", {},
+  const keep = element("details", { open: file },
     element("summary", {}, file ? "TOML for --zones" : "TOML for the settings, to keep them"),
     text, button("Copy", copy, { "data-action": "copy" }));
   const tools = element("div", { class: "row" }, start, finish, undo, cancel, hint);
