@@ -17,17 +17,19 @@ const SETTLING_MS = 150;
 let scrolled = 0; // where the wall was left
 
 /**
- * How many columns show `count` tiles largest, whose pictures are `ratio` times as wide as high; if they do not all
- * fit, tiles stay wide enough and the wall scrolls.
+ * In how many columns `count` tiles are largest, and how wide each, whose pictures are `ratio` times as wide as high.
+ * Where they would be too small to be seen all at once, the wall scrolls.
  */
-export function columnsFor(count, width, height, ratio = WIDEST) {
-  const most = Math.max(1, Math.floor((width + GAP) / (NARROWEST_TILE + GAP)));
-  for (let columns = 1; columns <= most; columns += 1) {
-    const tile = (width - GAP * (columns - 1)) / columns;
-    const rows = Math.ceil(count / columns);
-    if (rows * (tile / ratio + CAPTION + GAP) <= height) return columns;
+export function layout(count, width, height, ratio = WIDEST) {
+  const wide = (columns) => (width - GAP * (columns - 1)) / columns;
+  let best = [1, 0];
+  for (let columns = 1; columns <= count; columns += 1) {
+    const high = height / Math.ceil(count / columns) - GAP - CAPTION;
+    const tile = Math.min(wide(columns), high * ratio);
+    if (tile > best[1]) best = [columns, tile];
   }
-  return most;
+  const most = Math.max(1, Math.floor((width + GAP) / (NARROWEST_TILE + GAP)));
+  return best[1] < Math.min(NARROWEST_TILE, width) ? [most, wide(most)] : best;
 }
 
 class Tile {
@@ -99,7 +101,9 @@ export function wall(root, { live, say }) {
     const ratios = [...tiles.values()].flatMap(({ picture: { message } }) => (message ? message.width / message.height : []));
     const ratio = Math.max(NARROWEST, Math.min(WIDEST, Math.max(...(ratios.length ? ratios : [WIDEST]))));
     grid.style.setProperty("--ratio", ratio);
-    grid.style.setProperty("--columns", columnsFor(tiles.size, grid.clientWidth, height, ratio));
+    const [columns, width] = layout(tiles.size, grid.clientWidth, height, ratio);
+    grid.style.setProperty("--columns", columns);
+    grid.style.setProperty("--tile", `${Math.floor(width)}px`);
   };
   const resized = () => {
     arrange();
