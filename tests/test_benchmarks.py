@@ -34,6 +34,17 @@ def test_styles_are_compared_with_outlines():
     assert measured["nothing"] < measured["blur"]
 
 
+def test_the_page_is_compared_with_pictures_that_the_server_draws(tmp_path):
+    clip = media.make(tmp_path / "clip.mp4", size="320x240", seconds=1)
+    options = "--width 320 --viewers 2 --seconds 0.3 --runs 1 --no-browser --json"
+    command = [sys.executable, "benchmarks/page.py", str(clip), *options.split()]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
+    assert ended.returncode == 0, ended.stderr
+    runs = json.loads(ended.stdout.splitlines()[-1])["runs"]
+    assert list(runs) == ["nobody", "page, 1", "page, 2", "mjpeg, 1", "mjpeg, 2"]
+    assert all(run["frames"] > 0 and run["latency"] > 0 for name, run in runs.items() if name != "nobody")
+
+
 def test_messages_arrive():
     command = [sys.executable, "benchmarks/messages.py", "--streams", "1", "--seconds", "0.2", "--json"]
     executable()
