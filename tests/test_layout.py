@@ -170,7 +170,7 @@ def test_what_tests_share_lies_in_no_test_module(folder):
 
 
 def test_the_command_starts_without_what_takes_time():
-    slow = ("torch", "transformers", "av", "cv2", "numpy", "asyncio", "pydantic", "aiomqtt")
+    slow = ("torch", "transformers", "av", "cv2", "numpy", "asyncio", "pydantic", "aiomqtt", "aiohttp")
     code = f"import sys, streaming.cli.app; print([name for name in {slow} if name in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "[]"
