@@ -24,6 +24,8 @@ DEFAULT_RATE, LOWEST_RATE, HIGHEST_RATE = 10.0, 0.1, 30.0  # pictures of a strea
 PICTURES_UNDER_WAY = 2
 MOST_EVENTS = 100  # that wait for a slow viewer; the page can ask for older ones
 STATE_SECONDS = 0.5  # at least, between two messages of state
+# At most: the page sees no pings, and takes a line for dead that is silent for twice as long.
+QUIET_SECONDS = 10.0
 
 
 class ProtocolError(Exception):
@@ -115,10 +117,12 @@ class Viewer:
         return [(name, width) for _, name, width in sorted(ready)]
 
     def wait(self, numbers: Callable[[str], int], now: float) -> float | None:
-        """Seconds until there is something to send without news; None for never."""
+        """Seconds until there is something to send without news; None for never, before it knows of any stream."""
         times = [stream.due for name, stream in self.watched.items() if self._may_have(name, stream, numbers)]
         if self._states is not None:
             times.append(self._states_due)
+        elif self.oriented:
+            times.append(self._states_due + QUIET_SECONDS)
         if self._events:
             times.append(now)
         return max(0.0, min(times) - now) if times else None
@@ -148,8 +152,9 @@ class Viewer:
     def texts(self, time: str, now: float) -> list[str]:
         """Messages that are to be sent now. `time` is that of the clock, as it is published."""
         texts = []
-        if self._states is not None and now >= self._states_due:
-            texts.append(json.dumps({"type": "state", "time": time, "streams": self._states}, allow_nan=False))
+        quiet = self.oriented and now >= self._states_due + QUIET_SECONDS
+        if quiet or (self._states is not None and now >= self._states_due):
+            texts.append(json.dumps({"type": "state", "time": time, "streams": self._states or {}}, allow_nan=False))
             self._states, self._states_due = None, now + STATE_SECONDS
         texts += [json.dumps({"type": "event", **item}, allow_nan=False) for item in self._events]
         self._events = []

@@ -9,7 +9,7 @@ import { trackList } from "./tracks.js";
 const RATE = 15; // pictures a second
 const SETTLING_MS = 150;
 
-// Parts by others, each with a panel of its own.
+// What has a panel of its own beside the picture.
 const control = () => import("./control.js").then((module) => module.control);
 const places = () => import("./places.js").then((module) => module.places);
 

@@ -10,6 +10,7 @@ from streaming.page.viewer import (
     MOST_EVENTS,
     MOST_STREAMS,
     PICTURES_UNDER_WAY,
+    QUIET_SECONDS,
     STATE_SECONDS,
     ProtocolError,
     Viewer,
@@ -145,7 +146,7 @@ def test_states_are_merged_and_told_at_most_twice_a_second():
     viewer.tell_states({})
     assert [json.loads(text) for text in viewer.texts("T", 0)] == [{"type": "state", "time": "T", "streams": {}}]
     viewer.tell_states({})
-    assert viewer.wait(lambda _: 0, 0) is None, "that nothing changed is no news"
+    assert viewer.texts("T", STATE_SECONDS) == [], "that nothing changed is no news"
     for number in range(50):
         viewer.tell_states({"door": {"n": number}, "hall": {"n": 0}})
     viewer.tell_states({"hall": None})
@@ -153,6 +154,17 @@ def test_states_are_merged_and_told_at_most_twice_a_second():
     assert viewer.wait(lambda _: 0, STATE_SECONDS / 2) == pytest.approx(STATE_SECONDS / 2)
     (text,) = viewer.texts("T", STATE_SECONDS)
     assert json.loads(text)["streams"] == {"door": {"n": 49}, "hall": None}
+
+
+def test_a_page_without_news_hears_that_the_line_lives():
+    viewer = Viewer()
+    viewer.tell_states({"door": {}})
+    assert len(viewer.texts("T", 0)) == 1
+    seconds = viewer.wait(lambda _: 0, 0)
+    assert QUIET_SECONDS <= seconds <= QUIET_SECONDS + STATE_SECONDS
+    assert viewer.texts("T", seconds - 0.01) == []
+    assert json.loads(viewer.texts("T2", seconds)[0]) == {"type": "state", "time": "T2", "streams": {}}
+    assert viewer.wait(lambda _: 0, seconds) == pytest.approx(seconds)
 
 
 def test_events_that_nobody_takes_are_bounded():
