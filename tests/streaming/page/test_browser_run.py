@@ -34,6 +34,7 @@ def settings(broker, cameras) -> str:
     for name, one in cameras.items():
         text += f'[streams.{name}]\nsource = "{one.url()}"\nprompts = ["red circle"]\nmax_rate = 3.0\n'
         text += f"connect_timeout = {patient(2.0)}\nsilence_timeout = {patient(2.0)}\n"
+        text += 'recording = {folder = "recordings", keep_files = 9}\n'
     return text
 
 
@@ -56,6 +57,7 @@ def test_a_page_that_is_left_open(browser, tmp_path, still_scene):
         page.click("a.tile[data-stream=door]")
         prompts_reach_the_model(page)
         what_is_drawn_is_what_counts(page, states, tmp_path)
+        what_happened_is_played(page)
         strangers_are_refused(page, running)
         assert page.evaluate("window.drawn !== undefined"), "never loaded again"
 
@@ -172,6 +174,20 @@ def what_is_drawn_is_what_counts(page, states, folder) -> None:
     page.wait_for_function("() => document.querySelector('[data-action=places]').disabled")
     eventually(lambda: page.evaluate("true") and states.get("door", {}).get("zones"), 20, "counted there")
     assert counted_places(states["door"]) == copied
+
+
+def what_happened_is_played(page) -> None:
+    page.get_by_role("link", name="Events").click()
+    page.select_option("select[name=stream]", "door")
+    page.select_option("select[name=kind]", "started")
+    page.locator("li[data-kind=started]").first.wait_for()
+    eventually(lambda: page.locator("li img").first.evaluate("(image) => image.naturalWidth"), 20, "a picture of it")
+    assert page.locator("li[data-event]:not([data-kind=started])").count() == 0
+    page.locator("li[data-event] a").last.click()  # of the process that was killed
+    begin = re.search(r"[?&]t=([\d.]+)", page.url)
+    asked = float(begin[1]) if begin else 0.0
+    video = page.locator("video")
+    eventually(lambda: video.evaluate("(video) => video.videoWidth && video.currentTime") > asked, 20, "it is played")
 
 
 def strangers_are_refused(page, running) -> None:
