@@ -44,6 +44,11 @@ class ShownStream:
         self.pictures = Pictures(name, styles, max_payload)
         self.told = False  # that there is something new, and nobody has looked since
 
+    def clear(self) -> None:
+        """Let go of the newest result: nobody sees it any more."""
+        self.newest = None
+        self.pictures.forget()
+
 
 class Listener:
     """One who looks. All is called in the web server's event loop, and must be quick."""

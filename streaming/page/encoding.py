@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from maskcast.threads import SerialThread
 from sinks.video.still import annotated_jpeg
 from streaming.page.board import ShownStream
-from streaming.page.pictures import Newest
 
 T = TypeVar("T")
 
@@ -27,15 +26,14 @@ class Encoding:
         self._thread = SerialThread("encode for the page")
         self._pending: dict[Hashable, asyncio.Future[Any]] = {}
 
-    async def newest(self, stream: ShownStream, width: int) -> tuple[int, bytes | None]:
-        """The number of the newest result of `stream`, which has one, and its message; see `Pictures.make`."""
-        assert stream.newest is not None
-        if message := stream.pictures.ready(stream.newest, width):
-            return stream.newest.number, message
+    async def newest(self, stream: ShownStream, width: int) -> tuple[int, bytes | None] | None:
+        """The number of the newest result of `stream` and its message, see `Pictures.make`; None without a result."""
+        if (newest := stream.newest) and (message := stream.pictures.ready(newest, width)):
+            return newest.number, message
         return await self._shared((stream, width), partial(_made, stream, width))
 
-    async def still(self, stream: ShownStream) -> bytes:
-        """The newest picture of `stream`, which has one, at its size, with what is drawn on it.
+    async def still(self, stream: ShownStream) -> bytes | None:
+        """The newest picture of `stream` at its size, with what is drawn on it; None without a result.
 
         Raises:
             Exception: it cannot be made.
@@ -45,25 +43,26 @@ class Encoding:
     async def _shared(self, key: Hashable, make: Callable[[], T]) -> T:
         if key not in self._pending:
             self._pending[key] = self._thread.run(make)
-            self._pending[key].add_done_callback(lambda _: self._pending.pop(key, None))
+            self._pending[key].add_done_callback(partial(self._done, key))
         made: T = await asyncio.shield(self._pending[key])
         return made
+
+    def _done(self, key: Hashable, made: asyncio.Future[Any]) -> None:
+        del self._pending[key]
+        made.exception()  # seen, though whoever waited may have left
 
     def close(self) -> None:
         """Let the thread end; does not wait."""
         self._thread.close()
 
 
-def _made(stream: ShownStream, width: int) -> tuple[int, bytes | None]:
-    newest = _newest(stream)
+def _made(stream: ShownStream, width: int) -> tuple[int, bytes | None] | None:
+    if (newest := stream.newest) is None:
+        return None
     return newest.number, stream.pictures.make(newest, width)
 
 
-def _still(stream: ShownStream) -> bytes:
-    result = _newest(stream).result
-    return annotated_jpeg(result, None, stream.styles, result.frame.picture.width)
-
-
-def _newest(stream: ShownStream) -> Newest:
-    assert stream.newest is not None
-    return stream.newest
+def _still(stream: ShownStream) -> bytes | None:
+    if (newest := stream.newest) is None:
+        return None
+    return annotated_jpeg(newest.result, None, stream.styles, newest.result.frame.picture.width)

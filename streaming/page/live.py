@@ -56,9 +56,9 @@ class Live(Part):
         stream = self._board.get(request.match_info["stream"])
         if stream is None:
             raise web.HTTPNotFound(text="there is no such stream\n")
-        if stream.newest is None:
+        if (picture := await self._encoding.still(stream)) is None:
             raise web.HTTPNotFound(text="there is no picture yet\n")
-        return web.Response(body=await self._encoding.still(stream), content_type="image/jpeg")
+        return web.Response(body=picture, content_type="image/jpeg")
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
         keep(request)
@@ -173,11 +173,10 @@ class _Looking(Listener):
 
     async def _send_picture(self, name: str, width: int) -> None:
         stream = self._board.get(name)
-        if stream is None or stream.newest is None:
-            return
-        number, message = await self._encoding.newest(stream, width)
-        if name not in self.viewer.watched or self.viewer.watched[name].width != width:
+        made = await self._encoding.newest(stream, width) if stream else None
+        if made is None or name not in self.viewer.watched or self.viewer.watched[name].width != width:
             return  # it looks at something else by now
+        number, message = made
         self.viewer.sent(name, number, time.monotonic(), picture=message is not None)
         if message is not None:
             await self._socket.send_bytes(message)

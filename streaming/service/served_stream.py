@@ -117,12 +117,16 @@ class ServedStream:
         """Say goodbye, and why: the stream is `removed` from the settings, or a `bug` has ended it."""
         if bug:
             self._presence.source = SourceStatus(False, f"failed unexpectedly, see the log: {type(bug).__name__}")
+            self._state.notify(self._presence.source)
         self.desk = None
+        if self._stop.is_set():
+            # Begun anew, it may hide what this picture shows.
+            self._shown.clear()
         try:
             await self._presence.leave(removed=removed)
         finally:
             self._metrics.end()
-            # One that has come to its end, or begins anew with other settings, is shown until another takes its place.
+            # One that has come to its end is shown with its last picture; one that begins anew takes its place.
             if removed and (board := self._resources.board):
                 board.remove(self._shown)
 

@@ -169,6 +169,20 @@ async def test_a_still_has_the_size_of_the_picture_and_what_is_drawn_for_the_bro
             assert (status, why in body) == (404, True)
 
 
+async def test_a_picture_that_is_let_go_of_is_shown_to_nobody_who_comes_later():
+    house = House("door", "hall")
+    house.show(1)
+    house.show(1, "hall")
+    house.streams["door"].clear()
+    with house.serving() as server:
+        assert (await asyncio.to_thread(ask, server, "/still/door"))[0] == 404
+        async with looking(server) as client:
+            await client.watch("door", "hall")
+            assert json.loads((await client.picture())[0])["stream"] == "hall"
+            house.show(2)
+            assert await client.index() == 2
+
+
 @pytest.mark.parametrize(
     ("message", "code"),
     [

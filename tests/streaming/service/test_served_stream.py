@@ -9,12 +9,15 @@ import aiomqtt
 import pytest
 
 from maskcast.notices import SourceStatus
+from maskcast.result import Result
 from sinks.mqtt.journal import Journal
+from streaming.page.board import Board
 from streaming.pipeline.report import Report
 from streaming.service import served_stream
 from streaming.service.metrics import Metrics
 from streaming.service.served_stream import ServedStream
 from streaming.settings.tables import Settings
+from tests.frames import frame
 from tests.patience import eventually_async
 from tests.subscriber import subscriber
 
@@ -71,6 +74,23 @@ async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_off
     await one.attempt()
     await asyncio.sleep(0.01)
     assert one.state() == {"online": False, "reason": "end of stream", "paused": False}
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_the_page_keeps_the_last_picture_of_a_stream_unless_it_begins_anew(tmp_path, stopped):
+    """It may have been begun anew for a style that hides what the picture shows."""
+    one = door(tmp_path)
+    board, one._resources.journal = Board(), Journal(None)
+    one._resources.board, one._counting._journal = board, one._resources.journal
+    await one.begin()
+    board.put(board.get("door"), Result(frame()))
+    if stopped:
+        one._stop.set()
+    await one.end(removed=False)
+    assert (board.get("door").newest is None) == stopped
+    await one.end(removed=True)
+    assert board.get("door") is None
+    await one._resources.journal.close()
 
 
 @pytest.mark.parametrize(("style", "left"), [("outline", b"a picture"), ({"cat": "blur"}, None)])
