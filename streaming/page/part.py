@@ -36,7 +36,7 @@ class Part:
         """Make ready, before the first request."""
 
     async def end(self) -> None:
-        """Let go of viewers at the end of the server; there is half a second for all parts together."""
+        """Let go of viewers at the end of the server; there are 0.3 s for all parts together."""
 
 
 async def asked(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], seconds: float) -> T:

@@ -41,7 +41,7 @@ OPTIONS = {
 # For files, whose disk may hang.
 FILE_THREADS = 4
 # At the end: for the parts to say goodbye, for handlers to end after that, and for the thread in all.
-PARTS_SECONDS, HANDLERS_SECONDS, CLOSE_SECONDS = 0.5, 0.1, 2.0
+PARTS_SECONDS, HANDLERS_SECONDS, CLOSE_SECONDS = 0.3, 0.05, 2.0
 
 
 class WebServer:
