@@ -45,6 +45,11 @@ def pytest_collection() -> Iterator[None]:
     gc.enable()
 
 
+def pytest_unconfigure() -> None:
+    """What modules hold, as `tests.ports` does sockets, goes with them when the process ends."""
+    gc.unfreeze()
+
+
 @pytest.hookimpl(trylast=True)  # when what is slow has been left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
