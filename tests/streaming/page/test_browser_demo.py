@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests import forked
 from tests.browser import tab
 from tests.patience import eventually
@@ -15,6 +17,7 @@ WITH_OBJECTS = (
 )
 
 
+@pytest.mark.long
 def test_the_demo_is_on_the_wall(browser, tmp_path, monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)  # a second browser would open
