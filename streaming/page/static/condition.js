@@ -33,6 +33,16 @@ export function ago(seconds) {
   return `${Math.floor(whole / 86400)} days`;
 }
 
+/** Tells `say` when a stream is in another condition. Not of overload, which may come and go with every second. */
+export function announcer(name, say) {
+  let before = null;
+  return (state) => {
+    const word = condition({ ...state, overloaded: false });
+    if (before && word !== before) say(`${name}: ${word}${state.reason ? `, ${state.reason}` : ""}`);
+    before = word;
+  };
+}
+
 /** Why there is no newer picture; "" while they come. `now` is the server's time in milliseconds. */
 export function trouble(state, now) {
   const word = condition(state);

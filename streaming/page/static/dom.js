@@ -16,6 +16,16 @@ export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Put other children into a list. The focus stays on the button of the same label, or else on the first one. */
+export function refill(list, children) {
+  const label = (node) => node.getAttribute("aria-label") ?? node.textContent;
+  const had = list.contains(document.activeElement) && label(document.activeElement);
+  list.replaceChildren(...children);
+  if (had === false) return;
+  const buttons = [...list.querySelectorAll("button")];
+  (buttons.find((one) => label(one) === had) ?? buttons[0])?.focus({ preventScroll: true });
+}
+
 /** A button that does something. */
 export function button(label, onclick, given = {}) {
   return element("button", { type: "button", onclick, ...given }, label);

@@ -59,8 +59,10 @@ export function events(root, { query, go }) {
   function put(item) {
     const made = row(item);
     const next = [...list.children].find((shown) => shown.dataset.event <= item.id);
-    if (next?.dataset.event === `${item.id}`) next.replaceWith(made);
-    else list.insertBefore(made, next ?? null);
+    if (next?.dataset.event !== `${item.id}`) return list.insertBefore(made, next ?? null);
+    const had = next.contains(document.activeElement);
+    next.replaceWith(made);
+    if (had) made.firstChild.focus({ preventScroll: true });
   }
 
   function row({ id, message, picture, recording }) {

@@ -1,6 +1,6 @@
 // The zones and lines of a stream: drawn on the picture, named and narrowed here, applied or copied as TOML.
 import { ask, refusal } from "./control.js";
-import { button, element, field } from "./dom.js";
+import { button, element, field, refill, write } from "./dom.js";
 import { drawing } from "./drawing.js";
 import { problem } from "./geometry.js";
 import { table, toml } from "./toml.js";
@@ -91,11 +91,11 @@ export function places(root, { session, stream, picture, repaint }) {
     for (const each of [finish, cancel]) each.hidden = !open;
     for (const each of start) each.hidden = open;
     undo.hidden = !chosen;
-    hint.textContent = open ? DRAW : chosen ? EDIT : "";
-    list.replaceChildren(...all.map((place) =>
+    write(hint, open ? DRAW : chosen ? EDIT : "");
+    refill(list, all.map((place) =>
       button(place.name || "?", () => pick(place), { "aria-pressed": `${place === chosen}`, "data-place": place.name })));
     const bad = open ? null : all.find(fault);
-    wrong.textContent = bad ? `${bad.name}: ${fault(bad)}` : "";
+    write(wrong, bad ? `${bad.name}: ${fault(bad)}` : "");
     for (const each of [apply, discard]) each.disabled = !dirty || open;
     apply.disabled ||= Boolean(bad);
     text.value = bad || open ? "" : toml(drawn(), file ? null : stream);

@@ -1,6 +1,6 @@
 // The prompts of a stream with their conditions (docs/prompts.md), changed in a draft that is applied as a whole: a
 // group, which needs two prompts, could not be begun one by one.
-import { button, element, field } from "./dom.js";
+import { button, element, field, refill, write } from "./dom.js";
 
 const SHARE = { type: "number", min: 0, max: 1, step: "any", inputmode: "decimal" };
 const FIELDS = {
@@ -119,9 +119,9 @@ export function prompts(root, send) {
   function paint() {
     const can = actions.some((action) => ["set", "add", "remove"].includes(action));
     form.hidden = !can;
-    list.replaceChildren(...(draft ?? shown).map((prompt) => row(prompt, can)));
+    refill(list, (draft ?? shown).map((prompt) => row(prompt, can)));
     pending.hidden = !draft;
-    note.textContent = draft?.length ? "Not applied yet" : "A stream needs a prompt";
+    write(note, draft?.length ? "Not applied yet" : "A stream needs a prompt");
     apply.hidden = !draft?.length;
   }
 

@@ -1,6 +1,6 @@
 // One stream, large: what to show of it, its tracks, and what can be changed.
 
-import { condition, kinds, pace, trouble } from "./condition.js";
+import { announcer, condition, kinds, pace, trouble } from "./condition.js";
 import { element, write } from "./dom.js";
 import { Picture } from "./picture.js";
 import { href } from "./router.js";
@@ -17,6 +17,7 @@ export function stream(root, given) {
   const { live, say, go, stream: name } = given;
   const picture = new Picture(name, { resized: () => watch(), scores: true });
   const { box, stage } = picture;
+  const announce = announcer(name, say);
   const opened = [];
   let names = [];
   let known = null; // {streams, time} of the last states
@@ -178,7 +179,7 @@ export function stream(root, given) {
       previous.href = href("stream", around(-1));
       next.href = href("stream", around(1));
       const word = condition(state);
-      if (layout.dataset.state && layout.dataset.state !== word) say(`${name}: ${word}${state.reason ? `, ${state.reason}` : ""}`);
+      announce(state);
       layout.dataset.state = word;
       badge.className = `badge ${kinds[word]}`;
       write(badge, word);

@@ -1,6 +1,6 @@
 // All streams at once, as large as the window allows; only what is on the screen is asked for.
 
-import { condition, kinds, pace, trouble } from "./condition.js";
+import { announcer, condition, kinds, pace, trouble } from "./condition.js";
 import { element, write } from "./dom.js";
 import { Picture } from "./picture.js";
 import { href } from "./router.js";
@@ -33,7 +33,8 @@ export function layout(count, width, height, ratio = WIDEST) {
 }
 
 class Tile {
-  constructor(name, resized) {
+  constructor(name, resized, say) {
+    this.announce = announcer(name, say);
     this.picture = new Picture(name, { resized });
     this.badge = element("span", { class: "badge" });
     this.pace = element("span", { class: "dim small number" });
@@ -51,7 +52,6 @@ class Tile {
   state(state, now) {
     this.known = state;
     const word = condition(state);
-    const changed = this.node.dataset.state !== word;
     this.node.dataset.state = word;
     this.badge.className = `badge ${kinds[word]}`;
     write(this.badge, word);
@@ -60,7 +60,7 @@ class Tile {
     this.veil.hidden = !why;
     write(this.veil, why);
     this.picture.told(state);
-    return changed;
+    this.announce(state);
   }
 }
 
@@ -134,13 +134,12 @@ export function wall(root, { live, say }) {
         let tile = tiles.get(name);
         const fresh = !tile;
         if (fresh) {
-          tile = new Tile(name, resized);
+          tile = new Tile(name, resized, say);
           tiles.set(name, tile);
         }
         if (grid.children[at] !== tile.node) grid.insertBefore(tile.node, grid.children[at] || null);
         if (fresh) observer.observe(tile.node);
-        const changed = tile.state(streams[name], Date.now() + behind);
-        if (changed && !fresh) say(`${name}: ${condition(streams[name])}${streams[name].reason ? `, ${streams[name].reason}` : ""}`);
+        tile.state(streams[name], Date.now() + behind);
       });
       empty.hidden = names.length > 0;
       if (tiles.size !== was) arrange();

@@ -61,3 +61,36 @@ def test_masks_are_read_as_pycocotools_reads_them(page):
 def test_tracks_have_the_colours_of_annotated_video(page):
     ids = [*range(1, 1001), 10**6, 2**31]
     np.testing.assert_allclose(page.evaluate(COLOURS, ids), [track_rgb(one) for one in ids], atol=1e-6)
+
+
+def test_what_is_said_of_a_stream_is_where_it_stands_not_how_fast_it_is(page):
+    said = page.evaluate("""async () => {
+      const { announcer } = await import("./condition.js");
+      const said = [];
+      const announce = announcer("door", (text) => said.push(text));
+      const online = { online: true, paused: false, overloaded: false, reason: null };
+      const offline = { ...online, online: false, reason: "connection refused" };
+      for (const state of [
+        online, { ...online, overloaded: true }, online, offline, { ...offline, reason: "no answer" },
+        { ...online, overloaded: true }, { ...online, paused: true },
+      ]) announce(state);
+      return said;
+    }""")
+    assert said == ["door: offline, connection refused", "door: online", "door: paused"]
+
+
+def test_the_focus_stays_in_a_list_of_prompts_one_of_which_is_removed(page):
+    focused = page.evaluate("""async () => {
+      const { prompts } = await import("./prompts.js");
+      const root = document.createElement("section");
+      document.body.append(root);
+      const named = (name) => ({ name, text: name });
+      prompts(root, () => true).state({ prompts: ["a", "b", "c"].map(named), control: ["set"] }, true);
+      const remove = root.querySelector("[aria-label='Remove b']");
+      remove.focus();
+      remove.click();
+      const { ariaLabel } = document.activeElement;
+      root.remove();
+      return ariaLabel;
+    }""")
+    assert focused == "Edit a"

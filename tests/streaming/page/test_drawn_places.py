@@ -195,3 +195,25 @@ def test_what_is_drawn_stays_when_others_change_places(drawing):
     assert "Changed meanwhile" in page.locator("output").text_content()
     page.get_by_role("button", name="Discard").click()
     assert _toml(page) == "[streams.door.zones.other]\npoints = [[0, 0], [1, 0], [1, 1]]\n"
+
+
+def test_who_chooses_with_the_keyboard_stays_at_what_was_chosen(drawing):
+    page = drawing(zones={name: {"points": [[0, 0], [1, 0], [1, 1]]} for name in ("door", "gate")})
+    page.locator("[data-place=gate]").press("Enter")
+    assert page.evaluate("document.activeElement.dataset.place") == "gate"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.ariaPressed") == "false", "another press lets go of it"
+
+
+def test_what_to_do_is_said_once(drawing):
+    page = drawing()
+    page.locator("[data-new=zone]").press("Enter")
+    page.evaluate("""() => {
+      window.said = 0;
+      const spoken = document.querySelectorAll("[role=status], [role=alert]");
+      const heard = new MutationObserver((changes) => (window.said += changes.length));
+      for (const node of spoken) heard.observe(node, { subtree: true, childList: true, characterData: true });
+    }""")
+    for key in ["Space", "ArrowRight", "ArrowDown", "Space"]:
+        page.keyboard.press(key)
+    assert page.evaluate("said") == 0
