@@ -40,7 +40,7 @@ class Guard:
         own: the name in the address that is listened on.
         hosts: more names that clients may call the server by, besides localhost and any IP address. Others are refused:
             a page in somebody's browser could have its own name point here (DNS rebinding).
-        accesses: of each route; what has none is for viewers.
+        accesses: of each resource; what has none is for viewers.
         refusal: why the page is not served here at all; None if it is.
         is_open: whether the client of a request may look.
     """
@@ -49,7 +49,7 @@ class Guard:
         self,
         own: str,
         hosts: Iterable[str],
-        accesses: Mapping[web.AbstractRoute, Access],
+        accesses: Mapping[web.AbstractResource | None, Access],
         refusal: str | None,
         is_open: Callable[[web.Request], bool],
     ) -> None:
@@ -65,7 +65,7 @@ class Guard:
         hosts = request.headers.getall("Host", [])
         if len(hosts) > 1 or not all(is_known(host, self._names) for host in hosts):
             return _refused(421, "this name is not served: add it to [http] hosts")
-        access = self._accesses.get(request.match_info.route, Access.VIEWERS)
+        access = self._accesses.get(request.match_info.route.resource, Access.VIEWERS)
         if access is not Access.MACHINES and self._refusal is not None:
             return _refused(403, self._refusal)
         if not self._is_ours(request):

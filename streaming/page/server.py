@@ -191,7 +191,7 @@ class WebServer:
             await asyncio.wait(rest, timeout=HANDLERS_SECONDS)
 
     def _application(self) -> web.Application:
-        accesses: dict[web.AbstractRoute, Access] = {}
+        accesses: dict[web.AbstractResource | None, Access] = {}
         own = self._http.listen.rpartition(":")[0]
         guard = Guard(own, self._http.hosts, accesses, self.refusal, self._session.is_open)
         app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY_BYTES)
@@ -203,9 +203,9 @@ class WebServer:
                     (added,) = app.router.add_routes(
                         [web.RouteDef(route.method, prefix + route.path, route.handler, {})]
                     )
-                    accesses[added] = part.access
+                    accesses[added.resource] = part.access  # its HEAD, too
             if prefix:
-                accesses[app.router.add_get(prefix, _to_folder)] = Access.ANYBODY
+                accesses[app.router.add_get(prefix, _to_folder).resource] = Access.ANYBODY
         return app
 
 

@@ -44,6 +44,7 @@ def test_who_has_not_logged_in_gets_the_page_and_nothing_of_the_streams():
     with serving(Socket(), monitoring(), password=PASSWORD) as server:
         for path in ("/", "/static/app.js", "/session", "/healthz", "/readyz", "/metrics"):
             assert ask(server, path)[0] == 200, path
+            assert ask(server, path, "HEAD")[0] == 200, path  # as some health checks ask
         for path in ("/socket", "/nothing", "/events", "/static/../app.js"):
             status, _, body = ask(server, path)
             assert (status, body) == (401, b"log in first\n"), path
@@ -115,7 +116,7 @@ def test_other_machines_need_a_password(caplog):
     with serving(Socket(), monitoring(), listen="0.0.0.0:0") as server:
         assert server.url == f"http://127.0.0.1:{server.port}/"
         for path in ("/metrics", "/healthz", "/readyz"):
-            assert ask(server, path)[0] == 200
+            assert ask(server, path)[0] == ask(server, path, "HEAD")[0] == 200
         for path in ("/", "/static/app.js", "/session", "/socket", "/nothing"):
             status, _, body = ask(server, path)
             assert (status, b"needs [http] password or password_file" in body) == (403, True)
