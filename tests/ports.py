@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
 from collections import deque
 
@@ -21,3 +22,9 @@ def free_port() -> int:
         _held.popleft().close()
     _held.append(holder)
     return int(holder.getsockname()[1])
+
+
+@atexit.register
+def _release() -> None:
+    while _held:
+        _held.pop().close()

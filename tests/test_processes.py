@@ -49,3 +49,10 @@ def test_a_forked_process_is_like_a_fresh_one(tmp_path):
     done = forked.run(*arguments, folder=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (fresh.returncode, fresh.stdout, fresh.stderr)
     assert done.returncode == 3
+
+
+def test_ports_that_are_held_are_let_go_of_without_a_word():
+    code = "from tests.ports import free_port; free_port()"
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", code]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
