@@ -88,6 +88,15 @@ class Board:
         if self._streams.get(stream.name) is stream:
             del self._streams[stream.name]
 
+    def obey(self, name: str, styles: Styles) -> None:
+        """Where `styles` hide anything, show the stream of that name no more if it is shown in others.
+
+        What is shown of it would stay until it begins anew, and one whose disk or broker hangs takes its time to end.
+        """
+        stream = self._streams.get(name)
+        if stream and styles.hide and stream.styles != styles:
+            self.remove(stream)
+
     def put(self, stream: ShownStream, result: Result) -> None:
         """Show a result in place of the one before."""
         stream.newest = Newest(next(self._numbers), result)

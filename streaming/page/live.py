@@ -58,6 +58,8 @@ class Live(Part):
             raise web.HTTPNotFound(text="there is no such stream\n")
         if (picture := await self._encoding.still(stream)) is None:
             raise web.HTTPNotFound(text="there is no picture yet\n")
+        if self._board.get(stream.name) is not stream:  # meanwhile it has gone, or must be hidden
+            raise web.HTTPNotFound(text="there is no such picture any more\n")
         return web.Response(body=picture, content_type="image/jpeg")
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
@@ -176,6 +178,8 @@ class _Looking(Listener):
         made = await self._encoding.newest(stream, width) if stream else None
         if made is None or name not in self.viewer.watched or self.viewer.watched[name].width != width:
             return  # it looks at something else by now
+        if self._board.get(name) is not stream:
+            return  # it has gone, or must be hidden
         number, message = made
         self.viewer.sent(name, number, time.monotonic(), picture=message is not None)
         if message is not None:

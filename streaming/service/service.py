@@ -139,9 +139,11 @@ class Service:
         return (self._board, history) if web.refusal is None else (None, None)
 
     def _obey_styles(self, settings: Settings) -> None:
-        if self._history:
-            for name, stream in settings.streams.items():
-                self._history.obey(name, stream.styles())
+        for name, stream in settings.streams.items():
+            styles = stream.styles()
+            self._board.obey(name, styles)
+            if self._history:
+                self._history.obey(name, styles)
 
     def _web_server(self, history: History) -> WebServer:
         """The page, with all that this process serves beside it."""

@@ -150,6 +150,36 @@ async def test_what_is_to_be_hidden_and_cannot_be_is_not_shown(caplog):
             assert await client.index() == 2
 
 
+@pytest.mark.parametrize(("styles", "left"), [(Styles("blur"), False), (OUTLINED, True)])
+async def test_what_is_to_be_hidden_from_now_on_is_not_shown_until_the_stream_begins_anew(styles, left):
+    house = House("door")
+    house.show(1)
+    with house.serving() as server:
+        encode = pictures.jpeg
+        async with looking(server) as client:
+            house.board.obey("door", styles)
+            await client.watch("door")
+            assert (await asyncio.to_thread(ask, server, "/still/door"))[0] == (200 if left else 404)
+            house.show(2)  # the last ones of the stream that ends
+            if left:
+                assert await client.index() in {1, 2}
+                return
+            house.streams["door"] = ShownStream("door", lambda: dict(house.state), styles)
+            house.board.add(house.streams["door"])
+
+            def while_it_is_encoded(*arguments):
+                house.board.obey("door", Styles("fill"))
+                return encode(*arguments)
+
+            with patch.object(pictures, "jpeg", while_it_is_encoded):
+                house.show(3)
+                await eventually_async(lambda: house.board.get("door") is None, what="encoded")
+            house.streams["door"] = ShownStream("door", lambda: dict(house.state), Styles("fill"))
+            house.board.add(house.streams["door"])
+            house.show(4)
+            assert await client.index() == 4
+
+
 async def test_a_still_has_the_size_of_the_picture_and_what_is_drawn_for_the_broker():
     house = House("door", "hall")
     shown = house.show(1)
