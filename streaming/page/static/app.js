@@ -2,17 +2,26 @@
 
 import { call } from "./api.js";
 import { element } from "./dom.js";
+import { events } from "./events.js";
 import { Live } from "./live.js";
+import { login } from "./login.js";
+import { recordings } from "./recordings.js";
 import { href, route } from "./router.js";
+import { stream } from "./stream.js";
 import { theme } from "./theme.js";
+import { wall } from "./wall.js";
 
 const LOST_MS = 800; // that a line is away before it is said: most come back at once
+
+// By the first word of the address. All are loaded at the start: later there may be no connection.
+const views = new Map(Object.entries({ "": wall, stream, events, recordings }));
+const titles = { events: "Events", recordings: "Recordings" };
 
 const $ = (id) => document.getElementById(id);
 let session = null;
 let live = null;
 let view = null; // {state?, event?, frame?, again?, close()} of the view that is open
-let opening = 0; // counts, so that a view that loads late does not take the place of a newer one
+let first = true; // no view has been open yet
 let last = null; // the last states, and when they were told
 let lost; // the timer that says so, from when the line was lost on
 
@@ -32,7 +41,7 @@ async function admitted() {
   $("logout").hidden = !(now.password && now.open);
   document.querySelector(`nav a[href="${href("recordings")}"]`).hidden = !now.service; // a single run has none
   if (!now.open) {
-    login();
+    signIn();
     return false;
   }
   if (!was || !was.open) open();
@@ -42,11 +51,12 @@ async function admitted() {
 const heard = {
   link(up, why) {
     if (up) {
+      const was = lost !== undefined;
       clearTimeout(lost);
       lost = undefined;
       $("link").hidden = true;
       delete document.documentElement.dataset.lost;
-      if (view && view.again) view.again();
+      if (was && view && view.again) view.again();
     } else if (lost === undefined && (!session || session.open)) {
       lost = setTimeout(() => {
         $("link").textContent = `${why || "Connection lost"}. Trying again…`;
@@ -68,30 +78,15 @@ const heard = {
   },
 };
 
-function leave() {
-  opening += 1;
+function show(part, options, title) {
   if (view) view.close();
   view = null;
-  $("main").replaceChildren();
-  return opening;
-}
-
-async function show(load, options, title) {
-  const turn = leave();
   document.title = title ? `${title} – Maskcast` : "Maskcast";
   const root = element("div", { class: "view" });
-  let part;
-  try {
-    part = await load();
-  } catch (error) {
-    console.error(error);
-    if (turn === opening) $("main").replaceChildren(element("p", { class: "empty" }, "This part of the page could not be loaded."));
-    return;
-  }
-  if (turn !== opening) return;
   $("main").replaceChildren(root);
   window.scrollTo(0, 0);
-  if (turn > 1) $("main").focus({ preventScroll: true }); // for who does not see that the page is another
+  if (!first) $("main").focus({ preventScroll: true }); // for who does not see that the page is another
+  first = false;
   view = part(root, { session, live, say, go: (hash) => (location.hash = hash), ...options });
   if (last && view.state) view.state(...last);
 }
@@ -99,24 +94,24 @@ async function show(load, options, title) {
 function open() {
   if (!session || !session.open) return;
   delete document.documentElement.dataset.login;
-  const { view: name, load, stream, query } = route(location.hash);
+  const { view: asked, stream: id, query } = route(location.hash);
+  const name = views.has(asked) ? asked : "";
   for (const link of document.querySelectorAll("header nav a")) {
     const here = link.getAttribute("href") === href(name) || (name === "stream" && link.getAttribute("href") === "#/");
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   live.watch({});
-  const titles = { events: "Events", recordings: "Recordings" };
-  show(load, { stream, query }, name === "stream" ? stream : titles[name]);
+  show(views.get(name), { stream: id, query }, name === "stream" ? id : titles[name]);
 }
 
-function login() {
+function signIn() {
   if (document.documentElement.dataset.login) return;
   document.documentElement.dataset.login = "open";
   clearTimeout(lost);
   lost = undefined;
   $("link").hidden = true;
-  show(() => import("./login.js").then((module) => module.login), { done: start }, "Sign in");
+  show(login, { done: start }, "Sign in");
 }
 
 /** Connect anew, with the session as the server sees it. */
@@ -133,7 +128,7 @@ window.addEventListener("login", () => {
   if (!session || !session.open) return;
   session = { ...session, open: false };
   if (live) live.close();
-  login();
+  signIn();
 });
 $("logout").addEventListener("click", async () => {
   try {

@@ -52,6 +52,7 @@ export function recordings(root, { query, go }) {
     state(streams) {
       offer(Object.keys(streams));
     },
+    again: show,
     close: () => player && player.pause(),
   };
 }

@@ -1,12 +1,5 @@
 // Which view the address asks for: `#/stream/NAME?key=value`.
 
-const views = new Map([
-  ["", () => import("./wall.js").then((module) => module.wall)],
-  ["stream", () => import("./stream.js").then((module) => module.stream)],
-  ["events", () => import("./events.js").then((module) => module.events)],
-  ["recordings", () => import("./recordings.js").then((module) => module.recordings)],
-]);
-
 /** The address of a view: `href("stream", "door")`, `href("events", null, {stream: "door"})`. */
 export function href(view = "", name = null, query = {}) {
   const asked = new URLSearchParams(query).toString();
@@ -24,6 +17,5 @@ export function route(hash) {
   } catch {
     // Typed by hand, with a stray percent sign.
   }
-  const known = views.has(view) ? view : "";
-  return { view: known, load: views.get(known), stream, query: new URLSearchParams(asked) };
+  return { view, stream, query: new URLSearchParams(asked) };
 }

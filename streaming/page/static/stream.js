@@ -1,17 +1,15 @@
 // One stream, large: what to show of it, its tracks, and what can be changed.
 
 import { announcer, condition, kinds, pace, trouble } from "./condition.js";
+import { control } from "./control.js";
 import { element, write } from "./dom.js";
 import { Picture } from "./picture.js";
+import { places } from "./places.js";
 import { href } from "./router.js";
 import { trackList } from "./tracks.js";
 
 const RATE = 15; // pictures a second
 const SETTLING_MS = 150;
-
-// What has a panel of its own beside the picture.
-const control = () => import("./control.js").then((module) => module.control);
-const places = () => import("./places.js").then((module) => module.places);
 
 export function stream(root, given) {
   const { live, say, go, stream: name } = given;
@@ -20,9 +18,8 @@ export function stream(root, given) {
   const announce = announcer(name, say);
   const opened = [];
   let names = [];
-  let known = null; // {streams, time} of the last states
+  let known = null; // its state, as told last
   let behind = 0;
-  let closed = false;
   let settling;
 
   const toggle = (word, key, what, change) => {
@@ -125,18 +122,10 @@ export function stream(root, given) {
   document.addEventListener("keydown", keys);
 
   // A single run takes no requests, but zones can be drawn for the next one.
-  for (const load of given.session.service ? [control, places] : [places]) {
+  for (const part of given.session.service ? [control, places] : [places]) {
     const panel = element("section", { class: "panel", hidden: true });
     side.append(panel);
-    load()
-      .then((part) => {
-        if (closed) return;
-        panel.hidden = false;
-        const made = part(panel, { ...given, picture: stage, repaint: () => picture.repaint() });
-        opened.push(made);
-        if (known && made.state) made.state(known.streams, known.time);
-      })
-      .catch((error) => console.error(error));
+    opened.push(part(panel, { ...given, picture: stage, repaint: () => picture.repaint() }));
   }
 
   const offer = (texts) => {
@@ -157,7 +146,7 @@ export function stream(root, given) {
   };
 
   const tick = setInterval(() => {
-    if (known && known.streams[name]) describe(known.streams[name]);
+    if (known) describe(known);
   }, 1000);
   function describe(state) {
     const why = trouble(state, Date.now() + behind);
@@ -167,10 +156,9 @@ export function stream(root, given) {
 
   return {
     state(streams, time) {
-      known = { streams, time };
       if (time) behind = Date.parse(time) - Date.now();
       names = Object.keys(streams);
-      const state = streams[name];
+      const state = (known = streams[name]);
       layout.hidden = !state;
       missing.hidden = Boolean(state);
       if (!state) return;
@@ -198,7 +186,6 @@ export function stream(root, given) {
       else frame.drawn();
     },
     close() {
-      closed = true;
       clearTimeout(settling);
       clearInterval(tick);
       document.removeEventListener("visibilitychange", watch);

@@ -121,7 +121,11 @@ def neither_broker_nor_process_need_a_reload(page, listener, broker, running) ->
     running.kill()
     page.locator("#link").filter(has_text="Trying again").wait_for()
     page.evaluate("window.drawn = {}")
+    page.click("nav >> text=Events")  # opened while nobody is there, and filled when somebody is
+    page.locator("h1", has_text="Events").wait_for()
     running.start()
+    page.locator("li[data-event]").first.wait_for(timeout=patient(60) * 1000)
+    page.click("nav >> text=Streams")
     for name in ("door", "gate"):
         eventually(lambda name=name: frame(page, name) >= 0, 60, "shown again")
     assert not page.locator("#link").is_visible()
