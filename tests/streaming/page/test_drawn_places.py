@@ -217,3 +217,23 @@ def test_what_to_do_is_said_once(drawing):
     for key in ["Space", "ArrowRight", "ArrowDown", "Space"]:
         page.keyboard.press(key)
     assert page.evaluate("said") == 0
+
+
+@pytest.mark.parametrize("width", [280, 360, 800])
+def test_the_picture_to_draw_on_is_not_under_the_bar_on_top(drawing, width):
+    page = drawing()
+    page.set_viewport_size({"width": width, "height": 600})
+    page.evaluate("""async () => {
+      const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "style.css" });
+      document.head.append(style);
+      await new Promise((loaded) => (style.onload = loaded));
+      const index = new DOMParser().parseFromString(await (await fetch("../")).text(), "text/html");
+      const bar = document.body.appendChild(index.querySelector("header"));
+      document.body.prepend(bar);
+      bar.querySelector("#logout").hidden = false;
+      document.querySelector("section").style.marginBottom = "2000px";
+      scrollTo(0, 2000);
+    }""")
+    page.locator("[data-new=zone]").press("Enter")
+    bar, layer = (page.locator(one).bounding_box() for one in ("header", ".drawing"))
+    assert layer["y"] >= bar["y"] + bar["height"]
