@@ -10,7 +10,7 @@ from dataclasses import dataclass
 ADDRESS_ATTEMPTS, ADDRESS_SECONDS = 5, 15.0
 # By all: what 20 at once cost is some seconds of one processor.
 ALL_ATTEMPTS, ALL_SECONDS = 20, 3.0
-# Of which something is remembered; the oldest are forgotten. All together have the bound for all.
+# Of which something is remembered; the oldest are forgotten.
 MAX_ADDRESSES = 1024
 
 
@@ -31,11 +31,16 @@ class _Bucket:
 
 
 class Attempts:
-    """Attempts of all addresses, where those of one IPv6 network are one address."""
+    """Attempts of all addresses, where those of one IPv6 network are one address.
+
+    Who has given the password from an address before has only the bound for that address: others, who use up what all
+    have together, cannot lock them out.
+    """
 
     def __init__(self, now: float) -> None:
         self._all = _Bucket(ALL_ATTEMPTS, ALL_SECONDS, ALL_ATTEMPTS, now)
         self._addresses: OrderedDict[str, _Bucket] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     def take(self, address: str, now: float) -> float:
         """Use one up.
@@ -52,16 +57,23 @@ class Attempts:
         self._addresses[key] = bucket
         if len(self._addresses) > MAX_ADDRESSES:
             self._addresses.popitem(last=False)
-        wait = max(bucket.wait(now), self._all.wait(now))
+        buckets = [bucket] if key in self._known else [bucket, self._all]
+        wait = max(one.wait(now) for one in buckets)
         if wait == 0.0:
-            bucket.left -= 1.0
-            self._all.left -= 1.0
+            for one in buckets:
+                one.left -= 1.0
         return wait
 
     def forgive(self, address: str) -> None:
         """The attempt was right."""
-        self._addresses.pop(_network(address), None)
-        self._all.left = min(self._all.most, self._all.left + 1.0)
+        key = _network(address)
+        self._addresses.pop(key, None)
+        if key not in self._known:
+            self._all.left = min(self._all.most, self._all.left + 1.0)
+        self._known[key] = None
+        self._known.move_to_end(key)
+        if len(self._known) > MAX_ADDRESSES:
+            self._known.popitem(last=False)
 
 
 def _network(address: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import ipaddress
 import json
 import math
 import time
@@ -78,7 +79,7 @@ class Session(Part):
         given = _password(await request.read())
         if self._password is None:
             return web.Response(status=204)
-        address = request.remote or ""
+        address = _client(request)
         if wait := self._attempts.take(address, time.monotonic()):
             seconds = math.ceil(wait)
             headers = {"Retry-After": str(seconds)}
@@ -104,6 +105,19 @@ class Session(Part):
 
     async def _derived(self, password: str) -> bytes:
         return await asyncio.get_running_loop().run_in_executor(self._deriving, derive, password, self._salt)
+
+
+def _client(request: web.Request) -> str:
+    """The address of who asks: what a proxy on this machine says, whose own address is that of all its clients.
+
+    A lie, where a proxy lets it through, is worth the attempts that all have together.
+    """
+    peer = request.remote or ""
+    said = request.headers.getall("X-Forwarded-For", [""])[-1].rpartition(",")[2].strip()
+    try:
+        return str(ipaddress.ip_address(said)) if ipaddress.ip_address(peer).is_loopback else peer
+    except ValueError:
+        return peer
 
 
 def _password(body: bytes) -> str:

@@ -58,7 +58,7 @@ class HttpSettings(Table):
         try:
             with self.password_file.open("rb") as file:
                 line = file.readline(4 * MAX_PASSWORD + 2)
-            found = line.decode().rstrip("\r\n")
+            found = line.decode("utf-8-sig").rstrip("\r\n")  # Windows' Notepad marks it
         except OSError as error:
             raise UsageError(f"cannot be read: {reason_of(error)}", where=where) from None
         except UnicodeDecodeError:

@@ -38,6 +38,19 @@ def test_who_knows_the_password_does_not_wait():
         attempts.forgive("10.0.0.1")
 
 
+def test_others_do_not_lock_out_where_the_password_was_given():
+    attempts = Attempts(0.0)
+    attempts.take("10.0.0.1", 0.0)
+    attempts.forgive("10.0.0.1")
+    others = [attempts.take(f"10.1.{number >> 8}.{number & 255}", 0.0) for number in range(2 * MAX_ADDRESSES)]
+    assert others.count(0.0) == ALL_ATTEMPTS
+    assert [attempts.take("10.0.0.1", 0.0) for _ in range(ADDRESS_ATTEMPTS)] == [0.0] * ADDRESS_ATTEMPTS
+    assert attempts.take("10.0.0.1", 0.0) == ADDRESS_SECONDS
+    for number in range(2 * MAX_ADDRESSES):
+        attempts.forgive(f"10.2.{number >> 8}.{number & 255}")
+    assert len(attempts._known) == MAX_ADDRESSES
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

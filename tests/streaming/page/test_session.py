@@ -1,8 +1,10 @@
 """The login, over HTTP, with real scrypt."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
+from multidict import CIMultiDict
 
 from maskcast import __version__
 from streaming.page import cookie, session
@@ -82,6 +84,22 @@ def test_a_wrong_password_is_refused_and_soon_has_to_wait():
         assert 1 <= int(headers["Retry-After"]) <= 15
 
 
+def test_clients_of_a_proxy_on_this_machine_wait_each_for_themselves():
+    with serving(password=PASSWORD) as server:
+
+        def status(said):
+            return log_in(server, "battery staple", {"X-Forwarded-For": said})[0]
+
+        assert [status(f"10.0.0.{number}, 10.1.1.1") for number in range(ADDRESS_ATTEMPTS)] == [401] * ADDRESS_ATTEMPTS
+        assert status("10.1.1.1") == 429
+        assert status("10.1.1.1, 10.1.1.2") == status("2001:db8::1") == status("nonsense") == status("") == 401
+
+
+def test_what_other_machines_say_of_their_clients_is_not_believed():
+    request = SimpleNamespace(remote="10.0.0.1", headers=CIMultiDict({"X-Forwarded-For": "10.0.0.2"}))
+    assert session._client(request) == "10.0.0.1"
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b"[]", b"\xff", b'{"password": 5}', b'{"password": null}', b"[" * 60_000, b'"password"']
 )
@@ -134,6 +152,6 @@ def test_other_machines_need_a_password(caplog):
 
 def test_the_password_may_stand_in_a_file(tmp_path):
     file = tmp_path / "password"
-    file.write_text(f"{PASSWORD}\r\nnothing of this\n")
+    file.write_text(f"{PASSWORD}\r\nnothing of this\n", encoding="utf-8-sig")
     with serving(password_file=file) as server:
         assert log_in(server)[0] == 204
