@@ -7,6 +7,9 @@ import time
 from maskcast.notices import FramesDropped, Notice, TrackedFrame
 from streaming.pipeline.controls import Controls
 
+# A few frames that the model could not take are noise; one in ten between two looks is overload.
+OVERLOAD_SHARE = 0.9
+
 
 class Rates:
     """Counts the frames of one stream."""
@@ -44,3 +47,8 @@ class Rates:
         self._tracked = self._dropped = 0
         wanted = got if self._controls.paused else max(got, min(offered, self._max_rate or offered))
         return wanted, got
+
+
+def is_overloaded(wanted: float, got: float) -> bool:
+    """Whether the model tracks clearly fewer frames a second than are wanted of it."""
+    return got < OVERLOAD_SHARE * wanted

@@ -25,14 +25,16 @@ UPWARDS = {
     ("maskcast/__main__.py", "streaming"),
 }
 SINKS = {f"sinks.{file.parent.name}" for file in (ROOT / "sinks").glob("*/__init__.py")}
+ABOVE = {"streaming.service", "streaming.commands", "streaming.cli"}
 # What a wing must not import of its own package.
 WINGS = {
     # Each folder of sinks knows the messages and no other folder.
     **{wing: SINKS - {wing, "sinks.messages"} for wing in sorted(SINKS)},
     "trackers.detection": {"trackers.memory"},
     "trackers.hub": {"trackers.detection", "trackers.memory"},
-    "streaming.pipeline": {"streaming.settings", "streaming.service", "streaming.commands", "streaming.cli"},
-    "streaming.settings": {"streaming.pipeline", "streaming.service", "streaming.commands", "streaming.cli"},
+    "streaming.pipeline": ABOVE | {"streaming.settings", "streaming.page"},
+    "streaming.settings": ABOVE | {"streaming.pipeline", "streaming.page"},
+    "streaming.page": ABOVE,
     "streaming.service": {"streaming.commands", "streaming.cli"},
     "streaming.commands": {"streaming.cli"},
 }

@@ -23,8 +23,7 @@ from maskcast.redaction import redact
 from sinks.messages.message import utc_time
 from sinks.messages.places import place_tables
 from streaming.pipeline.controls import Controls
-from streaming.rates import Rates
-from streaming.service.overload import OVERLOAD_SHARE
+from streaming.rates import Rates, is_overloaded
 
 # Rates and latencies are those of a second or a little more; of one without frames that long they are told, too.
 WINDOW_SECONDS, SILENCE_SECONDS = 1.0, 10.0
@@ -61,9 +60,8 @@ class StreamState:
         self._source, self._since = SourceStatus(False, "starting"), datetime.now(UTC)
         self._tally: Tally | None = None
         self._rates, self._rate = Rates(controls, max_rate), (0.0, 0.0)
-        self._latencies, self._frames, self._latency = 0.0, 0, None
-
-    _latency: float | None
+        self._latencies, self._frames = 0.0, 0
+        self._latency: float | None = None
 
     def notify(self, notice: Notice) -> None:
         """Hear what happens."""
@@ -102,7 +100,7 @@ class StreamState:
             "prompts": [_conditions(prompt) for prompt in self._controls.prompts],
             "control": list(self._actions),
             "rate": {"wanted": round(wanted, 1), "tracked": round(tracked, 1)},
-            "overloaded": tracked < OVERLOAD_SHARE * wanted,
+            "overloaded": is_overloaded(wanted, tracked),
             # One that can wait is decoded ahead: that a frame did wait says nothing.
             "latency": round(self._latency, 3) if self._live and self._latency is not None else None,
             "zones": zones,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from streaming.rates import is_overloaded
 from streaming.service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
-
-# A few frames that the model could not take are noise; one in ten between two looks is overload.
-OVERLOAD_SHARE = 0.9
 
 
 class Overload:
@@ -21,7 +19,7 @@ class Overload:
 
     def look(self, wanted: float, got: float) -> None:
         """Compare the frames a second that all streams want and get."""
-        on = got < OVERLOAD_SHARE * wanted
+        on = is_overloaded(wanted, got)
         self._metrics.overloaded(on)
         if on and not self._on:
             logger.warning(
