@@ -42,7 +42,8 @@ export class Overlay {
 
   /** A label above the box of each track; `score` says whether it tells the score. */
   labels({ tracks, width, height }, { shown, highlighted, score }) {
-    for (const track of tracks) {
+    // The one that is lifted out lies on top.
+    for (const track of [...tracks].sort((one, other) => (one.id === highlighted) - (other.id === highlighted))) {
       if (!shown(track)) continue;
       const rgb = trackRgb(track.id);
       const [x, y] = [(track.bbox[0] / width) * this.width, (track.bbox[1] / height) * this.height];

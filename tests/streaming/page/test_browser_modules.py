@@ -94,3 +94,19 @@ def test_the_focus_stays_in_a_list_of_prompts_one_of_which_is_removed(page):
       return ariaLabel;
     }""")
     assert focused == "Edit a"
+
+
+def test_the_label_of_a_track_that_is_lifted_out_lies_on_top(page):
+    found = page.evaluate("""async () => {
+      const { Overlay } = await import("./overlay.js");
+      const overlay = new Overlay(document.createElement("canvas"));
+      overlay.resize(200, 200);
+      const tracks = [1, 2, 3].map((id) => ({ id, prompt: "cup", score: 1, bbox: [20, 100, 60, 150] }));
+      return [1, 2, 3].map((highlighted) => {
+        overlay.clear();
+        overlay.labels({ tracks, width: 200, height: 200 }, { shown: () => true, highlighted, score: false });
+        const [x, y] = [21 * overlay.ratio, 98 * overlay.ratio];
+        return [...overlay.context.getImageData(x, y, 1, 1).data].slice(0, 3);
+      });
+    }""")
+    np.testing.assert_allclose(np.array(found) / 255, [track_rgb(id_) for id_ in (1, 2, 3)], atol=0.01)
