@@ -78,7 +78,7 @@ async def test_no_frame_is_lost_while_the_broker_is_away(
                 line.accept()
 
         report = await track(line.port, 60, cut)
-        await until(lambda: found.of("door/status")[-1]["reason"] == "end of stream")
+        await until(lambda: found.last("door/status").get("reason") == "end of stream")
         assert indices(found) == list(range(60))
         assert (report.frames, report.dropped, report.errors) == (60, 0, [])
 

@@ -220,7 +220,7 @@ async def test_a_frame_that_waited_for_room_is_not_sent_after_a_disconnection(
         await eventually_async(lambda: bool(found.of("status")) and sink._require().connected)
         await put(sink, result(99))
         await sink.finish(None)
-        await eventually_async(lambda: found.of("status")[-1]["status"] == "offline")
+        await eventually_async(lambda: found.last("status").get("status") == "offline")
         assert [message["frame"] for message in found.of("tracks")] == [99]
     assert sink.dropped_frames == 1
 
