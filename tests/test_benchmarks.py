@@ -121,3 +121,13 @@ def test_a_checkout_computes_what_it_computes():
     measured = json.loads(ended.stdout.splitlines()[-1])
     assert measured["lines"] == measured["same"] == 2
     assert measured["masks"] > 0
+
+
+@pytest.mark.slow
+def test_a_checkout_is_measured_beside_itself():
+    command = [sys.executable, "benchmarks/commits.py", str(ROOT), "--frames", "30", "--runs", "1", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(240), check=False)
+    assert ended.returncode == 0, ended.stderr
+    [(before, now)] = json.loads(ended.stdout.splitlines()[-1])["rates"]
+    assert before > 0
+    assert now > 0
