@@ -44,6 +44,7 @@ from streaming.pipeline.job import Job
 from streaming.pipeline.report import Report
 from streaming.pipeline.stream import run_stream
 from streaming.pipeline.worker import Worker
+from streaming.process import leave
 
 if TYPE_CHECKING:
     from trackers.engine import Engine
@@ -293,3 +294,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)  # decoders and models may still be at work on their threads

@@ -46,6 +46,7 @@ from sinks.mqtt.publisher import Publisher, PublisherSink
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.stream import run_stream
+from streaming.process import leave
 from tests import broker as brokers
 
 SIZE = (720, 1280)
@@ -270,3 +271,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)  # decoders and models may still be at work on their threads

@@ -64,6 +64,7 @@ from streaming.page.view_sink import ViewSink
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.stream import run_stream
+from streaming.process import leave
 from streaming.settings.web import HttpSettings
 
 STREAM = "camera"
@@ -403,3 +404,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)  # decoders and models may still be at work on their threads

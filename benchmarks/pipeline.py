@@ -35,7 +35,7 @@ from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import run_jobs
 from streaming.pipeline.worker import Worker
-from streaming.process import keep_memory, share_processors, wait_politely
+from streaming.process import keep_memory, leave, share_processors, wait_politely
 
 DEMO = Path(__file__).resolve().parent.parent / "streaming" / "commands" / "demo.mp4"
 WARM_UP = 16  # frames until each track remembers as much as it can
@@ -200,3 +200,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    leave(0)  # decoders and models may still be at work on their threads
