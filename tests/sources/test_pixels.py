@@ -3,7 +3,6 @@
 import contextlib
 import re
 import threading
-from http.server import BaseHTTPRequestHandler
 
 import cv2
 import numpy as np
@@ -74,28 +73,6 @@ def test_a_size_that_grows_in_the_middle_costs_the_large_pictures_alone(tmp_path
     assert re.search("a picture of .* pixels; raise max_pixels, now 50,000, if it is wanted; ", str(error))
 
 
-@contextlib.contextmanager
-def mjpeg_camera(pictures):
-    """Sends the pictures of a list over HTTP, one after the other, as often as it is asked; the list may change."""
-    over = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                while not over.wait(0.05):
-                    head = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(pictures[0])}\r\n\r\n"
-                    self.wfile.write(head.encode() + pictures[0] + b"\r\n")
-
-    with media.answering(Handler) as url:
-        try:
-            yield f"{url}/"
-        finally:
-            over.set()
-
-
 def test_a_camera_is_connected_again_with_the_reason(monkeypatch):
     monkeypatch.setattr(Backoff, "wait", lambda self: 0.05)
     small, large = (
@@ -110,7 +87,7 @@ def test_a_camera_is_connected_again_with_the_reason(monkeypatch):
             refused.set()
 
     pictures = [small]
-    with mjpeg_camera(pictures) as url:
+    with media.mjpeg_camera(lambda: pictures[0], 0.05) as url:  # the list may change
         source = open_reconnecting(url, changed, SourceSettings(max_pixels=BOUND), stream="door")
         frames = iter(source)
         next(frames)

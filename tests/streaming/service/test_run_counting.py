@@ -9,7 +9,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler
 
 import cv2
 import numpy as np
@@ -68,28 +67,6 @@ class Street:
     def below(self):
         with self._lock:
             return sum(y > LINE for y in self._ys)
-
-
-@contextlib.contextmanager
-def watched(street):
-    over = threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=b")
-            self.end_headers()
-            with contextlib.suppress(OSError):
-                while not over.wait(1 / PICTURES_PER_SECOND):
-                    picture = street.walk()
-                    head = f"--b\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-                    self.wfile.write(head.encode() + picture + b"\r\n")
-
-    with media.answering(Handler) as url:
-        try:
-            yield f"{url}/"
-        finally:
-            over.set()
 
 
 def in_order(events):
@@ -156,7 +133,7 @@ def killed_while_walkers_cross(tmp_path, kills):
             return sum(track["state"] == "confirmed" for track in frame["tracks"]) == len(WALKERS)
 
         street = Street(lambda: sum(map(seen, listener.of("street", "tracks"))))
-        url = stack.enter_context(watched(street))
+        url = stack.enter_context(media.mjpeg_camera(street.walk, 1 / PICTURES_PER_SECOND))
         running = Service(
             tmp_path,
             f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}/site"\n[state]\nsave_seconds = 0.5\n'
