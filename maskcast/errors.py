@@ -121,6 +121,10 @@ class ModelError(MaskcastError):
     exit_code = 5
 
 
+class PictureGoneError(SourceError):
+    """The pixels of a frame were elsewhere, and cannot be had any more; the frame and what was found in it stay."""
+
+
 class StageError(MaskcastError):
     """A stage between the tracker and the sinks failed, which is a bug; the tracker's state is sound."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from maskcast.errors import MaskcastError
@@ -123,6 +124,13 @@ class PlacesChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackStateSaved:
+    """The stream's track state was written to this file."""
+
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Something went wrong; what can go on does."""
 
@@ -141,6 +149,7 @@ Notice: TypeAlias = (
     | TalliesChanged
     | TotalsReset
     | PlacesChanged
+    | TrackStateSaved
     | Problem
 )
 # Must be quick. Called in the event loop, but for `SourceStatus`, which comes from the thread that connects.

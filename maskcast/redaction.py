@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 HIDDEN = "***"
 # An @ behind a slash could be the end of a password or a part of the path.
@@ -73,6 +73,13 @@ def hide(values: Iterable[str]) -> None:
             lower = {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), form) for form in encoded}
             forms |= {value, json.dumps(value)[1:-1], repr(value)[1:-1], *encoded, *lower}
     _secrets = tuple(sorted(forms, key=len, reverse=True))
+
+
+def passwords_of(url: str) -> tuple[str, ...]:
+    """The password of a URL, as it is written and as it is meant; none of what is no URL or has none."""
+    user = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[0]
+    password = user.partition(":")[2]
+    return (password, unquote(password)) if password else ()
 
 
 def redact(text: str) -> str:

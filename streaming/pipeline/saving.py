@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskcast.errors import MaskcastError
+from maskcast.notices import Notify, TrackStateSaved, ignore
 from streaming.pipeline.fair_queue import Lane
 from streaming.pipeline.worker import Worker
 
@@ -45,6 +46,7 @@ class Saving:
         worker: Worker,
         lane: Lane[TrackedStream],
         problem: Callable[[MaskcastError], None],
+        notify: Notify = ignore,
     ) -> None:
         """Prepare; the first is due at once, so that even an early kill leaves something to go on with.
 
@@ -53,9 +55,11 @@ class Saving:
             worker: whose thread copies the state.
             lane: of the stream.
             problem: is told why one cannot be written, once for each reason: a full disk must not stop the tracking.
+            notify: is told of each that was written.
         """
         self._wanted, self._worker, self._lane, self._problem = wanted, worker, lane, problem
         self._due = time.monotonic()
+        self._notify = notify
         self._told: set[tuple[str | None, str]] = set()
 
     @property
@@ -72,4 +76,6 @@ class Saving:
             if (reason := (error.where, error.what)) not in self._told:
                 self._told.add(reason)
                 self._problem(error)
+        else:
+            self._notify(TrackStateSaved(self._wanted.file))
         self._due = time.monotonic() + max(seconds, min(taken / SAVING_SHARE, LONGEST_PAUSE_FACTOR * seconds))

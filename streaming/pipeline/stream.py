@@ -111,7 +111,7 @@ class _Run:
         self._under_way: asyncio.Task[None] | None = None  # ends with the last of the frames that the model has
         self._late = LateEvents(pending)
         self._stages = (self._late, *job.stages)
-        self._saving = Saving(job.track_state, worker, lane, self._record) if job.track_state else None
+        self._saving = Saving(job.track_state, worker, lane, self._record, job.notify) if job.track_state else None
 
     def final_report(self) -> Report:
         """What has become of the stream, now that it is over."""

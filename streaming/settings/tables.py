@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote
 
 from pydantic import Field, ValidationError, model_validator
 
 from maskcast.errors import SettingsError, UsageError
 from maskcast.places import Places
 from maskcast.prompts import Prompt, names
-from maskcast.redaction import hide
+from maskcast.redaction import hide, passwords_of
 from sinks.filename import STREAM_FIELD, with_stream
 from sinks.formats import parse_output
 from sinks.messages.control import ACTIONS
@@ -312,9 +310,7 @@ def _passwords(settings: Settings) -> Iterator[str]:
         yield settings.mqtt.address().password or ""
     yield settings.http.secret() or ""
     for url in urls:
-        user = re.split("[/?#]", url.partition("://")[2], maxsplit=1)[0].rpartition("@")[0]
-        password = user.partition(":")[2]
-        yield from (password, unquote(password))
+        yield from passwords_of(url)
 
 
 def restart_needed(old: Settings, new: Settings) -> list[str]:

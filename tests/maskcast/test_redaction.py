@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskcast.redaction import hide, is_unclear, place_of, redact
+from maskcast.redaction import hide, is_unclear, passwords_of, place_of, redact
 
 
 @pytest.mark.parametrize(
@@ -183,3 +183,17 @@ def test_a_secret_is_masked_before_a_line_is_cut():
     hide(["Geheim7" * 10])
     for blanks in range(1920, 2010):
         assert "Geheim" not in redact(" " * blanks + "Geheim7" * 10)
+
+
+@pytest.mark.parametrize(
+    ("url", "passwords"),
+    [
+        ("rtsp://user:p%40ss@host/a", {"p%40ss", "p@ss"}),
+        ("rtsp://user@host/a", set()),
+        ("rtsp://host/a:b@c", set()),
+        ("camera:0", set()),
+        ("/videos/a.mp4", set()),
+    ],
+)
+def test_the_password_of_a_url(url, passwords):
+    assert set(passwords_of(url)) == passwords

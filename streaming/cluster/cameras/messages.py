@@ -26,9 +26,9 @@ of a stream names its attempt, so what an abandoned one says late is known as su
 
 - *Received*: a poll names the number of the last batch that came. If that is not the last one that was sent, this one
   is sent again, as it was, and what is new waits. So no message is lost or comes twice, whichever answer is lost.
-- *Delivered*: a poll names, of each attempt, how many results the head is done with. A stream with `MOST_RESULTS` on
-  their way is paused until half of them are delivered: live, its newest frame wins then, and none of its *results* is
-  ever dropped; offline, its source waits.
+- *Delivered*: a poll names, of each attempt, with how many of its messages with results (`Tracked` and `Held`) the
+  head is done. A stream with `MOST_RESULTS` of them on their way is paused until half of them are delivered: live, its
+  newest frame wins then, and none of its *results* is ever dropped; offline, its source waits.
 - *Lease*: polls are the head's heartbeat. A worker that is not polled for `LEASE_SECONDS` ends its streams.
 
 **Clocks** (`taken`, `done`, `decoded_at`) are the worker's `time.monotonic`. `Batch.sent` is that clock as the batch
@@ -289,8 +289,7 @@ class Saved:
 class Ended:
     """An attempt is over, and nothing more comes of it.
 
-    Its last track state can be read, and its last pictures asked for, until the lease of the worker or the next
-    attempt at the stream begins there.
+    Its last track state can be read, and its last picture asked for, until another attempt at the stream begins there.
 
     Attributes:
         attempt: of which stream.
@@ -340,6 +339,11 @@ class WorkerLoad:
     gpu_bytes: int | None
     gpu_total: int | None
     rss_bytes: int
+
+    @property
+    def busy(self) -> float:
+        """Share of the time in which the model was at work, in [0, 1]."""
+        return min(sum(stream.share for stream in self.streams.values()), 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import time
 
 import streaming.pipeline.worker
 from maskcast.errors import SinkError
+from maskcast.notices import TrackStateSaved
 from streaming.pipeline.saving import SAVING_SHARE, Saving, TrackStateFile
 from tests.patience import patient
 from tests.pipelines import Frames, Model, Record, job, run
@@ -43,6 +44,16 @@ async def test_each_reason_is_told_once(tmp_path):
         await saving.save(final=False)
     assert [str(error) for error in told] == ["the disk is full", "no such folder"]
     assert disk.written == [False]
+
+
+async def test_each_that_was_written_is_told(tmp_path):
+    told = []
+    wanted = TrackStateFile(tmp_path / "door", 0.0)
+    saving = Saving(wanted, Disk("the disk is full"), None, lambda _: None, told.append)
+    await saving.save(final=False)
+    assert told == []
+    await saving.save(final=True)
+    assert told == [TrackStateSaved(wanted.file)]
 
 
 class Saved:
