@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Awaitable, Callable
 
+from maskcast.errors import PictureGoneError
 from maskcast.picture import Planes
 from maskcast.result import Result
 from maskcast.stream_info import StreamInfo
@@ -14,6 +16,8 @@ from sinks.sink import Sink
 from sinks.video.jpeg import jpeg
 from sinks.video.render import draw_result
 from sinks.video.style import OUTLINED, Styles
+
+logger = logging.getLogger(__name__)
 
 # What a dashboard shows, and a broker carries without effort.
 MAX_WIDTH_PIXELS, JPEG_QUALITY = 1280, 80
@@ -83,6 +87,7 @@ class StillSink(Sink):
 
         Raises:
             SinkError: it cannot be encoded.
+            PictureGoneError: it was elsewhere, and is gone.
         """
         if self._newest is None:
             return False
@@ -99,8 +104,14 @@ class StillSink(Sink):
     async def write(self, result: Result) -> None:
         self._newest = result
         due = self._wanted and time.monotonic() - self._last >= PAUSE_SECONDS
-        if self._asked or due:
+        if not (self._asked or due):
+            return
+        asked = self._asked
+        try:
             await self._take(result)
+        except PictureGoneError as error:
+            logger.warning("no still: %s", error)
+            self._asked, self._wanted = asked, True  # of a later frame there is a picture again
 
     async def _take(self, result: Result) -> None:
         self._asked = self._wanted = False

@@ -94,6 +94,7 @@ class CameraWorker:
         try:
             await asyncio.to_thread(_require_fetched, self._options)
             await self._worker.start()
+            has_track_state = await self._worker.has_track_state()
         except MaskcastError as error:
             return error.at(f"node {socket.gethostname()}")
         except Exception as error:
@@ -107,7 +108,6 @@ class CameraWorker:
         self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="maskcast-worker-"))
         self._polled = time.monotonic()
         self._watching = asyncio.create_task(self._watch(), name="watch the lease")
-        has_track_state = await self._worker.has_track_state()
         return WorkerFacts(socket.gethostname(), os.getpid(), self._worker.thread.engine.description, has_track_state)
 
     async def check_prompts(self, prompts: Sequence[str | Prompt]) -> tuple[Prompt, ...] | MaskcastError:
@@ -222,11 +222,18 @@ class CameraWorker:
                 await asyncio.to_thread(return_memory)
 
     async def close(self) -> None:
-        """End all streams, and answer when they have ended, or `CLOSE_SECONDS` later. What they said can be polled."""
+        """End all streams for good, and answer when they have ended, or `CLOSE_SECONDS` later.
+
+        What they said can still be polled, and what they saved be read; then the process is to be ended.
+        """
+        self._watching.cancel()
         for hosted in self._hosted.values():
             hosted.stop()
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=CLOSE_SECONDS)
+        self._worker.close()
+        with suppress(OSError):  # what hangs may still write there
+            self._folder.rmdir()
 
 
 def _require_fetched(options: EngineOptions) -> None:
