@@ -44,7 +44,7 @@ NAMED = {"create_task", "Thread", "ThreadPoolExecutor", "SerialThread"}
 UNSTRUCTURED = {
     "asyncio.ensure_future": {"sinks/mqtt/client.py"},  # aiomqtt hands over coroutines and futures alike
     # The outcome of each, also of those that fail, in order; a sink that fails must not cancel what others write.
-    "asyncio.gather": {"sinks/mqtt/events_topic.py", "streaming/pipeline/stream.py"},
+    "asyncio.gather": {"sinks/mqtt/events_topic.py", "streaming/pipeline/delivery.py"},
     "asyncio.wait_for": set(),
 }
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -19,17 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from maskcast.errors import MaskcastError, ModelError, StageError
 from maskcast.frame import Frame
-from maskcast.notices import FramesDropped, Problem, StreamBegan, TrackedFrame
-from maskcast.result import Event, EventKind, Result
+from maskcast.notices import StreamBegan, TrackedFrame
+from maskcast.result import Event
 from streaming.pipeline.conversion import Converter
+from streaming.pipeline.delivery import Delivery
 from streaming.pipeline.fair_queue import Lane
 from streaming.pipeline.job import Job
 from streaming.pipeline.mailbox import Closed
-from streaming.pipeline.outlet import Outlet
 from streaming.pipeline.reader import Reader, open_reader
 from streaming.pipeline.report import Report
 from streaming.pipeline.saving import Saving
-from streaming.pipeline.stage import LateEvents, staged
 from streaming.pipeline.stopping import first
 from streaming.pipeline.worker import Worker
 
@@ -53,7 +52,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         raise
     job.notify(StreamBegan(reader.info))
     reader.start()
-    hurrying = asyncio.create_task(run.hurry(stop), name=f"hurry {reader.info.stream}")
+    hurrying = asyncio.create_task(run.delivery.hurry(stop), name=f"hurry {reader.info.stream}")
     left_behind = False
     try:
         await run.track(stop)
@@ -66,7 +65,7 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         reader.stop()
         run.converter.close()
         if not left_behind:
-            await _together(f"finish {reader.info.stream}", [outlet.finish(run.reason) for outlet in run.outlets])
+            await run.delivery.finish()
             await reader.gone()
         hurrying.cancel()
     return run.final_report()
@@ -87,7 +86,7 @@ async def _begin(job: Job, worker: Worker, reader: Reader) -> _Run:
     )
     try:
         run = _Run(job, worker, reader, lane, pending)
-        await _together(f"start {reader.info.stream}", [outlet.start() for outlet in run.outlets])
+        await run.delivery.start()
     except Exception:
         with suppress(MaskcastError):
             await worker.close_stream(lane)
@@ -102,39 +101,20 @@ class _Run:
         self, job: Job, worker: Worker, reader: Reader, lane: Lane[TrackedStream], pending: Sequence[Event]
     ) -> None:
         self.info = reader.info
-        self.report = Report(self.info.stream, self.info.live)
         self.converter = Converter(self.info.stream)
-        self.outlets = [Outlet(sink, self.info, self._record) for sink in job.open_sinks(self.info)]
-        self.started = time.monotonic()
-        self.reason: str | None = None  # why the stream stopped early
+        self.delivery = Delivery(self.info, job.open_sinks(self.info), job.stages, job.notify, pending)
         self._job, self._worker, self._reader, self._lane = job, worker, reader, lane
         self._under_way: asyncio.Task[None] | None = None  # ends with the last of the frames that the model has
-        self._late = LateEvents(pending)
-        self._stages = (self._late, *job.stages)
-        self._saving = Saving(job.track_state, worker, lane, self._record, job.notify) if job.track_state else None
+        self._saving: Saving | None = None
+        if job.track_state:
+            self._saving = Saving(job.track_state, worker, lane, self.delivery.record, job.notify)
 
     def final_report(self) -> Report:
         """What has become of the stream, now that it is over."""
-        self.report.seconds = time.monotonic() - self.started
-        self.report.source_seconds = self._reader.seconds
-        self.report.sink_seconds = {outlet.sink.name: outlet.seconds for outlet in self.outlets}
-        self.report.sink_frames = {outlet.sink.name: outlet.frames for outlet in self.outlets}
-        self.report.failed_sinks = frozenset(outlet.sink.name for outlet in self.outlets if outlet.error)
-        self.report.dropped_before_model = self._reader.frames.dropped
-        self._count_dropped()
-        return self.report
-
-    def _count_dropped(self) -> None:
-        """Tell how many results slow sinks have cost, if there are more."""
-        if more := sum(outlet.dropped for outlet in self.outlets) - self.report.dropped_by_sinks:
-            self.report.dropped_by_sinks += more
-            self._job.notify(FramesDropped("sink", more))
-
-    async def hurry(self, stop: asyncio.Event) -> None:
-        """When `stop` is set, wait not much longer for sinks, such as one whose broker is away."""
-        await stop.wait()
-        for outlet in self.outlets:
-            outlet.hurry()
+        report = self.delivery.final_report()
+        report.source_seconds = self._reader.seconds
+        report.dropped_before_model = self._reader.frames.dropped
+        return report
 
     async def track(self, stop: asyncio.Event) -> None:
         """Take frames until the end, a failure, or `stop`; then hand out what the tracker still holds back."""
@@ -148,18 +128,18 @@ class _Run:
             await self._settle()
         except Closed:  # the reader is at its end: was it a good one?
             if failure := await self._reader.failure():
-                self._fail(failure)
+                self.delivery.fail(failure)
         except MaskcastError as error:
-            self._fail(error)
+            self.delivery.fail(error)
             # A pass that failed may have left the state half advanced: the track state from before is the better one.
             whole = not isinstance(error, ModelError)
             sound = not isinstance(error, StageError)
         try:
             held = await self._worker.close_stream(self._lane)
             if sound:
-                await self._deliver(held, wait=True)
+                await self.delivery.deliver(held, wait=True)
         except MaskcastError as error:
-            self._fail(error)
+            self.delivery.fail(error)
         if whole and self._saving:
             await self._saving.save(final=True)
 
@@ -167,15 +147,13 @@ class _Run:
         taken = itertools.count(1)
         due = time.monotonic()
         earlier: asyncio.Task[None] | None = None
-        needed = [outlet for outlet in self.outlets if not outlet.sink.optional]
-        # Without any the metrics tell what is seen.
-        while not needed or any(outlet.error is None for outlet in needed):
+        while self.delivery.wanted:
             if self._saving and self._saving.due:
                 await self._settle()
                 await self._saving.save(final=False)
             begin = await self._next(stop, due)
             if begin is None:
-                self.report.interrupted, self.reason = True, "interrupted"
+                self.delivery.interrupt()
                 return
             if self._job.max_rate and self.info.live:
                 due = max(due + 1 / self._job.max_rate, time.monotonic())
@@ -192,10 +170,10 @@ class _Run:
         if earlier is not None:
             await earlier
         tracked = await asyncio.wrap_future(coming)
-        self.report.model_seconds += tracked.pace
+        self.delivery.report.model_seconds += tracked.pace
         self._job.notify(tracked)
-        await self._deliver(tracked.results)
-        self._count_dropped()
+        await self.delivery.deliver(tracked.results)
+        self.delivery.count_dropped()
 
     async def _settle(self) -> None:
         """Wait until all frames that the model has are tracked and delivered.
@@ -253,29 +231,6 @@ class _Run:
         if controls.changed.is_set():
             controls.changed.clear()
             await self._settle()
-            self._late.add(await self._worker.set_prompts(self._lane, controls.prompts))
+            self.delivery.add(await self._worker.set_prompts(self._lane, controls.prompts))
             for act in controls.acts():
                 await act()
-
-    async def _deliver(self, results: Sequence[Result], *, wait: bool = False) -> None:
-        for result in staged(results, self._stages):
-            for outlet in self.outlets:  # all of them have to take it: in turns is as fast, and cheaper, than together
-                await outlet.put(result, wait=wait)
-            self.report.frames += 1
-            self.report.tracks += sum(event.kind is EventKind.STARTED for event in result.events)
-
-    def _fail(self, error: MaskcastError) -> None:
-        self.reason = self.reason or str(error)
-        self._record(error)
-
-    def _record(self, error: MaskcastError) -> None:
-        self.report.errors.append(error)
-        self._job.notify(Problem(error))
-
-
-async def _together(name: str, calls: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Await calls at the same time, each on a task called `name`; one that fails does not end the others."""
-    failures = await asyncio.gather(*(asyncio.create_task(call, name=name) for call in calls), return_exceptions=True)
-    for failure in failures:
-        if failure is not None:
-            raise failure

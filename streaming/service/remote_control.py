@@ -13,10 +13,10 @@ from maskcast.prompts import Prompt, check_number, names
 from sinks.messages.control import AnyControlMessage, ControlMessage3
 from sinks.video.still import StillSink
 from streaming.pipeline.controls import Controls
-from streaming.pipeline.worker import Worker
 from streaming.service.counting import Counting
 from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
+from streaming.service.tracking import Tracking
 from streaming.zones.checks import check_places
 from streaming.zones.shapes import Shape
 
@@ -32,7 +32,7 @@ class RemoteControl:
         controls: Controls,
         presence: Presence,
         outputs: StreamOutputs,
-        worker: Worker,
+        tracking: Tracking,
         notify: Notify,
         counting: Counting,
     ) -> None:
@@ -42,12 +42,12 @@ class RemoteControl:
             controls: what requests change.
             presence: knows whether frames come.
             outputs: take the stills that are asked for.
-            worker: knows which prompts the model can read.
+            tracking: knows which prompts the model can read.
             notify: is told what has changed.
             counting: has the totals, and follows when places change.
         """
         self._controls, self._presence, self._outputs = controls, presence, outputs
-        self._worker, self._notify, self._counting = worker, notify, counting
+        self._tracking, self._notify, self._counting = tracking, notify, counting
         self._placed_at = float("-inf")
         self._change = asyncio.Lock()  # one builds on the other, wherever they come from
 
@@ -80,7 +80,7 @@ class RemoteControl:
                     await self._set_places(request)
 
     async def _set_prompts(self, request: AnyControlMessage) -> None:
-        checked = await self._worker.check_prompts(self._wanted(request))
+        checked = await self._tracking.check_prompts(self._wanted(request))
         try:
             check_number(checked)
         except ValueError as error:

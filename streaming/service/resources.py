@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from sinks.mqtt.journal import Journal
 from streaming.page.board import Board
 from streaming.page.history import History
-from streaming.pipeline.worker import Worker
 from streaming.service.metrics import Metrics
 from streaming.service.retained import Retained
+from streaming.service.tracking import Tracking
 from streaming.settings.tables import Settings
 
 
@@ -20,19 +20,17 @@ class Resources:
 
     Attributes:
         settings: of the process.
-        worker, journal, retained, metrics: see there.
-        track_states: whether the tracker can save its state.
+        tracking, journal, retained, metrics: see there.
         board: what the page shows; None without one.
         history: what the page tells of the past; None without one.
         one_by_one: lets one stream that ends, such as a file, run at a time.
     """
 
     settings: Settings
-    worker: Worker
+    tracking: Tracking
     journal: Journal
     retained: Retained
     metrics: Metrics
-    track_states: bool
     board: Board | None = None
     history: History | None = None
     one_by_one: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))

@@ -24,7 +24,6 @@ from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.saving import TrackStateFile
 from streaming.pipeline.stage import Stage
-from streaming.pipeline.stream import run_stream
 from streaming.service.counting import Counting
 from streaming.service.outputs import StreamOutputs
 from streaming.service.presence import Presence
@@ -82,12 +81,12 @@ class ServedStream:
         )
 
         self._remote = RemoteControl(
-            self._controls, self._presence, self._outputs, resources.worker, self.notify, self._counting
+            self._controls, self._presence, self._outputs, resources.tracking, self.notify, self._counting
         )
         self.desk: ControlDesk | None = None
 
     def _track_state(self) -> TrackStateFile | None:
-        if not self._resources.track_states or self.settings.ends():
+        if not self._resources.tracking.track_states or self.settings.ends():
             return None
         state = self._resources.settings.state
         return TrackStateFile(track_state_file(state.folder / "tracks", self.name), state.save_seconds)
@@ -119,6 +118,7 @@ class ServedStream:
             self._presence.source = SourceStatus(False, f"failed unexpectedly, see the log: {type(bug).__name__}")
             self._state.notify(self._presence.source)
         self.desk = None
+        self._resources.tracking.forget(self.name)
         if self._stop.is_set():
             # Begun anew, it may hide what this picture shows.
             self._shown.clear()
@@ -146,7 +146,8 @@ class ServedStream:
     async def _outcome(self) -> MaskcastError | None:
         over = threading.Event()
         try:
-            report = await run_stream(await self._job(over), self._resources.worker, self._stop)
+            job = await self._job(over)
+            report = await self._resources.tracking.run(self.name, self.settings, job, self._stop)
             # A full disk at the end must not hide why it ended.
             broken = [error for error in report.errors if isinstance(error, ModelError)]
             return (broken or report.errors or [None])[-1]

@@ -8,12 +8,11 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskcast import __version__
-from maskcast.errors import MaskcastError, ModelError, UsageError
+from maskcast.errors import MaskcastError, UsageError
 from sinks.filename import file_name
 from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.journal import Journal
@@ -24,7 +23,6 @@ from streaming.page.board import Board
 from streaming.page.health import Health
 from streaming.page.history import History
 from streaming.pipeline.stopping import unless
-from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import return_memory
 from streaming.service.metrics import Metrics
 from streaming.service.overload import Overload
@@ -32,6 +30,7 @@ from streaming.service.removal import Removal
 from streaming.service.resources import Resources
 from streaming.service.retained import Retained
 from streaming.service.streams import Streams
+from streaming.service.tracking import LocalTracking, Tracking
 from streaming.service.watchdog import Heartbeat, Notifier, watch
 from streaming.settings.tables import Settings, load_settings, restart_needed
 from trackers.options import EngineOptions
@@ -41,13 +40,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Failures of the model in a row, over all streams, after which only a new process can help: a broken CUDA context
-# stays broken. Whatever started us starts us again.
-HOPELESS_FAILURES = 10
 MEASURE_SECONDS = 5.0
 TRIM_SECONDS = 30.0
-# Loading a full-size checkpoint from a slow disk takes minutes, a frame on a CPU nearly one.
-LOADING_SECONDS, STALLED_SECONDS = 1800.0, 120.0
+# A frame of a full-size model takes a CPU nearly one minute.
+STALLED_SECONDS = 120.0
 
 
 class Service:
@@ -62,7 +58,7 @@ class Service:
         self._history: History | None = None
         self._heartbeat, self._notifier = Heartbeat(), Notifier()
         self._reload = asyncio.Event()
-        self._worker: Worker | None = None
+        self._tracking: Tracking | None = None
         self._process: ProcessStatus | None = None
         self._streams: Streams | None = None  # once the model is loaded
         self._ready = False
@@ -85,16 +81,15 @@ class Service:
             page = self._serve_page(ending)
             ending.push_async_callback(self._journal.close)
             ending.callback(self._notifier.close)
-            self._heartbeat.busy("model", LOADING_SECONDS)
+            tracking = self._tracking = LocalTracking(settings, self._heartbeat)
             watching = asyncio.create_task(watch(self._heartbeat, self._notifier, STALLED_SECONDS), name="watchdog")
             ending.callback(watching.cancel)
             ending.callback(self._notifier.stopping)
             await self._journal.open()
-            worker = self._worker = self._make_worker()
-            await unless(stop, asyncio.create_task(worker.start(), name="load the model"))
+            ending.push_async_callback(tracking.close)
+            await unless(stop, asyncio.create_task(tracking.start(), name="load the model"))
             if stop.is_set():
                 return
-            ending.callback(worker.close)
             # What is loaded stays. Without it, collections are cheap, and so frequent enough for what comes and goes.
             gc.collect()
             gc.freeze()
@@ -105,15 +100,7 @@ class Service:
             discovery = mqtt.discovery_prefix if mqtt and mqtt.home_assistant else None
             retained = Retained(folder / "retained.json", mqtt.address() if mqtt else None, discovery)
             ending.push_async_callback(retained.close)
-            resources = Resources(
-                settings,
-                worker,
-                self._journal,
-                retained,
-                self._metrics,
-                await worker.has_track_state(),
-                *page,
-            )
+            resources = Resources(settings, tracking, self._journal, retained, self._metrics, *page)
             if mqtt:
                 self._process = ProcessStatus(mqtt.address())
                 await self._process.start()
@@ -123,7 +110,7 @@ class Service:
             cleaning = asyncio.create_task(self._clean_up(streams, removal, stop), name="clean up")
             ending.callback(cleaning.cancel)
             ending.push_async_callback(streams.close)
-            await self._serve(streams, worker, stop)
+            await self._serve(streams, tracking, stop)
 
     def _serve_page(self, ending: AsyncExitStack) -> tuple[Board, History] | tuple[None, None]:
         """Serve the page, metrics and health until `ending`; what the streams are to show, where anybody may look."""
@@ -178,37 +165,26 @@ class Service:
             streams = {name: one.settings for name, one in self._streams.supervisors().items()}
         return {name: one.recording.folder / file_name(name) for name, one in streams.items() if one.recording}
 
-    def _make_worker(self) -> Worker:
-        beat = partial(self._heartbeat.beat, "model")
-        return Worker(
-            engine_loader(self._settings.model.options, beat),
-            max_batch=self._settings.worker.max_batch,
-            batch_wait=self._settings.worker.batch_wait,
-            beat=beat,
-        )
-
     async def _clean_up(self, streams: Streams, removal: Removal, stop: asyncio.Event) -> None:
         """Remove what streams have left that went while the process was stopped, or that were elsewhere then."""
         for name in removal.left_behind(self._settings.streams):
             streams.remove(name)
         await removal.clean_up(self._settings.streams, stop)
 
-    async def _serve(self, streams: Streams, worker: Worker, stop: asyncio.Event) -> None:
+    async def _serve(self, streams: Streams, tracking: Tracking, stop: asyncio.Event) -> None:
         await self._apply(streams, self._settings)
         self._ready = True
         self._notifier.ready()
         logger.info("ready: %d streams", len(streams.supervisors()))
-        overload, model = Overload(self._metrics), worker.thread
+        overload = Overload(self._metrics)
         measured = trimmed = time.monotonic()
         while not stop.is_set() and (unfinished := streams.unfinished()):
-            await _first_of([stop, self._reload, model.died], unfinished, MEASURE_SECONDS)
+            await _first_of([stop, self._reload, tracking.over], unfinished, MEASURE_SECONDS)
             if self._reload.is_set():
                 self._reload.clear()
                 await self._read_again(streams)
-            if model.death:
-                raise model.death
-            if model.failures >= HOPELESS_FAILURES:
-                raise ModelError(f"the model failed {HOPELESS_FAILURES} times in a row", advice="start again")
+            if failure := tracking.failure():
+                raise failure
             if time.monotonic() - measured >= MEASURE_SECONDS:
                 measured = time.monotonic()
                 self._journal.try_again()
@@ -250,8 +226,8 @@ class Service:
     def health(self) -> Health:
         """Whether the event loop and the model's thread get on, and nothing is given up that should run."""
         reason = None
-        if self._worker and self._worker.thread.death:
-            reason = str(self._worker.thread.death)
+        if self._tracking and (trouble := self._tracking.trouble()):
+            reason = trouble
         elif stalled := self._heartbeat.stalled(STALLED_SECONDS):
             reason = f"no progress: {', '.join(stalled)}"
         elif self._streams and self._streams.given_up:
@@ -265,6 +241,8 @@ class Service:
         reason = self.health().reason
         if not self._ready:
             reason = reason or "the model is being loaded"
+        elif self._tracking and (unready := self._tracking.unready()):
+            reason = reason or unready
         elif self._process and not self._process.was_connected:
             reason = reason or "the broker has not been reached yet"
         refusal = self._journal.refusal

@@ -12,8 +12,9 @@ from maskcast.mask import Box
 from maskcast.notices import Problem, TrackedFrame
 from maskcast.result import Event, EventKind, Result
 from sinks.sink import BlockingSink
+from streaming.pipeline.delivery import _together
 from streaming.pipeline.jobs import exit_code, run_jobs
-from streaming.pipeline.stream import _together, run_stream
+from streaming.pipeline.stream import run_stream
 from streaming.pipeline.worker import Worker
 from tests.patience import eventually_async, patient
 from tests.pipelines import Frames, Model, Record, job, run

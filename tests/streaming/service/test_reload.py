@@ -21,6 +21,7 @@ import streaming.service.streams
 from maskcast.errors import MaskcastError, ModelError, UsageError
 from streaming.service.service import Service
 from streaming.service.streams import Streams
+from streaming.service.tracking import LocalTracking
 from streaming.settings.tables import load_settings
 from tests import forked
 from tests.paths import ROOT
@@ -239,10 +240,9 @@ async def test_a_stream_that_is_given_up_turns_health_red_and_the_exit_code_with
 
     service = Service(file, load_settings(file))
     assert service.health().ok
-    thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
     service._streams = some_streams()
     with pytest.raises(MaskcastError, match="given up: a"):
-        await service._serve(service._streams, SimpleNamespace(thread=thread), asyncio.Event())
+        await service._serve(service._streams, LocalTracking(service._settings, service._heartbeat), asyncio.Event())
     assert service.health().reason == "given up: a"
 
 
@@ -252,10 +252,10 @@ async def test_the_death_of_the_models_thread_turns_health_red_and_ends_the_proc
     file.write_text('[streams.a]\nsource = "rtsp://127.0.0.1/x"\nprompts = ["cat"]\n', encoding="utf-8")
 
     service = Service(file, load_settings(file))
-    thread = SimpleNamespace(died=asyncio.Event(), death=None, failures=0)
-    service._worker = SimpleNamespace(thread=thread)
+    tracking = service._tracking = LocalTracking(service._settings, service._heartbeat)
+    thread = tracking._worker.thread
     streams = some_streams()
-    serving = asyncio.create_task(service._serve(streams, service._worker, asyncio.Event()))
+    serving = asyncio.create_task(service._serve(streams, tracking, asyncio.Event()))
     await asyncio.sleep(0)
     assert service.health().ok
     thread.death = ModelError("the model's thread has ended")

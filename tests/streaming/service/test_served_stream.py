@@ -27,7 +27,12 @@ def door(tmp_path, **others):
     table = {"source": "rtsp://127.0.0.1/x", "prompts": ["cat"], **others}
     settings = Settings.model_validate({"streams": {"door": table}}, context={"folder": tmp_path})
     resources = SimpleNamespace(
-        settings=settings, metrics=Metrics(), track_states=True, worker=None, journal=None, board=None, history=None
+        settings=settings,
+        metrics=Metrics(),
+        tracking=SimpleNamespace(track_states=True, forget=lambda _: None),
+        journal=None,
+        board=None,
+        history=None,
     )
     return ServedStream("door", settings.streams["door"], resources, asyncio.Event())
 
@@ -60,7 +65,7 @@ async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_off
     def open_reconnecting(_source, notify, _settings, **_options):
         said.append(notify)
 
-    async def run_stream(job, _worker, _stop):
+    async def run(_name, _settings, job, _stop):
         job.open_source()
         await asyncio.to_thread(said[-1], SourceStatus(online=True))
         await eventually_async(lambda: one.state()["online"])
@@ -70,7 +75,7 @@ async def test_a_late_online_of_an_attempt_that_has_ended_does_not_overwrite_off
         return Report("door")
 
     monkeypatch.setattr(served_stream, "open_reconnecting", open_reconnecting)
-    monkeypatch.setattr(served_stream, "run_stream", run_stream)
+    one._resources.tracking.run = run
     await one.attempt()
     await asyncio.sleep(0.01)
     assert one.state() == {"online": False, "reason": "end of stream", "paused": False}
@@ -105,8 +110,7 @@ async def test_a_still_from_before_a_style_that_hides_is_not_left_at_the_broker(
     resources = SimpleNamespace(
         settings=settings,
         metrics=Metrics(),
-        track_states=False,
-        worker=None,
+        tracking=SimpleNamespace(track_states=False, forget=lambda _: None),
         journal=journal,
         retained=retained,
         board=None,
