@@ -131,3 +131,40 @@ def test_a_checkout_is_measured_beside_itself():
     [(before, now)] = json.loads(ended.stdout.splitlines()[-1])["rates"]
     assert before > 0
     assert now > 0
+
+
+def test_a_fleet_is_used_up_to_the_tail_of_a_folder():
+    command = [
+        sys.executable,
+        "benchmarks/scheduling.py",
+        "--videos",
+        "200",
+        "--workers",
+        "8",
+        "--folders",
+        "2",
+        "--json",
+    ]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
+    assert ended.returncode == 0, ended.stderr
+    measured = json.loads(ended.stdout.splitlines()[-1])
+    for row in measured["rows"]:
+        if row["order"] == "longest first":
+            assert row["least_used"] >= 0.95
+            assert row["at_once"] > 1 or row["most_over_best"] <= measured["bound"]
+        elif row["order"] == "shared out before":
+            assert row["used"] < 0.95
+
+
+def test_failures_move_what_they_must_in_weeks_of_a_fleet():
+    command = [sys.executable, "benchmarks/placement.py", "--cameras", "40", "--workers", "8", "--weeks", "1", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(60), check=False)
+    assert ended.returncode == 0, ended.stderr
+    sides = json.loads(ended.stdout.splitlines()[-1])["sides"]
+    ours, theirs = sides["maskcast"], sides["rendezvous hashing"]
+    assert ours["failures"] > 0
+    assert ours["of which moved"] == 1
+    assert ours["others moved with them"] == 0
+    assert ours["moves to a worker that came, most"] <= ours["allowed"]
+    assert ours["seconds away a camera and week, most"] < 600
+    assert ours["fullest worker / mean, median"] < theirs["fullest worker / mean, median"]
