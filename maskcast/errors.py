@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import ClassVar, Self, TypeAlias
+from typing import ClassVar, Self, TypeAlias, TypeVar
 
 from maskcast.printable import printable
 from maskcast.redaction import redact
@@ -13,6 +13,7 @@ from maskcast.redaction import redact
 MOST_REASON_CHARACTERS = 300
 
 Place: TypeAlias = str | PathLike[str]
+E = TypeVar("E", bound="MaskcastError")
 
 
 class MaskcastError(Exception):
@@ -69,10 +70,19 @@ class MaskcastError(Exception):
         more = _line(advice)
         return self._but(advice=more if self.advice is None else f"{self.advice}; {more}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle all fields, whatever a subclass is made of; what caused it stays behind."""
+        return _made_again, (type(self), self.args, self.__dict__)
+
     def _but(self, **fields: str) -> Self:
-        other = type(self).__new__(type(self), *self.args)
-        other.__dict__.update(self.__dict__, **fields)
-        return other
+        return _made_again(type(self), self.args, {**self.__dict__, **fields})
+
+
+def _made_again(kind: type[E], args: tuple[object, ...], fields: dict[str, object]) -> E:
+    """An error with these fields, which were checked when it was first made."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class UsageError(MaskcastError):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from maskcast.errors import MaskcastError, SourceError, TrackStateError
+from maskcast.errors import MaskcastError, SettingsError, SourceError, TrackStateError, UsageError
 from maskcast.frame import Frame
 from maskcast.mask import Box, Mask
 from maskcast.notices import Problem, SourceStatus
@@ -68,6 +68,7 @@ def _maskless(track: Track) -> Track:
         TrackStateError("damaged", where="file").advising("set aside").at("door"),
         NotFetchedError("not there", where="owner/name"),
         MaskcastError("alone"),
+        SettingsError([UsageError("wrong", where="key"), UsageError("wrong too")]),
     ],
 )
 def test_errors_are_values(error: MaskcastError) -> None:
