@@ -1,0 +1,1 @@
+"""Folders of videos over many workers: Ray Data hands them out, a ledger remembers which are done."""
