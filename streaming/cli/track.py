@@ -9,7 +9,7 @@ import typer
 
 from maskcast.errors import MaskcastError
 from sources.pixels import MAX_PIXELS
-from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, Transport
+from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, SourceSettings, Transport
 from streaming.cli import arguments
 from streaming.cli.terminal import complain, fail, say
 from streaming.defaults import HIGHEST_MAX_RATE, LOWEST_MAX_RATE, SAVE_INTERVAL_SECONDS, SHORTEST_SAVE_INTERVAL_SECONDS
@@ -101,9 +101,31 @@ def track(
     zones: arguments.Zones = None,
     summary: arguments.Summary = None,
     view: arguments.View = False,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Track many videos with so many workers of Ray, each with a model on a GPU of its own or its share of "
+            "the processors; a second run does what is missing. Needs maskcast[ray].",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Of the Ray cluster that has the workers: auto, host:port or ray://host:port; default: this machine.",
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With --workers: a table of what became of each video, .parquet, .csv or .jsonl."
+        ),
+    ] = None,
     verbose: arguments.Verbose = False,
 ) -> None:
     """Track what matches the prompts and write or publish the masks."""
+    from streaming.commands.fleet import fleet_of
     from streaming.commands.outputs import Outputs
     from streaming.commands.track import run_track
     from streaming.commands.wanted import wanted_prompts
@@ -112,24 +134,46 @@ def track(
         outputs = Outputs(out or [], codec, quality, force, arguments.read_styles(style))
         if verbose:
             configure_logs("info", "text")
+        wanted = wanted_prompts(prompt or [], prompts, min_area=min_area, max_area=max_area)
+        options = EngineOptions(
+            model,
+            device,
+            tracker,
+            tracker_from,
+            hot_start,
+            precision=precision,
+            threshold=threshold,
+            context_tokens=context_tokens,
+            resolution=resolution,
+            detect_every=detect_every,
+            propagate=propagate,
+            compile=compiled,
+        )
+        if fleet := fleet_of(workers, ray, report, stream=stream, live=live, view=view):
+            from streaming.commands.track_videos import run_track_videos
+
+            code = run_track_videos(
+                sources,
+                wanted,
+                outputs,
+                options,
+                fleet,
+                settings=SourceSettings(max_pixels=max_pixels, decoder=decoder),
+                max_frames=max_frames,
+                max_rate=max_rate,
+                state=state,
+                save_seconds=save_seconds,
+                zones=zones,
+                summary=summary,
+                problem=lambda error: complain(error, verbose=verbose),
+                say=say,
+            )
+            raise typer.Exit(code)
         _, code = run_track(
             sources,
-            wanted_prompts(prompt or [], prompts, min_area=min_area, max_area=max_area),
+            wanted,
             outputs,
-            EngineOptions(
-                model,
-                device,
-                tracker,
-                tracker_from,
-                hot_start,
-                precision=precision,
-                threshold=threshold,
-                context_tokens=context_tokens,
-                resolution=resolution,
-                detect_every=detect_every,
-                propagate=propagate,
-                compile=compiled,
-            ),
+            options,
             stream=stream,
             live=live,
             max_frames=max_frames,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskcast.errors import MaskcastError, SourceError, UsageError
-from maskcast.prompts import Prompt, clean_prompts, names
-from sources import STDIN, Kind, SourceSettings, expand, kind_of, open_source, stream_id
+from maskcast.prompts import Prompt, names
+from sources import STDIN, Kind, SourceSettings, expand, kind_of, stream_id
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Transport
 from streaming.commands.bottleneck import explained
@@ -20,15 +20,13 @@ from streaming.commands.counting import Counting
 from streaming.commands.fetch import fetch_first
 from streaming.commands.outputs import Outputs
 from streaming.commands.progress import ProgressDisplay, tell
+from streaming.commands.tracking_plan import TrackingPlan, wanted_of
 from streaming.commands.written import WrittenFiles
 from streaming.defaults import SAVE_INTERVAL_SECONDS
 from streaming.event_loop import run_until_stopped
-from streaming.lost_tracks import LostTracks
-from streaming.pipeline.controls import Controls
 from streaming.pipeline.job import Job
 from streaming.pipeline.jobs import exit_code, run_jobs
 from streaming.pipeline.report import Report
-from streaming.pipeline.saving import TrackStateFile
 from streaming.pipeline.stopping import unless
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.track_states import track_state_file
@@ -74,18 +72,11 @@ def run_track(
     expanded = [single for source in sources for single in expand(source)]
     if stream is not None and len(expanded) > 1:
         raise UsageError(f"--stream names one stream, but there are {len(expanded)} sources")
-    try:
-        wanted = clean_prompts(prompts)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    wanted = wanted_of(prompts, outputs)
     if expanded.count(STDIN) > 1:
         raise UsageError(f"source {STDIN} is standard input, which can be read once")
     streams = [stream] if stream is not None else _unique([stream_id(source) for source in expanded])
     published = names(wanted)
-    try:
-        outputs.styles.check(published)
-    except ValueError as error:
-        raise UsageError(f"--{error}") from None
     counting = Counting(zones, summary, wanted, outputs, expanded)
     outputs.check(expanded, streams, published)
     _check_presence(expanded)
@@ -94,20 +85,15 @@ def run_track(
     written = WrittenFiles(outputs.files(streams, published))
 
     settings = SourceSettings(live=live, transport=rtsp_transport, max_pixels=max_pixels, decoder=decoder)
+    plan = TrackingPlan(wanted, outputs, options, settings, counting.places, max_frames, max_rate, save_seconds)
 
     def job(source: str, name: str, display: ProgressDisplay, page: View | None) -> Job:
-        single = Job(
-            open_source=lambda: open_source(source, settings, stream=name),
-            open_sinks=lambda info: outputs.open(info, source, published),
-            controls=Controls(wanted, counting.places),
-            stages=[
-                *([LostTracks(options.lost_after)] if outputs.styles.hide else []),
-                *counting.stages(name, options.lost_after),
-            ],
-            max_frames=max_frames,
-            max_rate=max_rate,
-            notify=partial(tell, display, problem),
-            track_state=TrackStateFile(track_state_file(track_states, name), save_seconds) if track_states else None,
+        single = plan.job(
+            source,
+            name,
+            counting.stages(name, options.lost_after),
+            track_state_file(track_states, name) if track_states else None,
+            partial(tell, display, problem),
         )
         return page.showing(single, name, outputs.styles) if page else single
 

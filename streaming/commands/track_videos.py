@@ -1,0 +1,302 @@
+"""What `maskcast track --workers` does between its arguments and its exit code: many videos over many workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from maskcast.errors import MaskcastError, SinkError, SourceError, UsageError
+from maskcast.files import make_private
+from maskcast.prompts import Prompt
+from maskcast.redaction import redact
+from maskcast.threads import in_daemon_thread
+from sinks.filename import STREAM_FIELD
+from sinks.formats import parse_output
+from sources import STDIN, Kind, SourceSettings, expand, kind_of, stream_id
+from sources.location import LIVE_SCHEMES, is_hls, scheme_of
+from sources.settings import DEFAULTS
+from streaming.cluster.videos.ledger import Held, Identity, Ledger, Record
+from streaming.cluster.videos.plan import Outcome, Video, VideosPlan
+from streaming.cluster.videos.report import ReportFile, Row, table
+from streaming.commands.counting import Counting, restored
+from streaming.commands.fetch import fetch_first
+from streaming.commands.fleet import Fleet
+from streaming.commands.outputs import Outputs, holds_something
+from streaming.commands.tracking_plan import TrackingPlan, wanted_of
+from streaming.defaults import MAX_BATCH, SAVE_INTERVAL_SECONDS
+from streaming.event_loop import run_until_stopped
+from streaming.pipeline.stopping import unless
+from streaming.process import INTERRUPTED
+from trackers.options import EngineOptions
+
+if TYPE_CHECKING:
+    from streaming.cluster.connection import Cluster
+
+# In the folder of the first output, unless `--state` names another.
+STATE_FOLDER = ".maskcast"
+
+
+def run_track_videos(
+    sources: Sequence[str],
+    prompts: Sequence[str | Prompt],
+    outputs: Outputs,
+    options: EngineOptions,
+    fleet: Fleet,
+    *,
+    settings: SourceSettings = DEFAULTS,
+    max_frames: int | None = None,
+    max_rate: float | None = None,
+    state: Path | None = None,
+    save_seconds: float = SAVE_INTERVAL_SECONDS,
+    zones: Path | None = None,
+    summary: Path | None = None,
+    problem: Callable[[MaskcastError], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Track all videos of `sources` that are not done yet, each on one of the workers.
+
+    Args:
+        sources: paths, folders, globs and URLs of recordings.
+        prompts: what to look for.
+        outputs: where results go: files, each with the stream's id in its name.
+        options: of each worker's engine.
+        fleet: who does it.
+        settings: how sources are opened.
+        max_frames: of each video; None for all.
+        max_rate: most frames a second of media time; None for all.
+        state: folder in which it is kept what is done; None for the default.
+        save_seconds: between two savings of how far a video is.
+        zones: file with the places where objects are counted; None for none.
+        summary: where to write what was counted; None for nowhere.
+        problem: is told why a video failed, as it happens.
+        say: is told what a person may want to know.
+
+    Returns:
+        The exit code: 3 if a video failed, 130 after an interrupt, else 0.
+
+    Raises:
+        MaskcastError: nothing could begin.
+    """
+    wanted = wanted_of(prompts, outputs)
+    _check(outputs, options)
+    inputs = _inputs(sources)
+    counting = Counting(zones, summary, wanted, outputs, inputs, again=True)
+    plan = TrackingPlan(wanted, outputs, options, settings, counting.places, max_frames, max_rate, save_seconds)
+    folder = (state or _beside(outputs)).absolute()
+    held = Held(folder)
+    try:
+        return _run(inputs, plan, counting, fleet, folder, problem, say)
+    finally:
+        held.close()
+
+
+def _run(
+    inputs: Sequence[str],
+    plan: TrackingPlan,
+    counting: Counting,
+    fleet: Fleet,
+    folder: Path,
+    problem: Callable[[MaskcastError], None],
+    say: Callable[[str], None],
+) -> int:
+    ledger = Ledger(folder)
+    identities = [_identity(source) for source in inputs]
+    streams = ledger.names(
+        (identity.path, stream_id(source)) for identity, source in zip(identities, inputs, strict=True)
+    )
+    videos = [Video(*one) for one in zip(streams, inputs, identities, strict=True)]
+    plan.outputs.check(inputs, streams, plan.published)
+    counting.check_apart(streams)
+    report = ReportFile(fleet.report, force=plan.outputs.force) if fleet.report else None
+    if report:
+        report.check_apart([*inputs, *(file.path for file in plan.outputs.files(streams, plan.published))])
+    asked = plan.asked
+    done = {} if plan.outputs.force else _done(videos, ledger, asked)
+    missing = [video for video in videos if video.stream not in done]
+    _make_room(missing, ledger, plan, asked)
+    outcomes = {stream: _outcome(stream, record) for stream, record in done.items()}
+    if done:
+        say(f"{len(done)} of {len(videos)} videos are done already")
+
+    token = f"token-{token_hex(8)}"
+    make_private(folder / token)
+    try:
+        work = VideosPlan(plan, asked, folder, token)
+        stopped = bool(missing) and run_until_stopped(
+            lambda stop: _track(work, missing, len(done), fleet, outcomes, stop, problem, say)
+        )
+    finally:
+        (folder / token).unlink(missing_ok=True)
+
+    rows = [_row(video, outcomes[video.stream]) for video in videos]
+    for line in table(rows, shutil.get_terminal_size().columns if sys.stderr.isatty() else None):
+        say(line)
+    tallies = {stream: restored(one.counted) for stream, one in outcomes.items() if one.counted}
+    failures = [counting.tell(tallies, say)]
+    if report:
+        try:
+            report.write(rows)
+            say(f"wrote {fleet.report}")
+        except SinkError as error:
+            failures.append(error)
+    for failure in failures:
+        if failure:
+            problem(failure)
+    if any(outcome.error for outcome in outcomes.values()):
+        return SourceError.exit_code
+    if any(failures):
+        return SinkError.exit_code
+    return INTERRUPTED if stopped else 0
+
+
+def _row(video: Video, outcome: Outcome) -> Row:
+    return Row(
+        video.stream,
+        redact(video.source),
+        outcome.frames,
+        outcome.tracks,
+        outcome.seconds,
+        outcome.outputs,
+        outcome.error,
+        outcome.worker,
+        outcome.interrupted,
+    )
+
+
+async def _track(
+    plan: VideosPlan,
+    missing: Sequence[Video],
+    before: int,
+    fleet: Fleet,
+    outcomes: dict[str, Outcome],
+    stop: asyncio.Event,
+    problem: Callable[[MaskcastError], None],
+    say: Callable[[str], None],
+) -> bool:
+    """Have what is missing tracked; whether it was stopped before the end.
+
+    Raises:
+        MaskcastError: nothing could begin.
+    """
+    from streaming.cluster.connection import connected
+    from streaming.cluster.resources import divide
+    from streaming.cluster.videos.execution import Execution
+    from streaming.cluster.videos.progress import FleetProgress
+
+    options = plan.tracking.options
+    with ExitStack() as ending:
+        connection = ending.enter_context
+        cluster = await unless(stop, in_daemon_thread(lambda: connection(connected(fleet.address)), "connect to Ray"))
+        if cluster is None:
+            return True
+        if cluster.local:
+            await fetch_first(options, stop, say)
+        workers = divide(cluster.nodes(), fleet.workers, device=options.device, local=cluster.local)
+        count = min(workers.count, len(missing))
+        say(f"{count} worker{'' if count == 1 else 's'}, {'GPU' if workers.gpus else 'CPU'}, on {_where(cluster)}")
+        plan = replace(plan, at_once=MAX_BATCH if workers.gpus else 1)
+        sources = {video.stream: video.source for video in missing}
+        with FleetProgress(missing, before, say) as progress:
+
+            def ended(outcome: Outcome) -> None:
+                outcomes[outcome.stream] = outcome
+                progress.ended(outcome)
+                if outcome.error:
+                    problem(SourceError(outcome.error, where=sources[outcome.stream]))
+
+            execution = Execution(plan, count, workers.options, ended, progress.seen)
+            await execution.run(sorted(missing, key=lambda video: -(video.identity.size or 0)), stop)
+    return stop.is_set()
+
+
+def _where(cluster: Cluster) -> str:
+    return "this machine" if cluster.local else cluster.address
+
+
+def _check(outputs: Outputs, options: EngineOptions) -> None:
+    """Refuse what many processes cannot do together.
+
+    Raises:
+        UsageError: which.
+    """
+    if not outputs.specs or any(parse_output(spec).path is None for spec in outputs.specs):
+        advice = f"name files, for example --out 'tracks/{STREAM_FIELD}.jsonl'"
+        raise UsageError("--workers writes files", advice=advice)
+    if options.device not in {"auto", "cpu", "cuda"}:
+        raise UsageError(f"--device {options.device} with --workers: each has its own", advice="say cuda, cpu or auto")
+
+
+def _inputs(sources: Sequence[str]) -> list[str]:
+    """What is to be tracked, each once.
+
+    Raises:
+        UsageError: something among it is no recording.
+    """
+    found: dict[str, str] = {}
+    for source in (single for given in sources for single in expand(given)):
+        endless = kind_of(source) is Kind.NETWORK and (scheme_of(source) in LIVE_SCHEMES or is_hls(source))
+        if source == STDIN or kind_of(source) is Kind.CAMERA or endless:
+            raise UsageError(f"--workers tracks recordings, and {source} is none", advice="leave --workers out")
+        found.setdefault(_path(source), source)
+    return list(found.values())
+
+
+def _path(source: str) -> str:
+    return source if "://" in source else os.path.abspath(source)  # noqa: PTH100 - links stay as they are
+
+
+def _identity(source: str) -> Identity:
+    path = _path(source)
+    try:
+        state = Path(path).stat()
+    except (OSError, ValueError):  # whoever opens it says why
+        return Identity(path, None, None)
+    return Identity(path, state.st_size, str(state.st_mtime_ns))
+
+
+def _beside(outputs: Outputs) -> Path:
+    path = parse_output(outputs.specs[0]).path
+    assert path is not None
+    return path.parent / STATE_FOLDER
+
+
+def _done(videos: Sequence[Video], ledger: Ledger, asked: str) -> dict[str, Record]:
+    """The records of those that are done as it is asked now, and whose outputs are there still."""
+    done = {}
+    for video in videos:
+        record = ledger.read(video.stream)
+        if record and record.fits(video.identity, asked) and all(Path(file).exists() for file in record.outputs):
+            done[video.stream] = record
+    return done
+
+
+def _make_room(missing: Sequence[Video], ledger: Ledger, plan: TrackingPlan, asked: str) -> None:
+    """See that nothing is replaced that should not be, and make the folders.
+
+    Raises:
+        UsageError: an output is there already.
+        SinkError: see `streaming.commands.outputs.Outputs.prepare`.
+    """
+    for video in missing:
+        outputs = plan.outputs
+        record = ledger.read(video.stream)
+        if outputs.force or (record and record.status == "replaced" and record.asked == asked):
+            there = [file.path for file in outputs.files([video.stream], plan.published) if holds_something(file.path)]
+            if there:  # the next run goes on, without --force
+                ledger.write(video.stream, Record(video.identity, asked, "replaced"))
+            else:
+                ledger.remove(video.stream)
+            outputs = replace(outputs, force=True)
+        outputs.prepare([video.stream], plan.published)
+
+
+def _outcome(stream: str, record: Record) -> Outcome:
+    return Outcome(stream, record.frames, record.tracks, record.seconds, tuple(record.outputs), counted=record.counted)
