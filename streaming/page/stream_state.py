@@ -44,6 +44,7 @@ class StreamState:
         live: bool = True,
         actions: Sequence[str] = (),
         recording: Callable[[], bool] = lambda: False,
+        worker: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Begin: the stream is starting, and what is wanted of it is what its settings say.
 
@@ -53,8 +54,9 @@ class StreamState:
             live: whether it cannot wait; said anew when it begins.
             actions: what may be asked for on the page.
             recording: says whether it is recorded now.
+            worker: says which worker of a cluster has it now; None if none has.
         """
-        self.recording = recording
+        self.recording, self._worker = recording, worker
         self._controls, self._prompts, self._places = controls, controls.prompts, controls.places
         self._live, self._actions = live, tuple(actions)
         self._source, self._since = SourceStatus(False, "starting"), datetime.now(UTC)
@@ -91,6 +93,7 @@ class StreamState:
             self._measure()
         wanted, tracked = self._rate
         zones, lines = place_tables(self._controls.places)
+        worker = self._worker()
         return {
             "online": self._source.online,
             "reason": redact(self._source.reason) if self._source.reason else None,
@@ -108,6 +111,7 @@ class StreamState:
             "tally": None if self._tally is None else _tally(self._tally),
             "recording": self.recording(),
             "changed": self._controls.prompts != self._prompts or self._controls.places != self._places,
+            **({"worker": worker} if worker else {}),
         }
 
 

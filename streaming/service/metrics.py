@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Collection, Iterable
-from typing import Literal
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import ClassVar, Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,11 +20,12 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from maskcast.places import Tally
 from streaming.process import heap_in_use
+from streaming.service.tracking import WorkerView
 
 Stage = Literal["queue", "model", "publish", "total"]
 STAGES: tuple[Stage, ...] = ("queue", "model", "publish", "total")
@@ -55,6 +56,7 @@ class Metrics:
             "maskcast_latency_seconds": ("stage",),
             "maskcast_gpu_memory_allocated_bytes": ("device",),
             "maskcast_gpu_memory_reserved_bytes": ("device",),
+            **dict.fromkeys(_Workers.NAMES, ("worker",)),
         }
         self._lock = threading.Lock()
         self._series: dict[str, set[_Series]] = {}
@@ -121,12 +123,18 @@ class Metrics:
         self._errors = counter("errors_total", "Errors by kind: source, sink, model.", "stream", "kind")
         registry.register(_HeapMemory())
         registry.register(_GpuMemory())
+        self._workers = _Workers()
+        registry.register(self._workers)
         gauge("threads", "Threads of the process, native ones included.").set_function(_threads)
         ProcessCollector(registry=registry)
 
     def build_info(self, version: str, model: str) -> None:
         """Say which version runs which model."""
         self._build.info({"version": _clean(version), "model": _clean(model)})
+
+    def ask_workers(self, workers: Callable[[], Sequence[WorkerView]]) -> None:
+        """Show the workers of a cluster, as they are when somebody asks; called on any thread, and must not wait."""
+        self._workers.ask = workers
 
     def frame_tracked(self, stream: str) -> None:
         """Count a frame that the model has tracked."""
@@ -296,6 +304,40 @@ class _GpuMemory(Collector):
                 allocated.add_metric([str(device)], cuda.memory_allocated(device))
                 reserved.add_metric([str(device)], cuda.memory_reserved(device))
         return allocated, reserved
+
+
+class _Workers(Collector):
+    """The workers of a cluster; no series without one. What a scrape does not find any more is gone."""
+
+    # What each is called, what it means, and what it is.
+    GAUGES: ClassVar[Sequence[tuple[str, str, Callable[[WorkerView], float | None]]]] = (
+        ("up", "1 while the worker is ready and answers, 0 while it is begun or dead.", lambda one: one.up),
+        ("streams", "Streams that the worker has.", lambda one: len(one.streams)),
+        ("busy", "Share of the time in which the worker's model is at work, 0 to 1.", lambda one: one.busy),
+        ("gpu_memory_used_bytes", "Memory in use on the worker's GPU, by all processes.", lambda one: one.gpu_bytes),
+        ("gpu_memory_total_bytes", "Memory of the worker's GPU.", lambda one: one.gpu_total),
+        ("resident_memory_bytes", "Memory of the worker's process.", lambda one: one.rss_bytes),
+    )
+    DEATHS = "deaths"
+    NAMES = (*(f"maskcast_worker_{name}" for name, _, _ in GAUGES), f"maskcast_worker_{DEATHS}")
+
+    def __init__(self) -> None:
+        self.ask: Callable[[], Sequence[WorkerView]] = tuple
+
+    def collect(self) -> Iterable[Metric]:
+        workers = self.ask()
+        for name, meaning, value_of in self.GAUGES:
+            gauge = GaugeMetricFamily(f"maskcast_worker_{name}", meaning, labels=["worker"])
+            for worker in workers:
+                if (value := value_of(worker)) is not None:
+                    gauge.add_metric([_clean(worker.name)], value)
+            yield gauge
+        deaths = CounterMetricFamily(
+            f"maskcast_worker_{self.DEATHS}", "Times that the worker died and was begun anew.", labels=["worker"]
+        )
+        for worker in workers:
+            deaths.add_metric([_clean(worker.name)], worker.deaths)
+        yield deaths
 
 
 def _threads() -> float:

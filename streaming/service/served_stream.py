@@ -57,6 +57,7 @@ class ServedStream:
             live=self._live,
             actions=() if resources.settings.http.read_only else ACTIONS,
             recording=self._is_recording,
+            worker=partial(resources.tracking.worker_of, name),
         )
         self._shown = ShownStream(
             name, self._state.describe, settings.styles(), int(mqtt.max_payload) if mqtt else DEFAULT_PAYLOAD_BYTES
@@ -219,4 +220,6 @@ class ServedStream:
     def state(self) -> dict[str, object]:
         """For a person who asks whether all is well."""
         status = self._presence.status
-        return {"online": status.online, "reason": status.reason, "paused": status.paused}
+        worker = self._resources.tracking.worker_of(self.name)
+        placed = {"worker": worker} if worker else {}
+        return {"online": status.online, "reason": status.reason, "paused": status.paused, **placed}

@@ -82,6 +82,7 @@ class Service:
             ending.push_async_callback(self._journal.close)
             ending.callback(self._notifier.close)
             tracking = self._tracking = LocalTracking(settings, self._heartbeat)
+            self._metrics.ask_workers(tracking.workers)
             watching = asyncio.create_task(watch(self._heartbeat, self._notifier, STALLED_SECONDS), name="watchdog")
             ending.callback(watching.cancel)
             ending.callback(self._notifier.stopping)
@@ -245,9 +246,15 @@ class Service:
             reason = reason or unready
         elif self._process and not self._process.was_connected:
             reason = reason or "the broker has not been reached yet"
+        workers = {
+            worker.name: {"up": worker.up, "where": worker.where, "streams": len(worker.streams)}
+            for worker in (self._tracking.workers() if self._tracking else ())
+        }
         refusal = self._journal.refusal
         state = f"in memory: {refusal}" if refusal else "on disk"
-        return Health(reason is None, reason, {"state": state, "streams": streams})
+        return Health(
+            reason is None, reason, {"state": state, **({"workers": workers} if workers else {}), "streams": streams}
+        )
 
 
 async def _first_of(events: Sequence[asyncio.Event], tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:

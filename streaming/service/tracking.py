@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
@@ -21,6 +22,32 @@ from streaming.settings.tables import Settings, StreamSettings
 HOPELESS_FAILURES = 10
 # Loading a full-size checkpoint from a slow disk takes minutes.
 LOADING_SECONDS = 1800.0
+
+
+@dataclass(frozen=True)
+class WorkerView:
+    """How a worker of a cluster is, for those who look.
+
+    Attributes:
+        name: which one; whoever takes its place when it dies has the same.
+        up: whether it is ready and answers.
+        where: its node and device, for a person.
+        streams: that it has.
+        deaths: how often it has died.
+        busy: share of the time in which its model was at work lately, in [0, 1]; None if that is not known.
+        gpu_bytes, gpu_total: memory in use on its GPU and all there is; None without one.
+        rss_bytes: memory of its process; None if that is not known.
+    """
+
+    name: str
+    up: bool
+    where: str
+    streams: tuple[str, ...] = ()
+    deaths: int = 0
+    busy: float | None = None
+    gpu_bytes: int | None = None
+    gpu_total: int | None = None
+    rss_bytes: int | None = None
 
 
 class Tracking(Protocol):
@@ -70,6 +97,12 @@ class Tracking(Protocol):
 
     def unready(self) -> str | None:
         """Why no frames can be tracked for now, in one line; None if they can. From any thread."""
+
+    def workers(self) -> Sequence[WorkerView]:
+        """The workers of a cluster, those that are being begun too; none if all is tracked here. From any thread."""
+
+    def worker_of(self, name: str) -> str | None:
+        """The worker that has a stream; None if it has none, or if all is tracked here. From any thread."""
 
     async def close(self) -> None:
         """Let go of all, after the streams have ended."""
@@ -123,6 +156,13 @@ class LocalTracking:
     def unready(self) -> str | None:
         """Once loaded, the model is there."""
         return None
+
+    def workers(self) -> Sequence[WorkerView]:
+        """There are none."""
+        return ()
+
+    def worker_of(self, name: str) -> str | None:
+        """None has it."""
 
     async def close(self) -> None:
         """End the model's threads."""

@@ -12,8 +12,8 @@ export const kinds = { online: "good", overloaded: "warn", paused: "warn", start
 
 const rate = (number) => (number >= 9.95 ? number.toFixed(0) : number.toFixed(1));
 
-/** Frames a second and latency: "7.9 of 10/s · 120 ms". */
-export function pace({ online, paused, rate: frames, latency }) {
+/** Frames a second, latency and, of several, the worker: "7.9 of 10/s · 120 ms · worker 2". */
+export function pace({ online, paused, rate: frames, latency, worker }) {
   if (!online || paused) return "";
   const words = [];
   if (frames && frames.wanted + frames.tracked > 0) {
@@ -21,6 +21,7 @@ export function pace({ online, paused, rate: frames, latency }) {
     words.push(short ? `${rate(frames.tracked)} of ${rate(frames.wanted)}/s` : `${rate(frames.tracked)}/s`);
   }
   if (typeof latency === "number") words.push(latency < 10 ? `${Math.round(latency * 1000)} ms` : ago(latency));
+  if (worker) words.push(worker);
   return words.join(" · ");
 }
 

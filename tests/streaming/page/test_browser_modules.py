@@ -110,3 +110,16 @@ def test_the_label_of_a_track_that_is_lifted_out_lies_on_top(page):
       });
     }""")
     np.testing.assert_allclose(np.array(found) / 255, [track_rgb(id_) for id_ in (1, 2, 3)], atol=0.01)
+
+
+PACES = """async (states) => {
+  const { pace } = await import("./condition.js");
+  return states.map(pace);
+}"""
+
+
+def test_the_caption_says_which_worker_has_a_stream(page):
+    state = {"online": True, "rate": {"wanted": 8.0, "tracked": 7.9}, "latency": 0.12}
+    assert page.evaluate(PACES, [state, {**state, "worker": "worker 2"}, {**state, "online": False}]) == [
+        "7.9/s · 120 ms", "7.9/s · 120 ms · worker 2", ""
+    ]  # fmt: skip

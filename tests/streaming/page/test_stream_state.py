@@ -131,3 +131,10 @@ def test_what_was_counted_comes_with_its_places_and_what_changed_is_said():
     state.notify(PauseChanged(True))
     assert state.describe()["paused"] is True
     assert state.describe()["since"] >= before
+
+
+def test_a_stream_of_a_cluster_says_which_worker_has_it():
+    workers = iter(["worker 1", None])
+    state = StreamState(Controls(["person"]), worker=lambda: next(workers))
+    assert state.describe()["worker"] == "worker 1"
+    assert "worker" not in state.describe()

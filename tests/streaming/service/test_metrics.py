@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from maskcast.places import Tally
 from streaming.process import heap_in_use
 from streaming.service.metrics import STAGES, Metrics
+from streaming.service.tracking import WorkerView
 from tests.paths import ROOT
 
 
@@ -264,3 +265,27 @@ def test_what_is_counted_at_places_never_goes_back(metrics):
     assert not [sample for sample in scrape(metrics) if ("prompt", "gone") in sample], "the series have a bound"
     metrics.prompts("door", ["dog"])
     assert not [sample for sample in scrape(metrics) if ("prompt", "person") in sample]
+
+
+def test_workers_are_shown_as_they_are_when_somebody_asks(metrics):
+    assert not [name for name, *_ in scrape(metrics) if name.startswith("maskcast_worker")]
+    workers = [
+        WorkerView("worker 1", True, "a/NVIDIA L4", ("door", "yard"), 2, 0.5, 3 << 30, 24 << 30, 1 << 30),
+        WorkerView("worker 2", False, "b/cpu"),
+    ]
+    metrics.ask_workers(lambda: workers)
+    samples = scrape(metrics)
+    first, second = ("worker", "worker 1"), ("worker", "worker 2")
+    assert samples["maskcast_worker_up", first] == 1
+    assert samples["maskcast_worker_up", second] == 0
+    assert samples["maskcast_worker_streams", first] == 2
+    assert samples["maskcast_worker_deaths_total", first] == 2
+    assert samples["maskcast_worker_busy", first] == 0.5
+    assert samples["maskcast_worker_gpu_memory_used_bytes", first] == 3 << 30
+    assert samples["maskcast_worker_gpu_memory_total_bytes", first] == 24 << 30
+    assert samples["maskcast_worker_resident_memory_bytes", first] == 1 << 30
+    assert {name for name, *labels in samples if second in labels} == {
+        "maskcast_worker_up", "maskcast_worker_streams", "maskcast_worker_deaths_total"
+    }  # fmt: skip
+    del workers[1]
+    assert not [labels for _, *labels in scrape(metrics) if second in labels]

@@ -29,7 +29,7 @@ def door(tmp_path, **others):
     resources = SimpleNamespace(
         settings=settings,
         metrics=Metrics(),
-        tracking=SimpleNamespace(track_states=True, forget=lambda _: None),
+        tracking=SimpleNamespace(track_states=True, forget=lambda _: None, worker_of=lambda _: None),
         journal=None,
         board=None,
         history=None,
@@ -110,7 +110,7 @@ async def test_a_still_from_before_a_style_that_hides_is_not_left_at_the_broker(
     resources = SimpleNamespace(
         settings=settings,
         metrics=Metrics(),
-        tracking=SimpleNamespace(track_states=False, forget=lambda _: None),
+        tracking=SimpleNamespace(track_states=False, forget=lambda _: None, worker_of=lambda _: None),
         journal=journal,
         retained=retained,
         board=None,

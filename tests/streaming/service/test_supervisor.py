@@ -21,7 +21,7 @@ def supervisor(tmp_path):
         settings=settings,
         metrics=Metrics(),
         journal=Journal(None),
-        tracking=SimpleNamespace(track_states=True, forget=lambda _: None),
+        tracking=SimpleNamespace(track_states=True, forget=lambda _: None, worker_of=lambda _: None),
         one_by_one=None,
         board=None,
         history=None,
