@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import signal
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
+from streaming.cluster import guard
 from streaming.cluster.connection import connected
-from tests.patience import eventually
 
 STORE_BYTES = 100 * 2**20
 # One for the process, as Ray reads it once.
@@ -72,26 +70,4 @@ def ray_nodes(*cpus):
             yield held
         finally:
             machines.shutdown()
-            kill_those_of(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def processes_of(folder):
-    """The processes whose output goes into a folder, as that of all of Ray's does."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if any((process / "fd" / output).readlink().is_relative_to(folder) for output in "12"):
-                found.append(int(process.name))
-    return found
-
-
-def kill_those_of(folder) -> None:
-    def killed():
-        left = processes_of(folder)
-        for number in left:
-            with suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
-        return not left
-
-    eventually(killed)
+            guard.clear(Path(folder), grace=0)

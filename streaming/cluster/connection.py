@@ -12,9 +12,10 @@ import logging
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from maskcast.errors import MaskcastError, UsageError
-from maskcast.lock import open_locked
+from streaming.cluster import guard
 from streaming.cluster.joining import check_joining, running_here
 from streaming.cluster.resources import Node
 from streaming.cluster.waiting import within
@@ -38,8 +39,6 @@ END_SECONDS = 20.0
 # Where sockets have their names, which may have 107 characters (unix(7)): Ray adds up to 66, and we 22.
 TEMPORARY = "maskcast-ray-"
 MOST_TEMPORARY_CHARACTERS = 18
-# A folder that nobody has locked may be one that is just being made.
-ABANDONED_SECONDS = 60.0
 # Rows and messages are small, and pages of the store count only once something was in them. Much smaller, and Ray Data
 # waits for room that its tasks will not need.
 OBJECT_STORE_BYTES = 2**30
@@ -173,28 +172,26 @@ def _environment(**settings: str) -> Iterator[None]:
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """A folder for Ray's sockets and logs, which it never clears away itself; first those that killed commands left."""
+    """A folder for Ray's sockets and logs; what writes there ends with this process, and the folder with that."""
     usual = tempfile.gettempdir()
     parent = Path(usual if len(usual) <= MOST_TEMPORARY_CHARACTERS else "/tmp")  # noqa: S108 - mkdtemp makes it private
-    for left in parent.glob(f"{TEMPORARY}*"):
-        with suppress(OSError):
-            about = left.stat()
-            if about.st_uid == os.getuid() and time.time() - about.st_mtime > ABANDONED_SECONDS:
-                unlocked = open_locked(left, os.O_RDONLY)
-                if unlocked is not None:
-                    shutil.rmtree(left, ignore_errors=True)
-                    os.close(unlocked)
     try:
         folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=parent))
-        locked = open_locked(folder, os.O_RDONLY)
+        guarding = subprocess.Popen(  # noqa: S603 - this interpreter and a file of ours
+            [sys.executable, "-I", "-S", guard.__file__, folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,  # Ctrl-C is not for it
+        )
     except OSError as error:
         raise MaskcastError.wrap(error, where=parent, doing="Ray has no place for its sockets") from error
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if locked is not None:
-            os.close(locked)
+        with suppress(subprocess.TimeoutExpired):
+            guarding.communicate(timeout=END_SECONDS)
 
 
 @contextmanager

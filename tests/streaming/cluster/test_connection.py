@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,13 @@ import pytest
 from maskcast.errors import UsageError
 from streaming.cluster import joining
 from streaming.cluster.connection import connected
+from streaming.cluster.failures import in_one_line
+from streaming.cluster.guard import processes_of
 from streaming.cluster.joining import _refusal
-from tests.patience import patient
-from tests.ray_cluster import processes_of, ray_nodes
+from streaming.cluster.origin import Origin
+from tests.patience import eventually, patient
+from tests.ray_cluster import ray_nodes
+from trackers.detection.location import NotFetchedError
 
 MADE_OF = "    Ray: {}\n    Python: {}\n"
 PROGRAM = """
@@ -71,6 +77,17 @@ def test_our_own_says_nothing_and_leaves_nothing(here, tmp_path):
     assert list(here.iterdir()) == []
     assert processes_of(here) == []
     assert not (tmp_path / ".ray").exists()
+
+
+@pytest.mark.long
+def test_it_dies_with_a_command_that_is_killed(here):
+    process = started("wait")
+    session = process.stderr.readline().strip()
+    assert processes_of(here) != []
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=patient(10))
+    eventually(lambda: processes_of(here) == [], 20)
+    eventually(lambda: not Path(session).exists(), 20)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +147,47 @@ def test_a_token_that_is_another_is_only_in_rays_log():
     )
 
 
+class Worker:
+    """An actor that fails in the ways that workers do."""
+
+    def __init__(self, how="") -> None:
+        if how == "raises":
+            raise UsageError("no", where="there", advice="do it")
+        if how == "imports":
+            raise ModuleNotFoundError("No module named 'streaming.cluster'")
+
+    def __call__(self, what, value=None):
+        if what == "raise":
+            raise NotFetchedError("not here", where="a model", advice="fetch it")
+        if what == "check":
+            value.check()
+        if what == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return what
+
+
 @pytest.mark.long
-def test_a_cluster_is_joined_by_its_address(here):
+def test_a_cluster_is_joined_and_what_fails_there_is_one_line(here):
     with ray_nodes(1, 2) as machines, connected(machines.address) as cluster:
         assert not cluster.local
         assert sorted(node.cpus for node in cluster.nodes()) == [1, 2]
+        import ray
+
+        actor = ray.remote(num_cpus=0)(Worker)
+        raises, imports, worker = actor.remote("raises"), actor.remote("imports"), actor.remote()
+
+        def failed(one, *asked):
+            with pytest.raises(Exception) as raised:
+                ray.get(one.__call__.remote(*asked), timeout=patient(60))
+            error = in_one_line(raised.value)
+            assert len(str(error).splitlines()) == 1
+            return error
+
+        assert str(failed(raises, "")) == "it could not begin: there: no; do it"
+        assert str(failed(imports, "")) == "Maskcast is not installed on the machine of a worker; install it on all"
+        fetch = failed(worker, "raise")
+        assert (type(fetch), fetch.advice) == (NotFetchedError, "fetch it")
+        assert ray.get(worker.__call__.remote("check", Origin.here()), timeout=patient(60)) == "check"
+        older = failed(worker, "check", replace(Origin.here(), version="0.0.9"))
+        assert older.what == f"it has Maskcast {Origin.here().version}, and the command is of Maskcast 0.0.9"
+        assert str(failed(worker, "die")) == "its process has died: killed, out of memory, or crashed"
