@@ -82,13 +82,14 @@ class SceneBatches(IterableDataset[Batch]):
     def __init__(self, rules: Rules, batch_size: int, seed: int, from_clips: float = 0.0) -> None:
         self.rules, self.batch_size, self.seed, self.from_clips = rules, batch_size, seed, from_clips
 
+    def scene(self, rng: np.random.Generator) -> Scene:
+        """Render one scene."""
+        return render_frame(rng) if rng.random() < self.from_clips else render_scene(rng, self.rules)
+
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng(self.seed)
         while True:
-            scenes = [
-                render_frame(rng) if rng.random() < self.from_clips else render_scene(rng, self.rules)
-                for _ in range(self.batch_size)
-            ]
+            scenes = [self.scene(rng) for _ in range(self.batch_size)]
             images = np.stack([scene.image.transpose(2, 0, 1) for scene in scenes])
             truth = [np.stack(part) for part in zip(*(truth_of(scene) for scene in scenes), strict=True)]
             yield Batch(torch.from_numpy(images), *(torch.from_numpy(part) for part in truth))

@@ -60,7 +60,7 @@ def ask(rng: np.random.Generator, batch: Batch, count: int, tokenizer: PreTraine
     return Prompts(*(torch.from_numpy(part).to(device) for part in (ids, attention, wanted)))
 
 
-def _box_losses(
+def box_losses(
     decoded: Decoded, layer: int, pairs: tuple[Tensor, Tensor, Tensor], boxes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Summed L1 and GIoU loss of one layer's matched boxes; ``boxes`` are true corners ``(R, N, 4)``."""
@@ -136,7 +136,7 @@ def detection_loss(
         target[pairs[0], pairs[1]] = 1
         noisy_score = score_loss(logits[:, QUERIES:][noisy_valid], noisy_wanted[noisy_valid].float())
         parts["score"] = parts["score"] + 2 * (score_loss(logits[:, :QUERIES], target) + 0.25 * noisy_score) / total
-        distance, overlap = _box_losses(decoded, layer, pairs, boxes)
+        distance, overlap = box_losses(decoded, layer, pairs, boxes)
         parts["l1"] = parts["l1"] + 5 * distance / total
         parts["giou"] = parts["giou"] + 2 * overlap / total
         presence = F.binary_cross_entropy_with_logits(decoded.presence[layer], present.float())

@@ -15,6 +15,7 @@ from prompts import Prompt, encode, random_prompt
 from scenes import SIZE, Image, Rules, render_scene
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
+from transformers.models.sam3_lite_text.modeling_sam3_lite_text import Sam3LiteTextImageSegmentationOutput
 
 SCORE = 0.5
 IOU = 0.5
@@ -85,17 +86,21 @@ def judge(found: NDArray[np.bool_], truth: NDArray[np.bool_], tally: Tally) -> N
 @torch.no_grad()
 def find(detector: nn.Module, images: Tensor, ids: Tensor, attention: Tensor) -> list[NDArray[np.bool_]]:
     """Masks that the detector finds in each picture, after NMS, best first; each ``(m, SIZE, SIZE)``."""
-    output = detector(pixel_values=pixels(images), input_ids=ids, attention_mask=attention)
+    return answers(detector(pixel_values=pixels(images), input_ids=ids, attention_mask=attention))
+
+
+def answers(output: Sam3LiteTextImageSegmentationOutput) -> list[NDArray[np.bool_]]:
+    """Masks of each picture of a detector's output, after NMS, best first; each ``(m, SIZE, SIZE)``."""
     scores = output.pred_logits.sigmoid() * output.presence_logits.sigmoid()
-    answers = []
+    found = []
     for score, masks in zip(scores, output.pred_masks, strict=True):
         good = score > SCORE
         if not bool(good.any()):
-            answers.append(np.zeros((0, SIZE, SIZE), bool))
+            found.append(np.zeros((0, SIZE, SIZE), bool))
             continue
         binary = F.interpolate(masks[good][None].float(), (SIZE, SIZE), mode="bilinear", align_corners=False)[0] > 0
-        answers.append(binary[mask_nms(score[good], binary, NMS_IOU)].cpu().numpy())
-    return answers
+        found.append(binary[mask_nms(score[good], binary, NMS_IOU)].cpu().numpy())
+    return found
 
 
 def score_detector(

@@ -55,6 +55,15 @@ def _part(weights: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tens
     return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
 
 
+def with_prompts(folder: Path, boxes: Path, clicks: Path) -> Sam3VideoModel:
+    """The finished model in ``folder`` with what stages 4 and 5 taught it, as far as they ran."""
+    model = Sam3VideoModel.from_pretrained(folder, dtype=torch.float32)
+    for part, path in ((model.detector_model, boxes), (model.tracker_model, clicks)):
+        if path.exists():
+            part.load_state_dict(load(path)["average"], strict=False)
+    return model.eval()
+
+
 def write(model: Sam3VideoModel, folder: Path) -> None:
     """Write fp16 weights, configuration, tokenizer and processor settings; each file replaces its predecessor whole."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,11 +93,16 @@ def main() -> None:
     """Export one run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder with detector.pt and tracker.pt")
+    parser.add_argument("--model", type=Path, help="instead: a finished folder; RUN has boxes.pt, clicks.pt or both")
     parser.add_argument("--detector", default="detector.pt")
     parser.add_argument("--tracker", default="tracker.pt")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    write(assemble(options.run / options.detector, options.run / options.tracker), options.out)
+    if options.model:
+        model = with_prompts(options.model, options.run / "boxes.pt", options.run / "clicks.pt")
+    else:
+        model = assemble(options.run / options.detector, options.run / options.tracker)
+    write(model, options.out)
     check(options.out)
 
 

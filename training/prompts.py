@@ -20,7 +20,10 @@ CONTEXT = 16
 _PLURALS = {**{shape: shape + "s" for shape in SHAPES}, "cross": "crosses", "object": "objects"}
 _ARTICLES = ("the", "a", "an", "all", "every", "any")
 _PAD, _START, _UNKNOWN, _END = "<pad>", "<start>", "<unk>", "<end>"
-_WORDS = (_PAD, _START, _UNKNOWN, *COLOURS, *SHAPES, "object", *_PLURALS.values(), *_ARTICLES)
+VISUAL = "visual"
+"""What stands for the phrase where boxes alone say what to look for: SAM 3's own word."""
+_WORDS = (_PAD, _START, _UNKNOWN, *COLOURS, *SHAPES, "object", *_PLURALS.values(), *_ARTICLES, VISUAL)
+VISUAL_TOKEN = len(_WORDS) - 1
 VOCABULARY_SIZE = 40
 """Rows of the token table; the end token is the last because the text encoder pools at ``input_ids.argmax()``."""
 

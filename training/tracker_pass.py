@@ -74,6 +74,8 @@ class Tracked:
 
     predictions: list[Prediction] = field(default_factory=list)
     memories: list[Memory] = field(default_factory=list)
+    conditioned: list[Tensor] = field(default_factory=list)
+    """From frame 1 on, what the mask decoder saw: features that look at the memories, ``(R, HIDDEN, GRID, GRID)``."""
 
 
 def pyramid(
@@ -86,15 +88,33 @@ def pyramid(
     return FrameFeatures(neck.fpn_layers[2](backbone), (decoder.conv_s0(finest), decoder.conv_s1(finer)))
 
 
-def _decode(
-    tracker: Sam3TrackerVideoModel, features: Tensor, fine: tuple[Tensor, Tensor], prompt: Tensor | None, *, first: bool
+def decode_masks(
+    tracker: Sam3TrackerVideoModel,
+    features: Tensor,
+    fine: tuple[Tensor, Tensor],
+    prompt: Tensor | None = None,
+    *,
+    points: Tensor | None = None,
+    labels: Tensor | None = None,
+    first: bool = False,
 ) -> Prediction:
-    """Run the mask decoder; ``prompt`` is a mask prompt ``(R, 1, MASK, MASK)``, ``first`` a mask-prompted frame."""
+    """Run the mask decoder.
+
+    Args:
+        tracker: The model.
+        features: ``(R, HIDDEN, GRID, GRID)``.
+        fine: As in `FrameFeatures`.
+        prompt: Mask prompt ``(R, 1, MASK, MASK)``.
+        points: Clicks ``(R, P, 2)``, x and y in pixels.
+        labels: int64 ``(R, P)``: 1 on the object, 0 not on it, 2 and 3 the first and the last corner of a box.
+        first: Whether this is a mask-prompted frame.
+    """
     rows = len(features)
-    points = features.new_zeros(rows, 1, 1, 2)
-    labels = -torch.ones(rows, 1, 1, dtype=torch.int32, device=features.device)
+    if points is None or labels is None:
+        points = features.new_zeros(rows, 1, 2)
+        labels = -torch.ones(rows, 1, dtype=torch.int32, device=features.device)
     sparse, dense = tracker.prompt_encoder(
-        input_points=points, input_labels=labels, input_boxes=None, input_masks=prompt
+        input_points=points[:, None], input_labels=labels[:, None], input_boxes=None, input_masks=prompt
     )
     masks, _, tokens, presence = tracker.mask_decoder(
         image_embeddings=features,
@@ -124,11 +144,16 @@ def remember(tracker: Sam3TrackerVideoModel, coarse: Tensor, masks: Tensor) -> T
     return tokens.flatten(2).permute(2, 0, 1)
 
 
+def repeat_mask(tracker: Sam3TrackerVideoModel, features: FrameFeatures, masks: Tensor) -> Prediction:
+    """What the mask decoder makes of masks ``(R, SIZE, SIZE)``, 0 to 1; its pointer is what the tracker keeps."""
+    small = tracker.mask_downsample(masks[:, None])
+    small = F.interpolate(small.float(), (MASK, MASK), mode="bilinear", align_corners=False, antialias=True)
+    return decode_masks(tracker, features.coarse, features.fine, small, first=True)
+
+
 def start(tracker: Sam3TrackerVideoModel, features: FrameFeatures, masks: Tensor) -> tuple[Memory, Prediction]:
     """Frame 0: take masks ``(R, SIZE, SIZE)``, 0 to 1; the prediction repeats them and memory keeps them as hard."""
-    small = tracker.mask_downsample(masks[:, None])
-    small = F.interpolate(small, (MASK, MASK), mode="bilinear", align_corners=False, antialias=True)
-    repeated = _decode(tracker, features.coarse, features.fine, small, first=True)
+    repeated = repeat_mask(tracker, features, masks)
     pointer = _keep_pointer(tracker, repeated.pointer, repeated.presence > 0)
     hard = F.interpolate(masks[:, None], (4 * MASK, 4 * MASK), mode="bilinear", align_corners=False)[:, 0] > 0.5
     return Memory(0, remember(tracker, features.coarse, hard.float()), pointer, conditioning=True), repeated
@@ -218,7 +243,8 @@ def track(
     for index, features in enumerate(frames[1:], start=1):
         time += 1
         coarse = attend(tracker, features.coarse, result.memories, time, far=far, known=max(known, time + 1))
-        predicted = _decode(tracker, coarse, features.fine, None, first=False)
+        predicted = decode_masks(tracker, coarse, features.fine)
+        result.conditioned.append(coarse)
         result.predictions.append(predicted)
         if index + 1 == len(frames):
             break
