@@ -147,6 +147,11 @@ def stream_id(spec: str) -> str:
     else:
         path = Path(spec).absolute()
         name = path.name if os.path.isdir(path) else path.stem  # noqa: PTH112 - see `kind_of`
+    return made_id(name)
+
+
+def made_id(name: str) -> str:
+    """A usable id from any name."""
     cleaned = re.sub(r"[^\w.-]+", "-", name).strip("-._")
     if len(cleaned) > MADE_ID_CHARACTERS:  # what differs may be what is cut off
         digest = f"-{crc32(cleaned.encode()):08x}"
