@@ -8,10 +8,12 @@ be given up.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +47,10 @@ OBJECT_STORE_BYTES = 2**30
 # Less Ray refuses.
 LEAST_OBJECT_STORE_BYTES = 80 * 2**20
 
+# Those of absl's failure signal handler (abseil-cpp, debugging/failure_signal_handler.cc).
+TAKEN = (signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTERM, signal.SIGBUS, signal.SIGTRAP)
+# Of struct sigaction, 152 in glibc on x86-64, and with room to spare elsewhere: its fields are of no interest.
+SIGACTION_BYTES = 512
 # One for the process: Ray keeps what it has read at the first connection.
 _token = secrets.token_hex(32)
 
@@ -207,7 +213,8 @@ def _tied(begin: Callable[[], None]) -> Iterator[None]:
     def keep() -> None:
         try:
             _silence()
-            begin()
+            with _signals_left_alone():
+                begin()
         except BaseException as error:  # noqa: BLE001 - Ray exits where others raise; it is raised below
             errors.append(error)
         finally:
@@ -231,6 +238,25 @@ def _tied(begin: Callable[[], None]) -> Iterator[None]:
         thread.join(END_SECONDS)
         if thread.is_alive():
             logger.warning("Ray has not ended within %g s; it does so with this process", END_SECONDS)
+
+
+@contextmanager
+def _signals_left_alone() -> Iterator[None]:
+    """Put back what a signal does: Ray's library takes those of failures, and SIGTERM with them, to abort the process.
+
+    Python's own `signal` sees nothing of it, and may change handlers on the main thread alone.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    before = {}
+    for number in TAKEN:
+        action = ctypes.create_string_buffer(SIGACTION_BYTES)
+        if libc.sigaction(number, None, action) == 0:
+            before[number] = action
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            libc.sigaction(number, action, None)
 
 
 def _silence() -> None:

@@ -26,7 +26,8 @@ from trackers.detection.location import NotFetchedError
 
 MADE_OF = "    Ray: {}\n    Python: {}\n"
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: print("ended in good order", file=sys.stderr, flush=True))
 from streaming.cluster.connection import connected
 with connected() as cluster:
     import ray
@@ -40,6 +41,7 @@ with connected() as cluster:
         pass
     ray.remote(num_cpus=0)(type("Idle", (), {"work": lambda self: time.sleep(999)})).remote().work.remote()
     print(_global_node.get_session_dir_path(), file=sys.stderr, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(1)  # the death of a worker is news for a while
     if sys.argv[1] == "wait":
         time.sleep(999)
@@ -72,7 +74,8 @@ def test_our_own_says_nothing_and_leaves_nothing(here, tmp_path):
     said, errors = process.communicate(timeout=patient(60))
     assert process.returncode == 0, errors
     assert said == ""
-    [session] = errors.splitlines()  # nothing but what the program says
+    [session, ended] = errors.splitlines()  # nothing but what the program says
+    assert ended == "ended in good order"
     assert Path(session).is_relative_to(here)
     assert list(here.iterdir()) == []
     assert processes_of(here) == []
