@@ -49,6 +49,8 @@ LINGER_SECONDS = 0.01
 LOAD_SECONDS = 2.0
 # Between two looks at the lease, and two times of giving memory back; see `streaming.service.service`.
 LEASE_LOOK_SECONDS, TRIM_SECONDS = 1.0, 30.0
+# Whoever looks at a picture waits for it, and the next one comes soon; a disk that takes longer hangs.
+PICTURE_SECONDS, DISK_SECONDS = 2.0, 15.0
 # That streams get to end at `close`, a little more than `streaming.pipeline.reader` waits for a source.
 CLOSE_SECONDS = 5.0
 
@@ -123,10 +125,11 @@ class CameraWorker:
         """Take a part of the track state with which an attempt is to go on, before it is assigned."""
         state = self._states.setdefault(attempt, TrackStateParts(self._folder, attempt))
         try:
-            await state.give(offset, data)
-        except OSError as error:
+            async with asyncio.timeout(DISK_SECONDS):
+                await state.give(offset, data)
+        except OSError as error:  # a time-out is one
             self._states.pop(attempt, state).close()
-            return SinkError(f"cannot be written: {reason_of(error)}", where=f"track state {state.file}")
+            return SinkError(f"cannot be written: {_said(error)}", where=f"track state {state.file}")
         return None
 
     async def assign(self, assignment: Assignment) -> None:
@@ -190,8 +193,11 @@ class CameraWorker:
 
     async def picture(self, attempt: int, index: int) -> bytes | None:
         """The picture of a frame that went up lately, as it travels; None if it is gone."""
-        hosted = self._hosted.get(attempt)
-        return await hosted.picture(index) if hosted else None
+        if hosted := self._hosted.get(attempt):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PICTURE_SECONDS):
+                    return await hosted.picture(index)
+        return None
 
     async def read_state(self, attempt: int, number: int, offset: int) -> bytes | MaskcastError | None:
         """A part of a track state that was saved, empty behind its end; None if it is not the newest."""
@@ -199,9 +205,10 @@ class CameraWorker:
         if hosted is None:
             return None
         try:
-            return await hosted.state.read(number, offset)
+            async with asyncio.timeout(DISK_SECONDS):
+                return await hosted.state.read(number, offset)
         except OSError as error:
-            return SinkError(f"cannot be read: {reason_of(error)}", where=f"track state {hosted.state.file}")
+            return SinkError(f"cannot be read: {_said(error)}", where=f"track state {hosted.state.file}")
 
     # The end.
 
@@ -248,3 +255,8 @@ def _require_fetched(options: EngineOptions) -> None:
         locate(wanted(options.model, options.tracker_from), fetch=False)
     except NotFetchedError as error:
         raise error.advising("run `maskcast fetch` on this node first, which takes as long as it takes") from None
+
+
+def _said(error: OSError) -> str:
+    """What a disk says."""
+    return f"the disk has not answered in {DISK_SECONDS:g} s" if isinstance(error, TimeoutError) else reason_of(error)

@@ -1,11 +1,12 @@
 """The worker in this process: no Ray, and no model."""
 
+import asyncio
 import gc
 import pickle
 
 import pytest
 
-from maskcast.errors import UsageError
+from maskcast.errors import SinkError, UsageError
 from streaming.cluster.cameras import camera_worker, hosted_stream
 from streaming.cluster.cameras.camera_worker import CameraWorker
 from streaming.cluster.cameras.messages import Tracked, Wish
@@ -101,3 +102,23 @@ async def test_a_model_that_is_not_on_the_node_is_said_with_the_node(monkeypatch
     assert answer.where.startswith("node ")
     assert "maskcast fetch" in answer.advice
     assert str(pickle.loads(pickle.dumps(answer))) == str(answer)
+
+
+async def test_what_hangs_is_answered_all_the_same(here, monkeypatch):
+    begin, opened = here
+    head = await begin()
+    opened += [Frames(3)]
+    await head.worker.assign.remote(wanted(1, "a", ends=True, save_seconds=None))
+    await head.ended(1)
+
+    async def hangs(*_):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(camera_worker, "PICTURE_SECONDS", 0.01)
+    monkeypatch.setattr(camera_worker, "DISK_SECONDS", 0.01)
+    monkeypatch.setattr(hosted_stream.HostedStream, "picture", hangs)
+    monkeypatch.setattr(camera_worker.TrackStateParts, "read", hangs)
+    monkeypatch.setattr(camera_worker.TrackStateParts, "give", hangs)
+    assert await head.worker.picture.remote(1, 2) is None
+    assert isinstance(await head.worker.read_state.remote(1, 1, 0), SinkError)
+    assert isinstance(await head.worker.give_state.remote(2, 0, b"state"), SinkError)
