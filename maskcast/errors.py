@@ -143,6 +143,10 @@ class TrackStateError(ModelError):
     """A stream's saved track state is damaged or belongs to another model."""
 
 
+class WorkerLeftError(ModelError):
+    """The worker that tracked a stream is gone, or the stream has another one now: it goes on there at once."""
+
+
 class TooLargeError(ModelError):
     """The frames of a pass do not fit into the device's memory together; no stream was advanced."""
 

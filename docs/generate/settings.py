@@ -55,6 +55,8 @@ def _kind(field: FieldInfo) -> str:
     types = _types(field.annotation)
     if choices := choices_of(field.annotation):
         named = " or ".join(f'`"{choice}"`' for choice in choices)
+        if int in types:
+            return f"{named} or whole number"
         return f"list of {named}" if tuple in types else named
     if bool in types:
         return "true or false"

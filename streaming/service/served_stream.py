@@ -7,7 +7,7 @@ import logging
 import threading
 from functools import partial
 
-from maskcast.errors import MaskcastError, ModelError, TrackStateError
+from maskcast.errors import MaskcastError, ModelError, TrackStateError, WorkerLeftError
 from maskcast.notices import Notice, Notify, PlacesChanged, Problem, SourceStatus
 from maskcast.result import KnownTracks
 from maskcast.threads import into_loop
@@ -152,6 +152,8 @@ class ServedStream:
             # A full disk at the end must not hide why it ended.
             broken = [error for error in report.errors if isinstance(error, ModelError)]
             return (broken or report.errors or [None])[-1]
+        except WorkerLeftError as failure:  # told once, of the worker
+            return failure
         except TrackStateError as failure:
             self.notify(Problem(self._resumption.give_up(failure)))
         except MaskcastError as failure:

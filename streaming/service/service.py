@@ -81,7 +81,7 @@ class Service:
             page = self._serve_page(ending)
             ending.push_async_callback(self._journal.close)
             ending.callback(self._notifier.close)
-            tracking = self._tracking = LocalTracking(settings, self._heartbeat)
+            tracking = self._tracking = self._make_tracking()
             self._metrics.ask_workers(tracking.workers)
             watching = asyncio.create_task(watch(self._heartbeat, self._notifier, STALLED_SECONDS), name="watchdog")
             ending.callback(watching.cancel)
@@ -165,6 +165,13 @@ class Service:
         if self._streams:
             streams = {name: one.settings for name, one in self._streams.supervisors().items()}
         return {name: one.recording.folder / file_name(name) for name, one in streams.items() if one.recording}
+
+    def _make_tracking(self) -> Tracking:
+        if self._settings.cluster is None:
+            return LocalTracking(self._settings, self._heartbeat)
+        from streaming.cluster.cameras.cluster_tracking import ClusterTracking
+
+        return ClusterTracking(self._settings, self._settings.cluster)
 
     async def _clean_up(self, streams: Streams, removal: Removal, stop: asyncio.Event) -> None:
         """Remove what streams have left that went while the process was stopped, or that were elsewhere then."""
@@ -291,7 +298,8 @@ def run_service(file: Path) -> int:
         MaskcastError: see `Service.run`.
     """
     settings = load_settings(file)
-    _require_fetched(settings.model.options, file)
+    if settings.cluster is None:  # else each worker sees to it on its machine
+        _require_fetched(settings.model.options, file)
     configure_logs(settings.log.level, settings.log.format)
 
     async def main(stop: asyncio.Event) -> None:

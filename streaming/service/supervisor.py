@@ -7,7 +7,7 @@ import logging
 import time
 
 from maskcast.backoff import Backoff
-from maskcast.errors import MaskcastError, ModelError
+from maskcast.errors import MaskcastError, ModelError, WorkerLeftError
 from streaming.pipeline.stopping import first, unless
 from streaming.service.resources import Resources
 from streaming.service.served_stream import ServedStream
@@ -77,13 +77,17 @@ class Supervisor:
         await self.stream.end(removed=self._removed)
 
     async def _serve(self) -> None:
-        backoff = _backoff()
+        backoff, followed = _backoff(), False
         while not self._stop.is_set():
             began = time.monotonic()
             if await self._attempt() and self.settings.ends():
                 return
-            backoff.lasted(time.monotonic() - began)
-            await unless(self._stop, asyncio.sleep(backoff.wait()))
+            backoff.lasted(lasted := time.monotonic() - began)
+            # It may be the stream that its workers die of: it follows at once only once in a while.
+            left = isinstance(self.failure, WorkerLeftError)
+            followed = left and not (followed and lasted < LONGEST_PAUSE_SECONDS)
+            if not followed:
+                await unless(self._stop, asyncio.sleep(backoff.wait()))
 
     async def _attempt(self) -> bool:
         """Run the pipeline once; whether that was all that is to be done."""

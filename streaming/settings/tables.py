@@ -44,6 +44,7 @@ from streaming.defaults import (
     SHORTEST_SAVE_INTERVAL_SECONDS,
 )
 from streaming.settings.broker import MqttSettings
+from streaming.settings.cluster import ClusterSettings
 from streaming.settings.file import fill_in, read_toml
 from streaming.settings.model import ModelSettings
 from streaming.settings.problems import found_problems
@@ -260,6 +261,7 @@ class Settings(Table):
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     worker: WorkerSettings = WorkerSettings()
+    cluster: ClusterSettings | None = None
     streams: dict[StreamId, StreamSettings] = Field(min_length=1, max_length=MAX_STREAMS)
 
     @model_validator(mode="after")

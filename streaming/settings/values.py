@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
 
@@ -22,6 +22,9 @@ from sources.location import check_stream_id, kind_of, scheme_of
 from trackers.device import DEVICE_NAME, DEVICE_NAMES
 
 T = TypeVar("T")
+
+MOST_WORKERS = 1024
+RAY_ADDRESS = re.compile(r"auto|(?:ray://)?(?:\[[0-9a-fA-F:]+\]|[^:/@\s]+):[0-9]{1,5}")
 
 
 class Location(str):
@@ -71,6 +74,20 @@ def _unquoted(check: Callable[[str], T], value: str) -> T:
 
 def _model_name(value: str, info: ValidationInfo) -> str:
     return str(_folder(info) / value) if value.startswith(("./", "../")) else value
+
+
+def _worker_count(value: Any) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    if type(value) is int and 1 <= value <= MOST_WORKERS:
+        return value
+    raise ValueError(f"must be auto or a whole number from 1 to {MOST_WORKERS}")
+
+
+def _ray_address(value: str) -> str:
+    if RAY_ADDRESS.fullmatch(value) is None:
+        raise ValueError("must be auto, or a host and its port with or without ray:// in front")
+    return value
 
 
 def _device(value: str) -> str:
@@ -159,6 +176,8 @@ SourceSpec: TypeAlias = Annotated[Text, AfterValidator(_source)]
 BrokerUrl: TypeAlias = Annotated[Text, AfterValidator(_broker_url)]
 ModelName: TypeAlias = Annotated[Text, AfterValidator(_model_name)]
 Device: TypeAlias = Annotated[str, AfterValidator(_device)]
+WorkerCount: TypeAlias = Annotated[int | Literal["auto"], PlainValidator(_worker_count)]
+RayAddress: TypeAlias = Annotated[str, AfterValidator(_ray_address)]
 Topic: TypeAlias = Annotated[Text, AfterValidator(_topic_level)]
 ClientId: TypeAlias = Annotated[Text, AfterValidator(_client_id)]
 ClockTime: TypeAlias = Annotated[str, AfterValidator(_clock_time)]

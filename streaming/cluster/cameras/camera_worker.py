@@ -35,6 +35,7 @@ from streaming.cluster.cameras.messages import (
 )
 from streaming.cluster.cameras.track_state_parts import TrackStateParts
 from streaming.cluster.cameras.uplink import Uplink
+from streaming.cluster.origin import Origin
 from streaming.logs import configure_logs
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import keep_memory, return_memory, wait_politely
@@ -67,6 +68,7 @@ class CameraWorker:
         log_level: str,
         log_format: Literal["text", "json"],
         lease: float = LEASE_SECONDS,
+        origin: Origin | None = None,
     ) -> None:
         """Prepare; the model is loaded by `start`.
 
@@ -77,9 +79,10 @@ class CameraWorker:
             log_level: see `streaming.logs.configure_logs`.
             log_format: see there.
             lease: seconds without a poll after which the streams are ended.
+            origin: of the head, whose Maskcast has to be the same; None if that need not be asked.
         """
         self._log: tuple[str, Literal["text", "json"]] = (log_level, log_format)
-        self._options, self._lease = options, lease
+        self._options, self._lease, self._origin = options, lease, origin
         self._worker = Worker(engine_loader(options), max_batch=max_batch, batch_wait=batch_wait)
         self._load = LoadCounter()
         self._hosted: dict[int, HostedStream] = {}  # until another attempt at the stream begins
@@ -94,6 +97,8 @@ class CameraWorker:
         keep_memory()
         self._uplink = Uplink()
         try:
+            if self._origin:
+                await asyncio.to_thread(self._origin.check)
             await asyncio.to_thread(_require_fetched, self._options)
             await self._worker.start()
             has_track_state = await self._worker.has_track_state()

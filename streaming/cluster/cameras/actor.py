@@ -1,0 +1,90 @@
+"""A worker's process as the head calls it: every call has a bound, and whatever goes wrong with one says the same."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from maskcast.errors import MaskcastError, WorkerLeftError, unforeseen
+from maskcast.threads import in_daemon_thread
+from streaming.cluster.failures import in_one_line
+
+logger = logging.getLogger(__name__)
+
+# To tell Ray of an actor, or that it is to be killed, takes milliseconds; a cluster whose head is away holds it up.
+BEGIN_SECONDS, KILL_SECONDS = 60.0, 5.0
+
+
+class Actor(Protocol):
+    """A `streaming.cluster.cameras.camera_worker.CameraWorker` in another process."""
+
+    async def call(self, method: str, *arguments: object, seconds: float) -> Any:
+        """What a method answers.
+
+        Args:
+            method: its name.
+            arguments: its arguments.
+            seconds: to wait at most.
+
+        Raises:
+            TimeoutError: it has not answered by then.
+            WorkerLeftError: it will not answer any more, and why.
+        """
+
+    async def kill(self) -> None:
+        """End the process, whatever it does; waits not long."""
+
+
+class RayActor:
+    """One that Ray runs."""
+
+    def __init__(self, handle: Any) -> None:
+        """Take the handle that Ray gave."""
+        self._handle = handle
+
+    async def call(self, method: str, *arguments: object, seconds: float) -> Any:
+        """See `Actor`."""
+        try:
+            answer = asyncio.wrap_future(getattr(self._handle, method).remote(*arguments).future())
+            answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen, if nobody waits
+            # Not cancelled when that is too late: Ray would settle it all the same.
+            await asyncio.wait([answer], timeout=seconds)
+            if answer.done():
+                return answer.result()
+        except Exception as error:
+            raise WorkerLeftError(in_one_line(error).reason) from error
+        raise TimeoutError
+
+    async def kill(self) -> None:
+        """See `Actor`."""
+        import ray
+
+        killing = in_daemon_thread(lambda: ray.kill(self._handle), "kill a worker")
+        await asyncio.wait([killing], timeout=KILL_SECONDS)
+        if not killing.done():
+            logger.warning(
+                "Ray has not killed a worker within %g s; without the head it ends its streams itself", KILL_SECONDS
+            )
+        elif error := killing.exception():
+            logger.debug("a worker cannot be killed: %s", unforeseen(error))
+
+
+async def begin_actor(make: Callable[[], Any]) -> RayActor:
+    """Begin an actor; Ray looks for a place for it meanwhile.
+
+    Args:
+        make: creates it with Ray and returns its handle; blocking.
+
+    Raises:
+        MaskcastError: Ray refuses, or does not answer.
+    """
+    making = in_daemon_thread(make, "begin a worker")
+    await asyncio.wait([making], timeout=BEGIN_SECONDS)
+    if not making.done():
+        raise MaskcastError(f"Ray has not taken it within {BEGIN_SECONDS:g} s")
+    try:
+        return RayActor(making.result())
+    except Exception as error:
+        raise in_one_line(error) from error

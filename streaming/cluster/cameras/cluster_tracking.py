@@ -1,0 +1,151 @@
+"""`maskcast run` with `[cluster]`: this process is the head, and workers that Ray runs track for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from maskcast.errors import MaskcastError
+from maskcast.prompts import Prompt
+from maskcast.threads import in_daemon_thread
+from streaming.cluster.cameras.actor import RayActor, begin_actor
+from streaming.cluster.cameras.fleet import Fleet
+from streaming.cluster.cameras.remote_attempt import RemoteAttempt
+from streaming.cluster.connection import connected
+from streaming.cluster.origin import Origin
+from streaming.cluster.resources import Workers, divide
+from streaming.pipeline.job import Job
+from streaming.pipeline.report import Report
+from streaming.service.tracking import WorkerView
+from streaming.settings.cluster import ClusterSettings
+from streaming.settings.tables import Settings, StreamSettings
+
+logger = logging.getLogger(__name__)
+
+# For a worker's answer whether its model can read prompts, which waits for a pass to end.
+CHECK_SECONDS = 30.0
+# Without any worker for so long the process counts as unhealthy, and in the end it gives up, so that whatever started
+# it starts it again, and Ray with it: by then each worker has been begun anew some times, a minute apart.
+UNHEALTHY_SECONDS, GIVE_UP_SECONDS = 300.0, 900.0
+# Until Ray has let go; see `streaming.cluster.connection`.
+DISCONNECT_SECONDS = 10.0
+
+
+class ClusterTracking:
+    """By workers of Ray; see `streaming.service.tracking.Tracking`."""
+
+    def __init__(self, settings: Settings, cluster: ClusterSettings) -> None:
+        """Prepare; nothing of Ray is begun before `start`."""
+        self._settings, self._cluster = settings, cluster
+        self._leave: Callable[[], None] | None = None  # Ray
+        self._fleet: Fleet | None = None
+        self.over = asyncio.Event()
+        self.track_states = False
+
+    async def start(self) -> None:
+        """Connect to Ray, begin the workers, and wait for the first.
+
+        Raises:
+            MaskcastError: Ray is not to be had, or no worker can be begun, and why.
+        """
+        connection = connected(self._cluster.address)
+
+        def leave(_: object = None) -> None:
+            connection.__exit__(None, None, None)
+
+        cluster = await in_daemon_thread(connection.__enter__, "connect to Ray", leave)
+        self._leave = leave
+        self._origin = await asyncio.to_thread(Origin.here)
+        device = self._settings.model.device
+        nodes = await in_daemon_thread(cluster.nodes, "ask Ray for its nodes")
+        workers = divide(nodes, self._cluster.count, device=device, local=cluster.local)
+        logger.info("Ray at %s: %d workers are begun", cluster.address, workers.count)
+        self._fleet = Fleet(lambda: self._begin(workers), workers.count)
+        await self._fleet.start()
+        self.track_states = any(link.facts.has_track_state for link in self._fleet.links())
+
+    async def _begin(self, workers: Workers) -> RayActor:
+        settings, origin = self._settings, self._origin
+        options = settings.model.options
+        if options.device.startswith("cuda"):  # Ray shows each worker but the one that it has given it
+            options = replace(options, device="cuda")
+
+        def make() -> Any:
+            import ray
+
+            from streaming.cluster.cameras.camera_worker import CameraWorker
+
+            # One that dies is begun anew by the head, which knows what it had: Ray is not to do so behind its back.
+            worker = ray.remote(max_restarts=0, max_task_retries=0, **workers.options)(CameraWorker)
+            return worker.remote(
+                options,
+                origin=origin,
+                max_batch=settings.worker.max_batch,
+                batch_wait=settings.worker.batch_wait,
+                log_level=settings.log.level,
+                log_format=settings.log.format,
+            )
+
+        return await begin_actor(make)
+
+    async def run(self, name: str, settings: StreamSettings, job: Job, stop: asyncio.Event) -> Report:
+        """See `Tracking`."""
+        assert self._fleet
+        return await RemoteAttempt(self._fleet, name, settings, job, stop).run()
+
+    def forget(self, name: str) -> None:
+        """Give up a stream's place."""
+        if self._fleet:
+            self._fleet.forget(name)
+
+    async def check_prompts(self, prompts: Sequence[str | Prompt]) -> tuple[Prompt, ...]:
+        """See `Tracking`; any worker can say it."""
+        links = self._fleet.links() if self._fleet else ()
+        if not links:
+            raise MaskcastError("no worker is there to read the prompts", advice="ask again later")
+        link = min(links, key=lambda one: one.load.busy if one.load else 0.0)
+        checked: tuple[Prompt, ...] | MaskcastError = await link.call("check_prompts", prompts, seconds=CHECK_SECONDS)
+        if isinstance(checked, MaskcastError):
+            raise checked
+        return checked
+
+    def workers(self) -> Sequence[WorkerView]:
+        """How each worker is. From any thread."""
+        return self._fleet.views() if self._fleet else []
+
+    def worker_of(self, name: str) -> str | None:
+        """The worker of a stream; None if it has none. From any thread."""
+        return self._fleet.worker_of(name) if self._fleet else None
+
+    # How it is.
+
+    def failure(self) -> MaskcastError | None:
+        """No worker has lived for `GIVE_UP_SECONDS`."""
+        reason = self._without(GIVE_UP_SECONDS)
+        return MaskcastError(reason, advice="start again") if reason else None
+
+    def trouble(self) -> str | None:
+        """No worker has lived for `UNHEALTHY_SECONDS`."""
+        return self._without(UNHEALTHY_SECONDS)
+
+    def unready(self) -> str | None:
+        """No worker lives."""
+        return self._without(0.0)
+
+    def _without(self, seconds: float) -> str | None:
+        fleet = self._fleet
+        if fleet is None or fleet.without is None or (lasted := time.monotonic() - fleet.without) < seconds:
+            return None
+        return f"no worker for {lasted:.0f} s: {fleet.failure or 'they are being begun'}"
+
+    async def close(self) -> None:
+        """End the workers, and let go of Ray."""
+        if self._fleet:
+            await self._fleet.close()
+        if self._leave:
+            leaving = in_daemon_thread(self._leave, "leave Ray")
+            await asyncio.wait([leaving], timeout=DISCONNECT_SECONDS)
