@@ -44,9 +44,17 @@ def _begin(
         runpy.run_path(str(script), run_name="__main__")
         return
     sys.argv = ["maskcast", *arguments]
+    if not _asks_for_workers(arguments):
+        sys.modules["ray"] = None  # type: ignore[assignment]  # to import it raises ImportError
     from maskcast.__main__ import main
 
     main()
+
+
+def _asks_for_workers(arguments: Sequence[str]) -> bool:
+    """Whether a command line, or the settings file that it names, needs Ray; nothing else may import it."""
+    files = (Path(one) for one in arguments if one.endswith(".toml"))
+    return "--workers" in arguments or any(file.is_file() and "[cluster]" in file.read_text() for file in files)
 
 
 @contextmanager

@@ -26,15 +26,20 @@ UPWARDS = {
 }
 SINKS = {f"sinks.{file.parent.name}" for file in (ROOT / "sinks").glob("*/__init__.py")}
 ABOVE = {"streaming.service", "streaming.commands", "streaming.cli"}
+CLUSTER = "streaming.cluster"
 # What a wing must not import of its own package.
 WINGS = {
     # Each folder of sinks knows the messages and no other folder.
     **{wing: SINKS - {wing, "sinks.messages"} for wing in sorted(SINKS)},
     "trackers.detection": {"trackers.memory"},
     "trackers.hub": {"trackers.detection", "trackers.memory"},
-    "streaming.pipeline": ABOVE | {"streaming.settings", "streaming.page"},
-    "streaming.settings": ABOVE | {"streaming.pipeline", "streaming.page"},
-    "streaming.page": ABOVE,
+    "streaming.pipeline": ABOVE | {"streaming.settings", "streaming.page", CLUSTER},
+    "streaming.settings": ABOVE | {"streaming.pipeline", "streaming.page", CLUSTER},
+    "streaming.page": ABOVE | {CLUSTER},
+    # Folders of videos and cameras have Ray in common, and nothing else.
+    CLUSTER: {"streaming.cli", "streaming.page"},
+    f"{CLUSTER}.videos": {"streaming.service", "streaming.settings", f"{CLUSTER}.cameras"},
+    f"{CLUSTER}.cameras": {"streaming.commands", f"{CLUSTER}.videos"},
     "streaming.service": {"streaming.commands", "streaming.cli"},
     "streaming.commands": {"streaming.cli"},
 }
@@ -146,6 +151,15 @@ def test_trackers_need_no_decoder_no_broker_and_no_web_server():
     for file in files("trackers"):
         roots = {name.split(".")[0] for name in imports(parsed(file))}
         assert roots - allowed <= set(sys.stdlib_module_names), f"{file}: {roots - allowed}"
+
+
+def test_ray_is_imported_in_the_cluster_alone_and_only_when_it_is_used():
+    """That nothing else has a use for it is tested by `tests/forked.py`, where it cannot be imported."""
+    for package in OURS:
+        for file in files(package):
+            ray = {name for name in imports(parsed(file)) if within(name, "ray")}
+            assert not ray or within(module(file), CLUSTER), f"{file}: {ray}"
+            assert not {name for name in imports(at_import(parsed(file))) if within(name, "ray")}, file
 
 
 def test_examples_import_only_the_public_face():
