@@ -33,7 +33,8 @@ from trackers.detection.turns import Turns
 from trackers.device import describe, free_bytes, resolve_device
 from trackers.device_errors import device_error, out_of_memory
 from trackers.half_queues import HalfQueues
-from trackers.memory import track_state
+from trackers.layer_beats import beat_between_layers
+from trackers.memory import midway, track_state
 from trackers.memory.propagation import MAX_TRACKS_A_PASS
 from trackers.memory.tracker import MemoryTracker
 from trackers.memory_need import pass_bytes, tracking_bytes, tracks_that_fit
@@ -127,7 +128,7 @@ class Engine:
         self._text = TextEncoder(checkpoint, self.device, torch.float32)
         compiled = self.device.type == "cuda" if options.compile is None else options.compile
         if beat is not None and self.device.type == "cpu" and not compiled:  # between its layers nobody comes in
-            _beat_between_layers(checkpoint, beat)
+            beat_between_layers(checkpoint, beat)
         where = describe(self.device)  # before the model takes its share
         try:
             with self._queues.alone():
@@ -347,6 +348,35 @@ class Engine:
             events += tracker.set_prompts(state, checked)
             return self._stream(checked, state), events
 
+    @property
+    def goes_on_midway(self) -> bool:
+        """Whether streams can be saved and resumed in the middle of a medium, see `trackers.memory.midway`."""
+        return isinstance(self._tracker, MemoryTracker) and self._tracker.rules.hot_start == 0
+
+    def save_midway(self, stream: TrackedStream) -> track_state.SavedState:
+        """Copy a stream's state, after its first frame and between two, where the engine `goes_on_midway`."""
+        with self._queues.alone():
+            return midway.take(stream.state, self.revision, stream.turns.next)
+
+    def resume_midway(self, file: Path, prompts: Sequence[str | Prompt], frames: int) -> TrackedStream:
+        """Go on with the very next frame after `save_midway`: what is found is what would have been without the break.
+
+        Args:
+            file: of the state.
+            prompts: what was looked for.
+            frames: how many the stream has had.
+
+        Raises:
+            FileNotFoundError, TrackStateError, ModelError: see `trackers.memory.midway.load`.
+            UsageError: see `check_prompts`; or the tracker has no track states.
+        """
+        tracker, checked = self.require_track_state(), self.check_prompts(prompts)
+        with self._queues.alone():
+            state, turn = midway.load(tracker, file, self.revision, checked, frames, self._detect_every)
+            stream = self._stream(checked, state)
+            stream.turns.go_on(turn)
+            return stream
+
     def require_track_state(self) -> MemoryTracker:
         """The tracker, if its state can be saved.
 
@@ -360,13 +390,3 @@ class Engine:
     def close_stream(self, stream: TrackedStream) -> list[Result]:
         """The results still held back when a stream ends."""
         return self._tracker.flush(stream.state)
-
-
-def _beat_between_layers(checkpoint: Checkpoint, beat: Callable[[], None]) -> None:
-    """Call `beat` after each layer; the longest of them at full size takes seconds on a CPU."""
-    video = checkpoint.video
-    models = [checkpoint.detector, *((video.tracker_model, video.tracker_neck) if video else ())]
-    for model in models:
-        for module in model.modules() if model is not None else ():
-            if next(module.children(), None) is None:
-                module.register_forward_hook(lambda *_: beat())

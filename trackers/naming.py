@@ -6,12 +6,13 @@ group, an exponential moving average, and is renamed only when another one has b
 hysteresis as in a Schmitt trigger, in score and in time. While a track is tentative nobody has heard of its name, and
 it goes by the best one.
 
-After a restart the running scores begin anew under the name that the track had.
+After a restart the running scores begin anew under the name that the track had, unless the stream goes on with the
+very next frame (`Naming.votes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,3 +78,17 @@ class Naming:
         """Forget all other tracks."""
         alive = set(tracks)
         self._votes = {track: votes for track, votes in self._votes.items() if track in alive}
+
+    def votes(self) -> dict[int, tuple[list[float], int]]:
+        """Of each track the running scores and for how many frames in a row another prompt has been better."""
+        return {track: (votes.running.tolist(), votes.ahead) for track, votes in self._votes.items()}
+
+    def go_on(self, votes: Mapping[int, tuple[Sequence[float], int]]) -> None:
+        """Take up what `votes` has given, of the same prompts.
+
+        Raises:
+            ValueError: it is of other prompts.
+        """
+        if any(len(running) != len(self._names) for running, _ in votes.values()):
+            raise ValueError("scores of other prompts")
+        self._votes = {track: _Votes(np.array(running, np.float32), ahead) for track, (running, ahead) in votes.items()}

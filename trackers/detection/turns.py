@@ -43,3 +43,13 @@ class Turns:
             if len(self._answers) > REMEMBERED_ANSWERS:
                 del self._answers[next(iter(self._answers))]
         return self._answers[index]
+
+    @property
+    def next(self) -> int:
+        """How many frames after the last one the phase's next turn comes; 1 to N. To be asked after the first frame."""
+        return self._wait
+
+    def go_on(self, following: int) -> None:
+        """Take the turns up between two frames, where `next` was `following`."""
+        # Nothing has been answered yet, so the next frame is not counted down.
+        self._wait, self._anew = following - 1, False

@@ -7,7 +7,7 @@ can never disagree. It is written beside its place and moved there: a process th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,6 +79,12 @@ def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
         final: the stream ends here. Otherwise tracks may start after this, whose ids the next process must not give
             again: it leaves a gap of `RESERVED_IDS`.
     """
+    tensors, document = parts(state, revision, state.lifecycle.next_id + (0 if final else RESERVED_IDS))
+    return SavedState(tensors, json.dumps(document))
+
+
+def parts(state: MemoryState, revision: str, next_id: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The memories as tensors, and everything else, with the id that the next track is to have; see `take`."""
     table = state.table
     rows = table.rows()
     tensors: dict[str, Tensor] = {}
@@ -97,10 +103,10 @@ def take(state: MemoryState, revision: str, *, final: bool) -> SavedState:
         "texts": state.wanted.texts(),
         "step": state.step,
         "pts": state.pts,
-        "next_id": state.lifecycle.next_id + (0 if final else RESERVED_IDS),
+        "next_id": next_id,
         "lives": [asdict(life) for life in state.lifecycle],
     }
-    return SavedState(tensors, json.dumps(document))
+    return tensors, document
 
 
 def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
@@ -118,18 +124,31 @@ def load(tracker: MemoryTracker, file: Path, revision: str) -> MemoryState:
         TrackStateError: it is damaged, or belongs to another model.
         ModelError: the device fails.
     """
+    with opened(tracker, file, FORMAT, revision) as (document, tensors):
+        state = restore(tracker, read_document(document, tracker.rules.max_tracks), tensors)
+    state.resumed = True
+    return state
+
+
+@contextmanager
+def opened(tracker: MemoryTracker, file: Path, wanted: str, revision: str) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    """Open a file of `SavedState.write`, and say of all that goes wrong with it meanwhile what `load` says.
+
+    Yields:
+        Its document, of the `wanted` format and of this revision, else unchecked; and its tensors, to be read.
+    """
     where = f"track state {file}"
     with _believed(file):
         try:
-            with safe_open(file, "pt") as opened:
-                document = json.loads(opened.metadata()["track_state"])
-                if document["format"] != FORMAT:
+            with safe_open(file, "pt") as tensors:
+                document = json.loads(tensors.metadata()["track_state"])
+                if document["format"] != wanted:
                     found = str(document["format"])[:80]
-                    raise TrackStateError(f"its format is {found}, this version reads {FORMAT}", where=where)
+                    raise TrackStateError(f"its format is {found}, this version reads {wanted}", where=where)
                 if document["revision"] != revision:
                     advice = "begin without it, or use that model"
                     raise TrackStateError("it was taken with another model", where=where, advice=advice)
-                return _restore(tracker, read_document(document, tracker.rules.max_tracks), opened)
+                yield document, tensors
         except (torch.OutOfMemoryError, torch.AcceleratorError) as error:  # not the file's fault: it is kept
             what = f"cannot be taken up on {tracker.device}: {type(error).__name__}"
             raise ModelError(what, where=where) from error
@@ -142,8 +161,8 @@ def read_about(file: Path) -> dict[str, Any]:
         FileNotFoundError: there is no track state.
         TrackStateError: it is damaged.
     """
-    with _believed(file), safe_open(file, "pt") as opened:
-        about = json.loads(opened.metadata().get("about", "{}"))
+    with _believed(file), safe_open(file, "pt") as head:
+        about = json.loads(head.metadata().get("about", "{}"))
         if not isinstance(about, dict):
             raise TypeError("what it is about is no object")
         return about
@@ -163,14 +182,25 @@ def _believed(file: Path) -> Iterator[None]:
         raise TrackStateError(what, where=where, advice="begin without it") from error
 
 
-def _restore(tracker: MemoryTracker, document: Document, opened: Any) -> MemoryState:
+def restore(tracker: MemoryTracker, document: Document, stored: Any, others: Collection[str] = ()) -> MemoryState:
+    """The state that `parts` has taken apart.
+
+    Args:
+        tracker: that will go on.
+        document: of the file.
+        stored: its tensors.
+        others: names of tensors that are not of `parts`.
+
+    Raises:
+        ValueError: a tensor is not as it must be.
+    """
     state = tracker.new_state(document.prompts)
     table = state.table
-    names = opened.keys()
-    check_shapes({name: opened.get_slice(name) for name in names}, table, len(document.lives))
-    tensors: dict[str, Tensor] = {name: opened.get_tensor(name) for name in names}
+    names = [name for name in stored.keys() if name not in others]  # noqa: SIM118 - no mapping
+    check_shapes({name: stored.get_slice(name) for name in names}, table, len(document.lives))
+    tensors: dict[str, Tensor] = {name: stored.get_tensor(name) for name in names}
     check_values(tensors, document, tracker.rules)
-    state.step, state.pts, state.resumed = document.step, document.pts, True
+    state.step, state.pts = document.step, document.pts
     state.lifecycle.restore(document.lives, document.next_id)
     rows = table.add(tensors["ids"].numpy(), state.step, 0)
     for name in NUMBERS:

@@ -90,12 +90,12 @@ def read_document(found: Mapping[str, Any], max_tracks: int) -> Document:
     wanted = tuple(Prompt(text, name) for text, name in zip(texts, prompts, strict=True))
     if len(found["lives"]) > max_tracks:
         raise ValueError(f"more than {max_tracks} tracks")
-    next_id = _integer(found["next_id"], 1)
+    next_id = integer(found["next_id"], 1)
     lives = [_life(life, prompts, next_id) for life in found["lives"]]
     if len({life.id for life in lives}) < len(lives):
         raise ValueError("an id that is given twice")
-    pts = None if found["pts"] is None else _number(found["pts"])
-    return Document(wanted, _integer(found["step"], 0), pts, next_id, lives)
+    pts = None if found["pts"] is None else number(found["pts"])
+    return Document(wanted, integer(found["step"], 0), pts, next_id, lives)
 
 
 def _life(found: Mapping[str, Any], prompts: Sequence[str], next_id: int) -> Life:
@@ -104,14 +104,14 @@ def _life(found: Mapping[str, Any], prompts: Sequence[str], next_id: int) -> Lif
     state = TrackState(found["state"])
     if state is TrackState.ENDED:
         raise ValueError("a track that has ended")
-    left, top, width, height = (_number(one) for one in found["bbox"])
+    left, top, width, height = (number(one) for one in found["bbox"])
     return Life(
-        id=_integer(found["id"], 1, next_id - 1),
+        id=integer(found["id"], 1, next_id - 1),
         prompt=found["prompt"],
         state=state,
-        hits=_integer(found["hits"], 0),
-        last_seen=_number(found["last_seen"]),
-        score=_number(found["score"], 0, 1),
+        hits=integer(found["hits"], 0),
+        last_seen=number(found["last_seen"]),
+        score=number(found["score"], 0, 1),
         bbox=Box(left, top, width, height),
     )
 
@@ -170,16 +170,22 @@ def check_values(tensors: Mapping[str, Tensor], document: Document, rules: Rules
         raise ValueError("tracks and memories disagree")
 
 
-def _integer(value: object, low: int, high: int = MOST_COUNT) -> int:
+def integer(value: object, low: int, high: int = MOST_COUNT) -> int:
+    """A number of a document.
+
+    Raises:
+        ValueError: it is none, or out of bounds.
+    """
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"a number that is not from {low} to {high}")
     return value
 
 
-def _number(value: object, low: float = -LONGEST_SECONDS, high: float = LONGEST_SECONDS) -> float:
+def number(value: object, low: float = -LONGEST_SECONDS, high: float = LONGEST_SECONDS) -> float:
+    """As `integer`, with a fraction."""
     if type(value) not in {int, float}:
         raise ValueError("a number that is none")
-    number = float(value)  # type: ignore[arg-type]
-    if not (math.isfinite(number) and low <= number <= high):
+    found = float(value)  # type: ignore[arg-type]
+    if not (math.isfinite(found) and low <= found <= high):
         raise ValueError(f"a number that is not from {low:g} to {high:g}")
-    return number
+    return found
