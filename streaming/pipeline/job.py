@@ -12,6 +12,7 @@ from sinks.sink import Sink
 from sources.source import Source
 from streaming.pipeline.controls import Controls
 from streaming.pipeline.saving import TrackStateFile
+from streaming.pipeline.spool import Spool
 from streaming.pipeline.stage import Stage
 
 
@@ -28,6 +29,7 @@ class Job:
         max_rate: most frames a second to track, of media time where the source can wait; None for all.
         weight: share of the model when there is not enough for all.
         track_state: where to keep the track state; None to keep none.
+        spool: what a video is taken up from in its middle, in place of `track_state`; None to begin anew.
         known: what subscribers know of earlier tracks of the stream; None if it had none.
         notify: is told in the event loop what happens, each problem as soon as it comes; those are in the report, too.
     """
@@ -40,5 +42,6 @@ class Job:
     max_rate: float | None = None
     weight: float = 1.0
     track_state: TrackStateFile | None = None
+    spool: Spool | None = None
     known: KnownTracks | None = None
     notify: Notify = ignore

@@ -6,12 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from maskcast.errors import MaskcastError
 from maskcast.notices import Notify, TrackStateSaved, ignore
 from streaming.pipeline.fair_queue import Lane
-from streaming.pipeline.worker import Worker
 
 if TYPE_CHECKING:
     from trackers.engine import TrackedStream
@@ -37,13 +36,20 @@ class TrackStateFile:
     resume: bool = True
 
 
+class Saver(Protocol):
+    """Who writes the state of a stream: `Worker`, or a spool with what belongs to it."""
+
+    async def save_stream(self, lane: Lane[TrackedStream], file: Path, *, final: bool) -> float:
+        """See `Worker.save_stream`."""
+
+
 class Saving:
     """Writes the track state of one stream now and then, and at its end."""
 
     def __init__(
         self,
         wanted: TrackStateFile,
-        worker: Worker,
+        saver: Saver,
         lane: Lane[TrackedStream],
         problem: Callable[[MaskcastError], None],
         notify: Notify = ignore,
@@ -52,12 +58,12 @@ class Saving:
 
         Args:
             wanted: where to, and how often.
-            worker: whose thread copies the state.
+            saver: writes it.
             lane: of the stream.
             problem: is told why one cannot be written, once for each reason: a full disk must not stop the tracking.
             notify: is told of each that was written.
         """
-        self._wanted, self._worker, self._lane, self._problem = wanted, worker, lane, problem
+        self._wanted, self._saver, self._lane, self._problem = wanted, saver, lane, problem
         self._due = time.monotonic()
         self._notify = notify
         self._told: set[tuple[str | None, str]] = set()
@@ -71,7 +77,7 @@ class Saving:
         """Write one, the last if `final`."""
         seconds, taken = self._wanted.seconds, 0.0
         try:
-            taken = await self._worker.save_stream(self._lane, self._wanted.file, final=final)
+            taken = await self._saver.save_stream(self._lane, self._wanted.file, final=final)
         except MaskcastError as error:
             if (reason := (error.where, error.what)) not in self._told:
                 self._told.add(reason)

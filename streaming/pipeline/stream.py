@@ -28,7 +28,8 @@ from streaming.pipeline.job import Job
 from streaming.pipeline.mailbox import Closed
 from streaming.pipeline.reader import Reader, open_reader
 from streaming.pipeline.report import Report
-from streaming.pipeline.saving import Saving
+from streaming.pipeline.saving import Saving, TrackStateFile
+from streaming.pipeline.spool import Spooling
 from streaming.pipeline.stopping import first
 from streaming.pipeline.worker import Worker
 
@@ -64,6 +65,8 @@ async def run_stream(job: Job, worker: Worker, stop: asyncio.Event) -> Report:
         reader.frames.close(discard=True)
         reader.stop()
         run.converter.close()
+        if run.spooling:
+            run.spooling.close()
         if not left_behind:
             await run.delivery.finish()
             await reader.gone()
@@ -77,36 +80,56 @@ async def _begin(job: Job, worker: Worker, reader: Reader) -> _Run:
     Raises:
         MaskcastError: it cannot begin; the place is free again.
     """
-    lane, pending = await worker.open_stream(
-        job.controls.prompts,
-        job.track_state.file if job.track_state and job.track_state.resume else None,
-        job.known,
-        live=reader.info.live,
-        weight=job.weight,
-    )
+    begun = None
+    if job.spool and not reader.info.live:
+        begun = await Spooling.begin(job.spool, worker, job.controls.prompts, job.weight)
+    spooling, lane, pending = (*begun, []) if begun else (None, *await _opened(job, worker, reader))
     try:
-        run = _Run(job, worker, reader, lane, pending)
+        run = _Run(job, worker, reader, lane, pending, spooling)
         await run.delivery.start()
     except Exception:
+        if spooling:
+            spooling.close()
         with suppress(MaskcastError):
             await worker.close_stream(lane)
         raise
     return run
 
 
+async def _opened(job: Job, worker: Worker, reader: Reader) -> tuple[Lane[TrackedStream], list[Event]]:
+    return await worker.open_stream(
+        job.controls.prompts,
+        job.track_state.file if job.track_state and job.track_state.resume else None,
+        job.known,
+        live=reader.info.live,
+        weight=job.weight,
+    )
+
+
 class _Run:
     """A stream that is being tracked, and what has become of it so far."""
 
     def __init__(
-        self, job: Job, worker: Worker, reader: Reader, lane: Lane[TrackedStream], pending: Sequence[Event]
+        self,
+        job: Job,
+        worker: Worker,
+        reader: Reader,
+        lane: Lane[TrackedStream],
+        pending: Sequence[Event],
+        spooling: Spooling | None,
     ) -> None:
         self.info = reader.info
         self.converter = Converter(self.info.stream)
         self.delivery = Delivery(self.info, job.open_sinks(self.info), job.stages, job.notify, pending)
         self._job, self._worker, self._reader, self._lane = job, worker, reader, lane
         self._under_way: asyncio.Task[None] | None = None  # ends with the last of the frames that the model has
+        self._taken = itertools.count(1)
+        self.spooling = spooling
         self._saving: Saving | None = None
-        if job.track_state:
+        if job.spool and spooling:
+            kept = TrackStateFile(job.spool.state, job.spool.seconds)
+            self._saving = Saving(kept, spooling, lane, spooling.complain, job.notify)
+        elif job.track_state:
             self._saving = Saving(job.track_state, worker, lane, self.delivery.record, job.notify)
 
     def final_report(self) -> Report:
@@ -132,7 +155,7 @@ class _Run:
         except MaskcastError as error:
             self.delivery.fail(error)
             # A pass that failed may have left the state half advanced: the track state from before is the better one.
-            whole = not isinstance(error, ModelError)
+            whole = not isinstance(error, ModelError | StageError if self.spooling else ModelError)
             sound = not isinstance(error, StageError)
         try:
             held = await self._worker.close_stream(self._lane)
@@ -143,8 +166,24 @@ class _Run:
         if whole and self._saving:
             await self._saving.save(final=True)
 
+    async def _give_again(self, spooling: Spooling, stop: asyncio.Event) -> bool:
+        """Deliver what an earlier run has found, each with its frame; whether the model is to go on behind it."""
+        while self.delivery.wanted and spooling.gives:
+            begin = await self._next(stop, due=time.monotonic())
+            if begin is None:
+                self.delivery.interrupt()
+                return False
+            frame = await asyncio.wrap_future(begin())
+            result, now = await spooling.result_of(frame), time.monotonic()
+            self._job.notify(TrackedFrame(frame, [result], now, now, pace=0.0))
+            await self.delivery.deliver([result])
+            if next(self._taken) == self._job.max_frames:
+                return False
+        return True
+
     async def _take_frames(self, stop: asyncio.Event) -> None:
-        taken = itertools.count(1)
+        if self.spooling and not await self._give_again(self.spooling, stop):
+            return
         due = time.monotonic()
         earlier: asyncio.Task[None] | None = None
         while self.delivery.wanted:
@@ -162,7 +201,7 @@ class _Run:
                 await earlier
             earlier = self._under_way
             self._under_way = asyncio.create_task(self._finish(tracked, earlier), name=f"track {self.info.stream}")
-            if next(taken) == self._job.max_frames:
+            if next(self._taken) == self._job.max_frames:
                 return
 
     async def _finish(self, coming: Future[TrackedFrame], earlier: asyncio.Task[None] | None) -> None:
@@ -172,6 +211,8 @@ class _Run:
         tracked = await asyncio.wrap_future(coming)
         self.delivery.report.model_seconds += tracked.pace
         self._job.notify(tracked)
+        if self.spooling:
+            await self.spooling.add(tracked.results)
         await self.delivery.deliver(tracked.results)
         self.delivery.count_dropped()
 

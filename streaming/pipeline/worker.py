@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from maskcast.errors import SinkError, UsageError, reason_of
 from maskcast.frame import Frame
@@ -100,11 +100,51 @@ class Worker:
 
         def enter() -> tuple[Lane[TrackedStream], list[Event]]:
             stream, events = open_or_resume()
-            lane = Lane(stream, live, weight, phrases(as_prompts(prompts)))
-            self.thread.queue.lanes.append(lane)
-            return lane, events
+            return self._enter(stream, prompts, live=live, weight=weight), events
 
         return await self.thread.call(enter)
+
+    async def open_midway(
+        self, prompts: Sequence[str | Prompt], state: Path, frames: int, *, weight: float = 1.0
+    ) -> Lane[TrackedStream]:
+        """Go on with a stream that can wait where `save_midway` left it, behind so many frames.
+
+        Raises:
+            FileNotFoundError, TrackStateError, UsageError, ModelError: see `Engine.resume_midway`.
+        """
+
+        def enter() -> Lane[TrackedStream]:
+            return self._enter(self._engine.resume_midway(state, prompts, frames), prompts, live=False, weight=weight)
+
+        return await self.thread.call(enter, vital=False)
+
+    def _enter(
+        self, stream: TrackedStream, prompts: Sequence[str | Prompt], *, live: bool, weight: float
+    ) -> Lane[TrackedStream]:
+        """On the worker's thread."""
+        lane = Lane(stream, live, weight, phrases(as_prompts(prompts)))
+        self.thread.queue.lanes.append(lane)
+        return lane
+
+    async def goes_on_midway(self) -> bool:
+        """See `Engine.goes_on_midway`."""
+        return await self.thread.call(lambda: self._engine.goes_on_midway)
+
+    async def midway_about(self, state: Path) -> dict[str, Any] | None:
+        """What `save_midway` was given with a state; None if there is none.
+
+        Raises:
+            TrackStateError: it is damaged.
+        """
+
+        def read() -> dict[str, Any] | None:
+            from trackers.memory.track_state import read_about
+
+            with suppress(FileNotFoundError):
+                return read_about(state)
+            return None
+
+        return await self.thread.call(read, vital=False)
 
     async def check_prompts(self, prompts: Sequence[str | Prompt]) -> tuple[Prompt, ...]:
         """See `Engine.check_prompts`."""
@@ -151,6 +191,17 @@ class Worker:
             SinkError: it cannot be written, or the disk does not answer, and is left to itself until it does; an older
                 track state is unharmed.
         """
+        return await self._save(
+            lambda: self._engine.save_stream(lane.stream, final=final), lambda state: state.write(file), file
+        )
+
+    async def save_midway(self, lane: Lane[TrackedStream], file: Path, about: str) -> float:
+        """As `save_stream`, for `open_midway`; with a JSON object for `midway_about`. After the first frame."""
+        return await self._save(
+            lambda: self._engine.save_midway(lane.stream), lambda state: state.write(file, about), file
+        )
+
+    async def _save(self, take: Callable[[], SavedState], write: Callable[[SavedState], None], file: Path) -> float:
         where = f"track state {file}"
         what = f"the disk has not taken it in {SAVE_TIMEOUT_SECONDS:.0f} s: no longer waited for"
         hangs = SinkError(what, where=where)
@@ -159,12 +210,12 @@ class Worker:
 
         def copy() -> tuple[SavedState, float]:
             began = time.monotonic()
-            return self._engine.save_stream(lane.stream, final=final), time.monotonic() - began
+            return take(), time.monotonic() - began
 
         state, copying = await self.thread.call(copy)
         began = time.monotonic()
         # On another thread: a slow disk keeps only this stream waiting.
-        writing = in_daemon_thread(lambda: state.write(file), "write track state")
+        writing = in_daemon_thread(lambda: write(state), "write track state")
         await asyncio.wait([writing], timeout=SAVE_TIMEOUT_SECONDS)
         if not writing.done():
             self._late.add(writing)
