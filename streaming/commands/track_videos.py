@@ -23,8 +23,9 @@ from sinks.formats import parse_output
 from sources import STDIN, Kind, SourceSettings, expand, kind_of, stream_id
 from sources.location import LIVE_SCHEMES, is_hls, scheme_of
 from sources.settings import DEFAULTS
+from streaming.cluster.origin import Origin
 from streaming.cluster.videos.ledger import Held, Identity, Ledger, Record
-from streaming.cluster.videos.plan import Outcome, Video, VideosPlan
+from streaming.cluster.videos.plan import Outcome, Video, VideosPlan, View
 from streaming.cluster.videos.report import ReportFile, Row, table
 from streaming.commands.counting import Counting, restored
 from streaming.commands.fetch import fetch_first
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 # In the folder of the first output, unless `--state` names another.
 STATE_FOLDER = ".maskcast"
+# What the file begins with by which a worker knows that it sees the same folder.
+TOKEN = "token-"  # noqa: S105 - no secret
 
 
 def run_track_videos(
@@ -126,10 +129,12 @@ def _run(
     if done:
         say(f"{len(done)} of {len(videos)} videos are done already")
 
-    token = f"token-{token_hex(8)}"
+    for left in folder.glob(f"{TOKEN}*"):  # by commands that were killed
+        left.unlink(missing_ok=True)
+    token = f"{TOKEN}{token_hex(8)}"
     make_private(folder / token)
     try:
-        work = VideosPlan(plan, asked, folder, token)
+        work = VideosPlan(plan, asked, Origin.here(), folder, token)
         stopped = bool(missing) and run_until_stopped(
             lambda stop: _track(work, missing, len(done), fleet, outcomes, stop, problem, say)
         )
@@ -212,7 +217,16 @@ async def _track(
                 if outcome.error:
                     problem(SourceError(outcome.error, where=sources[outcome.stream]))
 
-            execution = Execution(plan, count, workers.options, ended, progress.seen)
+            engines: set[str] = set()
+
+            def seen(view: View) -> None:
+                for beat in view.beats:
+                    if beat.description and beat.description not in engines:
+                        engines.add(beat.description)
+                        say(beat.description)
+                progress.seen(view)
+
+            execution = Execution(plan, count, workers.options, ended, seen)
             await execution.run(sorted(missing, key=lambda video: -(video.identity.size or 0)), stop)
     return stop.is_set()
 

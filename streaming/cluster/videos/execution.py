@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from maskcast.errors import MaskcastError
+from maskcast.errors import UsageError
+from streaming.cluster.failures import in_one_line
 from streaming.cluster.videos.plan import Outcome, Video, VideosPlan, View
 from streaming.cluster.videos.video_tracker import ANSWER_SECONDS, LEAVE_SECONDS, SILENT_SECONDS
 from streaming.pipeline.stopping import unless
@@ -58,6 +59,7 @@ class Execution:
         self._plan, self._workers, self._needs = plan, workers, needs
         self._ended, self._seen = ended, seen
         self._attempts: dict[str, int] = {}
+        self._began = False  # whether a worker was ever ready
         self._missing: dict[str, Video] = {}
 
     async def run(self, videos: Sequence[Video], stop: asyncio.Event) -> None:
@@ -101,14 +103,16 @@ class Execution:
             await _answer(foreman.run.remote(self._plan, videos, workers, self._needs), START_SECONDS)
             return await self._follow(foreman, stop)
         except (TimeoutError, ray.exceptions.RayError) as error:
-            return f"its foreman is gone: {type(error).__name__}"
+            failure = in_one_line(error)
+            if isinstance(failure, UsageError) and not self._began:
+                raise failure from None
+            return f"the foreman of the workers: {failure}"
         finally:
             with suppress(ray.exceptions.RayError):
                 ray.kill(foreman)
 
     async def _follow(self, foreman: Any, stop: asyncio.Event) -> str | None:
         taken, moved, state, stopped = 0, time.monotonic(), None, 0.0
-        began = False
         while True:
             view: View = await _answer(foreman.look.remote(taken))
             now = time.monotonic()
@@ -119,9 +123,13 @@ class Execution:
                 if stop.is_set() or not outcome.interrupted:
                     self._take(outcome)
             self._seen(view)
-            if view.failures and not began:
-                raise view.failures[0]
-            began = began or any(beat.phase == "ready" for beat in view.beats)
+            if view.failures:
+                if not self._began:
+                    raise view.failures[0]
+                # One machine of many: the others do it.
+                self._workers = max(self._workers - len(view.failures), 1)
+                return str(view.failures[0])
+            self._began = self._began or any(beat.phase == "ready" for beat in view.beats)
             if not self._missing or view.ended:
                 return view.error
             state, last = _moving(view), state
@@ -166,8 +174,3 @@ async def _answer(reference: Any, seconds: float = ANSWER_SECONDS) -> Any:
     """
     async with asyncio.timeout(seconds):
         return await reference
-
-
-def raised(error: BaseException) -> MaskcastError:
-    """What went wrong at Ray, in one line."""
-    return MaskcastError.wrap(error, where="Ray")

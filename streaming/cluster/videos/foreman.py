@@ -88,14 +88,14 @@ class Foreman:
             self._outcomes.append(row[COLUMN])
 
     def begin(self, stream: str) -> Answer:
-        """Whether a worker may begin this video."""
+        """Whether a worker may begin this video, and whether beside others: not if its worker has died before."""
         with self._lock:
             if self._stop:
                 return "stop"
             if self._attempts[stream] >= MOST_ATTEMPTS:
                 return "too often"
             self._attempts[stream] += 1
-            return "go on"
+            return "go on" if self._attempts[stream] == 1 else "alone"
 
     def beat(self, beat: Beat) -> Answer:
         """Hear from a worker, and tell it whether to go on."""

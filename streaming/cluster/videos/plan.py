@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from maskcast.errors import MaskcastError
+from streaming.cluster.origin import Origin
 from streaming.cluster.videos.ledger import Identity
 from streaming.commands.tracking_plan import TrackingPlan
 
 # What a worker is told when it asks whether to begin a video, or says how far it is.
-Answer: TypeAlias = Literal["go on", "stop", "too often"]
+Answer: TypeAlias = Literal["go on", "alone", "stop", "too often"]
 # What a worker is doing as a whole.
 Phase: TypeAlias = Literal["loading", "ready"]
 
@@ -38,6 +39,7 @@ class VideosPlan:
     Attributes:
         tracking: the same for all of them.
         asked: its fingerprint, which stands in the ledger.
+        origin: who asks, so that a worker of another version does not begin.
         state: the folder of the ledger, which all workers see.
         token: name of a file in it, by which a worker knows that it does see it.
         at_once: videos that one worker tracks at the same time.
@@ -45,6 +47,7 @@ class VideosPlan:
 
     tracking: TrackingPlan
     asked: str
+    origin: Origin
     state: Path
     token: str
     at_once: int = 1

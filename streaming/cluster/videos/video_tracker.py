@@ -27,6 +27,7 @@ from sinks.filename import file_name
 from sources import Kind, kind_of
 from streaming.cluster.videos.ledger import Ledger, Record
 from streaming.cluster.videos.plan import Answer, Beat, Doing, Outcome, Phase, Video, VideosPlan
+from streaming.cluster.videos.room import Room
 from streaming.cluster.videos.staged import Staged
 from streaming.commands.counting import stored
 from streaming.given_places import zones_stage
@@ -76,11 +77,13 @@ class VideoTracker:
         self._doing: dict[str, Doing] = {}
         self._stops: dict[str, asyncio.Event] = {}
         self._stopped = False
+        self._room = Room()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="videos", daemon=True).start()
         self._beating = asyncio.run_coroutine_threadsafe(self._beat(), self._loop)
         self._worker = Worker(engine_loader(plan.tracking.options))
         try:
+            plan.origin.check()
             if not (plan.state / plan.token).exists():
                 what = "is not the folder that the command sees: all nodes must share it"
                 raise UsageError(what, where=f"{plan.state} on {platform.node()}")
@@ -143,7 +146,8 @@ class VideoTracker:
             record = self._ledger.read(video.stream)
             if record and record.fits(video.identity, self._plan.asked):  # by a worker that died before it could say so
                 return self._outcome(video, record)
-            return await self._track_alone(video)
+            async with self._room.taken(alone=answer == "alone"):
+                return await self._track_whole(video)
         finally:
             os.close(lock)
 
@@ -162,7 +166,7 @@ class VideoTracker:
             await asyncio.sleep(0.5)
         return lock
 
-    async def _track_alone(self, video: Video) -> Outcome:
+    async def _track_whole(self, video: Video) -> Outcome:
         _refuse_endless(video.source)
         tracking, stream = self._plan.tracking, video.stream
         zones = [zones_stage(tracking.places, tracking.prompts, tracking.options.lost_after)] if tracking.places else []
