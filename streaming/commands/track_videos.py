@@ -36,6 +36,7 @@ from streaming.defaults import MAX_BATCH, SAVE_INTERVAL_SECONDS
 from streaming.event_loop import run_until_stopped
 from streaming.pipeline.stopping import unless
 from streaming.process import INTERRUPTED
+from trackers.hub.name import EMBEDDED
 from trackers.options import EngineOptions
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def run_track_videos(
     """
     wanted = wanted_of(prompts, outputs)
     _check(outputs, options)
+    outputs, options = _from_anywhere(outputs, options)
     inputs = _inputs(sources)
     counting = Counting(zones, summary, wanted, outputs, inputs, again=True)
     plan = TrackingPlan(wanted, outputs, options, settings, counting.places, max_frames, max_rate, save_seconds)
@@ -141,6 +143,8 @@ def _run(
     finally:
         (folder / token).unlink(missing_ok=True)
 
+    unknown = {video.stream: Outcome(video.stream, interrupted=True) for video in missing}
+    outcomes = unknown | outcomes  # those of a command that was stopped before it had begun
     rows = [_row(video, outcomes[video.stream]) for video in videos]
     for line in table(rows, shutil.get_terminal_size().columns if sys.stderr.isatty() else None):
         say(line)
@@ -215,7 +219,8 @@ async def _track(
                 outcomes[outcome.stream] = outcome
                 progress.ended(outcome)
                 if outcome.error:
-                    problem(SourceError(outcome.error, where=sources[outcome.stream]))
+                    source = sources[outcome.stream]
+                    problem(SourceError(outcome.error, where=None if source in outcome.error else source))
 
             engines: set[str] = set()
 
@@ -248,19 +253,32 @@ def _check(outputs: Outputs, options: EngineOptions) -> None:
         raise UsageError(f"--device {options.device} with --workers: each has its own", advice="say cuda, cpu or auto")
 
 
+def _from_anywhere(outputs: Outputs, options: EngineOptions) -> tuple[Outputs, EngineOptions]:
+    """The same with absolute paths: workers have working directories of their own."""
+    specs = []
+    for spec in outputs.specs:
+        output = parse_output(spec)
+        specs.append(f"{output.prefix}{_path(str(output.path))}")
+    model, tracker = (
+        str(Path(name).absolute()) if name and name not in EMBEDDED and Path(name).is_dir() else name
+        for name in (options.model, options.tracker_from)
+    )
+    return replace(outputs, specs=specs), replace(options, model=model or options.model, tracker_from=tracker)
+
+
 def _inputs(sources: Sequence[str]) -> list[str]:
     """What is to be tracked, each once.
 
     Raises:
         UsageError: something among it is no recording.
     """
-    found: dict[str, str] = {}
+    found: dict[str, None] = {}
     for source in (single for given in sources for single in expand(given)):
         endless = kind_of(source) is Kind.NETWORK and (scheme_of(source) in LIVE_SCHEMES or is_hls(source))
         if source == STDIN or kind_of(source) is Kind.CAMERA or endless:
             raise UsageError(f"--workers tracks recordings, and {source} is none", advice="leave --workers out")
-        found.setdefault(_path(source), source)
-    return list(found.values())
+        found.setdefault(_path(source))
+    return list(found)
 
 
 def _path(source: str) -> str:

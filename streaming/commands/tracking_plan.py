@@ -63,7 +63,7 @@ class TrackingPlan:
         outputs = {name: value for name, value in asdict(self.outputs).items() if name not in {"specs", "force"}}
         said: dict[str, Any] = {
             "prompts": [asdict(prompt) for prompt in self.prompts],
-            "specs": [_absolute(spec) for spec in self.outputs.specs],
+            "specs": list(self.outputs.specs),
             "outputs": outputs,
             "options": options,
             "places": asdict(self.places),
@@ -110,10 +110,3 @@ def wanted_of(prompts: Sequence[str | Prompt], outputs: Outputs) -> tuple[Prompt
     except ValueError as error:
         raise UsageError(f"--{error}") from None
     return wanted
-
-
-def _absolute(spec: str) -> str:
-    from sinks.formats import parse_output
-
-    output = parse_output(spec)
-    return f"{output.format.name}:{output.path.absolute()}" if output.path else spec

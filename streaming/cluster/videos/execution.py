@@ -117,7 +117,7 @@ class Execution:
             view: View = await _answer(foreman.look.remote(taken))
             now = time.monotonic()
             taken += len(view.outcomes)
-            self._attempts = view.attempts
+            self._attempts |= view.attempts
             for outcome in view.outcomes:
                 # A worker that heard of nobody for long has stopped by itself: its videos are missing still.
                 if stop.is_set() or not outcome.interrupted:
@@ -162,7 +162,7 @@ def _moving(view: View) -> object:
 def _patience(view: View) -> float:
     """Seconds after which a round in which nothing moves is given up."""
     if not view.beats:
-        return STALL_SECONDS if view.attempts else BEGIN_SECONDS
+        return STALL_SECONDS if view.attempts or view.outcomes else BEGIN_SECONDS
     return LOAD_SECONDS if any(beat.phase == "loading" for beat in view.beats) else STALL_SECONDS
 
 

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from maskcast.errors import MaskcastError, unforeseen
+from maskcast.errors import MaskcastError
+from streaming.cluster.failures import in_one_line
 from streaming.cluster.videos.plan import Answer, Beat, Outcome, Video, VideosPlan, View
 
 # A video is begun so often in one command: two deaths of its worker may be bad luck, three are its doing.
@@ -56,7 +57,7 @@ class Foreman:
             try:
                 self._work(plan, videos, workers, needs, me)
             except Exception as error:  # noqa: BLE001 - whatever it is, the round is over
-                self._error = unforeseen(error)
+                self._error = str(in_one_line(error))
             self._ended = True
 
         threading.Thread(target=work, name="Ray Data", daemon=True).start()
@@ -85,7 +86,11 @@ class Foreman:
             **needs,
         )
         for row in outcomes.iter_rows():
-            self._outcomes.append(row[COLUMN])
+            outcome: Outcome = row[COLUMN]
+            with self._lock:
+                self._outcomes.append(outcome)
+                if not outcome.interrupted:  # nobody will begin it again
+                    self._attempts.pop(outcome.stream, None)
 
     def begin(self, stream: str) -> Answer:
         """Whether a worker may begin this video, and whether beside others: not if its worker has died before."""
@@ -113,12 +118,13 @@ class Foreman:
 
     def look(self, seen: int) -> View:
         """How the round stands, for somebody who has seen so many outcomes."""
-        ended, error, now = self._ended, self._error, time.monotonic()
-        return View(
-            tuple(self._outcomes[seen:]),
-            tuple(beat for at, beat in self._beats.values() if now - at < SPOKEN_SECONDS),
-            dict(self._attempts),
-            tuple(self._failures),
-            ended,
-            error,
-        )
+        now = time.monotonic()
+        with self._lock:
+            return View(
+                tuple(self._outcomes[seen:]),
+                tuple(beat for at, beat in self._beats.values() if now - at < SPOKEN_SECONDS),
+                dict(self._attempts),
+                tuple(self._failures),
+                self._ended,
+                self._error,
+            )

@@ -121,7 +121,7 @@ class View:
     Attributes:
         outcomes: those that the asker has not seen yet.
         beats: the newest of each worker that has spoken lately.
-        attempts: how often each video was begun.
+        attempts: how often each video was begun that is not done.
         failures: why workers could not begin.
         ended: whether the round is over, because all is done or because of `error`.
         error: of the execution itself; None if it went well so far.

@@ -46,8 +46,8 @@ COLUMN = "video"
 BEAT_SECONDS = 1.0
 # For an answer of the foreman, which answers at once, on a network that may be busy.
 ANSWER_SECONDS = 30.0
-# A video of which no frame came for so long is given up: a full-size model on a processor takes half a minute a frame.
-SILENT_SECONDS = 120.0
+# A video of which no frame came for so long is given up: a full-size model on one core takes minutes a frame.
+SILENT_SECONDS = 300.0
 # That is how long it may then take to end.
 LEAVE_SECONDS = 15.0
 # How long a video's earlier worker, which Ray has given up, may be at it still, until it notices: see `ANSWER_SECONDS`.

@@ -38,13 +38,14 @@ def folder(tmp_path):
 
 
 @needs_ffmpeg
-def test_a_folder_over_two_workers(folder):
+def test_a_folder_over_two_workers(folder, monkeypatch):
     """Each video once and as without Ray; what fails is told and is not the end of the rest; a second run is short."""
     (folder / "places.toml").write_text(PLACES)
     asked = ("--prompt", "star", "--zones", folder / "places.toml")
-    sources = [folder / "videos" / "a", folder / "videos" / "b", folder / "pictures"]
-    out, summary, report = folder / "out" / "{stream}.jsonl", folder / "summary.json", folder / "report.jsonl"
-    outs = ("--out", out, "--out", folder / "out" / "{stream}.mp4")
+    monkeypatch.chdir(folder)  # where the workers are not
+    sources = ["videos/a", folder / "videos" / "b", "pictures"]
+    summary, report = folder / "summary.json", folder / "report.jsonl"
+    outs = ("--out", "out/{stream}.jsonl", "--out", folder / "out" / "{stream}.mp4")
     arguments = (*sources, folder / "videos" / "b" / "endless.mp4", *asked, *outs, "--summary", summary)
     many = ("--workers", 2, "--report", report)
     done = run(*arguments, *many, model="nano")

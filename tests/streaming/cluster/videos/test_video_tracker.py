@@ -152,6 +152,7 @@ def test_a_video_from_which_nothing_comes_is_given_up(place, worker, monkeypatch
 def test_one_that_another_worker_is_at_still_is_waited_for(place, worker, monkeypatch):
     tracker, _ = worker
     monkeypatch.setattr(module, "EARLIER_SECONDS", 0.5)
+    (place / "state" / "tracks").mkdir(exist_ok=True)
     lock = open_locked(place / "state" / "tracks" / "shared.lock", os.O_RDWR | os.O_CREAT)
     try:
         assert "another worker is still at it" in tracked(tracker, video(place, "shared")).error
