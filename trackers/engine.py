@@ -25,7 +25,6 @@ from trackers.association import AssociationTracker
 from trackers.attention_kernels import few_kernels
 from trackers.choice import Choice, choose, how_to_remember
 from trackers.conditions import Conditions, conditioned
-from trackers.detection.checkpoint import Checkpoint
 from trackers.detection.detector import MAX_PAIRS, Detections, Detector
 from trackers.detection.image_encoder import ImageFeatures
 from trackers.detection.text import TextEmbedding, TextEncoder
