@@ -13,11 +13,9 @@ import logging
 import os
 import pickle
 import socket
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import Literal
 
 from maskcast.errors import MaskcastError, ModelError, SinkError, reason_of
@@ -36,6 +34,7 @@ from streaming.cluster.cameras.messages import (
 from streaming.cluster.cameras.track_state_parts import TrackStateParts
 from streaming.cluster.cameras.uplink import Uplink
 from streaming.cluster.origin import Origin
+from streaming.cluster.videos.node_folder import node_folder
 from streaming.logs import configure_logs
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import keep_memory, return_memory, wait_politely
@@ -88,6 +87,7 @@ class CameraWorker:
         self._hosted: dict[int, HostedStream] = {}  # until another attempt at the stream begins
         self._running: dict[int, asyncio.Task[None]] = {}
         self._states: dict[int, TrackStateParts] = {}  # given, and not yet taken up
+        self._ending = ExitStack()
         self._polled = time.monotonic()
 
     async def start(self) -> WorkerFacts | MaskcastError:
@@ -102,6 +102,7 @@ class CameraWorker:
             await asyncio.to_thread(_require_fetched, self._options)
             await self._worker.start()
             has_track_state = await self._worker.has_track_state()
+            self._folder = await asyncio.to_thread(self._ending.enter_context, node_folder())
         except MaskcastError as error:
             return error.at(f"node {socket.gethostname()}")
         except Exception as error:
@@ -111,8 +112,6 @@ class CameraWorker:
         gc.collect()
         gc.freeze()
         configure_logs(*self._log)
-        # Nothing of it has a name for long, see `streaming.cluster.cameras.track_state_parts`.
-        self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="maskcast-worker-"))
         self._polled = time.monotonic()
         self._watching = asyncio.create_task(self._watch(), name="watch the lease")
         return WorkerFacts(socket.gethostname(), os.getpid(), self._worker.thread.engine.description, has_track_state)
@@ -244,8 +243,7 @@ class CameraWorker:
         if self._running:
             await asyncio.wait(list(self._running.values()), timeout=CLOSE_SECONDS)
         self._worker.close()
-        with suppress(OSError):  # what hangs may still write there
-            self._folder.rmdir()
+        await asyncio.to_thread(self._ending.close)
 
 
 def _require_fetched(options: EngineOptions) -> None:

@@ -62,6 +62,7 @@ async def here(monkeypatch):
     yield begin, opened
     for worker in workers:
         await worker.close()
+        assert not worker._folder.exists()
 
 
 async def test_without_a_head_streams_end(here):
