@@ -33,8 +33,8 @@ from streaming.cluster.cameras.messages import (
 )
 from streaming.cluster.cameras.track_state_parts import TrackStateParts
 from streaming.cluster.cameras.uplink import Uplink
+from streaming.cluster.node_folder import node_folder
 from streaming.cluster.origin import Origin
-from streaming.cluster.videos.node_folder import node_folder
 from streaming.logs import configure_logs
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import keep_memory, return_memory, wait_politely

@@ -24,7 +24,7 @@ from maskcast.redaction import UNCLEAR, hide, is_unclear, passwords_of, place_of
 from maskcast.threads import SerialThread
 from sources.folder import UNFINISHED_SUFFIXES, VIDEO_SUFFIXES
 from sources.location import HTTP_SCHEMES, LIVE_SCHEMES, made_id, natural_order, scheme_of
-from streaming.cluster.videos.node_folder import free_bytes, node_folder
+from streaming.cluster.node_folder import free_bytes, node_folder
 
 T = TypeVar("T")
 

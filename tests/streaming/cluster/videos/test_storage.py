@@ -17,8 +17,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from maskcast.errors import MaskcastError, SinkError, SourceError, UsageError
+from streaming.cluster.node_folder import node_folder
 from streaming.cluster.videos import storage
-from streaming.cluster.videos.node_folder import node_folder
 from streaming.cluster.videos.storage import RemoteFile, existing, fetched, is_remote, listed, shown, stream_of, upload
 from tests.paths import ROOT
 
@@ -267,7 +267,7 @@ def test_what_came_only_in_part_is_no_video(tmp_path: Path, monkeypatch: pytest.
 def test_the_folder_of_a_killed_owner_is_removed_by_the_next(temporary: Path) -> None:
     code = (
         "import sys, tempfile, time; tempfile.tempdir = sys.argv[1]\n"
-        "from streaming.cluster.videos.node_folder import node_folder\n"
+        "from streaming.cluster.node_folder import node_folder\n"
         "with node_folder() as folder:\n"
         "    (folder / 'video.mp4').write_bytes(b'x'); print(folder, flush=True); time.sleep(600)"
     )
