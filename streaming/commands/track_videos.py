@@ -36,7 +36,6 @@ from streaming.defaults import MAX_BATCH, SAVE_INTERVAL_SECONDS
 from streaming.event_loop import run_until_stopped
 from streaming.pipeline.stopping import unless
 from streaming.process import INTERRUPTED
-from trackers.hub.name import EMBEDDED
 from trackers.options import EngineOptions
 
 if TYPE_CHECKING:
@@ -260,7 +259,7 @@ def _from_anywhere(outputs: Outputs, options: EngineOptions) -> tuple[Outputs, E
         output = parse_output(spec)
         specs.append(f"{output.prefix}{_path(str(output.path))}")
     model, tracker = (
-        str(Path(name).absolute()) if name and name not in EMBEDDED and Path(name).is_dir() else name
+        str(Path(name).absolute()) if name and Path(name).is_dir() else name
         for name in (options.model, options.tracker_from)
     )
     return replace(outputs, specs=specs), replace(options, model=model or options.model, tracker_from=tracker)

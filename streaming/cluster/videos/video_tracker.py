@@ -7,13 +7,15 @@ videos at the same time share the model's passes.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import platform
 import stat
 import threading
 import time
 from collections.abc import Coroutine
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,9 +34,11 @@ from streaming.cluster.videos.staged import Staged
 from streaming.commands.counting import stored
 from streaming.given_places import zones_stage
 from streaming.pipeline.report import Report
+from streaming.pipeline.spool import Spool
 from streaming.pipeline.stream import run_stream
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import keep_memory, wait_politely
+from streaming.track_states import track_state_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -191,7 +195,7 @@ class VideoTracker:
                 await in_daemon_thread(lambda: self._ledger.write(stream, record), f"note {stream}")
             except OSError as error:
                 raise SinkError(f"cannot be written: {reason_of(error)}", where=self._ledger.file(stream)) from error
-            self._forget(stream)
+            await in_daemon_thread(lambda: self._forget(video), f"forget {stream}")
             return self._outcome(video, record)
         finally:
             staged.discard()
@@ -219,6 +223,7 @@ class VideoTracker:
             self._doing[stream] = Doing(stream, frames, total)
 
         job = replace(self._plan.tracking, outputs=staged.outputs).job(video.source, stream, zones, None, notify)
+        job = replace(job, spool=self._spool(video))
         running = asyncio.create_task(run_stream(job, self._worker, stop), name=f"track {stream}")
         try:
             while not running.done() and time.monotonic() - last < SILENT_SECONDS:
@@ -253,9 +258,22 @@ class VideoTracker:
             worker=self.name,
         )
 
-    def _forget(self, stream: str) -> None:
-        """What was kept to go on with is of no use any more."""
-        (self._plan.state / "tracks" / f"{file_name(stream)}.lock").unlink(missing_ok=True)
+    def _spool(self, video: Video) -> Spool:
+        """From what the next worker takes it up, if this one dies or is stopped."""
+        about = f"{self._plan.asked} {json.dumps(asdict(video.identity))}"
+        state, results = self._plan.state / "tracks", self._plan.state / "spool"
+        return Spool(
+            track_state_file(state, video.stream),
+            results / f"{file_name(video.stream)}.spool",
+            about,
+            self._plan.tracking.save_seconds,
+        )
+
+    def _forget(self, video: Video) -> None:
+        """What was kept to go on with is of no use any more; what cannot be removed is in nobody's way."""
+        with suppress(OSError):
+            self._spool(video).remove()
+            (self._plan.state / "tracks" / f"{file_name(video.stream)}.lock").unlink(missing_ok=True)
 
 
 def _refuse_endless(source: str) -> None:

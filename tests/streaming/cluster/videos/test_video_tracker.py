@@ -1,5 +1,6 @@
 """A worker in this process, with a foreman that is no actor: each video is a row, whatever becomes of it."""
 
+import json
 import os
 import shutil
 import threading
@@ -163,8 +164,9 @@ def test_one_that_another_worker_is_at_still_is_waited_for(place, worker, monkey
 
 def test_when_it_is_to_stop_a_video_ends_at_its_next_frame_and_publishes_nothing(place, worker, monkeypatch):
     tracker, foreman = worker
-    long = replace(tracker._plan.tracking, max_frames=None)
+    long = replace(tracker._plan.tracking, max_frames=None, save_seconds=0.1)
     monkeypatch.setattr(tracker, "_plan", replace(tracker._plan, tracking=long))
+    whole = tracked(tracker, video(place, "whole"))
     outcomes = []
     one = video(place, "stopped")
     at_work = threading.Thread(target=lambda: outcomes.append(tracked(tracker, one)))
@@ -180,6 +182,21 @@ def test_when_it_is_to_stop_a_video_ends_at_its_next_frame_and_publishes_nothing
         foreman.stopped = False
         at_work.join(60)
     assert left(place, "stopped") == []
+
+    # The next one takes it up: what is spooled is not tracked again, and the output is that of one that had no break.
+    eventually(lambda: not tracker._stopped)
+    seen = tracker._worker.thread.engine.stage_times.totals()["encode"].units
+    again = tracked(tracker, one)
+    assert tracker._worker.thread.engine.stage_times.totals()["encode"].units - seen < whole.frames
+    assert (again.error, again.frames) == (None, whole.frames)
+    assert lines(place, "stopped") == lines(place, "whole")
+    assert not list((place / "state" / "spool").iterdir())
+
+
+def lines(place, name):
+    """What is told of each frame, without whose it is, and when it was opened."""
+    told = (json.loads(line) for line in (place / "out" / f"{name}.jsonl").read_text().splitlines())
+    return [{**frame, "stream": None, "time": None} for frame in told]
 
 
 def test_a_worker_that_cannot_begin_tells_why(place, monkeypatch):
