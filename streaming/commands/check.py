@@ -15,7 +15,7 @@ from sinks.filename import with_stream
 from sinks.formats import parse_output
 from sinks.through import destination, kind_of_target
 from sinks.video.recording_settings import RecordingSettings
-from streaming.commands import model_probe, probes
+from streaming.commands import cluster_probe, model_probe, probes
 from streaming.commands.probes import Finding, Verdict, failed
 from streaming.settings.model import ModelSettings
 from streaming.settings.tables import Settings, load_settings
@@ -115,6 +115,9 @@ def _everything(settings: Settings) -> list[Probe]:
 
     published = {name: names(wanted) for name, wanted in prompts.items()}
     todo = [Probe("model", model, MODEL_SECONDS, ModelError)]
+    if (cluster := settings.cluster) is not None:  # its workers have the model
+        seconds = cluster_probe.CLUSTER_SECONDS
+        todo = [Probe("cluster", lambda: cluster_probe.probe_cluster(settings, cluster), seconds, ModelError)]
     mqtt, http = settings.mqtt, settings.http
     if mqtt is not None:
         seconds = probes.BROKER_SECONDS + len(prompts) * probes.BROKER_STREAM_SECONDS

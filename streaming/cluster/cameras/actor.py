@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from maskcast.errors import MaskcastError, WorkerLeftError, unforeseen
 from maskcast.threads import in_daemon_thread
 from streaming.cluster.failures import in_one_line
+from streaming.cluster.origin import Origin
+from streaming.cluster.resources import Workers
+from streaming.settings.tables import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +73,36 @@ class RayActor:
             )
         elif error := killing.exception():
             logger.debug("a worker cannot be killed: %s", unforeseen(error))
+
+
+def camera_actor(settings: Settings, workers: Workers, origin: Origin) -> Any:
+    """Have Ray begin a worker; blocking.
+
+    Args:
+        settings: of the process, for the model and the log.
+        workers: what each takes.
+        origin: of this process.
+
+    Returns:
+        Its handle.
+    """
+    import ray
+
+    from streaming.cluster.cameras.camera_worker import CameraWorker
+
+    options = settings.model.options
+    if options.device.startswith("cuda"):  # Ray shows each worker but the one that it has given it
+        options = replace(options, device="cuda")
+    # One that dies is begun anew by the head, which knows what it had: Ray is not to do so behind its back.
+    worker = ray.remote(max_restarts=0, max_task_retries=0, **workers.options)(CameraWorker)
+    return worker.remote(
+        options,
+        max_batch=settings.worker.max_batch,
+        batch_wait=settings.worker.batch_wait,
+        log_level=settings.log.level,
+        log_format=settings.log.format,
+        origin=origin,
+    )
 
 
 async def begin_actor(make: Callable[[], Any]) -> RayActor:

@@ -6,18 +6,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
 
 from maskcast.errors import MaskcastError
 from maskcast.prompts import Prompt
 from maskcast.threads import in_daemon_thread
-from streaming.cluster.cameras.actor import RayActor, begin_actor
+from streaming.cluster.cameras.actor import begin_actor, camera_actor
 from streaming.cluster.cameras.fleet import Fleet
 from streaming.cluster.cameras.remote_attempt import RemoteAttempt
+from streaming.cluster.cameras.worker_link import LOADING_SECONDS
 from streaming.cluster.connection import connected
 from streaming.cluster.origin import Origin
-from streaming.cluster.resources import Workers, divide
+from streaming.cluster.resources import divide
 from streaming.pipeline.job import Job
 from streaming.pipeline.report import Report
 from streaming.service.tracking import WorkerView
@@ -28,9 +27,9 @@ logger = logging.getLogger(__name__)
 
 # For a worker's answer whether its model can read prompts, which waits for a pass to end.
 CHECK_SECONDS = 30.0
-# Without any worker for so long the process counts as unhealthy, and in the end it gives up, so that whatever started
-# it starts it again, and Ray with it: by then each worker has been begun anew some times, a minute apart.
-UNHEALTHY_SECONDS, GIVE_UP_SECONDS = 300.0, 900.0
+# Without any worker for so long the process counts as unhealthy, and at last it gives up, so that whatever started it
+# starts it again, and Ray with it: by then each worker has been begun anew many times, or its model should be loaded.
+UNHEALTHY_SECONDS, GIVE_UP_SECONDS = 300.0, LOADING_SECONDS
 # Until Ray has let go; see `streaming.cluster.connection`.
 DISCONNECT_SECONDS = 10.0
 
@@ -59,38 +58,13 @@ class ClusterTracking:
 
         cluster = await in_daemon_thread(connection.__enter__, "connect to Ray", leave)
         self._leave = leave
-        self._origin = await asyncio.to_thread(Origin.here)
-        device = self._settings.model.device
+        settings, origin = self._settings, await asyncio.to_thread(Origin.here)
         nodes = await in_daemon_thread(cluster.nodes, "ask Ray for its nodes")
-        workers = divide(nodes, self._cluster.count, device=device, local=cluster.local)
+        workers = divide(nodes, self._cluster.count, device=settings.model.device, local=cluster.local)
         logger.info("Ray at %s: %d workers are begun", cluster.address, workers.count)
-        self._fleet = Fleet(lambda: self._begin(workers), workers.count)
+        self._fleet = Fleet(lambda: begin_actor(lambda: camera_actor(settings, workers, origin)), workers.count)
         await self._fleet.start()
         self.track_states = any(link.facts.has_track_state for link in self._fleet.links())
-
-    async def _begin(self, workers: Workers) -> RayActor:
-        settings, origin = self._settings, self._origin
-        options = settings.model.options
-        if options.device.startswith("cuda"):  # Ray shows each worker but the one that it has given it
-            options = replace(options, device="cuda")
-
-        def make() -> Any:
-            import ray
-
-            from streaming.cluster.cameras.camera_worker import CameraWorker
-
-            # One that dies is begun anew by the head, which knows what it had: Ray is not to do so behind its back.
-            worker = ray.remote(max_restarts=0, max_task_retries=0, **workers.options)(CameraWorker)
-            return worker.remote(
-                options,
-                origin=origin,
-                max_batch=settings.worker.max_batch,
-                batch_wait=settings.worker.batch_wait,
-                log_level=settings.log.level,
-                log_format=settings.log.format,
-            )
-
-        return await begin_actor(make)
 
     async def run(self, name: str, settings: StreamSettings, job: Job, stop: asyncio.Event) -> Report:
         """See `Tracking`."""

@@ -13,7 +13,7 @@ from maskcast.backoff import Backoff
 from maskcast.errors import MaskcastError
 from streaming.cluster.cameras.actor import Actor
 from streaming.cluster.cameras.messages import WorkerLoad
-from streaming.cluster.cameras.placement import Placement, Reason
+from streaming.cluster.cameras.placement import GATHER_SECONDS, Placement, Reason
 from streaming.cluster.cameras.worker_link import WorkerLink
 from streaming.service.tracking import WorkerView
 
@@ -53,7 +53,7 @@ class Fleet:
     """Keeps so many workers alive. For one event loop, but for `views` and the attributes.
 
     Attributes:
-        without: since when no worker has lived, by `time.monotonic`; None while one does.
+        without: since when no worker has lived, by `time.monotonic`; None while one does, and before the first.
         failure: why a worker could not be begun, or was given up, last; None if none was.
     """
 
@@ -64,7 +64,7 @@ class Fleet:
             begin: begins a worker's process.
             count: how many there are to be.
         """
-        self.without: float | None = time.monotonic()
+        self.without: float | None = None
         self.failure: MaskcastError | None = None
         self._begin, self._names = begin, [f"worker-{number}" for number in range(1, count + 1)]
         self._placement = Placement(count)
@@ -77,7 +77,7 @@ class Fleet:
         self._came = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin all workers, and wait for the first.
+        """Begin all workers, and wait for them, but not for long once the first is there.
 
         Raises:
             MaskcastError: why none of them could be begun.
@@ -87,12 +87,13 @@ class Fleet:
             self._tasks.append(asyncio.create_task(self._keep(name, one), name=name))
         self._tasks.append(asyncio.create_task(self._look(), name="placement"))
         came = asyncio.create_task(self._came.wait(), name="the first worker")
-        failed = asyncio.create_task(_all(tried), name="all workers")
+        settled = asyncio.create_task(_all(tried), name="all workers")
         try:
-            await asyncio.wait([came, failed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([came, settled], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([settled], timeout=GATHER_SECONDS)
         finally:
             came.cancel()
-            failed.cancel()
+            settled.cancel()
         if not self._came.is_set():
             assert self.failure
             raise self.failure
@@ -111,15 +112,15 @@ class Fleet:
         backoff = Backoff(FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, good=LONGEST_PAUSE_SECONDS, jitter=False)
         while True:
             began = time.monotonic()
-            await self._live(name)
+            await self._live(name, tried)
             tried.set()
             lasted = time.monotonic() - began
             backoff.lasted(lasted)
             if lasted <= LONGEST_PAUSE_SECONDS:
                 await asyncio.sleep(backoff.wait())
 
-    async def _live(self, name: str) -> None:
-        """Begin a worker, and return when it is gone and its process killed."""
+    async def _live(self, name: str, tried: asyncio.Event) -> None:
+        """Begin a worker, and return when it is gone and its process killed; `tried` is set once it is there."""
         link: WorkerLink | None = None
         self._awaited[name] = "it is being begun"
         waiting = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._tell_waiting, name)
@@ -128,6 +129,7 @@ class Fleet:
             await link.start()
             waiting.cancel()
             self._join(link)
+            tried.set()
             await link.serve()
             self._leave(link)
         except MaskcastError as error:

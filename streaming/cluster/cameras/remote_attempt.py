@@ -44,7 +44,7 @@ END_SECONDS = 8.0
 # Until a track state that was saved last is here.
 FETCH_SECONDS = 10.0
 # For a picture: somebody looks, or a sink waits.
-PICTURE_SECONDS = 3.0
+PICTURE_SECONDS = 5.0
 CA_SECONDS = 10.0
 
 
@@ -102,7 +102,7 @@ class RemoteAttempt:
                 task.cancel()
             link.close(self._number)
         if self._moving and not self._stop.is_set():
-            raise WorkerLeftError(f"it goes on on {self._seat.link.name if self._seat.link else 'another worker'}")
+            raise WorkerLeftError(f"moves to {self._seat.link.name if self._seat.link else 'another worker'}")
         return self._report(ended)
 
     async def _finish(self) -> None:

@@ -210,7 +210,7 @@ async def test_a_stream_that_is_moved_ends_whole_and_goes_on_elsewhere(head):
         move = Move("door", other, seat.link.name, Reason.OVERLOADED)
         one.fleet._placement.decide = lambda _, moves=[(move,)]: moves.pop() if moves else ()
         one.fleet._decide()
-        with pytest.raises(WorkerLeftError, match=f"goes on on {other}"):
+        with pytest.raises(WorkerLeftError, match=f"moves to {other}"):
             await running
         assert sink.finished == 1
         running = one.run(Record())
