@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from streaming.cluster.cameras.suspicion import Suspicion
 from streaming.rates import is_overloaded
 
 # Frames/s that a stream is taken to want while none has been measured.
@@ -51,6 +52,7 @@ class Reason(StrEnum):
     NEW = "placed"
     WORKER_GONE = "its worker is gone"
     NO_WORKER = "no worker is there"
+    SUSPECTED = "its workers died again and again, so it waits for a while"
     OVERLOADED = "its worker was overloaded"
     FILLED = "another worker was empty"
 
@@ -100,7 +102,7 @@ class _Worker:
 
 
 class Placement:
-    """Has every wanted stream on one living worker, as long as there is one.
+    """Has every wanted stream on one living worker, as long as there is one that does not die of it.
 
     Workers and streams come and go, and are measured; `decide` says what changes. All times are seconds of one clock
     that only goes on. A load is the frames a second that a stream wants of the model; a worker's fullness is the sum of
@@ -118,10 +120,12 @@ class Placement:
         self._workers: dict[str, _Worker] = {}
         self._streams: dict[str, _Stream] = {}
         self._homeless: dict[str, Move] = {}  # streams without a worker: where each was, and why it has none
+        self._suspicion = Suspicion()
         self._expected = expected
         self._first: float | None = None  # when the first worker joined; None until it has
         self._gathering = True
         self._changed = -math.inf  # when something was placed or moved last
+        self._now = -math.inf  # the last time that was told
 
     @property
     def workers(self) -> tuple[str, ...]:
@@ -152,6 +156,10 @@ class Placement:
         known = self._workers.get(worker)
         return known.overloaded if known else False
 
+    def suspected(self, stream: str) -> bool:
+        """Whether workers may have died of a stream: it may have to wait, though some live."""
+        return self._suspicion.suspected(stream)
+
     # What happens.
 
     def worker_joined(self, worker: str, now: float) -> None:
@@ -165,6 +173,8 @@ class Placement:
     def worker_left(self, worker: str) -> None:
         """A worker is dead or has been taken away. Its streams, and no others, get another place."""
         left = self._workers.pop(worker, None)
+        if left:
+            self._suspicion.died(worker, left.streams, self._now)
         for stream in left.streams.values() if left else ():
             stream.worker, stream.measured = None, -math.inf
             self._homeless[stream.name] = Move(stream.name, None, worker, Reason.WORKER_GONE)
@@ -178,6 +188,7 @@ class Placement:
     def stream_removed(self, stream: str) -> None:
         """A stream is not to run any more."""
         removed = self._streams.pop(stream, None)
+        self._suspicion.forget(stream)
         self._homeless.pop(stream, None)
         if removed and removed.worker is not None:
             worker = self._workers[removed.worker]
@@ -216,6 +227,7 @@ class Placement:
 
     def decide(self, now: float) -> tuple[Move, ...]:
         """What changes since the last call; it is taken as done. Call it after all that happens, and every second."""
+        self._now = now
         self._look(now)
         return tuple(self._place(now)) or tuple(self._help(now))
 
@@ -223,21 +235,22 @@ class Placement:
         """Give a place to the streams that have none."""
         if not self._homeless or self._gathers(now):
             return
-        if not self._workers:
-            for name, move in self._homeless.items():
-                if move.reason is not Reason.NO_WORKER:  # told once
-                    yield Move(name, None, move.before, Reason.NO_WORKER)
-                    self._homeless[name] = Move(name, None, None, Reason.NO_WORKER)
-            return
-        typical, full = self._typical_load(), self._fullnesses()
-        speeds = self._speeds()
+        typical, full, speeds = self._typical_load(), self._fullnesses(), self._speeds()
         for stream in sorted((self._streams[name] for name in self._homeless), key=lambda one: -_load(one, typical)):
-            worker = min(self._workers.values(), key=lambda one: (full[one.name], len(one.streams)))
-            full[worker.name] += _load(stream, typical) / speeds[worker.name]
             move = self._homeless[stream.name]
-            reason = Reason.NEW if move.reason is Reason.NO_WORKER else move.reason
-            yield self._put(stream, worker, now, move.before, reason)
-        self._homeless.clear()
+            open_to_it = [one for one in self._workers.values() if self._suspicion.admits(stream.name, one.name, now)]
+            if not open_to_it:
+                reason = Reason.SUSPECTED if self._workers else Reason.NO_WORKER
+                if move.reason is not reason:  # told once
+                    self._homeless[stream.name] = Move(stream.name, None, None, reason)
+                    yield Move(stream.name, None, move.before, reason)
+                continue
+            worker = min(open_to_it, key=lambda one: (full[one.name], len(one.streams)))
+            full[worker.name] += _load(stream, typical) / speeds[worker.name]
+            waited = move.reason in {Reason.NO_WORKER, Reason.SUSPECTED}
+            del self._homeless[stream.name]
+            self._suspicion.placed(stream.name, worker.name, now)
+            yield self._put(stream, worker, now, move.before, Reason.NEW if waited else move.reason)
 
     def _gathers(self, now: float) -> bool:
         """Whether the first workers are still awaited."""
@@ -292,7 +305,8 @@ class Placement:
             load = _load(stream, typical)
             here, there = load / speeds[source.name], load / speeds[target.name]
             gain = before - max(before - here, other + there)
-            if now - stream.helped >= REST_SECONDS and gain > best_gain and gain >= here / 2:
+            rested = now - stream.helped >= REST_SECONDS and not self._suspicion.suspected(stream.name)
+            if rested and gain > best_gain and gain >= here / 2:
                 best, best_gain = stream, gain
         return best
 

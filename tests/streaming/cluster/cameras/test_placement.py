@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from itertools import product
 
 import pytest
@@ -20,6 +21,7 @@ from streaming.cluster.cameras.placement import (
     Placement,
     Reason,
 )
+from streaming.cluster.cameras.suspicion import FIRST_HOLD_SECONDS, MOST_DEATHS, TRIAL_SECONDS, WITHIN_SECONDS
 
 HELP = {Reason.OVERLOADED, Reason.FILLED}
 LOADS = st.floats(0.5, 30.0)
@@ -82,7 +84,7 @@ class Fleet(RuleBasedStateMachine):
             assert move.stream in self.wanted
             assert move.to is None or move.to in self.living
             assert move.before == self.places.get(move.stream)
-            assert move.to != move.before or move.reason in {Reason.WORKER_GONE, Reason.NO_WORKER}
+            assert move.to != move.before or move.reason in {Reason.WORKER_GONE, Reason.NO_WORKER, Reason.SUSPECTED}
             self.places[move.stream] = move.to
         if helping := [move for move in moves if move.reason in HELP]:
             assert may_move is None
@@ -111,7 +113,7 @@ class Fleet(RuleBasedStateMachine):
         self.placement.worker_left(worker)
         self.living.discard(worker)
         if mine:
-            self.decide(mine)
+            self.decide(mine | self.waiting())
 
     @rule(stream=st.integers(0, 12).map(str))
     def want(self, stream: str) -> None:
@@ -121,7 +123,7 @@ class Fleet(RuleBasedStateMachine):
         self.wanted.add(stream)
         if new:
             before = {worker: self.placement.fullness(worker) for worker in self.living}
-            self.decide({stream})
+            self.decide({stream} | self.waiting())
             if self.living:
                 assert before[self.places[stream] or ""] == min(before.values())
 
@@ -149,7 +151,12 @@ class Fleet(RuleBasedStateMachine):
         for name in self.wanted:
             place = self.placement.worker_of(name)
             assert place == self.places.get(name)
-            assert (place in self.living) if self.living else place is None
+            if not self.living:
+                assert place is None
+            elif place is None:
+                assert self.placement.suspected(name)
+            else:
+                assert place in self.living
         everywhere = [name for worker in self.living for name in self.placement.streams_of(worker)]
         assert sorted(everywhere) == sorted(name for name in self.wanted if self.places.get(name))
 
@@ -316,3 +323,82 @@ def test_a_removed_stream_leaves_room():
     assert placement.worker_of(gone) is None
     placement.stream_wanted("c")
     assert placement.decide(1.0) == (Move("c", "0", None, Reason.NEW),)
+
+
+def test_a_stream_that_kills_its_workers_does_not_take_down_the_fleet():
+    """One of 40 cameras on four workers crashes whatever runs it, after some seconds; workers come back in ten."""
+    placement, now = Placement(4), 0.0
+    for number in range(4):
+        placement.worker_joined(str(number), now)
+    names = [f"camera {number}" for number in range(40)]
+    for name in names:
+        placement.stream_wanted(name)
+    moved, deaths = Counter[str](), []
+    killer, since = names[17], 0.0
+    back: dict[str, float] = {}
+    for _ in range(4 * 3600):
+        now += 1.0
+        for worker, at in list(back.items()):
+            if now >= at:
+                placement.worker_joined(worker, now)
+                del back[worker]
+        for move in placement.decide(now):
+            moved[move.stream] += move.before is not None
+            since = now if move.stream == killer else since
+        where = placement.worker_of(killer)
+        if where and now - since >= 5.0:
+            placement.worker_left(where)
+            deaths.append(now)
+            back[where] = now + 10.0
+            for move in placement.decide(now):
+                moved[move.stream] += move.before is not None
+                since = now if move.stream == killer else since
+        if now == 3600.0:
+            soon = len(deaths)
+    assert soon <= MOST_DEATHS + 4  # three to be sure, one trial, and the pauses double
+    assert len(deaths) <= soon + 3  # an hour is the longest pause
+    assert all(placement.worker_of(name) for name in names if name != killer)
+    del moved[killer]
+    assert max(moved.values()) <= len(deaths)
+    assert sum(moved.values()) <= (10 + 10) * len(deaths)
+
+
+def test_whoever_was_beside_the_culprit_is_acquitted():
+    """Two cameras on the only worker, of which one kills it: the other one runs again after the trials."""
+    placement, now = Placement(), 0.0
+    placement.stream_wanted("culprit")
+    placement.stream_wanted("innocent")
+    for _ in range(MOST_DEATHS):
+        placement.worker_joined("1", now)
+        assert len(placement.decide(now)) == 2
+        placement.worker_left("1")
+        now += 5.0
+    placement.worker_joined("1", now)
+    tried = [move.stream for move in placement.decide(now) if move.to]
+    assert len(tried) == 1  # one at a time
+    for _ in range(3):
+        now += 1.0
+        if placement.worker_of("culprit"):
+            placement.worker_left("1")
+            placement.worker_joined("1", now)
+        placement.decide(now)
+        now += TRIAL_SECONDS
+        placement.decide(now)
+    assert placement.worker_of("innocent") == "1"
+    assert not placement.suspected("innocent")
+    assert placement.worker_of("culprit") is None
+    assert placement.suspected("culprit")
+    now += FIRST_HOLD_SECONDS
+    assert [(move.stream, move.to) for move in placement.decide(now)] == [("culprit", "1")]
+    placement.stream_removed("culprit")
+    placement.stream_wanted("culprit")  # with other settings, say
+    assert not placement.suspected("culprit")
+
+
+def test_deaths_that_lie_apart_blame_nobody():
+    placement, now = placed({"a": 1.0, "b": 1.0}, 1), 0.0
+    for _ in range(3 * MOST_DEATHS):
+        now += WITHIN_SECONDS / 2 + 1
+        placement.decide(now)
+        placement.worker_joined("0", now)
+        assert {move.to for move in placement.decide(now)} == {"0"}
