@@ -87,7 +87,7 @@ class Fleet(RuleBasedStateMachine):
             assert move.to != move.before or move.reason in {Reason.WORKER_GONE, Reason.NO_WORKER, Reason.SUSPECTED}
             self.places[move.stream] = move.to
         if helping := [move for move in moves if move.reason in HELP]:
-            assert may_move is None
+            assert all(self.placement.suspected(name) for name in may_move or ())  # they wait meanwhile
             (move,) = moves
             assert self.now - self.last >= OVERLOADED_PAUSE_SECONDS
             assert self.now - self.helped.get(move.stream, -REST_SECONDS) >= REST_SECONDS
