@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -58,6 +60,7 @@ class HostedStream:
     Attributes:
         assignment: what was asked for.
         state: its track state.
+        ended: when it ended, by `time.monotonic`; infinite before that.
     """
 
     def __init__(
@@ -65,10 +68,12 @@ class HostedStream:
     ) -> None:
         """Prepare; nothing happens before `run`."""
         self.assignment, self.state = assignment, state
+        self._ca_file = state.file.with_suffix(".pem")
         self._worker, self._uplink, self._load = worker, uplink, load
         self._controls = Controls(assignment.prompts)
         self._controls.paused = assignment.paused
         self._wish = Wish(assignment.attempt, 0, assignment.prompts, assignment.paused)
+        self.ended = math.inf
         self._stop = asyncio.Event()
         self._pictures = Pictures(assignment.stream)
         self._packing = _Packing(assignment, uplink, self._pictures)
@@ -96,6 +101,7 @@ class HostedStream:
         finally:
             over.set()
             self._load.end(attempt)
+            self.ended = time.monotonic()
             self._uplink.put(ended)
 
     def _job(self, over: threading.Event) -> Job:
@@ -122,9 +128,8 @@ class HostedStream:
         wanted = self.assignment
         settings = wanted.settings
         if wanted.ca is not None:
-            file = self.state.file.with_suffix(".pem")
-            file.write_bytes(wanted.ca)
-            settings = replace(settings, ca_file=file)
+            self._ca_file.write_bytes(wanted.ca)
+            settings = replace(settings, ca_file=self._ca_file)
         if wanted.ends:
             return open_source(wanted.source, settings, stream=wanted.stream)
         return open_reconnecting(wanted.source, notify, settings, stream=wanted.stream, stop=over)
@@ -157,10 +162,16 @@ class HostedStream:
             logger.warning("%s: frame %d: no picture: %s", self.assignment.stream, index, unforeseen(error))
             return None
 
-    def close(self) -> None:
-        """Forget what is kept of it after its end."""
-        self._pictures.close()
+    def let_go(self) -> None:
+        """Forget what is large of what is kept after its end: all but its last picture."""
         self.state.close()
+        with suppress(OSError):
+            self._ca_file.unlink()
+
+    def close(self) -> None:
+        """Forget all that is kept after its end."""
+        self.let_go()
+        self._pictures.close()
 
     # From the stream.
 

@@ -81,6 +81,21 @@ async def test_without_a_head_streams_end(here):
         assert indices == list(range(len(indices)))
 
 
+async def test_what_is_large_of_a_stream_that_is_gone_is_let_go(here, monkeypatch):
+    begin, opened = here
+    head = await begin()
+    opened += [Frames(3)]
+    await head.worker.assign.remote(wanted(1, "a", ends=True, save_seconds=None))
+    await head.ended(1)
+    hosted = head.worker.worker._hosted[1]
+    hosted.state.file.write_bytes(b"state")
+    hosted.state.saved()
+    assert await head.worker.read_state.remote(1, 1, 0) == b"state"
+    monkeypatch.setattr(camera_worker, "KEEP_SECONDS", 0.0)
+    await eventually_async(lambda: hosted.state._saved is None)
+    assert await head.worker.read_state.remote(1, 1, 0) is None
+
+
 async def test_another_attempt_takes_the_place_of_the_one_before(here):
     begin, opened = here
     head = await begin()
