@@ -106,7 +106,8 @@ class CameraWorker:
             has_track_state = await self._worker.has_track_state()
             self._folder = await asyncio.to_thread(self._ending.enter_context, node_folder())
         except MaskcastError as error:
-            return error.at(f"node {socket.gethostname()}")
+            here = socket.gethostname()
+            return error if error.where == here else error.at(f"node {here}")
         except Exception as error:
             logger.exception("the model cannot be loaded")
             return ModelError.wrap(error, where=f"node {socket.gethostname()}")

@@ -98,8 +98,9 @@ class ClusterTracking:
     # How it is.
 
     def failure(self) -> MaskcastError | None:
-        """No worker has lived for `GIVE_UP_SECONDS`."""
-        reason = self._without(GIVE_UP_SECONDS)
+        """No worker lives, and none can be begun any more, or has been for `GIVE_UP_SECONDS`."""
+        seconds = 0.0 if self._fleet and self._fleet.hopeless else GIVE_UP_SECONDS
+        reason = self._without(seconds)
         return MaskcastError(reason, advice="start again") if reason else None
 
     def trouble(self) -> str | None:

@@ -8,12 +8,13 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from maskcast.backoff import Backoff
-from maskcast.errors import MaskcastError
+from maskcast.errors import MaskcastError, WorkerLeftError
 from streaming.cluster.cameras.actor import Actor
 from streaming.cluster.cameras.messages import WorkerLoad
-from streaming.cluster.cameras.placement import GATHER_SECONDS, Placement, Reason
+from streaming.cluster.cameras.placement import GATHER_SECONDS, Placement
 from streaming.cluster.cameras.worker_link import WorkerLink
 from streaming.service.tracking import WorkerView
 
@@ -25,8 +26,10 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 LOOK_SECONDS = 1.0
 # After so long without a sign of a worker that begins a person would like to know.
 PATIENCE_SECONDS = 60.0
-# At the end, for all workers to be killed.
-CLOSE_SECONDS = 8.0
+# At the end, for all workers to let go, and then to be killed.
+GOODBYE_SECONDS, CLOSE_SECONDS = 3.0, 8.0
+# Which take a minute with their pauses. A Ray that has lost its own processes on this machine never begins one again.
+HOPELESS_TRIES = 5
 
 
 class Seat:
@@ -35,8 +38,8 @@ class Seat:
     Attributes:
         stream: its id.
         link: the worker that it is to be on; None while there is none.
+        waits: why there is none, for a person.
         changed: set with every change; whoever follows clears it.
-        reason: why it changed last.
         running: number of the attempt on that worker that is online and not paused; None if there is none.
     """
 
@@ -45,7 +48,7 @@ class Seat:
         self.stream = stream
         self.link: WorkerLink | None = None
         self.changed = asyncio.Event()
-        self.reason = Reason.NEW
+        self.waits = "waiting for a worker"
         self.running: int | None = None
 
 
@@ -55,6 +58,7 @@ class Fleet:
     Attributes:
         without: since when no worker has lived, by `time.monotonic`; None while one does, and before the first.
         failure: why a worker could not be begun, or was given up, last; None if none was.
+        hopeless: whether no worker lives, and each could not be begun `HOPELESS_TRIES` times in a row.
     """
 
     def __init__(self, begin: Callable[[], Awaitable[Actor]], count: int) -> None:
@@ -72,6 +76,7 @@ class Fleet:
         self._seats: dict[str, Seat] = {}
         self._attempts = itertools.count(1)
         self._deaths: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()  # in a row
         self._awaited: dict[str, str] = {}  # why a worker is not there
         self._tasks: list[asyncio.Task[None]] = []
         self._came = asyncio.Event()
@@ -98,8 +103,16 @@ class Fleet:
             assert self.failure
             raise self.failure
 
+    @property
+    def hopeless(self) -> bool:
+        """See the class."""
+        return not self._links and all(self._refused[name] >= HOPELESS_TRIES for name in self._names)
+
     async def close(self) -> None:
         """End all workers; the streams have ended before."""
+        if self._links:  # kindly, so that they leave nothing on their disks
+            goodbyes = [self._say_goodbye(link) for link in self._links.values()]
+            await asyncio.wait([asyncio.create_task(one, name="end a worker") for one in goodbyes])
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -133,10 +146,12 @@ class Fleet:
             await link.serve()
             self._leave(link)
         except MaskcastError as error:
+            self._refused[name] += 1
             self.failure = error.at(name)
             self._awaited[name] = str(error)
             logger.error("%s cannot be begun: %s", name, error)  # noqa: TRY400 - one line says it
         except Exception as error:
+            self._refused[name] += 1
             self.failure = MaskcastError.wrap(error, where=name)
             self._awaited[name] = str(self.failure)
             logger.exception("%s: unexpected failure", name)
@@ -146,6 +161,10 @@ class Fleet:
                 self._links.pop(name, None)
                 await link.kill()
 
+    async def _say_goodbye(self, link: WorkerLink) -> None:
+        with suppress(WorkerLeftError):
+            await link.call("close", seconds=GOODBYE_SECONDS)
+
     def _tell_waiting(self, name: str) -> None:
         what = "%s has no place yet, or still loads its model, after %.0f s: see `ray status`"
         logger.warning(what, name, PATIENCE_SECONDS)
@@ -153,6 +172,7 @@ class Fleet:
     def _join(self, link: WorkerLink) -> None:
         logger.info("%s is there: %s", link.name, link.where)
         self._links[link.name] = link
+        self._refused[link.name] = 0
         del self._awaited[link.name]
         self.without = None
         self._placement.worker_joined(link.name, time.monotonic())
@@ -215,8 +235,10 @@ class Fleet:
     def _decide(self) -> None:
         for move in self._placement.decide(time.monotonic()):
             seat = self._seats[move.stream]
-            seat.link, seat.reason = self._links.get(move.to) if move.to else None, move.reason
+            seat.link = self._links.get(move.to) if move.to else None
             seat.running = None
+            if move.to is None:
+                seat.waits = f"waiting for a worker: {move.reason}"
             seat.changed.set()
             if move.to:
                 logger.info("%s: on %s: %s", move.stream, move.to, move.reason, extra={"stream": move.stream})

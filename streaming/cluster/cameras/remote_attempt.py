@@ -121,14 +121,14 @@ class RemoteAttempt:
 
     async def _placed(self) -> WorkerLink | None:
         """Wait for a worker, doing meanwhile what is to be done between two frames; None if it is time to stop."""
-        seat, told = self._seat, False
+        seat, told = self._seat, ""
         while not self._stop.is_set():
             seat.changed.clear()
             if seat.link and seat.link.gone is None:
                 return seat.link
-            if not told:
-                self._job.notify(SourceStatus(False, "waiting for a worker"))
-                told = True
+            if told != seat.waits:
+                told = seat.waits
+                self._job.notify(SourceStatus(False, told))
             await _any([seat.changed, self._stop, self._job.controls.changed])
             await self._act()
         return None

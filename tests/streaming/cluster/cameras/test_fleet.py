@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from maskcast.errors import ModelError, WorkerLeftError
+from maskcast.errors import MaskcastError, ModelError, WorkerLeftError
 from streaming.cluster.cameras import fleet as fleets
 from streaming.cluster.cameras.fleet import Fleet
 from streaming.cluster.cameras.messages import Batch, StreamLoad, WorkerFacts, WorkerLoad
@@ -117,6 +117,27 @@ async def test_if_no_worker_can_be_begun_the_start_says_why(begun):
     with pytest.raises(ModelError, match=r"worker-[12]: not in the cache") as caught:
         await begun(2, [ModelError("not in the cache")] * 50)
     assert caught.value.exit_code == ModelError.exit_code
+
+
+async def test_if_none_can_be_begun_any_more_it_is_hopeless(begun, monkeypatch):
+    monkeypatch.setattr(fleets, "LONGEST_PAUSE_SECONDS", 0.02)
+    gone = MaskcastError("its process has died")
+    fleet, workers = await begun(1, [None, *[gone] * 8])
+    seat = fleet.seat("a")
+    assert not fleet.hopeless
+    workers[0].dead = True
+    await eventually_async(lambda: fleet.hopeless)
+    assert str(fleet.failure) == "worker-1: its process has died"
+    assert seat.waits == "waiting for a worker: no worker is there"
+    await eventually_async(fleet.links)
+    assert not fleet.hopeless
+
+
+async def test_workers_are_told_of_an_orderly_end(begun):
+    fleet, workers = await begun(2)
+    await eventually_async(lambda: len(fleet.links()) == 2)
+    await fleet.close()
+    assert all(("close",) in worker.asked and worker.killed for worker in workers)
 
 
 async def test_what_is_measured_of_a_stream_counts_only_while_it_runs(begun):
