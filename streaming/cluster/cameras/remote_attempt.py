@@ -10,10 +10,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from maskcast.errors import MaskcastError, SourceError, StageError, TrackStateError, WorkerLeftError, reason_of
+from maskcast.errors import (
+    MaskcastError,
+    SinkError,
+    SourceError,
+    StageError,
+    TrackStateError,
+    WorkerLeftError,
+    reason_of,
+)
 from maskcast.frame import Frame
 from maskcast.notices import FramesDropped, Problem, SourceStatus, StreamBegan, TrackedFrame
 from maskcast.result import Result
@@ -61,6 +70,7 @@ class RemoteAttempt:
         self._turn = asyncio.Lock()  # what is done between two frames is done between two messages
         self._hurry = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
+        self._hurrying: asyncio.Task[None] | None = None
         self._online = self._over = self._moving = False
         self._broken = False  # a stage has failed: nothing more is delivered
 
@@ -83,7 +93,6 @@ class RemoteAttempt:
                 "controls": self._follow_controls(),
                 "stop": self._follow_stop(),
                 "place": self._follow_seat(),
-                "hurry": self._follow_hurry(),
             }
             tasks += [asyncio.create_task(one, name=f"{what} of {self._name}") for what, one in followers.items()]
             ended = await self._receive()
@@ -98,8 +107,9 @@ class RemoteAttempt:
         finally:
             if not left_behind:
                 await self._finish()
-            for task in (*tasks, *([self._ending] if self._ending else [])):
-                task.cancel()
+            for task in (*tasks, self._ending, self._hurrying):
+                if task:
+                    task.cancel()
             link.close(self._number)
         if self._moving and not self._stop.is_set():
             raise WorkerLeftError(f"moves to {self._seat.link.name if self._seat.link else 'another worker'}")
@@ -109,7 +119,8 @@ class RemoteAttempt:
         """Leave nothing behind: not on the worker, not in the sinks, and no track state that could be had."""
         self._seat.running = None
         if not self._over and self._link.gone is None:
-            self._end()
+            with suppress(WorkerLeftError):
+                await self._link.call("end", self._number)
         if not self._settings.ends():  # a camera is not to wait for a sink before it is looked at again
             self._hurry.set()
         if self._delivery:
@@ -191,11 +202,6 @@ class RemoteAttempt:
         self._hurry.set()
         self._end()
 
-    async def _follow_hurry(self) -> None:
-        await self._hurry.wait()
-        if self._delivery:
-            await self._delivery.hurry(self._hurry)
-
     async def _follow_seat(self) -> None:
         """End here when it is to go on elsewhere. What has an end stays, as it would begin anew there."""
         while True:
@@ -247,6 +253,7 @@ class RemoteAttempt:
     async def _begin(self, notice: StreamBegan) -> None:
         job = self._job
         delivery = Delivery(notice.info, job.open_sinks(notice.info), job.stages, job.notify)
+        self._hurrying = asyncio.create_task(delivery.hurry(self._hurry), name=f"hurry {self._name}")
         await delivery.start()
         self._delivery = delivery
         job.notify(notice)
@@ -257,6 +264,8 @@ class RemoteAttempt:
             self._show_running()
             if notice.reason and not self._network:
                 notice = replace(notice, reason=f"{notice.reason} (on {self._link.facts.host})")
+        elif isinstance(notice, Problem):
+            notice = Problem(self._here(notice.error))
         self._job.notify(notice)
 
     async def _take(self, message: Tracked, ahead: float) -> None:
@@ -330,6 +339,8 @@ class RemoteAttempt:
         keeping = self._job.track_state
         if isinstance(error, TrackStateError) and keeping:
             return TrackStateError(error.what, where=f"track state {keeping.file}", advice=error.advice)
+        if isinstance(error, SinkError):  # sinks are here: it is about the disk there
+            return error.at(f"node {self._link.facts.host}")
         if isinstance(error, SourceError) and not self._network:
             return error.advising(f"its worker is on {self._link.facts.host}, where it has to be")
         return error

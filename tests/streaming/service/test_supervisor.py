@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from maskcast.backoff import Backoff
+from maskcast.errors import WorkerLeftError
 from sinks.mqtt.journal import Journal
 from streaming.service import supervisor as supervisors
 from streaming.service.metrics import Metrics
@@ -27,6 +29,32 @@ def supervisor(tmp_path):
         history=None,
     )
     return Supervisor("door", settings.streams["door"], resources)
+
+
+async def test_a_stream_whose_worker_is_gone_goes_on_at_once_but_not_again_and_again(tmp_path, monkeypatch):
+    """It may be what its workers die of."""
+    pauses = []
+    one = supervisor(tmp_path)
+
+    class Waits(Backoff):
+        def wait(self):
+            pauses.append(super().wait())
+            if len(pauses) == 3:
+                one.stop()
+            return 0.0
+
+    attempts = []
+
+    async def attempt():
+        attempts.append(len(pauses))
+        return WorkerLeftError("its worker is gone")
+
+    monkeypatch.setattr(supervisors, "Backoff", Waits)
+    monkeypatch.setattr(one.stream, "attempt", attempt)
+    async with asyncio.timeout(patient(10)):
+        await one.run()
+    assert attempts[:3] == [0, 0, 1]
+    assert pauses[0] < pauses[1]
 
 
 class PanicException(BaseException):

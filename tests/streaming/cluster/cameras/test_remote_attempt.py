@@ -4,10 +4,11 @@ import asyncio
 import gc
 import pickle
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
-from maskcast.errors import MaskcastError, SourceError, TrackStateError, WorkerLeftError
+from maskcast.errors import MaskcastError, SourceError, TrackStateError, UsageError, WorkerLeftError
 from maskcast.notices import Problem, SourceStatus, StreamBegan, TrackedFrame
 from streaming.cluster.cameras import camera_worker, hosted_stream, remote_attempt
 from streaming.cluster.cameras import fleet as fleets
@@ -115,7 +116,7 @@ class Head:
         source = 'source = "file.mp4"\nout = ["all.mp4"]' if ends else 'source = "rtsp://127.0.0.1/x"'
         table = f'[streams.door]\nprompts = ["cat"]\n{source}\n'
         settings = load(self.folder, table).streams["door"]
-        wanted = job(lambda: None, *sinks, controls=self.controls, notify=self.told.append, **options)
+        wanted = replace(job(None, *sinks, controls=self.controls, notify=self.told.append), **options)
         return RemoteAttempt(self.fleet, "door", settings, wanted, self.stop).run()
 
     def run(self, *sinks, **options):
@@ -255,6 +256,18 @@ async def test_a_broken_stage_ends_the_attempt_and_what_came_before_is_delivered
         assert sink.indices == [0, 1, 2]
         assert "frame 3: Broken failed" in str(report.errors[0])
         assert len(one.all(Problem)) == 1
+
+
+async def test_a_sink_that_cannot_be_made_ends_the_stream_on_its_worker_too(head):
+    async with head() as (one, opened):
+        opened.append(Grey(None, live=True, interval=0.01))
+
+        def refuse(_):
+            raise UsageError("no such encoder")
+
+        with pytest.raises(UsageError, match="no such encoder"):
+            await one.attempt(open_sinks=refuse)
+        await eventually_async(lambda: not one.workers[0].worker._running)
 
 
 async def test_a_worker_that_does_not_end_a_stream_is_not_waited_for(head, monkeypatch):
