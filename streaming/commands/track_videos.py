@@ -319,6 +319,8 @@ def _make_room(missing: Sequence[Video], ledger: Ledger, plan: TrackingPlan, ask
     for video in missing:
         outputs = plan.outputs
         record = ledger.read(video.stream)
+        if outputs.force:
+            ledger.spool(video.stream, video.identity, asked, plan.save_seconds).remove()
         if outputs.force or (record and record.status == "replaced" and record.asked == asked):
             there = [file.path for file in outputs.files([video.stream], plan.published) if holds_something(file.path)]
             if there:  # the next run goes on, without --force

@@ -17,9 +17,12 @@ from maskcast.errors import UsageError, reason_of
 from maskcast.files import make_folder, write_whole
 from maskcast.lock import open_locked
 from sinks.filename import file_name
+from streaming.pipeline.spool import Spool
+from streaming.track_states import track_state_file
 
 VERSION = "maskcast.done/1"
-# `replaced`: outputs of an earlier command stand there, and may be replaced; nothing else is said.
+# `replaced`: what stands where the outputs belong may be replaced. An earlier command had left it, and --force was
+# given; or a worker died while it gave its outputs their names.
 Status: TypeAlias = Literal["done", "replaced"]
 
 
@@ -104,6 +107,15 @@ class Ledger:
             OSError: the disk refuses.
         """
         self.file(stream).unlink(missing_ok=True)
+
+    def spool(self, stream: str, wanted: Identity, asked: str, seconds: float) -> Spool:
+        """What this input is taken up from in its middle, if it was tracked as it is asked now."""
+        return Spool(
+            track_state_file(self._folder / "tracks", stream),
+            self._folder / "spool" / f"{file_name(stream)}.spool",
+            json.dumps({"input": asdict(wanted), "asked": asked}),
+            seconds,
+        )
 
     def names(self, wanted: Iterable[tuple[str, str]]) -> list[str]:
         """The stream of each input, the same in every run, however many others there are.

@@ -7,7 +7,6 @@ videos at the same time share the model's passes.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import platform
 import stat
@@ -15,7 +14,7 @@ import threading
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,7 +37,6 @@ from streaming.pipeline.spool import Spool
 from streaming.pipeline.stream import run_stream
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import keep_memory, wait_politely
-from streaming.track_states import track_state_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,6 +147,7 @@ class VideoTracker:
         try:
             record = self._ledger.read(video.stream)
             if record and record.fits(video.identity, self._plan.asked):  # by a worker that died before it could say so
+                await self._forget(video)
                 return self._outcome(video, record)
             async with self._room.taken(alone=answer == "alone"):
                 return await self._track_whole(video)
@@ -181,6 +180,8 @@ class VideoTracker:
                 return self._failed(video, report)
             if report.interrupted:
                 return Outcome(stream, interrupted=True, frames=report.frames, worker=self.name)
+            # If this worker dies from here on, what has its name already is ours to replace.
+            await self._note(stream, Record(video.identity, self._plan.asked, "replaced"))
             outputs = await in_daemon_thread(staged.publish, f"publish {stream}")
             record = Record(
                 video.identity,
@@ -191,11 +192,8 @@ class VideoTracker:
                 outputs=tuple(outputs),
                 counted=stored(zones[0].tally) if zones else None,
             )
-            try:
-                await in_daemon_thread(lambda: self._ledger.write(stream, record), f"note {stream}")
-            except OSError as error:
-                raise SinkError(f"cannot be written: {reason_of(error)}", where=self._ledger.file(stream)) from error
-            await in_daemon_thread(lambda: self._forget(video), f"forget {stream}")
+            await self._note(stream, record)
+            await self._forget(video)
             return self._outcome(video, record)
         finally:
             staged.discard()
@@ -259,21 +257,29 @@ class VideoTracker:
         )
 
     def _spool(self, video: Video) -> Spool:
-        """From what the next worker takes it up, if this one dies or is stopped."""
-        about = f"{self._plan.asked} {json.dumps(asdict(video.identity))}"
-        state, results = self._plan.state / "tracks", self._plan.state / "spool"
-        return Spool(
-            track_state_file(state, video.stream),
-            results / f"{file_name(video.stream)}.spool",
-            about,
-            self._plan.tracking.save_seconds,
-        )
+        plan = self._plan
+        return self._ledger.spool(video.stream, video.identity, plan.asked, plan.tracking.save_seconds)
 
-    def _forget(self, video: Video) -> None:
-        """What was kept to go on with is of no use any more; what cannot be removed is in nobody's way."""
-        with suppress(OSError):
+    async def _note(self, stream: str, record: Record) -> None:
+        """Write into the ledger.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        try:
+            await in_daemon_thread(lambda: self._ledger.write(stream, record), f"note {stream}")
+        except OSError as error:
+            raise SinkError(f"cannot be written: {reason_of(error)}", where=self._ledger.file(stream)) from error
+
+    async def _forget(self, video: Video) -> None:
+        """What was kept to go on with is of no use any more."""
+
+        def remove() -> None:
             self._spool(video).remove()
             (self._plan.state / "tracks" / f"{file_name(video.stream)}.lock").unlink(missing_ok=True)
+
+        with suppress(OSError):  # the video is done all the same
+            await in_daemon_thread(remove, f"forget {video.stream}")
 
 
 def _refuse_endless(source: str) -> None:

@@ -21,7 +21,7 @@ from streaming.cluster.videos import video_tracker as module
 from streaming.cluster.videos.ledger import Identity, Ledger
 from streaming.cluster.videos.plan import Video, VideosPlan
 from streaming.cluster.videos.video_tracker import COLUMN, VideoTracker
-from streaming.commands import tracking_plan
+from streaming.commands import track_videos, tracking_plan
 from streaming.commands.outputs import Outputs
 from streaming.commands.tracking_plan import TrackingPlan
 from tests.paths import ROOT
@@ -191,6 +191,25 @@ def test_when_it_is_to_stop_a_video_ends_at_its_next_frame_and_publishes_nothing
     assert (again.error, again.frames) == (None, whole.frames)
     assert lines(place, "stopped") == lines(place, "whole")
     assert not list((place / "state" / "spool").iterdir())
+
+
+def test_what_a_worker_gave_its_name_before_it_died_is_replaced_by_the_next(place, worker, monkeypatch):
+    tracker, _ = worker
+    one, publish = video(place, "named"), module.Staged.publish
+
+    def die(staged):
+        publish(staged)
+        raise SourceError("the worker dies now")
+
+    monkeypatch.setattr(module.Staged, "publish", die)
+    assert "dies now" in tracked(tracker, one).error
+    monkeypatch.undo()
+    assert left(place, "named") == ["named.jsonl"]
+    plan = tracker._plan
+    track_videos._make_room([one], Ledger(place / "state"), plan.tracking, plan.asked)  # no --force is asked for
+    assert tracked(tracker, one).error is None
+    with pytest.raises(UsageError, match="exists already"):
+        track_videos._make_room([one], Ledger(place / "state"), plan.tracking, plan.asked)
 
 
 def lines(place, name):
