@@ -17,6 +17,11 @@ PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 
 # What needs nothing of each other goes on at once: packages of the system beside Python's, mypy beside the tests.
 MAKEFLAGS += --jobs=2
 
+# Reads requirements: $(call compiled,FILE)
+compiled = $(BIN)/uv pip compile --quiet pyproject.toml - --constraint constraints.txt --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command 'make requirements' --python-version 3.12 \
+	--python-platform x86_64-manylinux_2_28 --output-file deploy/$(1)
+
 .PHONY: setup system-packages check lint types test suite test-busy slow-test requirements demo install uninstall clean
 
 setup: $(VENV)/installed
@@ -84,13 +89,16 @@ test-busy: setup system-packages
 slow-test: setup
 	$(BIN)/python -m pytest -m slow
 
-# What the container installs, with hashes: all of it, and all but torch and the CUDA libraries, which are x86-64's.
+# What the container installs, with hashes: all of it; all but torch and the CUDA libraries, which are x86-64's; and what a
+# node of a Ray cluster has besides: Ray with its dashboard, by which jobs are handed in, and its client for ray://.
 requirements: setup
 	$(BIN)/pip install --quiet uv
-	echo 'setuptools>=77' | $(BIN)/uv pip compile --quiet pyproject.toml - --constraint constraints.txt --generate-hashes \
-		--no-emit-index-url --no-annotate --custom-compile-command 'make requirements' --python-version 3.12 \
-		--python-platform x86_64-manylinux_2_28 --output-file deploy/requirements-cuda.txt
+	echo 'setuptools>=77' | $(call compiled,requirements-cuda.txt)
 	awk '/^[a-z]/ {left = /^(torch|triton|nvidia-|cuda-)/} !left' deploy/requirements-cuda.txt >deploy/requirements.txt
+	printf 'setuptools>=77\nray[client,default]\n' | $(call compiled,requirements-ray.txt) --extra ray
+	awk '/^[a-z]/ {left = $$1 in had; if (NR == FNR) had[$$1]} NR > FNR && !left' \
+		deploy/requirements-cuda.txt deploy/requirements-ray.txt >deploy/requirements-ray.part
+	mv deploy/requirements-ray.part deploy/requirements-ray.txt
 
 demo: $(VENV)/demo
 	$(BIN)/maskcast demo

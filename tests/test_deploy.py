@@ -206,7 +206,7 @@ def test_the_container_installs_torch_for_the_cpu_unless_told_otherwise():
 def test_the_container_installs_nothing_without_a_hash(tmp_path):
     runs = [arguments for name, arguments in instructions() if name == "RUN"]
     installs = [step for run in runs for step in re.findall(r"pip install [^&;|]+", run)]
-    assert len(installs) == 3
+    assert len(installs) == 4
     assert all("--require-hashes" in step or "--no-index /src" in step for step in installs)
     assert all("--no-deps" in step for step in installs)
     (script,) = [run for run in runs if "torch.txt" in run]
@@ -214,7 +214,7 @@ def test_the_container_installs_nothing_without_a_hash(tmp_path):
     (tmp_path / "pip").write_text('#!/bin/sh\necho "pip $@"; for last; do :; done; cat "$last"\n')
     (tmp_path / "pip").chmod(0o755)
     (tmp_path / "constraints.txt").write_text("torch==2.13.0\ntqdm==1\n")
-    for name in ("requirements.txt", "requirements-cuda.txt"):
+    for name in ("requirements.txt", "requirements-cuda.txt", "requirements-ray.txt"):
         (tmp_path / name).write_text(f"{name}\n")
 
     def run(**arguments):
@@ -233,6 +233,7 @@ def test_the_container_installs_nothing_without_a_hash(tmp_path):
         "requirements.txt",
     ]
     assert run(TORCH="cuda").stdout.splitlines()[1:] == ["requirements-cuda.txt"]
+    assert run(TORCH="cuda", RAY="1").stdout.splitlines()[1::2] == ["requirements-cuda.txt", "requirements-ray.txt"]
     refused = run(TORCH="cpu")
     assert refused.returncode != 0
     assert "give the hash of the wheel" in refused.stderr
@@ -266,13 +267,18 @@ def test_the_lists_hold_what_is_needed_in_the_versions_that_are_tested():
         line.split("==") for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if "==" in line
     )
     constraints = {canonicalize_name(name): version for name, version in constraints.items()}
-    cpu, cuda = pinned("requirements.txt"), pinned("requirements-cuda.txt")
-    needed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    assert closure(needed) - {"torch"} <= cpu.keys(), "run: make requirements"
+    cpu, cuda, ray = (pinned(f"requirements{kind}.txt") for kind in ("", "-cuda", "-ray"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert closure(project["dependencies"]) - {"torch"} <= cpu.keys(), "run: make requirements"
+    assert closure([*project["optional-dependencies"]["ray"], "pyarrow", "pandas"]) <= cpu.keys() | ray.keys()
+    assert not cuda.keys() & ray.keys()
     assert {"torch", "setuptools"} <= cuda.keys()
     assert cpu.items() <= cuda.items()
     assert not {name for name in cpu if re.match("torch|triton|nvidia|cuda", name)}
-    assert {name: constraints.get(name, version) for name, version in cuda.items()} == cuda, "run: make requirements"
+    for each in (cuda, ray):
+        assert {name: constraints.get(name, version) for name, version in each.items()} == each, (
+            "run: make requirements"
+        )
 
 
 def test_the_container_copies_what_there_is_and_every_package():
