@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import signal
 
 import pytest
 
-from tests import sinks_media
+from tests import forked, sinks_media
 from tests.paths import ROOT
-from tests.tracking import run
+from tests.patience import eventually, patient
+from tests.tracking import command, run
 
 DEMO = ROOT / "streaming" / "commands" / "demo.mp4"
 PLACES = "[lines.middle]\npoints = [[0.5, 0.0], [0.5, 1.0]]\n[zones.all]\npoints = [[0, 0], [1, 0], [1, 1], [0, 1]]\n"
@@ -85,3 +87,30 @@ def test_a_folder_over_two_workers(folder, monkeypatch):
     other = run(*sources, "--prompt", "disc", *outs, *many, model="nano")
     assert other.exit_code == 2
     assert "exists already" in other.stderr
+
+
+def test_an_interrupt_keeps_what_was_found_for_the_next_run(tmp_path):
+    """Ctrl-C: nothing half stands there, and the same command again makes what one without a break would have."""
+    shutil.copy(DEMO, tmp_path / "star.mp4")
+    out = tmp_path / "out" / "{stream}.jsonl"
+    arguments = (tmp_path / "star.mp4", "--prompt", "star", "--out", out, "--workers", 1, "--save-seconds", 1)
+    spool, log = tmp_path / "out" / ".maskcast" / "spool" / "star.spool", tmp_path / "log"
+    with forked.running(*command(*arguments, model="nano"), folder=tmp_path, log=log) as process:
+
+        def found():
+            assert process.poll() is None, log.read_text()
+            return spool.exists() and spool.stat().st_size > 0
+
+        eventually(found, 120)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(patient(90)) == 130
+    assert "1 interrupted" in log.read_text()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".maskcast"]
+    assert spool.stat().st_size > 0
+
+    done = run(*arguments, model="nano")
+    assert done.exit_code == 0, done.stderr
+    assert not spool.exists()
+    plain = run(tmp_path / "star.mp4", "--prompt", "star", "--out", tmp_path / "alone.jsonl", model="nano")
+    assert plain.exit_code == 0, plain.stderr
+    assert messages(tmp_path / "out" / "star.jsonl") == messages(tmp_path / "alone.jsonl")
