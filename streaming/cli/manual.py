@@ -39,6 +39,7 @@ def _examples(*lines: str) -> str:
 TRACK = _examples(
     'maskcast track street.mp4 -p person -p "red car" -o masks.mp4',
     "maskcast track recordings/*.mp4 -p forklift -o 'out/{stream}.json'",
+    "maskcast track recordings/ -p forklift -o 'out/{stream}.json' --workers auto",
     "maskcast track rtsp://192.168.1.20/stream1 -p person -o mqtt://broker/home",
 )
 RENDER = _examples(
