@@ -21,7 +21,7 @@ MOST_BOXES = 4
 PADDING = -10
 """Label of a box that is not there, as in the library."""
 _FORMS = ("one box", "boxes", "box and negative", "phrase and negative", "phrase and box")
-_SHARES = (0.40, 0.14, 0.16, 0.20, 0.10)
+_SHARES = (0.28, 0.08, 0.14, 0.40, 0.10)
 _ELSEWHERE = 0.3
 """Share of the rows whose boxes lie in another picture than the one that is asked."""
 

@@ -56,15 +56,16 @@ def _box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float3
 
 
 def box_questions(count: int, seed: int) -> list[BoxQuestion]:
-    """``count`` pictures with three questions each.
+    """``count`` pictures with four questions each.
 
-    "example": one box around an object that has others of its kind beside it. "negative": a phrase that two kinds
-    answer, and a box around one of them that says "not this". "phrase": the same phrase and picture without the box.
+    "example": one box around an object that has others of its kind beside it. "in words": the same question as a
+    phrase, "<colour> <shape>". "negative": a phrase that two kinds answer, and a box around one of them that says "not
+    this". "phrase": the same phrase and picture without the box.
     """
     rng = np.random.default_rng(seed)
     asked: list[BoxQuestion] = []
     nothing = np.zeros((0, SIZE, SIZE), bool)
-    while len(asked) < 3 * count:
+    while len(asked) < 4 * count:
         scene = render_scene(rng, RULES)
         kinds = _kinds(scene)
         if not has_pair(scene):
@@ -78,7 +79,11 @@ def box_questions(count: int, seed: int) -> list[BoxQuestion]:
         same = [i + 1 for i, kind in enumerate(kinds) if kind == kinds[chosen]]
         example = scene.labels == chosen + 1
         box = _box(rng, example)
-        asked.append(BoxQuestion("example", scene.image, VISUAL, box, True, _masks(scene, same), example, nothing))
+        masks, words = _masks(scene, same), Prompt(*kinds[chosen]).text()
+        asked += [
+            BoxQuestion(form, scene.image, text, box, True, masks, example, nothing)
+            for form, text in (("example", VISUAL), ("in words", words))
+        ]
         out = near[int(rng.integers(len(near)))]
         colour, shape = kinds[out]
         by_shape = any(kind[1] == shape for kind in look_alikes(sorted(set(kinds)), kinds[out]))
@@ -123,7 +128,7 @@ def score_boxes(
             images = torch.from_numpy(np.stack([q.image.transpose(2, 0, 1) for q in here]))
             ids, attention = (torch.from_numpy(v) for v in encode([q.text for q in here], tokenizer))
             boxes = {}
-            if form != "phrase":
+            if form in ("example", "negative"):
                 boxes["input_boxes"] = torch.from_numpy(np.stack([q.box for q in here]))[:, None]
                 boxes["input_boxes_labels"] = torch.tensor([[int(q.positive)] for q in here])
             output = detector(pixel_values=pixels(images), input_ids=ids, attention_mask=attention, **boxes)
