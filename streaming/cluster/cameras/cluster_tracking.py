@@ -7,14 +7,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from maskcast.errors import MaskcastError
+from maskcast.errors import MaskcastError, unforeseen
 from maskcast.prompts import Prompt
 from maskcast.threads import in_daemon_thread
 from streaming.cluster.cameras.actor import begin_actor, camera_actor
 from streaming.cluster.cameras.fleet import Fleet
 from streaming.cluster.cameras.remote_attempt import RemoteAttempt
 from streaming.cluster.cameras.worker_link import LOADING_SECONDS
-from streaming.cluster.connection import connected
+from streaming.cluster.connection import Cluster, connected
 from streaming.cluster.origin import Origin
 from streaming.cluster.resources import divide
 from streaming.pipeline.job import Job
@@ -30,6 +30,8 @@ CHECK_SECONDS = 30.0
 # Without any worker for so long the process counts as unhealthy, and at last it gives up, so that whatever started it
 # starts it again, and Ray with it: by then each worker has been begun anew many times, or its model should be loaded.
 UNHEALTHY_SECONDS, GIVE_UP_SECONDS = 300.0, LOADING_SECONDS
+# Without any worker, how often Ray is asked which machines it has, and how often it may not answer.
+LOOK_SECONDS, MOST_SILENT_LOOKS = 10.0, 5
 # Until Ray has let go; see `streaming.cluster.connection`.
 DISCONNECT_SECONDS = 10.0
 
@@ -42,6 +44,8 @@ class ClusterTracking:
         self._settings, self._cluster = settings, cluster
         self._leave: Callable[[], None] | None = None  # Ray
         self._fleet: Fleet | None = None
+        self._lost: MaskcastError | None = None  # that Ray is
+        self._watching: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
         self.track_states = False
 
@@ -64,7 +68,26 @@ class ClusterTracking:
         logger.info("Ray at %s: %d workers are begun", cluster.address, workers.count)
         self._fleet = Fleet(lambda: begin_actor(lambda: camera_actor(settings, workers, origin)), workers.count)
         await self._fleet.start()
+        self._watching = asyncio.create_task(self._watch(self._fleet, cluster), name="watch Ray")
         self.track_states = any(link.facts.has_track_state for link in self._fleet.links())
+
+    async def _watch(self, fleet: Fleet, cluster: Cluster) -> None:
+        """While no worker lives, see whether there is any machine that could have one."""
+        silent = 0
+        while self._lost is None:
+            await asyncio.sleep(LOOK_SECONDS)
+            if fleet.without is None:
+                silent = 0
+                continue
+            try:
+                lost = not await in_daemon_thread(cluster.nodes, "ask Ray for its nodes")
+            except Exception as error:  # noqa: BLE001 - whatever Ray raises, it does not answer
+                logger.warning("Ray does not say which machines it has: %s", unforeseen(error))
+                silent += 1
+                lost = silent >= MOST_SILENT_LOOKS
+            if lost:
+                self._lost = MaskcastError("Ray is lost: it has no machine any more", advice="start again")
+                self.over.set()
 
     async def run(self, name: str, settings: StreamSettings, job: Job, stop: asyncio.Event) -> Report:
         """See `Tracking`."""
@@ -98,7 +121,9 @@ class ClusterTracking:
     # How it is.
 
     def failure(self) -> MaskcastError | None:
-        """No worker lives, and none can be begun any more, or has been for `GIVE_UP_SECONDS`."""
+        """No worker lives, and none can be begun any more, or has been for `GIVE_UP_SECONDS`; or Ray is lost."""
+        if self._lost:
+            return self._lost
         seconds = 0.0 if self._fleet and self._fleet.hopeless else GIVE_UP_SECONDS
         reason = self._without(seconds)
         return MaskcastError(reason, advice="start again") if reason else None
@@ -119,6 +144,8 @@ class ClusterTracking:
 
     async def close(self) -> None:
         """End the workers, and let go of Ray."""
+        if self._watching:
+            self._watching.cancel()
         if self._fleet:
             await self._fleet.close()
         if self._leave:
