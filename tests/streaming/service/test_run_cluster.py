@@ -15,6 +15,7 @@ import pytest
 from tests import broker as brokers
 from tests.left_behind import consistent
 from tests.patience import eventually, patient
+from tests.ray_cluster import ray_nodes
 from tests.rtsp import camera
 from tests.service import Service
 from tests.subscriber import Subscriber
@@ -31,13 +32,14 @@ BACK_SECONDS = 15.0
 pytest.importorskip("ray")
 
 
-def settings(broker, cameras):
+def settings(broker, cameras, address=None):
     tables = [
         f'[streams.{name}]\nsource = "{one.url()}"\nprompts = ["object"]\nmax_rate = {RATE}\n'
         for name, one in cameras.items()
     ]
     return (
         f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker.port}/site"\n[state]\nsave_seconds = 1\n[cluster]\nworkers = 2\n'
+        + (f'address = "{address}"\n' if address else "")
         + "".join(tables)
     )
 
@@ -45,8 +47,8 @@ def settings(broker, cameras):
 class Fleet:
     """A service with two workers and six cameras, and a subscriber that hears all of it."""
 
-    def __init__(self, running, listener, broker):
-        self.running, self.listener, self.broker = running, listener, broker
+    def __init__(self, running, listener, broker, cameras):
+        self.running, self.listener, self.broker, self.cameras = running, listener, broker, cameras
 
     def ready(self):
         """What it says of itself; nothing while it begins."""
@@ -74,6 +76,9 @@ class Fleet:
         """How many results each stream has told of."""
         return {name: len(self.listener.of(name, "tracks")) for name in NAMES}
 
+    def last_status(self, name):
+        return self.listener.last(name, "status")["status"]
+
     def settled(self):
         """Two workers have three streams each, and all show what they know."""
         eventually(lambda: len(self.pids()) == 2, 120, "two workers")
@@ -95,17 +100,17 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder, still_scene, lines=()):
+def fleet(folder, still_scene, lines=(), address=None):
     with ExitStack() as stack:
         broker = stack.enter_context(brokers.running(folder / "broker", lines=lines))
         cameras = {name: stack.enter_context(camera(still_scene, "--loop")) for name in NAMES}
         listener = Subscriber(broker.port)
         stack.callback(listener.close)
-        running = Service(folder, settings(broker, cameras))
+        running = Service(folder, settings(broker, cameras, address))
         running.start()
         stack.callback(running.kill)
         eventually(running.ready, 180, "ready")
-        one = Fleet(running, listener, broker)
+        one = Fleet(running, listener, broker, cameras)
         one.settled()
         yield one
 
@@ -193,4 +198,44 @@ def test_no_event_is_lost_or_doubled_when_the_head_and_workers_are_killed_while_
         eventually(lambda: all(one.seen()[name] > seen[name] + 2 for name in NAMES), 120, "results")
         eventually(lambda: all(known[name] & one.listener.ids(name) for name in NAMES), 60, "with their ids")
         one.lives_are_whole()
+        assert one.running.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_machine_that_is_gone_gives_its_streams_to_another_and_to_one_that_comes(tmp_path, still_scene):
+    with ray_nodes(0, 1) as machines:
+        first = machines.add(1)
+        with fleet(tmp_path, still_scene, address=machines.address) as one:
+            known = {name: one.listener.ids(name) for name in NAMES}
+            before, places = one.pids(), one.places()
+            machines.remove(first)
+            gone = time.monotonic()
+            eventually(lambda: one.running.metric("maskcast_worker_deaths_total") == 1, 30, "a worker is given up")
+            (left,) = one.pids()
+            lost = [name for name in NAMES if places[name] != left]
+            assert one.back(lost, gone) < patient(BACK_SECONDS)
+            eventually(lambda: all(known[name] & one.listener.ids(name) for name in NAMES), 60, "with their ids")
+            machines.add(1)
+            eventually(lambda: len(one.pids()) == 2, 120, "a worker on the machine that came")
+            assert one.pids()[left] == before[left]
+            eventually(lambda: len(set(one.places().values())) == 2, 180, "it gets streams")
+            eventually(lambda: all(known[name] & one.listener.ids(name) for name in NAMES), 60, "still with their ids")
+            one.lives_are_whole()
+            assert one.running.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_streams_come_and_go_with_the_settings_and_others_stay_where_they_are(tmp_path, still_scene):
+    with fleet(tmp_path, still_scene) as one:
+        places = one.places()
+        known = {name: one.listener.ids(name) for name in NAMES}
+        gone = next(name for name in NAMES if places[name] == "worker-1")
+        fewer = {name: camera for name, camera in one.cameras.items() if name != gone}
+        one.running.reload(settings(one.broker, {**fewer, "door": one.cameras[gone]}))
+        eventually(lambda: one.listener.ids("door"), 60, "the new one is tracked")
+        assert one.places() == {**{name: places[name] for name in fewer}, "door": "worker-1"}
+        assert all(known[name] & one.listener.ids(name) for name in fewer)
+        assert not [status for status in map(one.last_status, fewer) if status != "online"]
         assert one.running.stop() == 0
