@@ -20,13 +20,15 @@ from maskcast.redaction import redact
 from maskcast.threads import in_daemon_thread
 from sinks.filename import STREAM_FIELD
 from sinks.formats import parse_output
-from sources import STDIN, Kind, SourceSettings, expand, kind_of, stream_id
-from sources.location import LIVE_SCHEMES, is_hls, scheme_of
+from sources import SourceSettings
 from sources.settings import DEFAULTS
 from streaming.cluster.origin import Origin
-from streaming.cluster.videos.ledger import Held, Identity, Ledger, Record
+from streaming.cluster.videos.inputs import Input, inputs_of, named_source
+from streaming.cluster.videos.ledger import Held, Ledger, Record
 from streaming.cluster.videos.plan import Outcome, Video, VideosPlan, View
+from streaming.cluster.videos.remote_outputs import RemoteOutput, Uploaded, apart, asked_of, check
 from streaming.cluster.videos.report import ReportFile, Row, table
+from streaming.cluster.videos.storage import is_remote, shown
 from streaming.commands.counting import Counting, restored
 from streaming.commands.fetch import fetch_first
 from streaming.commands.fleet import Fleet
@@ -89,22 +91,24 @@ def run_track_videos(
         MaskcastError: nothing could begin.
     """
     wanted = wanted_of(prompts, outputs)
-    _check(outputs, options)
+    outputs, remote = apart(outputs)
+    _check(outputs, remote, options, state)
     outputs, options = _from_anywhere(outputs, options)
-    inputs = _inputs(sources)
-    counting = Counting(zones, summary, wanted, outputs, inputs, again=True)
+    inputs = inputs_of(sources)
+    counting = Counting(zones, summary, wanted, outputs, [one.source for one in inputs], again=True)
     plan = TrackingPlan(wanted, outputs, options, settings, counting.places, max_frames, max_rate, save_seconds)
     folder = (state or _beside(outputs)).absolute()
     held = Held(folder)
     try:
-        return _run(inputs, plan, counting, fleet, folder, problem, say)
+        return _run(inputs, plan, remote, counting, fleet, folder, problem, say)
     finally:
         held.close()
 
 
 def _run(
-    inputs: Sequence[str],
+    inputs: Sequence[Input],
     plan: TrackingPlan,
+    remote: Sequence[RemoteOutput],
     counting: Counting,
     fleet: Fleet,
     folder: Path,
@@ -112,20 +116,20 @@ def _run(
     say: Callable[[str], None],
 ) -> int:
     ledger = Ledger(folder)
-    identities = [_identity(source) for source in inputs]
-    streams = ledger.names(
-        (identity.path, stream_id(source)) for identity, source in zip(identities, inputs, strict=True)
-    )
-    videos = [Video(*one) for one in zip(streams, inputs, identities, strict=True)]
-    plan.outputs.check(inputs, streams, plan.published)
+    sources = [one.source for one in inputs]
+    streams = ledger.names((one.identity.path, one.name) for one in inputs)
+    videos = [Video(stream, one.source, one.identity) for stream, one in zip(streams, inputs, strict=True)]
+    plan.outputs.check(sources, streams, plan.published)
+    check(remote, sources, streams)
     counting.check_apart(streams)
     report = ReportFile(fleet.report, force=plan.outputs.force) if fleet.report else None
     if report:
-        report.check_apart([*inputs, *(file.path for file in plan.outputs.files(streams, plan.published))])
-    asked = plan.asked
-    done = {} if plan.outputs.force else _done(videos, ledger, asked)
+        report.check_apart([*sources, *(file.path for file in plan.outputs.files(streams, plan.published))])
+    asked = asked_of(plan.asked, remote)
+    there = Uploaded(remote, streams, plan.published)
+    done = {} if plan.outputs.force else _done(videos, ledger, asked, there)
     missing = [video for video in videos if video.stream not in done]
-    _make_room(missing, ledger, plan, asked)
+    _make_room(missing, ledger, plan, asked, there)
     outcomes = {stream: _outcome(stream, record) for stream, record in done.items()}
     if done:
         say(f"{len(done)} of {len(videos)} videos are done already")
@@ -135,7 +139,7 @@ def _run(
     token = f"{TOKEN}{token_hex(8)}"
     make_private(folder / token)
     try:
-        work = VideosPlan(plan, asked, Origin.here(), folder, token)
+        work = VideosPlan(plan, asked, Origin.here(), folder, token, remote=tuple(remote))
         stopped = bool(missing) and run_until_stopped(
             lambda stop: _track(work, missing, len(done), fleet, outcomes, stop, problem, say)
         )
@@ -168,7 +172,7 @@ def _run(
 def _row(video: Video, outcome: Outcome) -> Row:
     return Row(
         video.stream,
-        redact(video.source),
+        redact(video.source) if not is_remote(video.source) else shown(video.source),
         outcome.frames,
         outcome.tracks,
         outcome.seconds,
@@ -211,7 +215,7 @@ async def _track(
         count = min(workers.count, len(missing))
         say(f"{count} worker{'' if count == 1 else 's'}, {'GPU' if workers.gpus else 'CPU'}, on {_where(cluster)}")
         plan = replace(plan, at_once=MAX_BATCH if workers.gpus else 1)
-        sources = {video.stream: video.source for video in missing}
+        sources = {video.stream: named_source(video.source) for video in missing}
         with FleetProgress(missing, before, say) as progress:
 
             def ended(outcome: Outcome) -> None:
@@ -239,15 +243,18 @@ def _where(cluster: Cluster) -> str:
     return "this machine" if cluster.local else cluster.address
 
 
-def _check(outputs: Outputs, options: EngineOptions) -> None:
+def _check(outputs: Outputs, remote: Sequence[RemoteOutput], options: EngineOptions, state: Path | None) -> None:
     """Refuse what many processes cannot do together.
 
     Raises:
         UsageError: which.
     """
-    if not outputs.specs or any(parse_output(spec).path is None for spec in outputs.specs):
+    if not (outputs.specs or remote) or any(parse_output(spec).path is None for spec in outputs.specs):
         advice = f"name files, for example --out 'tracks/{STREAM_FIELD}.jsonl'"
         raise UsageError("--workers writes files", advice=advice)
+    if not (outputs.specs or state):
+        what = "what is done must be kept in a folder that all nodes see, and all outputs are at URLs"
+        raise UsageError(what, advice="name one with --state")
     if options.device not in {"auto", "cpu", "cuda"}:
         raise UsageError(f"--device {options.device} with --workers: each has its own", advice="say cuda, cpu or auto")
 
@@ -257,40 +264,12 @@ def _from_anywhere(outputs: Outputs, options: EngineOptions) -> tuple[Outputs, E
     specs = []
     for spec in outputs.specs:
         output = parse_output(spec)
-        specs.append(f"{output.prefix}{_path(str(output.path))}")
+        specs.append(f"{output.prefix}{os.path.abspath(output.target)}")  # noqa: PTH100 - links stay as they are
     model, tracker = (
         str(Path(name).absolute()) if name and Path(name).is_dir() else name
         for name in (options.model, options.tracker_from)
     )
     return replace(outputs, specs=specs), replace(options, model=model or options.model, tracker_from=tracker)
-
-
-def _inputs(sources: Sequence[str]) -> list[str]:
-    """What is to be tracked, each once.
-
-    Raises:
-        UsageError: something among it is no recording.
-    """
-    found: dict[str, None] = {}
-    for source in (single for given in sources for single in expand(given)):
-        endless = kind_of(source) is Kind.NETWORK and (scheme_of(source) in LIVE_SCHEMES or is_hls(source))
-        if source == STDIN or kind_of(source) is Kind.CAMERA or endless:
-            raise UsageError(f"--workers tracks recordings, and {source} is none", advice="leave --workers out")
-        found.setdefault(_path(source))
-    return list(found)
-
-
-def _path(source: str) -> str:
-    return source if "://" in source else os.path.abspath(source)  # noqa: PTH100 - links stay as they are
-
-
-def _identity(source: str) -> Identity:
-    path = _path(source)
-    try:
-        state = Path(path).stat()
-    except (OSError, ValueError):  # whoever opens it says why
-        return Identity(path, None, None)
-    return Identity(path, state.st_size, str(state.st_mtime_ns))
 
 
 def _beside(outputs: Outputs) -> Path:
@@ -299,17 +278,17 @@ def _beside(outputs: Outputs) -> Path:
     return path.parent / STATE_FOLDER
 
 
-def _done(videos: Sequence[Video], ledger: Ledger, asked: str) -> dict[str, Record]:
+def _done(videos: Sequence[Video], ledger: Ledger, asked: str, there: Uploaded) -> dict[str, Record]:
     """The records of those that are done as it is asked now, and whose outputs are there still."""
     done = {}
     for video in videos:
         record = ledger.read(video.stream)
-        if record and record.fits(video.identity, asked) and all(Path(file).exists() for file in record.outputs):
+        if record and record.fits(video.identity, asked) and all(map(there.holds, record.outputs)):
             done[video.stream] = record
     return done
 
 
-def _make_room(missing: Sequence[Video], ledger: Ledger, plan: TrackingPlan, asked: str) -> None:
+def _make_room(missing: Sequence[Video], ledger: Ledger, plan: TrackingPlan, asked: str, there: Uploaded) -> None:
     """See that nothing is replaced that should not be, and make the folders.
 
     Raises:
@@ -322,12 +301,16 @@ def _make_room(missing: Sequence[Video], ledger: Ledger, plan: TrackingPlan, ask
         if outputs.force:
             ledger.spool(video.stream, video.identity, asked, plan.save_seconds).remove()
         if outputs.force or (record and record.status == "replaced" and record.asked == asked):
-            there = [file.path for file in outputs.files([video.stream], plan.published) if holds_something(file.path)]
-            if there:  # the next run goes on, without --force
+            files = outputs.files([video.stream], plan.published)
+            if there.of(video.stream) or any(
+                holds_something(file.path) for file in files
+            ):  # the next run goes on, without --force
                 ledger.write(video.stream, Record(video.identity, asked, "replaced"))
             else:
                 ledger.remove(video.stream)
             outputs = replace(outputs, force=True)
+        if not outputs.force:
+            there.refuse(video.stream)
         outputs.prepare([video.stream], plan.published)
 
 

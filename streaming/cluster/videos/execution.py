@@ -156,7 +156,7 @@ class Execution:
 
 def _moving(view: View) -> object:
     """What changes while anything moves."""
-    return sorted((beat.worker, beat.phase, beat.frames) for beat in view.beats)
+    return sorted((beat.worker, beat.phase, beat.frames, beat.transferred) for beat in view.beats)
 
 
 def _patience(view: View) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from maskcast.errors import MaskcastError
 from streaming.cluster.origin import Origin
 from streaming.cluster.videos.ledger import Identity
+from streaming.cluster.videos.remote_outputs import RemoteOutput
 from streaming.commands.tracking_plan import TrackingPlan
 
 # What a worker is told when it asks whether to begin a video, or says how far it is.
@@ -43,6 +44,7 @@ class VideosPlan:
         state: the folder of the ledger, which all workers see.
         token: name of a file in it, by which a worker knows that it does see it.
         at_once: videos that one worker tracks at the same time.
+        remote: outputs at URLs, beside those of `tracking`.
     """
 
     tracking: TrackingPlan
@@ -51,6 +53,7 @@ class VideosPlan:
     state: Path
     token: str
     at_once: int = 1
+    remote: tuple[RemoteOutput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class Beat:
         frames: that it has tracked since it began.
         doing: the videos that it is at.
         description: of its engine; empty until it is loaded.
+        transferred: bytes that it has fetched and uploaded.
     """
 
     worker: str
@@ -112,6 +116,7 @@ class Beat:
     frames: int
     doing: tuple[Doing, ...] = ()
     description: str = ""
+    transferred: int = 0
 
 
 @dataclass(frozen=True)

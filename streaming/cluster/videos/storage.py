@@ -1,30 +1,25 @@
 """Videos and outputs at URLs of file systems that fsspec knows: `s3://bucket/name.mp4`, `gs://…`, `sftp://…`.
 
-A video is fetched to the node that tracks it, and an output uploaded when it is whole: nothing reads or writes over a
-network while the model waits. Each of fsspec's calls is made on a thread that is left alone when nothing moves any
-more, because not all of its file systems have time-outs.
+Each of fsspec's calls is made on a thread that is left alone when it takes too long: not all of its file systems have
+time-outs.
 """
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from glob import has_magic
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from maskcast.errors import MaskcastError, SinkError, SourceError, UsageError, reason_of
-from maskcast.files import PARTIAL
 from maskcast.redaction import UNCLEAR, hide, is_unclear, passwords_of, place_of
 from maskcast.threads import SerialThread
 from sources.folder import UNFINISHED_SUFFIXES, VIDEO_SUFFIXES
 from sources.location import HTTP_SCHEMES, LIVE_SCHEMES, made_id, natural_order, scheme_of
-from streaming.cluster.node_folder import free_bytes, node_folder
 
 T = TypeVar("T")
 
@@ -46,13 +41,6 @@ _OTHERS = LIVE_SCHEMES | HTTP_SCHEMES | {"mqtt", "mqtts"}
 
 # For an answer about names: a folder of 100,000 is told in pages of 1,000.
 ANSWER_SECONDS = 300.0
-# Without a byte for so long a video that is fetched is given up.
-STILL_SECONDS = 120.0
-# Up to 100 MB go to S3 as one request, of which nobody says how far it is: that is 1.3 Mbit/s.
-UPLOAD_STILL_SECONDS = 600.0
-# Of a transfer that fails, each after another pause in seconds.
-PAUSES = (1.0, 5.0)
-LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +88,21 @@ def check_url(url: str) -> None:
 
 def shown(url: str) -> str:
     """The URL without credentials."""
-    host, path = _host(url), _path(url)
+    host, path = _host(url), path_of(url)
     return f"{host}/{path}" if path else host
+
+
+def named(url: str) -> str:
+    """What an error calls it: of a URL it would show the host alone."""
+    host, path = _host(url), path_of(url)
+    if host == "file://":
+        return f"/{path}"
+    return f"{path} in {host}" if path else host
 
 
 def stream_of(url: str) -> str:
     """The id of the stream of a video: its name without suffix, as of a local file."""
-    return made_id(PurePosixPath(_path(url)).stem)
+    return made_id(PurePosixPath(path_of(url)).stem)
 
 
 def listed(url: str) -> list[RemoteFile]:
@@ -118,7 +114,7 @@ def listed(url: str) -> list[RemoteFile]:
     """
 
     def look() -> dict[str, Any] | None:
-        system, path = _open(url)
+        system, path = opened(url)
         system.invalidate_cache()
         if has_magic(path) and not system.exists(path):
             found: dict[str, Any] = system.glob(path, detail=True)
@@ -132,12 +128,12 @@ def listed(url: str) -> list[RemoteFile]:
         inside = {info["name"]: info for info in system.ls(path, detail=True) if info["type"] == "file"}
         return {_joined(url, path, name): info for name, info in inside.items() if _is_video(name)}
 
-    found = _answer(look, SourceError, url)
+    found = answer(look, SourceError, url)
     if found is None:
         return [RemoteFile(url)]
     if not found:
-        raise SourceError("no videos: it names none", where=_named(url))
-    ordered = sorted(found, key=lambda one: natural_order(_path(one)))
+        raise SourceError("no videos: it names none", where=named(url))
+    ordered = sorted(found, key=lambda one: natural_order(path_of(one)))
     return [RemoteFile(one, found[one].get("size"), _version(found[one])) for one in ordered]
 
 
@@ -155,7 +151,7 @@ def existing(urls: Iterable[str]) -> set[str]:
     def look(some: Collection[str]) -> set[str]:
         of_path = {}
         for url in some:
-            system, path = _open(url)
+            system, path = opened(url)
             of_path[path] = url
         system.invalidate_cache()
         try:
@@ -166,92 +162,11 @@ def existing(urls: Iterable[str]) -> set[str]:
 
     found: set[str] = set()
     for some in folders.values():
-        found |= _answer(partial(look, some), SinkError, some[0])
+        found |= answer(partial(look, some), SinkError, some[0])
     return found
 
 
-@contextmanager
-def fetched(source: str, wanted: Callable[[], bool] = lambda: True) -> Iterator[Path]:
-    """A source as a local file: what is at a URL is fetched to this node, and removed at the end.
-
-    Args:
-        source: a path, which is left as it is, or a URL for which `is_remote` holds.
-        wanted: asked now and then whether to go on fetching.
-
-    Raises:
-        UsageError: see `check_url`.
-        SourceError: it cannot be fetched, is not wanted any more, or does not fit on the disk.
-        MaskcastError: there is no temporary folder.
-    """
-    if not is_remote(source):
-        yield Path(source)
-        return
-    check_url(source)
-    with node_folder() as folder:
-        local = folder / (PurePosixPath(_path(source)).name or "video")
-        _again(lambda: _fetch(source, local, wanted), SourceError, source)
-        yield local
-
-
-def upload(local: Path, url: str) -> None:
-    """Put a file where a URL says, whole or not at all; one that is there is replaced.
-
-    Raises:
-        UsageError: see `check_url`.
-        SinkError: it cannot be put there.
-    """
-    check_url(url)
-    _again(lambda: _upload(local, url), SinkError, url)
-
-
-def _fetch(url: str, local: Path, wanted: Callable[[], bool]) -> None:
-    def look() -> int | None:
-        system, path = _open(url)
-        size: int | None = system.info(path).get("size")
-        return size
-
-    size = _answer(look, SourceError, url)
-    if size and size > (free := free_bytes(local.parent)):
-        what = f"has {size / 1e6:,.0f} MB, and this node's {local.parent.parent} room for {free / 1e6:,.0f} MB"
-        raise SourceError(what, where=_named(url), advice="name another folder for temporary files with TMPDIR")
-
-    def get() -> None:
-        system, path = _open(url)
-        system.get_file(path, str(local))
-
-    _watched(get, lambda: local.stat().st_size if local.exists() else 0, STILL_SECONDS, wanted)
-    if size is not None and local.stat().st_size != size:
-        raise OSError(f"{local.stat().st_size:,} of {size:,} bytes came")
-
-
-def _upload(local: Path, url: str) -> None:
-    from fsspec.callbacks import Callback
-
-    sent = Callback()
-    whole = scheme_of(url) in OBJECT_STORES
-
-    def put() -> None:
-        system, path = _open(url)
-        if whole:
-            system.put_file(str(local), path, callback=sent)
-            return
-        folder, _, name = path.rpartition("/")
-        part = f"{folder}/.{name}{PARTIAL}"
-        try:
-            system.makedirs(folder, exist_ok=True)
-            system.put_file(str(local), part, callback=sent)
-            if system.exists(path):  # not all of them rename over another file
-                system.rm_file(path)
-            system.mv(part, path)
-        except BaseException:
-            with suppress(Exception):
-                system.rm_file(part)
-            raise
-
-    _watched(put, lambda: sent.value, UPLOAD_STILL_SECONDS)
-
-
-def _open(url: str) -> tuple[Any, str]:
+def opened(url: str) -> tuple[Any, str]:
     """The file system of a URL, and what it calls the path: they may be used by one thread at a time."""
     from fsspec.core import url_to_fs
 
@@ -259,7 +174,7 @@ def _open(url: str) -> tuple[Any, str]:
     return system, path
 
 
-def _answer(look: Callable[[], T], kind: type[MaskcastError], url: str) -> T:
+def answer(look: Callable[[], T], kind: type[MaskcastError], url: str) -> T:
     """What a file system says.
 
     Raises:
@@ -267,60 +182,16 @@ def _answer(look: Callable[[], T], kind: type[MaskcastError], url: str) -> T:
         MaskcastError: of this kind: it refuses, or says nothing for `ANSWER_SECONDS`.
     """
     check_url(url)
-    asked = _begun(look)
+    asked = begun(look)
     try:
         return asked.result(ANSWER_SECONDS)
     except Exception as error:
         if not asked.done():
-            raise kind(f"no answer in {ANSWER_SECONDS:.0f} s", where=_named(url)) from None
-        raise _refused(error, kind, url) from error
+            raise kind(f"no answer in {ANSWER_SECONDS:.0f} s", where=named(url)) from None
+        raise refused(error, kind, url) from error
 
 
-def _again(transfer: Callable[[], None], kind: type[MaskcastError], url: str) -> None:
-    """Transfer, a few times if need be: a night's results are not lost to a moment without a network.
-
-    Raises:
-        MaskcastError: of this kind.
-    """
-    for pause in (*PAUSES, None):
-        try:
-            transfer()
-        except (FileNotFoundError, PermissionError, MaskcastError) as error:
-            raise _refused(error, kind, url) from error
-        except Exception as error:
-            if pause is None or isinstance(error, TimeoutError):
-                raise _refused(error, kind, url) from error
-            time.sleep(pause)
-        else:
-            return
-
-
-def _watched(
-    work: Callable[[], None], moved: Callable[[], int], still: float, wanted: Callable[[], bool] = lambda: True
-) -> None:
-    """Run a transfer for as long as it moves and is wanted.
-
-    Raises:
-        TimeoutError: it does not move.
-        SourceError: it is not wanted any more.
-    """
-    running = _begun(work)
-    last, since = moved(), time.monotonic()
-    while True:
-        with suppress(TimeoutError):
-            running.result(LOOK_SECONDS)
-            return
-        if running.done():  # its own time-out
-            running.result()
-        if not wanted():
-            raise SourceError("not wanted any more")
-        if (now := moved()) != last:
-            last, since = now, time.monotonic()
-        if time.monotonic() - since > still:
-            raise TimeoutError(f"nothing moved for {still:.0f} s")
-
-
-def _begun(work: Callable[[], T]) -> Future[T]:
+def begun(work: Callable[[], T]) -> Future[T]:
     """A call on a thread of its own, which is left alone if it never ends."""
     thread = SerialThread("storage")
     running = thread.submit(work)
@@ -328,21 +199,15 @@ def _begun(work: Callable[[], T]) -> Future[T]:
     return running
 
 
-def _refused(error: Exception, kind: type[MaskcastError], url: str) -> MaskcastError:
+def refused(error: Exception, kind: type[MaskcastError], url: str) -> MaskcastError:
     """What a file system says, in one line."""
     if isinstance(error, MaskcastError):
-        return error if error.where else error.at(_named(url))
+        return error if error.where else error.at(named(url))
     if isinstance(error, FileNotFoundError):
-        return kind("no such file or bucket", where=_named(url))
+        return kind("no such file or bucket", where=named(url))
     if isinstance(error, PermissionError):
-        return kind(f"no permission: {reason_of(error)}", where=_named(url))
-    return kind(reason_of(error), where=_named(url))
-
-
-def _named(url: str) -> str:
-    """What an error calls it: of a URL it would show the host alone."""
-    host, path = _host(url), _path(url)
-    return f"{path} in {host}" if path else host
+        return kind(f"no permission: {reason_of(error)}", where=named(url))
+    return kind(reason_of(error), where=named(url))
 
 
 def _host(url: str) -> str:
@@ -350,7 +215,7 @@ def _host(url: str) -> str:
     return place_of(url) if url.partition("://")[2][:1] != "/" else f"{scheme_of(url)}://"
 
 
-def _path(url: str) -> str:
+def path_of(url: str) -> str:
     """What is behind the host or bucket; in an object's name everything is meant, elsewhere ? begins a query."""
     if is_unclear(url):  # the path may be the end of a password
         return ""

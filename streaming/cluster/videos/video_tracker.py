@@ -12,8 +12,8 @@ import platform
 import stat
 import threading
 import time
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,10 +26,13 @@ from maskcast.notices import Notice, StreamBegan, TrackedFrame
 from maskcast.threads import in_daemon_thread
 from sinks.filename import file_name
 from sources import Kind, kind_of
+from streaming.cluster.videos.inputs import named_source
 from streaming.cluster.videos.ledger import Ledger, Record
 from streaming.cluster.videos.plan import Answer, Beat, Doing, Outcome, Phase, Video, VideosPlan
 from streaming.cluster.videos.room import Room
 from streaming.cluster.videos.staged import Staged
+from streaming.cluster.videos.storage import is_remote
+from streaming.cluster.videos.transfer import Moved, NotWantedError, fetched
 from streaming.commands.counting import stored
 from streaming.given_places import zones_stage
 from streaming.pipeline.report import Report
@@ -75,7 +78,7 @@ class VideoTracker:
         self._plan, self._foreman = plan, foreman
         self._ledger = Ledger(plan.state)
         self._phase: Phase = "loading"
-        self._frames, self._description = 0, ""
+        self._frames, self._transferred, self._description = 0, 0, ""
         self._doing: dict[str, Doing] = {}
         self._stops: dict[str, asyncio.Event] = {}
         self._stopped = False
@@ -116,7 +119,7 @@ class VideoTracker:
         heard = time.monotonic()
         while True:
             doing = tuple(self._doing.values())
-            beat = Beat(self.name, self._phase, self._frames, doing, self._description)
+            beat = Beat(self.name, self._phase, self._frames, doing, self._description, self._transferred)
             try:
                 answer = await self._asked(self._foreman.beat.remote(beat))
             except Exception:  # noqa: BLE001 - of Ray's many errors each means that there is no foreman now
@@ -142,7 +145,7 @@ class VideoTracker:
             return Outcome(video.stream, interrupted=True, worker=self.name)
         if answer == "too often":
             what = "the worker that tracked it died each time"
-            raise SourceError(what, where=video.source, advice="it may need more memory than there is")
+            raise SourceError(what, where=named_source(video.source), advice="it may need more memory than there is")
         lock = await self._lock(video)
         try:
             record = self._ledger.read(video.stream)
@@ -165,24 +168,29 @@ class VideoTracker:
         until = time.monotonic() + EARLIER_SECONDS
         while (lock := open_locked(folder / f"{file_name(video.stream)}.lock", os.O_RDWR | os.O_CREAT)) is None:
             if time.monotonic() > until:
-                raise SourceError("another worker is still at it", where=video.source)
+                raise SourceError("another worker is still at it", where=named_source(video.source))
             await asyncio.sleep(0.5)
         return lock
 
     async def _track_whole(self, video: Video) -> Outcome:
-        _refuse_endless(video.source)
+        if not is_remote(video.source):
+            _refuse_endless(video.source)
         tracking, stream = self._plan.tracking, video.stream
         zones = [zones_stage(tracking.places, tracking.prompts, tracking.options.lost_after)] if tracking.places else []
-        staged = Staged(tracking.outputs, stream, tracking.published)
+        staged = Staged(tracking.outputs, stream, tracking.published, self._plan.remote)
+        fetching = ExitStack()
+        local = Path(video.source)
         try:
-            report = await self._report(video, staged, zones)
+            fetch = fetched(video.source, self._moving(stops=True))
+            local = await self._in_thread(lambda: fetching.enter_context(fetch))
+            report = await self._report(video, str(local), staged, zones)
             if report.errors:
-                return self._failed(video, report)
+                return self._failed(video, local, report)
             if report.interrupted:
                 return Outcome(stream, interrupted=True, frames=report.frames, worker=self.name)
             # If this worker dies from here on, what has its name already is ours to replace.
             await self._note(stream, Record(video.identity, self._plan.asked, "replaced"))
-            outputs = await in_daemon_thread(staged.publish, f"publish {stream}")
+            outputs = await self._in_thread(lambda: staged.publish(self._moving(stops=False)))
             record = Record(
                 video.identity,
                 self._plan.asked,
@@ -195,10 +203,32 @@ class VideoTracker:
             await self._note(stream, record)
             await self._forget(video)
             return self._outcome(video, record)
+        except NotWantedError:
+            return Outcome(stream, interrupted=True, worker=self.name)
+        except MaskcastError as error:
+            if not is_remote(video.source):
+                raise
+            return Outcome(stream, error=self._said(error, video, local), worker=self.name)
         finally:
-            staged.discard()
+            await self._in_thread(fetching.close)
+            await self._in_thread(staged.discard)
 
-    async def _report(self, video: Video, staged: Staged, zones: list[Any]) -> Report:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await in_daemon_thread(work, "transfer")
+
+    def _moving(self, *, stops: bool) -> Moved:
+        """What counts the bytes of a transfer, which may end it when all is to end."""
+        before = 0
+
+        def moved(transferred: int) -> bool:
+            nonlocal before
+            self._transferred += max(transferred - before, 0)
+            before = transferred
+            return not (stops and self._stopped)
+
+        return moved
+
+    async def _report(self, video: Video, local: str, staged: Staged, zones: list[Any]) -> Report:
         """Track it; given up when no frame comes for long."""
         stream, began = video.stream, time.monotonic()
         stop = self._stops[stream] = asyncio.Event()
@@ -220,7 +250,7 @@ class VideoTracker:
                     self._frames += 1
             self._doing[stream] = Doing(stream, frames, total)
 
-        job = replace(self._plan.tracking, outputs=staged.outputs).job(video.source, stream, zones, None, notify)
+        job = replace(self._plan.tracking, outputs=staged.outputs).job(local, stream, zones, None, notify)
         job = replace(job, spool=self._spool(video))
         running = asyncio.create_task(run_stream(job, self._worker, stop), name=f"track {stream}")
         try:
@@ -230,20 +260,24 @@ class VideoTracker:
                 stop.set()
                 await asyncio.wait([running], timeout=LEAVE_SECONDS)
                 running.cancel()
-                raise SourceError(f"no frame came of it for {SILENT_SECONDS:.0f} s", where=video.source)
+                raise SourceError(f"no frame came of it for {SILENT_SECONDS:.0f} s", where=named_source(video.source))
             return running.result()
         finally:
             del self._doing[stream], self._stops[stream]
 
-    def _failed(self, video: Video, report: Report) -> Outcome:
+    def _failed(self, video: Video, local: Path, report: Report) -> Outcome:
         return Outcome(
             video.stream,
             report.frames,
             report.tracks,
             round(report.seconds, 3),
-            error=str(report.errors[0]),
+            error=self._said(report.errors[0], video, local),
             worker=self.name,
         )
+
+    def _said(self, error: MaskcastError, video: Video, local: Path) -> str:
+        """An error of a video, which has another name here."""
+        return str(error).replace(str(local), named_source(video.source))
 
     def _outcome(self, video: Video, record: Record) -> Outcome:
         return Outcome(
