@@ -55,7 +55,8 @@ def prompt_tokens(
 def words_of_kinds(detector: Sam3LiteTextModel, tokenizer: PreTrainedTokenizerFast) -> Tensor:
     """Tokens of the colour's and of the shape's word in "<colour> <shape>", ``(6, 6, 2, HIDDEN)``."""
     texts = [Prompt(colour, shape).text() for colour in range(len(COLOURS)) for shape in range(len(SHAPES))]
-    ids, attention = (torch.from_numpy(part) for part in encode(texts, tokenizer, CONTEXT))
+    device = next(detector.parameters()).device
+    ids, attention = (torch.from_numpy(part).to(device) for part in encode(texts, tokenizer, CONTEXT))
     tokens = detector.get_text_features(ids, attention).pooler_output
     return tokens[:, 1:3].unflatten(0, (len(COLOURS), len(SHAPES)))
 
@@ -85,6 +86,7 @@ def spelling_loss(
     detector: Sam3LiteTextModel, pictures: EncodedPictures, shown: Examples, words: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
     """`word_loss` alone: without the detector behind it, a step costs a tenth."""
+    shown = shown.to(pictures.device)
     coarse = pictures.features(COARSE, shown.source)
     position = detector.vision_encoder.neck.position_encoding(coarse.shape, coarse.device, torch.float32)
     loss = word_loss(_box_tokens(detector, coarse, position, shown)[0], shown, words)
@@ -115,8 +117,8 @@ def example_loss(
     mask_rows: int,
 ) -> tuple[Tensor, dict[str, float]]:
     """The detector's objective on prompts with boxes; ``mask_rows`` of them get a mask loss."""
-    neck = detector.vision_encoder.neck
-    ids, attention = (torch.from_numpy(part) for part in encode(shown.texts, tokenizer, CONTEXT))
+    neck, device, shown = detector.vision_encoder.neck, pictures.device, shown.to(pictures.device)
+    ids, attention = (torch.from_numpy(part).to(device) for part in encode(shown.texts, tokenizer, CONTEXT))
     rows = len(shown.texts)
     fused_from = pictures.features(COARSE, shown.target)
     position = neck.position_encoding(fused_from.shape, fused_from.device, torch.float32)[:1].expand(rows, -1, -1, -1)
@@ -128,7 +130,7 @@ def example_loss(
     flat = position.flatten(2).transpose(1, 2)
     decoded = decode(detector, heads, fused, flat, text, text_mask, fused.new_zeros(rows, 0, 4))
 
-    boxes, wanted = pictures.truth.boxes[shown.target], shown.wanted
+    boxes, wanted = pictures.truth.boxes[shown.target].to(device), shown.wanted
     present, total = wanted.any(1), wanted.sum().clamp(min=1).float()
     parts = dict.fromkeys(("score", "l1", "giou", "presence"), fused.new_zeros(()))
     parts["words"] = 0.5 * word_loss(text[:, CONTEXT:], shown, words)
@@ -151,7 +153,7 @@ def example_loss(
         seen = prompt_pixels(detector, fused[chosen], text[chosen], text_mask[chosen])
         below = pictures.features(BACKBONE, shown.target[chosen])
         predicted, _ = predict_masks(detector, below, seen, decoded.hidden[-1][chosen])
-        truth = pictures.truth.masks[shown.target[chosen]]
+        truth = pictures.truth.masks[shown.target[chosen]].to(device)
         row, query, place = (part[used] for part in pairs)
         entropy, dice = mask_losses(predicted[row, query], truth[row, place])
         parts["entropy"], parts["dice"] = 5 * entropy.mean(), 2 * dice.mean()

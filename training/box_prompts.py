@@ -44,6 +44,11 @@ class Examples:
     kinds: Tensor
     """int64 ``(R, 2)``: colour and shape of the positive boxes; -1 where there is none."""
 
+    def to(self, device: torch.device) -> Examples:
+        """Copy to a device; the numbers of pictures stay."""
+        boxes, labels, wanted, kinds = (p.to(device) for p in (self.boxes, self.labels, self.wanted, self.kinds))
+        return Examples(self.source, self.target, boxes, labels, self.texts, wanted, kinds)
+
 
 @dataclass(frozen=True)
 class Album:

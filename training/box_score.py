@@ -119,18 +119,19 @@ def score_boxes(
     ``others``: share of the other objects of the example's kind that are found; ``alike``: share of the objects that
     the negative box rules out that are found all the same.
     """
+    device = next(detector.parameters()).device
     result: dict[str, dict[str, float]] = {}
     for form in dict.fromkeys(question.form for question in asked):
         part = [question for question in asked if question.form == form]
         tally, others, other_hits, alike, alike_hits = Tally(), 0, 0, 0, 0
         for start in range(0, len(part), batch):
             here = part[start : start + batch]
-            images = torch.from_numpy(np.stack([q.image.transpose(2, 0, 1) for q in here]))
-            ids, attention = (torch.from_numpy(v) for v in encode([q.text for q in here], tokenizer))
+            images = torch.from_numpy(np.stack([q.image.transpose(2, 0, 1) for q in here])).to(device)
+            ids, attention = (torch.from_numpy(v).to(device) for v in encode([q.text for q in here], tokenizer))
             boxes = {}
             if form in ("example", "negative"):
-                boxes["input_boxes"] = torch.from_numpy(np.stack([q.box for q in here]))[:, None]
-                boxes["input_boxes_labels"] = torch.tensor([[int(q.positive)] for q in here])
+                boxes["input_boxes"] = torch.from_numpy(np.stack([q.box for q in here]))[:, None].to(device)
+                boxes["input_boxes_labels"] = torch.tensor([[int(q.positive)] for q in here], device=device)
             output = detector(pixel_values=pixels(images), input_ids=ids, attention_mask=attention, **boxes)
             for question, found in zip(here, answers(output), strict=True):
                 judge(found, question.masks, tally)

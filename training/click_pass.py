@@ -81,17 +81,17 @@ def click_features(tracker: Sam3TrackerVideoModel, coarse: Tensor) -> Tensor:
     return coarse + tracker.no_memory_embedding.reshape(1, HIDDEN, 1, 1)
 
 
-def _given(sessions: list[Session]) -> tuple[Tensor, Tensor]:
+def _given(sessions: list[Session], device: torch.device) -> tuple[Tensor, Tensor]:
     """Points ``(R, P, 2)`` and labels ``(R, P)`` of sessions with equally many."""
     points = torch.from_numpy(np.stack([np.stack(session.points) for session in sessions]))
-    return points, torch.tensor([session.labels for session in sessions])
+    return points.to(device), torch.tensor([session.labels for session in sessions], device=device)
 
 
 def _answer(
     tracker: Sam3TrackerVideoModel, pictures: EncodedPictures, tracked: TrackedFrames, sessions: list[Session]
 ) -> Prediction:
     rows = torch.tensor([session.row for session in sessions])
-    points, labels = _given(sessions)
+    points, labels = _given(sessions, pictures.device)
     if sessions[0].tracked:
         coarse, fine = tracked.features(rows)
     else:
@@ -147,7 +147,8 @@ def _read_out(
     if sessions[0].tracked:
         return heads.loss(layers, None, None, covered)
     number, place = torch.tensor([s.row for s in sessions]), torch.tensor([s.place for s in sessions])
-    return heads.loss(layers, pictures.truth.kinds[number, place], pictures.truth.boxes[number, place], covered)
+    kinds, boxes = pictures.truth.kinds[number, place], pictures.truth.boxes[number, place]
+    return heads.loss(layers, kinds.to(pictures.device), boxes.to(pictures.device), covered)
 
 
 def pointing_loss(
@@ -164,11 +165,12 @@ def pointing_loss(
     """Read-outs of clicks alone, and what the transformer says on tracked frames: a third of a step's work."""
     sessions = clicking.first(rows)
     coarse = click_features(tracker, pictures.features(0, torch.tensor([session.row for session in sessions])))
-    layers = transform(tracker, coarse, *_given(sessions))[2]
-    truth = torch.stack([clicking.truth(session) for session in sessions])
+    layers = transform(tracker, coarse, *_given(sessions, pictures.device))[2]
+    truth = torch.stack([clicking.truth(session) for session in sessions]).to(pictures.device)
     what, where = _read_out(heads, layers, pictures, sessions, truth)
     features = tracked.features(torch.randint(tracked.count, (kept_rows,)))[0]
-    nothing = features.new_zeros(kept_rows, 1, 2), -torch.ones(kept_rows, 1, dtype=torch.int64)
+    labels = torch.full((kept_rows, 1), -1, device=pictures.device)
+    nothing = features.new_zeros(kept_rows, 1, 2), labels
     with torch.no_grad():
         goal = transform(before, features, *nothing)[:2]
     mine = transform(tracker, features, *nothing)[:2]
@@ -210,7 +212,7 @@ def click_loss(
     sessions = clicking.next(rows)
     with heard(tracker) as layers:
         answer = _answer(tracker, pictures, tracked, sessions)
-    truth = torch.stack([clicking.truth(session) for session in sessions])
+    truth = torch.stack([clicking.truth(session) for session in sessions]).to(pictures.device)
     entropy, dice = mask_losses(answer.masks, truth)
     present = F.binary_cross_entropy_with_logits(answer.presence, torch.ones_like(answer.presence))
     parts = {"entropy": 10 * entropy.mean(), "dice": 4 * dice.mean(), "presence": present}
@@ -251,5 +253,5 @@ def click_loss(
     figures[name] = float(exact.mean())
     figures["kept_iou"] = float(overlap(again.masks[shown] > 0, old[shown] > 0).mean())
     figures["kept_sign"] = float(((again.presence > 0) == (tracked.presence[chosen] > 0)).float().mean())
-    clicking.go_on(sessions, masks.numpy())
+    clicking.go_on(sessions, masks.cpu().numpy())
     return torch.stack([value.float() for value in parts.values()]).sum(), figures

@@ -56,19 +56,19 @@ def score_clicks(model: Sam3VideoModel, cases: Sequence[ClickCase], batch: int =
     Clicks after the first go to the deepest point of the largest wrong region, as a patient person's would.
     """
     tracker = model.tracker_model
+    device = tracker.no_memory_embedding.device
     overlaps: dict[str, list[float]] = {}
     rng = np.random.default_rng(0)
 
     def ask(features: FrameFeatures, points: NDArray[np.float32], labels: list[list[int]]) -> list[Mask]:
-        answer = decode_masks(
-            tracker, features.coarse, features.fine, points=torch.from_numpy(points), labels=torch.tensor(labels)
-        )
+        given = {"points": torch.from_numpy(points).to(device), "labels": torch.tensor(labels, device=device)}
+        answer = decode_masks(tracker, features.coarse, features.fine, **given)
         found: Tensor = picture_masks(answer.blanked())
-        return list(found.numpy())
+        return list(found.cpu().numpy())
 
     for start in range(0, len(cases), batch):
         here = cases[start : start + batch]
-        images = torch.from_numpy(np.stack([case.image.transpose(2, 0, 1) for case in here]))
+        images = torch.from_numpy(np.stack([case.image.transpose(2, 0, 1) for case in here])).to(device)
         backbone = backbone_features(model.detector_model, images)
         whole = pyramid(tracker, model.tracker_neck, backbone, train_fine=False)
         features = FrameFeatures(click_features(tracker, whole.coarse), whole.fine)

@@ -27,24 +27,24 @@ class TrackedFrames:
     def __init__(self, model: Sam3VideoModel, pieces: Iterator[Pieces], capacity: int, seed: int) -> None:
         self._model, self._pieces, self.capacity = model, pieces, capacity
         self._rng = np.random.default_rng(seed)
-        half = torch.float16
-        self.coarse = torch.zeros(capacity, HIDDEN, GRID, GRID, dtype=half)
+        half, here = torch.float16, model.tracker_model.no_memory_embedding.device
+        self.coarse = torch.zeros(capacity, HIDDEN, GRID, GRID, dtype=half, device=here)
         self.fine = (
-            torch.zeros(capacity, HIDDEN // 8, MASK, MASK, dtype=half),
-            torch.zeros(capacity, HIDDEN // 4, MASK // 2, MASK // 2, dtype=half),
+            torch.zeros(capacity, HIDDEN // 8, MASK, MASK, dtype=half, device=here),
+            torch.zeros(capacity, HIDDEN // 4, MASK // 2, MASK // 2, dtype=half, device=here),
         )
         self.truth = torch.zeros(capacity, MASK, MASK, dtype=half)
         self.pixels = torch.zeros(capacity, dtype=torch.int64)
-        self.masks = torch.zeros(capacity, MASK, MASK, dtype=half)
-        self.presence = torch.zeros(capacity)
-        self.pointer = torch.zeros(capacity, HIDDEN)
+        self.masks = torch.zeros(capacity, MASK, MASK, dtype=half, device=here)
+        self.presence = torch.zeros(capacity, device=here)
+        self.pointer = torch.zeros(capacity, HIDDEN, device=here)
         self.version = np.zeros(capacity, np.int64)
         self._next = self.count = 0
 
     @torch.no_grad()
     def grow(self, tracker: Sam3TrackerVideoModel) -> None:
         """Track one more batch of pieces with the weights of the beginning."""
-        rng, pieces = self._rng, next(self._pieces)
+        rng, pieces = self._rng, next(self._pieces).to(self.coarse.device)
         frames, rows = pieces.masks.shape[:2]
         backbone = backbone_features(self._model.detector_model, pieces.images.flatten(0, 1))
         whole = pyramid(tracker, self._model.tracker_neck, backbone, train_fine=False)
@@ -60,7 +60,7 @@ class TrackedFrames:
             features,
             pieces.first,
             pieces.masks,
-            own=torch.rand(frames, rows) < 0.9,
+            own=torch.rand(frames, rows, device=self.coarse.device) < 0.9,
             conditioning=frozenset(np.flatnonzero(rng.random(frames) < 0.15).tolist()),
             far=float(rng.exponential(60)) if rng.random() < 0.4 else 0.0,
             known=int(rng.integers(2, 17)) if rng.random() < 0.3 else 16,
@@ -119,7 +119,7 @@ class Clicking:
                 continue
             if tracked:
                 answer = self._tracked.masks[row].float() > 0
-                found = (answer & (self._tracked.presence[row] > 0)).numpy()
+                found = (answer & (self._tracked.presence[row] > 0)).cpu().numpy()
                 overlap = (found & truth).sum() / max((found | truth).sum(), 1)
                 if overlap > 0.85 and rng.random() < 0.7:
                     continue

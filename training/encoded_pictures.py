@@ -53,6 +53,11 @@ class EncodedPictures:
         """How often each place was filled; whoever keeps the number of a picture sees whether it is still that one."""
 
     @property
+    def device(self) -> torch.device:
+        """Where the features are; the truth stays on the CPU."""
+        return self._features[0].device
+
+    @property
     def truth(self) -> Batch:
         """Masks, kinds, boxes of all pictures; their pixels are not kept."""
         assert self._truth is not None

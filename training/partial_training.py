@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,18 +25,19 @@ def arguments(purpose: str | None, *, rate: float, seed: int) -> argparse.Argume
     parser.add_argument("--flat", type=float, default=0.5, help="share of the time before the learning rate falls")
     parser.add_argument("--evaluate-every", type=float, default=10, help="minutes")
     parser.add_argument("--seed", type=int, default=seed)
+    parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--restart-clock", action="store_true", help="continue with a new time budget")
     return parser
 
 
-def finished_model(folder: Path) -> Sam3VideoModel:
-    """The model in a checkpoint folder; nothing in it learns.
+def finished_model(folder: Path, device: torch.device) -> Sam3VideoModel:
+    """The model in a checkpoint folder, on a device; nothing in it learns.
 
     Its attention is written out: on a CPU, the fused kernel's backward pass took most of a step.
     """
     model = Sam3VideoModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-    return model.requires_grad_(False).eval()
+    return model.requires_grad_(False).eval().to(device)
 
 
 class PartialTraining:
@@ -66,7 +67,8 @@ class PartialTraining:
             state = load(path)
             module.load_state_dict(state["trained"], strict=False)
             heads.load_state_dict(state["heads"])
-            self._average, self.step = state["average"], int(state["step"])
+            self._set(state["average"], self._average)
+            self.step = int(state["step"])
             if not options.restart_clock:
                 spent = float(state["spent"])
                 self._optimiser.restore(state["optimiser"])
@@ -90,14 +92,15 @@ class PartialTraining:
     def averaged(self) -> Iterator[None]:
         """The module has the running average of its weights for a while."""
         own = {name: parameter.detach().clone() for name, parameter in self.free.items()}
-        self._set(self._average)
+        self._set(self._average, self.free)
         yield
-        self._set(own)
+        self._set(own, self.free)
 
+    @staticmethod
     @torch.no_grad()
-    def _set(self, values: dict[str, Tensor]) -> None:
-        for name, parameter in self.free.items():
-            parameter.copy_(values[name])
+    def _set(values: Mapping[str, Tensor], room: Mapping[str, Tensor]) -> None:
+        for name, kept in room.items():
+            kept.copy_(values[name])
 
     def learn(self, loss: Tensor, figures: dict[str, float]) -> None:
         """One step against ``loss``; prints the mean ``figures`` of every 50, saves every two minutes."""

@@ -15,7 +15,7 @@ from partial_training import PartialTraining, arguments, finished_model
 from pretrain_encoder import backbone_features
 from prompts import build_tokenizer
 from region_pooling import stand_in
-from schedule import mixed_precision
+from schedule import device_for, mixed_precision
 from torch import Tensor, nn
 from train_detector import RULES, in_blocks
 
@@ -32,15 +32,16 @@ def main() -> None:
     stand_in()
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    detector = finished_model(options.model).detector_model
+    device = device_for(options.device)
+    detector = finished_model(options.model, device).detector_model
     free_box_encoder(detector)
     training = PartialTraining(options.run / "boxes.pt", detector, nn.Module(), in_blocks, options)
-    no_denoising, tokenizer = TrainingHeads().requires_grad_(False), build_tokenizer()
+    no_denoising, tokenizer = TrainingHeads().requires_grad_(False).to(device), build_tokenizer()
     words = words_of_kinds(detector, tokenizer)
     neck = detector.vision_encoder.neck
 
     def encode(images: Tensor) -> tuple[Tensor, ...]:
-        backbone = backbone_features(detector, images)
+        backbone = backbone_features(detector, images.to(device))
         return neck.fpn_layers[2](backbone), backbone
 
     rng = np.random.default_rng(training.seed)
@@ -61,7 +62,7 @@ def main() -> None:
             pictures.grow()
         spelling = training.step < options.spelling
         shown = show(rng, Album.of(pictures), options.rows * (2 if spelling else 1))
-        with mixed_precision(torch.device("cpu")):
+        with mixed_precision(device):
             if spelling:
                 loss, figures = spelling_loss(detector, pictures, shown, words)
             else:

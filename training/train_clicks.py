@@ -14,7 +14,7 @@ from clip_batches import clip_batches
 from encoded_pictures import EncodedPictures, PairedScenes
 from partial_training import PartialTraining, arguments, finished_model
 from pretrain_encoder import backbone_features
-from schedule import mixed_precision
+from schedule import device_for, mixed_precision
 from torch import Tensor
 from tracker_pass import pyramid
 from train_detector import RULES
@@ -34,15 +34,16 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    model = finished_model(options.model)
+    device = device_for(options.device)
+    model = finished_model(options.model, device)
     tracker, neck = model.tracker_model, model.tracker_neck
     before = copy.deepcopy(tracker)
     free_decoder(tracker)
-    heads = ClickHeads()
+    heads = ClickHeads().to(device)
     training = PartialTraining(options.run / "clicks.pt", tracker, heads, in_blocks, options)
 
     def encode(images: Tensor) -> tuple[Tensor, ...]:
-        levels = pyramid(before, neck, backbone_features(model.detector_model, images), train_fine=False)
+        levels = pyramid(before, neck, backbone_features(model.detector_model, images.to(device)), train_fine=False)
         return levels.coarse, *levels.fine
 
     scenes = PairedScenes(RULES, 8, training.seed, from_clips=0.3, pairs=0.3)
@@ -67,7 +68,7 @@ def main() -> None:
             pictures.grow()
         if training.step % 25 == 0:
             tracked.grow(before)
-        with mixed_precision(torch.device("cpu")):
+        with mixed_precision(device):
             parts = (tracker, before, clicking, pictures, tracked, heads)
             sizes = {"rows": options.rows, "kept_rows": options.kept_rows}
             if training.step < options.pointing:
