@@ -6,24 +6,23 @@ To start one takes 5 s of a free machine, so a test does much with it.
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from streaming.cluster import guard
+from streaming.cluster import connection, guard
 from streaming.cluster.connection import connected
 
 STORE_BYTES = 100 * 2**20
-# One for the process, as Ray reads it once.
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+# Ray reads its token once in a process, in which a command may run as well: so it is the command's.
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": connection._token}
 
 
 @contextmanager
 def ray_here():
     """A Ray of our own on this machine, as the command starts it without an address: the `Cluster`."""
-    with patch.dict(os.environ, RAY_AUTH_TOKEN=TOKEN["RAY_AUTH_TOKEN"]):
+    with patch.dict(os.environ):
         os.environ.pop("RAY_ADDRESS", None)
         with connected() as cluster:
             yield cluster

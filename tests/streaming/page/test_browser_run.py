@@ -174,7 +174,7 @@ def what_is_drawn_is_what_counts(page, states, folder) -> None:
     copied = copied_places(text, folder, stream="door", prompts=["red circle", "green square", SCRIPT])
     np.testing.assert_allclose(copied.zones[0].points, corners, atol=0.01)
     page.click("[data-action=places]")
-    page.locator("output", has_text="Applied").wait_for()
+    page.locator("output", has_text="Applied. Copy").wait_for()
     page.wait_for_function("() => document.querySelector('[data-action=places]').disabled")
     eventually(lambda: page.evaluate("true") and states.get("door", {}).get("zones"), 20, "counted there")
     assert counted_places(states["door"]) == copied
