@@ -168,3 +168,14 @@ def test_failures_move_what_they_must_in_weeks_of_a_fleet():
     assert ours["moves to a worker that came, most"] <= ours["allowed"]
     assert ours["seconds away a camera and week, most"] < 600
     assert ours["fullest worker / mean, median"] < theirs["fullest worker / mean, median"]
+
+
+@pytest.mark.slow
+def test_workers_give_what_the_plain_command_does():
+    command = [sys.executable, "benchmarks/scale.py", "--videos", "2", "--frames", "10", "--runs", "1", "--json"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(240), check=False)
+    assert ended.returncode == 0, ended.stderr
+    measured = json.loads(ended.stdout.splitlines()[-1])
+    assert measured["equal"]
+    assert set(measured["ratios"]) == {"held to cores", "free"}
+    assert all(run["wall"] > run["tracking"] > 0 for runs in measured["seconds"].values() for run in runs)
