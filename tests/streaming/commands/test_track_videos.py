@@ -92,7 +92,7 @@ def test_a_folder_over_two_workers(folder, monkeypatch):
 @needs_ffmpeg
 def test_an_interrupt_keeps_what_was_found_for_the_next_run(tmp_path):
     """Ctrl-C: nothing half stands there, and the same command again makes what one without a break would have."""
-    sinks_media.ffmpeg("-i", str(DEMO), "-t", "5", "-c", "copy", str(tmp_path / "star.mp4"))
+    sinks_media.ffmpeg("-i", str(DEMO), "-t", "4", "-c", "copy", str(tmp_path / "star.mp4"))
     out = tmp_path / "out" / "{stream}.jsonl"
     arguments = (tmp_path / "star.mp4", "--prompt", "star", "--out", out, "--workers", 1, "--save-seconds", 1)
     spool, log = tmp_path / "out" / ".maskcast" / "spool" / "star.spool", tmp_path / "log"
