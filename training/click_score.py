@@ -61,8 +61,8 @@ def score_clicks(model: Sam3VideoModel, cases: Sequence[ClickCase], batch: int =
     rng = np.random.default_rng(0)
 
     def ask(features: FrameFeatures, points: NDArray[np.float32], labels: list[list[int]]) -> list[Mask]:
-        given = {"points": torch.from_numpy(points).to(device), "labels": torch.tensor(labels, device=device)}
-        answer = decode_masks(tracker, features.coarse, features.fine, **given)
+        places, kinds = torch.from_numpy(points).to(device), torch.tensor(labels, device=device)
+        answer = decode_masks(tracker, features.coarse, features.fine, points=places, labels=kinds)
         found: Tensor = picture_masks(answer.blanked())
         return list(found.cpu().numpy())
 
