@@ -39,6 +39,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 @needs_ffmpeg
 def test_a_folder_over_two_workers(folder, monkeypatch):
     """Each video once and as without Ray; what fails is told and is not the end of the rest; a second run is short."""
@@ -89,6 +90,7 @@ def test_a_folder_over_two_workers(folder, monkeypatch):
     assert "exists already" in other.stderr
 
 
+@pytest.mark.long
 @needs_ffmpeg
 def test_an_interrupt_keeps_what_was_found_for_the_next_run(tmp_path):
     """Ctrl-C: nothing half stands there, and the same command again makes what one without a break would have."""

@@ -172,6 +172,7 @@ def check_command(root: str, shown: str, state: Path, nodes: Path) -> None:
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
 
 
+@pytest.mark.long
 @needs_ffmpeg
 def test_the_command_with_a_disk(tmp_path: Path, nodes: Path) -> None:
     check_command(f"file://{tmp_path}", f"file://{tmp_path}", tmp_path / "state", nodes)
