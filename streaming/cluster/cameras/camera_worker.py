@@ -53,6 +53,8 @@ LEASE_LOOK_SECONDS, TRIM_SECONDS = 1.0, 30.0
 PICTURE_SECONDS, DISK_SECONDS = 2.0, 15.0
 # After the end of an attempt its last track state is kept so long, which the head has fetched long before.
 KEEP_SECONDS = 120.0
+# And after this time all of it is forgotten: its stream is elsewhere, or gone.
+FORGET_SECONDS = 3600.0
 # That streams get to end at `close`, a little more than `streaming.pipeline.reader` waits for a source.
 CLOSE_SECONDS = 5.0
 
@@ -230,8 +232,11 @@ class CameraWorker:
                 logger.warning("the head has not asked for %.0f s: %d streams end", self._lease, len(running))
                 for hosted in running:
                     hosted.stop()
-            for attempt, hosted in self._hosted.items():
-                if attempt not in self._running and now - hosted.ended > KEEP_SECONDS:
+            for attempt, hosted in list(self._hosted.items()):
+                if attempt not in self._running and now - hosted.ended > FORGET_SECONDS:
+                    hosted.close()
+                    del self._hosted[attempt]
+                elif attempt not in self._running and now - hosted.ended > KEEP_SECONDS:
                     hosted.let_go()
             if now - trimmed > TRIM_SECONDS:
                 trimmed = now

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from maskcast.errors import MaskcastError, SinkError, WorkerLeftError, reason_of
 from maskcast.files import write_whole
@@ -15,6 +17,9 @@ from streaming.cluster.cameras.messages import PART_BYTES, Saved
 
 # For one part; see `WorkerLink.call` for what the worker takes.
 DISK_SECONDS, PART_SECONDS = 30.0, 20.0
+
+# Who keeps a file: a worker that is left because it is slow may still be asked when the next one has saved.
+_keeping: WeakValueDictionary[Path, threading.Lock] = WeakValueDictionary()
 
 
 class TrackStateCopy:
@@ -37,6 +42,8 @@ class TrackStateCopy:
         """
         self._call, self._attempt, self._file, self._problem = call, attempt, file, problem
         self._told: set[str] = set()
+        self._turn = _keeping.setdefault(file, threading.Lock())
+        self._over = False
         self._newest: Saved | None = None
         self._fetching: asyncio.Task[None] | None = None
 
@@ -78,9 +85,10 @@ class TrackStateCopy:
             self._fetching = asyncio.create_task(self._fetch(), name=f"fetch track state {self._file.stem}")
 
     async def settle(self, seconds: float) -> None:
-        """Wait until the newest is kept, at most so long."""
+        """Wait until the newest is kept, at most so long; then it is not kept any more."""
         if self._fetching:
             await asyncio.wait([self._fetching], timeout=seconds)
+        self._over = True
 
     async def _fetch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -108,17 +116,21 @@ class TrackStateCopy:
             with path.open("wb") as file:
                 while file.tell() < saved.size:
                     data = ask(file.tell())
+                    if self._over:
+                        raise _NewerError
                     if isinstance(data, MaskcastError):
                         raise data
                     if not data:
                         raise _NewerError
                     file.write(data)
 
-        write_whole(self._file, write)
+        with self._turn:
+            if not self._over:
+                write_whole(self._file, write)
 
 
 class _NewerError(Exception):
-    """A newer state has taken its place on the worker."""
+    """A newer state has taken its place on the worker, or another worker that of this one."""
 
 
 async def _awaited(answer: Awaitable[Any]) -> Any:

@@ -95,6 +95,11 @@ async def test_what_is_large_of_a_stream_that_is_gone_is_let_go(here, monkeypatc
     await eventually_async(lambda: hosted.state._saved is None)
     assert await head.worker.read_state.remote(1, 1, 0) is None
 
+    # And much later nothing of it is left, or memory would grow with each stream that was ever here.
+    monkeypatch.setattr(camera_worker, "FORGET_SECONDS", 0.0)
+    await eventually_async(lambda: not head.worker.worker._hosted)
+    assert await head.worker.picture.remote(1, 0) is None
+
 
 async def test_another_attempt_takes_the_place_of_the_one_before(here):
     begin, opened = here
