@@ -6,8 +6,11 @@ owner lives is told by a lock, which is the kernel's.
 
 from __future__ import annotations
 
+import errno
 import os
+import platform
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,11 +32,13 @@ def node_folder() -> Iterator[Path]:
     Raises:
         MaskcastError: it cannot be made.
     """
-    root = Path(tempfile.gettempdir()) / f"maskcast-{os.getuid()}"
+    # With the node's name: nodes may have one folder of temporary files together, and locks that hold on each alone.
+    root = Path(tempfile.gettempdir()) / f"maskcast-{os.getuid()}-{platform.node()}"
     folder = root / token_hex(8)
     lock = folder.with_suffix(".lock")
     try:
         make_folder(root)
+        _require_ours(root)
         _sweep(root)
         held = _locked(lock)
         folder.mkdir(mode=0o700)
@@ -46,6 +51,17 @@ def node_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         lock.unlink(missing_ok=True)
         os.close(held)
+
+
+def _require_ours(root: Path) -> None:
+    """Refuse a folder in which another user of the machine could replace what we write.
+
+    Raises:
+        OSError: it is not ours alone.
+    """
+    found = root.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EPERM, "it is not ours alone", str(root))
 
 
 def free_bytes(folder: Path) -> int:

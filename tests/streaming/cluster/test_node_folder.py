@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
 import sys
 import tempfile
@@ -62,3 +64,17 @@ def test_many_make_folders_at_the_same_time(temporary: Path) -> None:
         thread.join()
     assert failures == []
     assert not any(path.is_file() for path in temporary.rglob("*"))
+
+
+def test_a_folder_that_others_may_write_is_refused(temporary: Path) -> None:
+    """Another user could have made it first, and would replace what is read from there."""
+    root = temporary / f"maskcast-{os.getuid()}-{platform.node()}"
+    root.mkdir()
+    root.chmod(0o777)
+    with pytest.raises(MaskcastError, match="not ours alone"), node_folder():
+        pass
+    root.rmdir()
+    (temporary / "theirs").mkdir()
+    root.symlink_to(temporary / "theirs")
+    with pytest.raises(MaskcastError, match="not ours alone"), node_folder():
+        pass
