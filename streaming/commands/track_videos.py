@@ -177,7 +177,7 @@ def _row(video: Video, outcome: Outcome) -> Row:
         outcome.tracks,
         outcome.seconds,
         outcome.outputs,
-        outcome.error,
+        None if outcome.error is None else redact(outcome.error),
         outcome.worker,
         outcome.interrupted,
     )
@@ -312,6 +312,8 @@ def _make_room(missing: Sequence[Video], ledger: Ledger, plan: TrackingPlan, ask
         if not outputs.force:
             there.refuse(video.stream)
         outputs.prepare([video.stream], plan.published)
+        if not outputs.force and record and record.fits(video.identity, asked):
+            ledger.remove(video.stream)  # what it tells of is gone: or a worker would take it for done
 
 
 def _outcome(stream: str, record: Record) -> Outcome:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from maskcast.errors import UsageError
 from streaming.cluster.failures import in_one_line
+from streaming.cluster.videos.inputs import named_source
 from streaming.cluster.videos.plan import Outcome, Video, VideosPlan, View
 from streaming.cluster.videos.video_tracker import ANSWER_SECONDS, LEAVE_SECONDS, SILENT_SECONDS
 from streaming.pipeline.stopping import unless
@@ -78,7 +79,8 @@ class Execution:
             if stop.is_set():
                 self._take(Outcome(video.stream, interrupted=True))
             else:
-                self._take(Outcome(video.stream, error=f"{video.source}: not tracked: {reason or 'the workers died'}"))
+                what = f"{named_source(video.source)}: not tracked: {reason or 'the workers died'}"
+                self._take(Outcome(video.stream, error=what))
 
     async def _round(self, stop: asyncio.Event) -> str | None:
         """One execution over what is missing.

@@ -15,7 +15,7 @@ from typing import Any
 
 from maskcast.errors import MaskcastError
 from streaming.cluster.failures import in_one_line
-from streaming.cluster.videos.plan import Answer, Beat, Outcome, Video, VideosPlan, View
+from streaming.cluster.videos.plan import Answer, Beat, Outcome, Sealed, Video, VideosPlan, View
 
 # A video is begun so often in one command: two deaths of its worker may be bad luck, three are its doing.
 MOST_ATTEMPTS = 3
@@ -73,7 +73,7 @@ class Foreman:
         rows = ray.data.from_items([{COLUMN: video} for video in videos], override_num_blocks=len(videos))
         outcomes = rows.map_batches(
             VideoTracker,
-            fn_constructor_args=(plan, me),
+            fn_constructor_args=(Sealed(plan), me),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(
                 min_size=workers,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from maskcast.errors import UsageError
+from maskcast.redaction import UNCLEAR, hide, is_unclear, passwords_of, place_of, without_named_secrets
 from sources import STDIN, Kind, expand, kind_of, stream_id
 from sources.location import LIVE_SCHEMES, is_hls, scheme_of
 from streaming.cluster.videos.ledger import Identity
@@ -59,14 +61,30 @@ def _local(given: str) -> list[Input]:
         if source == STDIN or kind_of(source) is Kind.CAMERA or endless:
             raise UsageError(f"--workers tracks recordings, and {source} is none", advice="leave --workers out")
         identity = _identity(source)
-        inputs.append(Input(identity.path, identity, stream_id(source)))
+        inputs.append(Input(source if "://" in source else identity.path, identity, stream_id(source)))
     return inputs
 
 
 def _identity(source: str) -> Identity:
-    path = source if "://" in source else os.path.abspath(source)  # noqa: PTH100 - links stay as they are
+    """Which input it is, as it may be written into files: without credentials.
+
+    Raises:
+        UsageError: it is a URL that can be read in two ways.
+    """
+    if "://" in source:
+        return Identity(_public(source), None, None)
+    path = os.path.abspath(source)  # noqa: PTH100 - links stay as they are
     try:
         state = Path(path).stat()
     except (OSError, ValueError):  # whoever opens it says why
         return Identity(path, None, None)
     return Identity(path, state.st_size, str(state.st_mtime_ns))
+
+
+def _public(url: str) -> str:
+    if is_unclear(url):
+        raise UsageError(UNCLEAR, where=place_of(url))
+    hide(passwords_of(url))
+    scheme, _, rest = url.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    return without_named_secrets(f"{scheme}://{rest[authority.rfind('@') + 1 :]}")

@@ -56,6 +56,30 @@ class VideosPlan:
     remote: tuple[RemoteOutput, ...] = ()
 
 
+class Sealed:
+    """A plan on its way to workers, who get the plan itself.
+
+    Ray Data notes the arguments of actors down, dataclasses field by field, for its dashboard and its logs; the URLs of
+    outputs may hold credentials.
+    """
+
+    # Nor is the plan hashable, which holds lists: Ray Data takes for a key what is one as it leaves, and fails when it
+    # is none as it arrives.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, plan: VideosPlan) -> None:
+        """Seal it."""
+        self._plan = plan
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Arrive as the plan."""
+        return _opened, (self._plan,)
+
+
+def _opened(plan: VideosPlan) -> VideosPlan:
+    return plan
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a video.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 
 from maskcast.errors import SinkError, reason_of
 from maskcast.files import publish
@@ -17,6 +20,9 @@ from streaming.cluster.videos.remote_outputs import RemoteOutput
 from streaming.cluster.videos.storage import shown
 from streaming.cluster.videos.transfer import Moved, remove, upload
 from streaming.commands.outputs import Outputs
+
+# Enough to tell commands from each other that write outputs of one stream beside each other.
+DIGITS = 8
 
 
 class Staged:
@@ -41,19 +47,28 @@ class Staged:
             MaskcastError: a folder cannot be made.
         """
         self._files: list[tuple[Path, Path]] = []
-        self._folders: list[Path] = []
+        folders: dict[Path, None] = {}
         self._uploads: list[tuple[Path, str]] = []
         self._temporary = ExitStack()
         specs = []
+        whose = hashlib.sha256("\0".join(outputs.specs).encode(errors="surrogateescape")).hexdigest()[:DIGITS]
         for spec in outputs.specs:
             output = parse_output(with_stream(spec, stream))
             assert output.path is not None  # the command has refused others
-            folder = output.path.parent / f".{file_name(stream)}.maskcast"
+            folder = output.path.parent / f".{file_name(stream)}.{whose}.maskcast"
             there = f"{output.prefix}{folder / output.path.name}"
             specs.append(there)
-            self._folders.append(folder)
+            folders[folder] = None
             self._files += zip(parse_output(there).files(prompts), output.files(prompts), strict=True)
-        self.discard()
+        # By it a folder is known as ours: on disks without locks a worker that was given up may be at it still.
+        mark = f".{token_hex(DIGITS)}"
+        self._marks: list[Path] = []
+        try:
+            for folder in folders:
+                self._marks.append(_made(folder, mark))
+        except SinkError:
+            self.discard()
+            raise
         if remote:
             temporary = self._temporary.enter_context(node_folder())
             for number, elsewhere in enumerate(remote):
@@ -79,10 +94,11 @@ class Staged:
         """
         uploaded: list[str] = []
         try:
+            self._require()
             for part, url in self._uploads:
                 if part.exists():
-                    uploaded.append(url)
                     upload(part, url, moved)
+                    uploaded.append(url)
             named = self._publish_local()
         except BaseException:
             for url in uploaded:  # or they would stand there without the others
@@ -102,8 +118,32 @@ class Staged:
             done.append(str(file))
         return done
 
+    def _require(self) -> None:
+        for mark in self._marks:
+            if not mark.exists():
+                raise SinkError("was removed while outputs were written to it", where=mark.parent)
+
     def discard(self) -> None:
         """Remove what has no name yet."""
-        for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)
+        for mark in self._marks:
+            if mark.exists():
+                shutil.rmtree(mark.parent, ignore_errors=True)
         self._temporary.close()
+
+
+def _made(folder: Path, mark: str) -> Path:
+    """Make a folder anew, beside outputs, with a mark in it.
+
+    Raises:
+        SinkError: there is no place for it. The command has made that: what is not there is not shared.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(exist_ok=True)
+        (folder / mark).touch()
+    except FileNotFoundError:
+        what = f"is not there on {platform.node()}: all nodes must share it"
+        raise SinkError(what, where=folder.parent) from None
+    except OSError as error:
+        raise SinkError(f"cannot write: {reason_of(error)}", where=folder.parent) from error
+    return folder / mark

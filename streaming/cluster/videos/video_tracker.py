@@ -292,7 +292,8 @@ class VideoTracker:
 
     def _spool(self, video: Video) -> Spool:
         plan = self._plan
-        return self._ledger.spool(video.stream, video.identity, plan.asked, plan.tracking.save_seconds)
+        asked = f"{plan.asked} of {plan.origin.digest}"  # a spool outlives no update
+        return self._ledger.spool(video.stream, video.identity, asked, plan.tracking.save_seconds)
 
     async def _note(self, stream: str, record: Record) -> None:
         """Write into the ledger.

@@ -20,6 +20,7 @@ from streaming.cluster.origin import Origin
 from streaming.cluster.videos import video_tracker as module
 from streaming.cluster.videos.ledger import Identity, Ledger
 from streaming.cluster.videos.plan import Video, VideosPlan
+from streaming.cluster.videos.remote_outputs import Uploaded
 from streaming.cluster.videos.video_tracker import COLUMN, VideoTracker
 from streaming.commands import track_videos, tracking_plan
 from streaming.commands.outputs import Outputs
@@ -57,7 +58,8 @@ def place(tmp_path_factory):
 
 
 def plan_in(place):
-    (place / "state").mkdir(exist_ok=True)
+    for folder in ("state", "out"):  # as the command makes them
+        (place / folder).mkdir(exist_ok=True)
     (place / "state" / "token").touch()
     outputs = Outputs([str(place / "out" / "{stream}.jsonl")])
     tracking = TrackingPlan(
@@ -198,19 +200,53 @@ def test_what_a_worker_gave_its_name_before_it_died_is_replaced_by_the_next(plac
     tracker, _ = worker
     one, publish = video(place, "named"), module.Staged.publish
 
-    def die(staged):
-        publish(staged)
+    def die(staged, moved):
+        publish(staged, moved)
         raise SourceError("the worker dies now")
 
     monkeypatch.setattr(module.Staged, "publish", die)
     assert "dies now" in tracked(tracker, one).error
     monkeypatch.undo()
     assert left(place, "named") == ["named.jsonl"]
-    plan = tracker._plan
-    track_videos._make_room([one], Ledger(place / "state"), plan.tracking, plan.asked)  # no --force is asked for
+    make_room(place, tracker, one)  # no --force is asked for
     assert tracked(tracker, one).error is None
     with pytest.raises(UsageError, match="exists already"):
-        track_videos._make_room([one], Ledger(place / "state"), plan.tracking, plan.asked)
+        make_room(place, tracker, one)
+
+
+def make_room(place, tracker, one):
+    """What the same command does when it is given again, and the video is not done."""
+    plan = tracker._plan
+    there = Uploaded((), [one.stream], plan.tracking.published)
+    track_videos._make_room([one], Ledger(place / "state"), plan.tracking, plan.asked, there)
+
+
+def test_another_version_does_not_go_on_in_the_middle(place, worker, monkeypatch):
+    tracker, _ = worker
+    one, before = video(place, "updated"), tracker._spool(video(place, "updated")).about
+    monkeypatch.setattr(tracker, "_plan", replace(tracker._plan, origin=Origin("2", "abc")))
+    assert tracker._spool(one).about != before
+
+
+def test_outputs_that_are_gone_are_made_again(place, worker):
+    tracker, _ = worker
+    one = video(place, "gone")
+    first = tracked(tracker, one)
+    assert left(place, "gone") == ["gone.jsonl"]
+    (place / "out" / "gone.jsonl").unlink()
+    make_room(place, tracker, one)
+    assert replace(tracked(tracker, one), seconds=0.0) == replace(first, seconds=0.0)
+    assert left(place, "gone") == ["gone.jsonl"]
+
+
+def test_a_folder_of_outputs_that_is_not_shared_is_told_of(place, worker, monkeypatch):
+    tracker, _ = worker
+    outputs = Outputs([str(place / "out" / "{stream}.jsonl"), str(place / "elsewhere" / "{stream}.txt")])
+    tracking = replace(tracker._plan.tracking, outputs=outputs)
+    monkeypatch.setattr(tracker, "_plan", replace(tracker._plan, tracking=tracking))
+    assert "all nodes must share it" in tracked(tracker, video(place, "unshared")).error
+    assert not (place / "elsewhere").exists()
+    assert left(place, "unshared") == []
 
 
 def lines(place, name):
