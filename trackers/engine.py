@@ -114,7 +114,8 @@ class Engine:
         """
         self.device = resolve_device(options.device)
         self.precision = dtype = resolve_precision(options.precision, self.device)
-        self._detect_every, self._phases = options.detect_every, count()
+        self._detect_every = options.detect_every
+        self._phases: set[int] = set()
         choice = self._choose(options)
         checkpoint, rules = choice.checkpoint, choice.rules
         self._checkpoint = checkpoint
@@ -206,8 +207,11 @@ class Engine:
             return self._stream(checked, self._tracker.new_state(checked))
 
     def _stream(self, checked: tuple[Prompt, ...], state: Any) -> TrackedStream:
-        turns = Turns(self._detect_every, next(self._phases))
-        return TrackedStream(checked, self._embedded(checked), Conditions.of(checked), state, turns)
+        # The first that no open stream has, so that what is found does not depend on streams that have ended.
+        turns = Turns(self._detect_every, next(phase for phase in count() if phase not in self._phases))
+        stream = TrackedStream(checked, self._embedded(checked), Conditions.of(checked), state, turns)
+        self._phases.add(turns.phase)
+        return stream
 
     def _embedded(self, checked: tuple[Prompt, ...]) -> tuple[TextEmbedding, ...]:
         """What is looked for: the prompts, then what they avoid."""
@@ -388,4 +392,5 @@ class Engine:
 
     def close_stream(self, stream: TrackedStream) -> list[Result]:
         """The results still held back when a stream ends."""
+        self._phases.discard(stream.turns.phase)
         return self._tracker.flush(stream.state)

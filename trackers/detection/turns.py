@@ -10,6 +10,9 @@ class Turns:
     """The turns of one stream: its first frame, whatever is asked for anew, then every Nth frame of its phase.
 
     Streams of different phases take turns, so that each pass has about as much to detect as any other.
+
+    Attributes:
+        phase: of the stream.
     """
 
     def __init__(self, every: int, phase: int) -> None:
@@ -19,7 +22,7 @@ class Turns:
             every: N, at least 1.
             phase: number of the stream.
         """
-        self._every = every
+        self._every, self.phase = every, phase
         # That many frames after the first the phase's own turns begin; counted down to 0, then anew.
         self._wait = every - phase % every
         self._answers: dict[int, bool] = {}

@@ -57,6 +57,14 @@ def test_a_frame_that_is_seen_again_has_the_same_turn():
     ]
 
 
+def test_whose_turn_it_is_does_not_depend_on_streams_that_have_ended(video_checkpoint):
+    engine = Engine(EngineOptions(str(video_checkpoint), "cpu", detect_every=3))
+    first, second = engine.open_stream(["cat"]), engine.open_stream(["cat"])
+    assert [first.turns.phase, second.turns.phase] == [0, 1]
+    engine.close_stream(first)
+    assert [engine.open_stream(["cat"]).turns.phase for _ in range(2)] == [0, 2]
+
+
 def test_an_engine_looks_for_what_is_new_at_once(video_checkpoint, tmp_path, monkeypatch):
     engine = Engine(EngineOptions(str(video_checkpoint), "cpu", detect_every=3))
     detect, asked = engine._detector.detect, []
