@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Collection
 from enum import Enum
 from glob import has_magic
 from hashlib import sha256
@@ -157,6 +158,15 @@ def made_id(name: str) -> str:
         digest = f"-{crc32(cleaned.encode()):08x}"
         cleaned = cleaned[: MADE_ID_CHARACTERS - len(digest)] + digest
     return cleaned or "stream"
+
+
+def free_id(name: str, taken: Collection[str]) -> str:
+    """A stream's id that no other one has: door, door-2, door-3."""
+    candidate, number = name, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate
 
 
 def _name_of_url(url: str) -> str:

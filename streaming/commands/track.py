@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from maskcast.errors import MaskcastError, SourceError, UsageError
 from maskcast.prompts import Prompt, names
 from sources import STDIN, Kind, SourceSettings, expand, kind_of, stream_id
+from sources.location import free_id
 from sources.pixels import MAX_PIXELS
 from sources.settings import DEFAULT_DECODER, DEFAULT_TRANSPORT, DecoderName, Transport
 from streaming.commands.bottleneck import explained
@@ -139,12 +140,8 @@ def _unique(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     unique = []
     for name in names:
-        candidate, number = name, 1
-        while candidate in taken:
-            number += 1
-            candidate = f"{name}-{number}"
-        taken.add(candidate)
-        unique.append(candidate)
+        unique.append(free_id(name, taken))
+        taken.add(unique[-1])
     return unique
 
 

@@ -130,7 +130,7 @@ def _run(
     done = {} if plan.outputs.force else _done(videos, ledger, asked, there)
     missing = [video for video in videos if video.stream not in done]
     _make_room(missing, ledger, plan, asked, there)
-    outcomes = {stream: _outcome(stream, record) for stream, record in done.items()}
+    outcomes = {stream: Outcome.of(stream, record) for stream, record in done.items()}
     if done:
         say(f"{len(done)} of {len(videos)} videos are done already")
 
@@ -314,7 +314,3 @@ def _make_room(missing: Sequence[Video], ledger: Ledger, plan: TrackingPlan, ask
         outputs.prepare([video.stream], plan.published)
         if not outputs.force and record and record.fits(video.identity, asked):
             ledger.remove(video.stream)  # what it tells of is gone: or a worker would take it for done
-
-
-def _outcome(stream: str, record: Record) -> Outcome:
-    return Outcome(stream, record.frames, record.tracks, record.seconds, tuple(record.outputs), counted=record.counted)

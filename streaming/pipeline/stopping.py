@@ -24,3 +24,15 @@ async def unless(stop: asyncio.Event, wanted: asyncio.Future[T] | Coroutine[Any,
     """What `wanted` returns; None if `stop` is set first, and it is cancelled."""
     future = asyncio.create_task(wanted, name="until time to stop") if asyncio.iscoroutine(wanted) else wanted
     return future.result() if await first(stop, [future]) else None
+
+
+async def something_of(
+    events: Sequence[asyncio.Event], tasks: Sequence[asyncio.Future[Any]] = (), seconds: float | None = None
+) -> None:
+    """Wait until one of the events is set or one of the tasks done, but no longer than `seconds`, if given."""
+    waiting = [asyncio.create_task(event.wait(), name="something to do") for event in events]
+    try:
+        await asyncio.wait([*waiting, *tasks], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +17,12 @@ from sinks.mqtt.control import ControlDesk
 from sinks.mqtt.journal import Journal
 from sinks.mqtt.process_status import ProcessStatus
 from streaming.event_loop import hangup_obeyed, run_until_stopped
+from streaming.fetched import require_fetched
 from streaming.logs import configure_logs
 from streaming.page.board import Board
 from streaming.page.health import Health
 from streaming.page.history import History
-from streaming.pipeline.stopping import unless
+from streaming.pipeline.stopping import something_of, unless
 from streaming.process import return_memory
 from streaming.service.metrics import Metrics
 from streaming.service.overload import Overload
@@ -33,7 +33,6 @@ from streaming.service.streams import Streams
 from streaming.service.tracking import LocalTracking, Tracking
 from streaming.service.watchdog import Heartbeat, Notifier, watch
 from streaming.settings.tables import Settings, load_settings, restart_needed
-from trackers.options import EngineOptions
 
 if TYPE_CHECKING:
     from streaming.page.server import WebServer
@@ -187,7 +186,7 @@ class Service:
         overload = Overload(self._metrics)
         measured = trimmed = time.monotonic()
         while not stop.is_set() and (unfinished := streams.unfinished()):
-            await _first_of([stop, self._reload, tracking.over], unfinished, MEASURE_SECONDS)
+            await something_of([stop, self._reload, tracking.over], unfinished, MEASURE_SECONDS)
             if self._reload.is_set():
                 self._reload.clear()
                 await self._read_again(streams)
@@ -264,30 +263,6 @@ class Service:
         )
 
 
-async def _first_of(events: Sequence[asyncio.Event], tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
-    """Wait until one of the events is set or one of the tasks done, but no longer than `seconds`."""
-    waiting = [asyncio.create_task(event.wait(), name="something to do") for event in events]
-    try:
-        await asyncio.wait([*waiting, *tasks], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
-
-
-def _require_fetched(options: EngineOptions, file: Path) -> None:
-    """Refuse to serve what would have to be downloaded first: whoever starts us gives a start some minutes only.
-
-    Raises:
-        ModelError: a model is not in the cache, or not whole.
-    """
-    from trackers.detection.location import NotFetchedError, locate, wanted
-
-    try:
-        locate(wanted(options.model, options.tracker_from), fetch=False)
-    except NotFetchedError as error:
-        raise error.advising(f"run `maskcast fetch {file}` first, which takes as long as it takes") from None
-
-
 def run_service(file: Path) -> int:
     """Serve a settings file until SIGINT or SIGTERM; SIGHUP reads it again.
 
@@ -299,7 +274,7 @@ def run_service(file: Path) -> int:
     """
     settings = load_settings(file)
     if settings.cluster is None:  # else each worker sees to it on its machine
-        _require_fetched(settings.model.options, file)
+        require_fetched(settings.model.options, f"`maskcast fetch {file}`")
     configure_logs(settings.log.level, settings.log.format)
 
     async def main(stop: asyncio.Event) -> None:

@@ -35,6 +35,7 @@ from streaming.cluster.cameras.track_state_parts import TrackStateParts
 from streaming.cluster.cameras.uplink import Uplink
 from streaming.cluster.node_folder import node_folder
 from streaming.cluster.origin import Origin
+from streaming.fetched import require_fetched
 from streaming.logs import configure_logs
 from streaming.pipeline.worker import Worker, engine_loader
 from streaming.process import keep_memory, return_memory, wait_politely
@@ -103,7 +104,7 @@ class CameraWorker:
         try:
             if self._origin:
                 await asyncio.to_thread(self._origin.check)
-            await asyncio.to_thread(_require_fetched, self._options)
+            await asyncio.to_thread(require_fetched, self._options, "`maskcast fetch` on this node")
             await self._worker.start()
             has_track_state = await self._worker.has_track_state()
             self._folder = await asyncio.to_thread(self._ending.enter_context, node_folder())
@@ -255,20 +256,6 @@ class CameraWorker:
             await asyncio.wait(list(self._running.values()), timeout=CLOSE_SECONDS)
         self._worker.close()
         await asyncio.to_thread(self._ending.close)
-
-
-def _require_fetched(options: EngineOptions) -> None:
-    """Refuse what would have to be downloaded first: the head waits for the model, and not for the network.
-
-    Raises:
-        ModelError: a model is not in the cache of this node, or not whole.
-    """
-    from trackers.detection.location import NotFetchedError, locate, wanted
-
-    try:
-        locate(wanted(options.model, options.tracker_from), fetch=False)
-    except NotFetchedError as error:
-        raise error.advising("run `maskcast fetch` on this node first, which takes as long as it takes") from None
 
 
 def _said(error: OSError) -> str:

@@ -45,6 +45,7 @@ from streaming.cluster.cameras.worker_link import WorkerLink
 from streaming.pipeline.delivery import Delivery
 from streaming.pipeline.job import Job
 from streaming.pipeline.report import Report
+from streaming.pipeline.stopping import something_of
 from streaming.settings.tables import StreamSettings
 
 # Until a worker that was told to end an attempt has done so: the frames that its model has, and a track state to write.
@@ -140,7 +141,7 @@ class RemoteAttempt:
             if told != seat.waits:
                 told = seat.waits
                 self._job.notify(SourceStatus(False, told))
-            await _any([seat.changed, self._stop, self._job.controls.changed])
+            await something_of([seat.changed, self._stop, self._job.controls.changed])
             await self._act()
         return None
 
@@ -351,16 +352,6 @@ class RemoteAttempt:
 
 def _frames(message: Tracked) -> list[PackedFrame]:
     return [one.frame for one in message.results]
-
-
-async def _any(events: Sequence[asyncio.Event]) -> None:
-    """Wait until one of the events is set."""
-    waiting = [asyncio.create_task(event.wait(), name="something to do") for event in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
 
 
 async def _content(file: Path) -> bytes:

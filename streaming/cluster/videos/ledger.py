@@ -17,6 +17,7 @@ from maskcast.errors import UsageError, reason_of
 from maskcast.files import make_folder, write_whole
 from maskcast.lock import open_locked
 from sinks.filename import file_name
+from sources.location import free_id
 from streaming.pipeline.spool import Spool
 from streaming.track_states import track_state_file
 
@@ -136,17 +137,11 @@ class Ledger:
         except (OSError, ValueError, TypeError, KeyError):
             known = {}
         of_path = {path: stream for stream, path in known.items()}
-        taken = set(known)
         for path, name in inputs:
             if path in of_path:
                 continue
-            candidate, number = name, 1
-            while candidate in taken:
-                number += 1
-                candidate = f"{name}-{number}"
-            taken.add(candidate)
-            known[candidate] = path
-            of_path[path] = candidate
+            of_path[path] = free_id(name, known)
+            known[of_path[path]] = path
         said = json.dumps({"schema": "maskcast.names/1", "streams": known}, ensure_ascii=False, indent=1).encode()
         write_whole(file, lambda path: path.write_bytes(said))
         return [of_path[path] for path, _ in inputs]

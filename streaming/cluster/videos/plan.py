@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from maskcast.errors import MaskcastError
 from streaming.cluster.origin import Origin
-from streaming.cluster.videos.ledger import Identity
+from streaming.cluster.videos.ledger import Identity, Record
 from streaming.cluster.videos.remote_outputs import RemoteOutput
 from streaming.commands.tracking_plan import TrackingPlan
 
@@ -105,6 +105,12 @@ class Outcome:
     interrupted: bool = False
     counted: dict[str, Any] | None = None
     worker: str = ""
+
+    @classmethod
+    def of(cls, stream: str, record: Record, worker: str = "") -> Outcome:
+        """That of a video that is done, as its record has it."""
+        outputs = tuple(record.outputs)
+        return cls(stream, record.frames, record.tracks, record.seconds, outputs, counted=record.counted, worker=worker)
 
 
 @dataclass(frozen=True, slots=True)

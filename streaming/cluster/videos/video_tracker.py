@@ -151,7 +151,7 @@ class VideoTracker:
             record = self._ledger.read(video.stream)
             if record and record.fits(video.identity, self._plan.asked):  # by a worker that died before it could say so
                 await self._forget(video)
-                return self._outcome(video, record)
+                return Outcome.of(video.stream, record, self.name)
             async with self._room.taken(alone=answer == "alone"):
                 return await self._track_whole(video)
         finally:
@@ -202,7 +202,7 @@ class VideoTracker:
             )
             await self._note(stream, record)
             await self._forget(video)
-            return self._outcome(video, record)
+            return Outcome.of(video.stream, record, self.name)
         except NotWantedError:
             return Outcome(stream, interrupted=True, worker=self.name)
         except MaskcastError as error:
@@ -278,17 +278,6 @@ class VideoTracker:
     def _said(self, error: MaskcastError, video: Video, local: Path) -> str:
         """An error of a video, which has another name here."""
         return str(error).replace(str(local), named_source(video.source))
-
-    def _outcome(self, video: Video, record: Record) -> Outcome:
-        return Outcome(
-            video.stream,
-            record.frames,
-            record.tracks,
-            record.seconds,
-            tuple(record.outputs),
-            counted=record.counted,
-            worker=self.name,
-        )
 
     def _spool(self, video: Video) -> Spool:
         plan = self._plan
